@@ -1,0 +1,206 @@
+"""What a training run is made of, its six presets, and how options override them."""
+
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import UsageError, unknown
+
+Cell = Literal["rnn", "lstm", "gru"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+CELLS: tuple[Cell, ...] = get_args(Cell)
+
+
+class Record(BaseModel):
+    """A value that is checked when made, never changes, and refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SineSource(Record):
+    """Samples of sine waves: ``sum_f sin(f·x) + noise``, ``x`` every 100/999 from 0.
+
+    With 1000 samples ``x`` is ``linspace(0, 100, 1000)``.
+    """
+
+    kind: Literal["sine"] = "sine"
+    length: int = Field(1000, ge=100, le=100_000_000)
+    frequency: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), min_length=1)
+    noise: float = Field(0.0, ge=0)
+    noise_seed: int = Field(0, ge=0)
+
+
+class SeriesSource(Record):
+    """One column of numbers in a text file."""
+
+    kind: Literal["series"] = "series"
+    file: str
+    season: int = Field(1, ge=1)
+
+
+class TextSource(Record):
+    """UTF-8 text files, joined in order; none stands for Python's own language reference."""
+
+    kind: Literal["text"] = "text"
+    files: tuple[str, ...] = ()
+
+
+Source = Annotated[SineSource | SeriesSource | TextSource, Field(discriminator="kind")]
+
+
+class _Architecture(Record):
+    cell: Cell
+    hidden_size: int = Field(ge=1, le=65_536)
+    num_layers: int = Field(1, ge=1, le=64)
+    dropout: float = Field(0.0, ge=0, lt=1, description="between layers, as in torch.nn.LSTM")
+
+    @model_validator(mode="after")
+    def _dropout_needs_layers(self) -> Self:
+        if self.dropout > 0 and self.num_layers == 1:
+            raise ValueError("--dropout acts between layers; it needs --num-layers 2 or more")
+        return self
+
+
+class SeriesModel(_Architecture):
+    """Scaler, recurrent layers, linear head, inverse scaler."""
+
+    task: Literal["series"] = "series"
+    features: int = Field(1, ge=1)
+    targets: int = Field(1, ge=1)
+
+
+class TextModel(_Architecture):
+    """Code-point table, embedding, recurrent layers, linear head."""
+
+    task: Literal["text"] = "text"
+    embedding_size: int = Field(64, ge=1, le=65_536)
+
+
+ModelConfig = Annotated[SeriesModel | TextModel, Field(discriminator="task")]
+
+
+class TrainingConfig(Record):
+    """How the weights are found."""
+
+    epochs: int = Field(ge=1)
+    minutes: float | None = Field(None, gt=0)
+    learning_rate: float = Field(gt=0)
+    batch_size: int = Field(ge=1)
+    window: int = Field(ge=1, description="time steps that gradients flow back through")
+    weight_decay: float = Field(0.01, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    precision: Precision = "auto"
+    seed: int = Field(0, ge=0, lt=2**31)
+
+
+class Config(Record):
+    """Everything that decides the weights of one model, apart from the machine."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    source: Source
+    model: ModelConfig
+    training: TrainingConfig
+
+
+def _sine(cell: Cell, hidden_size: int, learning_rate: float, epochs: int) -> Config:
+    return Config(
+        name=f"sine-{cell}",
+        source=SineSource(),
+        model=SeriesModel(cell=cell, hidden_size=hidden_size),
+        training=TrainingConfig(
+            epochs=epochs, learning_rate=learning_rate, batch_size=16, window=64, weight_decay=0.0
+        ),
+    )
+
+
+def _char(cell: Cell, hidden_size: int, learning_rate: float, epochs: int) -> Config:
+    return Config(
+        name=f"char-{cell}",
+        source=TextSource(),
+        model=TextModel(cell=cell, hidden_size=hidden_size),
+        training=TrainingConfig(
+            epochs=epochs, learning_rate=learning_rate, batch_size=16, window=64
+        ),
+    )
+
+
+PRESETS: dict[str, Config] = {
+    preset.name: preset
+    for preset in (
+        _sine("rnn", 32, 5e-3, epochs=200),
+        _sine("lstm", 64, 1e-2, epochs=200),
+        _sine("gru", 64, 1e-2, epochs=100),
+        _char("rnn", 256, 2e-3, epochs=4),
+        _char("lstm", 192, 4e-3, epochs=4),
+        _char("gru", 160, 4e-3, epochs=3),
+    )
+}
+
+FAMILIES = ("sine", "char")  # what --task takes: the first half of a preset's name
+
+
+def select(names: tuple[str, ...], family: str | None, cell: str | None) -> list[Config]:
+    """The presets that are meant: those named, or all of the family and of the cell.
+
+    Raises:
+        UsageError: a name, family or cell does not exist, or they contradict each other.
+    """
+    if family is not None and family not in FAMILIES:
+        raise unknown("task", family, FAMILIES)
+    if cell is not None and cell not in CELLS:
+        raise unknown("cell", cell, CELLS)
+    for name in names:
+        if name not in PRESETS:
+            raise unknown("preset", name, PRESETS)
+    chosen = []
+    for name in names or tuple(PRESETS):
+        name_family, name_cell = name.split("-")
+        if family in (None, name_family) and cell in (None, name_cell):
+            chosen.append(PRESETS[name])
+        elif names:
+            right = f"{family or name_family}-{cell or name_cell}"
+            raise UsageError(f"preset '{name}' contradicts --task or --cell; name '{right}' instead")
+    return chosen
+
+
+def override(config: Config, options: dict[str, Any]) -> Config:
+    """``config`` with every given option put where it belongs.
+
+    ``options`` maps a field name of the source, the model or the training (or ``name``, or a
+    whole ``source``) to its new value.
+
+    Raises:
+        UsageError: the option means nothing for this task, or its value cannot be.
+    """
+    tree = config.model_dump()
+    if "source" in options:
+        tree["source"] = options["source"].model_dump()
+    for key, value in options.items():
+        if key == "source":
+            continue
+        if key == "name":
+            tree["name"] = value
+            continue
+        for section in ("source", "model", "training"):
+            if key in tree[section]:
+                tree[section][key] = value
+                break
+        else:
+            flag = "--" + key.replace("_", "-")
+            raise UsageError(f"{flag} means nothing for '{config.name}'; leave it out")
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UsageError(_one_line(error)) from error
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first complaint, in the words of the command line."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    places = [part for part in first["loc"] if isinstance(part, str)]
+    if first["type"] == "value_error":
+        return message
+    flag = places[-1].replace("_", "-")
+    return f"--{flag} {first['input']!r}: {message[0].lower()}{message[1:]}"

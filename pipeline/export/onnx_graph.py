@@ -1,0 +1,110 @@
+"""A network as one ONNX graph, by ``torch.onnx.export`` with the recurrent layers kept whole."""
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import onnx
+import torch
+from onnx import ModelProto
+
+from pipeline import __version__
+from pipeline.export.ops import TRANSLATIONS
+from pipeline.export.recurrent import onnx_layers
+from pipeline.model import Network
+from pipeline.signature import BATCH, INPUT, NEXT_STATE, OUTPUT, STATE, TIME, OPERATOR
+
+OPSETS = range(18, 24)
+DEFAULT_OPSET = 18  # the oldest that torch.onnx writes, so that old runtimes load it
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Keep torch's deprecation, tracer and registry messages from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def example_inputs(network: Network, batch: int, time: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs of the right shapes and types, for tracing."""
+    spec = network.signature.input
+    shape = [{BATCH: batch, TIME: time}.get(axis, axis) for axis in spec.shape]
+    return torch.zeros(shape, dtype=getattr(torch, spec.type)), network.zero_state(batch)
+
+
+def to_onnx(network: Network, name: str, opset: int = DEFAULT_OPSET) -> ModelProto:
+    """Export ``network``; the graph is called ``name``.
+
+    The result has dynamic batch and time, the state contract in ``metadata_props``, and
+    nothing that depends on the machine it was made on.
+    """
+    batch, time = torch.export.Dim(BATCH, min=1), torch.export.Dim(TIME, min=1)
+    twin = copy.deepcopy(network).eval()
+    with onnx_layers(twin), quiet_exporter(), torch.no_grad():
+        program = torch.onnx.export(
+            twin,
+            example_inputs(network, batch=2, time=3),
+            dynamo=True,
+            verbose=False,
+            opset_version=opset,
+            input_names=[INPUT, STATE],
+            output_names=[OUTPUT, NEXT_STATE],
+            dynamic_shapes=({0: batch, 1: time}, {0: batch}),
+            custom_translation_table=TRANSLATIONS,
+        )
+    assert program is not None  # only the TorchScript-based exporter returns None
+    return _tidy(program.model_proto, network, name)
+
+
+def _tidy(model: ModelProto, network: Network, name: str) -> ModelProto:
+    """Strip traces of the exporter, name the recurrent nodes, and write down the contract."""
+    graph = model.graph
+    graph.name = name
+    operator = OPERATOR[network.config.cell]
+    recurrent = [node for node in graph.node if node.op_type == operator]
+    for layer, node in enumerate(recurrent):
+        node.name = f"recurrent_{layer}"
+    for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    del graph.value_info[:]
+    model.producer_name, model.producer_version = "pipeline", __version__
+    model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import))
+    model.doc_string = ""
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, _metadata(network, name))
+    return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _metadata(network: Network, name: str) -> dict[str, str]:
+    """What a program needs that has the ONNX file alone."""
+    signature = network.signature
+    metadata = {
+        "name": name,
+        "task": network.config.task,
+        "model": network.config.model_dump_json(),
+        "state": json.dumps(
+            {
+                "input": STATE,
+                "output": NEXT_STATE,
+                "shape": signature.state.shape,
+                "initial": 0,
+                "rows": signature.state_rows,
+            }
+        ),
+    }
+    if network.vocabulary is not None:
+        metadata["vocabulary"] = network.vocabulary
+    if network.scaler is not None:
+        metadata["scaler"] = network.scaler.model_dump_json()
+    return metadata

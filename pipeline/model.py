@@ -1,0 +1,150 @@
+"""The network: one pure function (input, state) → (output, next_state), scaling and table inside.
+
+    encoder  →  recurrent layers  →  head  →  decoder
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.config import Cell, Record, SeriesModel, TextModel
+from pipeline.errors import MalformedError
+from pipeline.signature import UNKNOWN_INDEX, Signature, signature
+
+_RECURRENT: dict[Cell, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+class Scaler(Record):
+    """Mean and deviation of every feature and target, in raw units."""
+
+    input_mean: tuple[float, ...]
+    input_std: tuple[float, ...]
+    output_mean: tuple[float, ...]
+    output_std: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, values: NDArray[np.float32]) -> "Scaler":
+        """The scaler of a series that forecasts itself; ``values`` is ``[time, features]``."""
+        mean = tuple(map(float, values.mean(axis=0, dtype=np.float64).astype(np.float32)))
+        std = tuple(map(float, values.std(axis=0, dtype=np.float64).astype(np.float32)))
+        return cls(input_mean=mean, input_std=std, output_mean=mean, output_std=std)
+
+
+class Standardize(nn.Module):
+    """Raw units to zero mean and unit deviation: ``(x - mean) / std``."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+        self.register_buffer("std", torch.tensor(std), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, time, features]`` in raw units to the same in units of the deviation."""
+        return (x - cast(Tensor, self.mean)) / cast(Tensor, self.std)
+
+
+class Destandardize(Standardize):
+    """Back to raw units: ``x * std + mean``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, time, targets]`` in units of the deviation to the same in raw units."""
+        return x * cast(Tensor, self.std) + cast(Tensor, self.mean)
+
+
+class CodePointTable(nn.Module):
+    """Code points to vocabulary indices; whatever is outside the vocabulary becomes index 0."""
+
+    def __init__(self, vocabulary: str) -> None:
+        super().__init__()
+        points = [ord(character) for character in vocabulary]
+        # Code point p stands at p + 1, so that both ends are rows of unknowns to clamp to.
+        table = torch.full((max(points) + 3, 1), UNKNOWN_INDEX, dtype=torch.int32)
+        table[torch.tensor(points) + 1, 0] = torch.arange(1, len(points) + 1, dtype=torch.int32)
+        self.register_buffer("index", table, persistent=False)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """int64 ``[batch, time]`` code points to int32 ``[batch, time]`` indices."""
+        table = cast(Tensor, self.index)
+        return functional.embedding(points.clamp(-1, table.size(0) - 2) + 1, table).squeeze(-1)
+
+
+class Recurrent(nn.Module):
+    """PyTorch's recurrent layers, their state in one tensor ``[S, batch, hidden]``."""
+
+    def __init__(self, config: SeriesModel | TextModel, input_size: int) -> None:
+        super().__init__()
+        self.layers = _RECURRENT[config.cell](
+            input_size,
+            config.hidden_size,
+            config.num_layers,
+            dropout=config.dropout,
+            batch_first=True,
+        )
+
+    def forward(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """x ``[batch, time, input]`` to ``[batch, time, hidden]``, and the rows after it."""
+        if isinstance(self.layers, nn.LSTM):
+            h, c = rows.chunk(2)
+            x, last = self.layers(x, (h.contiguous(), c.contiguous()))  # as cuDNN needs them
+            return x, torch.cat(last)
+        y, next_rows = self.layers(x, rows.contiguous())
+        return y, next_rows
+
+
+class Network(nn.Module):
+    """A recurrent network that carries its own pre- and post-processing.
+
+    Series models need a ``scaler``, text models a ``vocabulary`` (its first character has
+    index 1; index 0 is the unknown entry).
+
+    Raises:
+        MalformedError: the scaler or vocabulary does not fit the configuration.
+    """
+
+    def __init__(
+        self,
+        config: SeriesModel | TextModel,
+        *,
+        scaler: Scaler | None = None,
+        vocabulary: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.scaler = scaler
+        self.vocabulary = vocabulary
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        if isinstance(config, TextModel):
+            if not vocabulary or len(set(vocabulary)) != len(vocabulary) or scaler:
+                raise MalformedError("a text model needs a vocabulary of distinct characters")
+            width, targets = config.embedding_size, len(vocabulary) + 1
+            self.encoder = nn.Sequential(CodePointTable(vocabulary), nn.Embedding(targets, width))
+            self.decoder = nn.Identity()
+        else:
+            if not scaler or len(scaler.input_mean) != config.features or vocabulary:
+                raise MalformedError("a series model needs a scaler with one mean per feature")
+            width, targets = config.features, config.targets
+            self.encoder = Standardize(scaler.input_mean, scaler.input_std)
+            self.decoder = Destandardize(scaler.output_mean, scaler.output_std)
+        self.recurrent = Recurrent(config, width)
+        self.head = nn.Linear(config.hidden_size, targets)
+
+    @property
+    def signature(self) -> Signature:
+        """Names, types and shapes of the four tensors."""
+        return signature(self.config, len(self.vocabulary or ""))
+
+    def zero_state(self, batch: int) -> Tensor:
+        """The state that starts ``batch`` streams, ``[batch, S, hidden]``."""
+        rows = len(self.signature.state_rows)
+        return self.head.weight.new_zeros(batch, rows, self.config.hidden_size)
+
+    def forward(self, input: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One call of the contract; shapes as in ``signature``."""
+        x, rows = self.recurrent(self.encoder(input), state.transpose(0, 1))
+        return self.decoder(self.head(x)), rows.transpose(0, 1)

@@ -1,0 +1,192 @@
+"""Files that are whole or absent: locks, atomic writes, and digests."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import MalformedError, StorageError, UnsafeError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space and run again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run again",
+    errno.EFBIG: "the file size limit is reached; raise it and run again",
+    errno.EACCES: "permission denied; choose another folder or change its owner",
+    errno.EPERM: "permission denied; choose another folder or change its owner",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENOTDIR: "a file stands where a folder is needed; move it or choose another folder",
+    errno.EEXIST: "a file stands where a folder is needed; move it or choose another folder",
+    errno.EISDIR: "a folder stands where a file is needed; move it or choose another name",
+}
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 in lower-case hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """UTF-8 JSON that is the same for equal values: two spaces, keys in the order given."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals about ``path`` into a StorageError of one line."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, (error.strerror or str(error)).lower())
+        raise StorageError(f"cannot write {path}: {advice}") from error
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for one writer; the lock file stands beside it and dies with the process.
+
+    Raises:
+        StorageError: another run holds it, or the parent folder cannot be written.
+    """
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.parent / f".{folder.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StorageError(
+                f"{folder} is being written by another run; wait for it or use another --name"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; only POSIX can open a folder, elsewhere the rename is enough."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data`` at once: a temporary file in the same folder, synced, renamed.
+
+    Raises:
+        StorageError: the file system refused; the previous file is still there.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            _write_synced(temporary, data)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Replace ``folder`` by exactly ``files`` (relative POSIX path → bytes, written in order).
+
+    The new folder is complete on disk under a temporary name before the old one is moved
+    aside; if moving it in fails, the old one is moved back. :func:`recover_folder` mends a
+    crash between the two renames.
+
+    Raises:
+        StorageError: the file system refused; the previous folder is still there, whole.
+    """
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+        previous = _previous(folder)
+        try:
+            temporary.chmod(0o755)
+            for name, data in files.items():
+                path = temporary / safe_path(name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write_synced(path, data)
+            if folder.exists():
+                shutil.rmtree(previous, ignore_errors=True)
+                folder.rename(previous)
+            try:
+                temporary.rename(folder)
+            except BaseException:
+                recover_folder(folder)
+                raise
+            _sync_folder(folder.parent)
+            shutil.rmtree(previous, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _previous(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}.previous"
+
+
+def recover_folder(folder: Path) -> None:
+    """Put back the previous folder when a crash struck while it was being replaced."""
+    previous = _previous(folder)
+    if previous.is_dir() and not folder.exists():
+        previous.rename(folder)
+
+
+def safe_path(name: str) -> PurePosixPath:
+    """``name`` as a relative path that stays in its folder.
+
+    Raises:
+        UnsafeError: the path is absolute, climbs with ``..``, or uses a drive or a backslash.
+    """
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        raise UnsafeError(f"the path '{name}' leaves its folder; do not use this file")
+    return path
+
+
+def read_file(path: Path, what: str) -> bytes:
+    """The bytes of ``path``.
+
+    Raises:
+        MalformedError: there is no such file; ``what`` names it for the reader.
+        StorageError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MalformedError(f"{what} is missing: {path}") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The JSON value in ``path``.
+
+    Raises:
+        MalformedError: there is no such file, or it is not JSON.
+        StorageError: it cannot be read.
+    """
+    try:
+        return json.loads(read_file(path, what))
+    except ValueError as error:
+        raise MalformedError(f"{path} is not JSON ({error}); write it anew") from error

@@ -1,0 +1,1 @@
+"""Training: batches in, weights and scores out."""

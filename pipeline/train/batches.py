@@ -1,0 +1,148 @@
+"""What one epoch is: batches of input and target, and whether a batch goes on from the last."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.config import Config, SeriesModel, TextModel
+from pipeline.data import Series, Text
+from pipeline.data.text import code_points
+from pipeline.errors import MalformedError
+from pipeline.model import CodePointTable, Network, Scaler
+
+_LOSS_WARM_UP = 4  # steps of a series window that only fill the state
+_LANES = 16  # streams that the validation part of a text is read in
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``input`` and ``target`` are ``[batch, time, …]``; a ``fresh`` batch starts from zeros."""
+
+    input: Tensor
+    target: Tensor
+    fresh: bool
+
+
+class Task(Protocol):
+    """Everything the training loop needs to know about the data."""
+
+    steps_per_epoch: int
+
+    def network(self) -> Network:
+        """A new network for this data, with random weights."""
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """The batches of an epoch, the same for the same epoch and seed."""
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The training loss of one batch, a scalar."""
+
+    def validation_loss(self, network: Network) -> float:
+        """The loss on the validation part, which decides which weights are kept."""
+
+
+class SeriesTask:
+    """Windows of the training part in random order, one step ahead, mean squared error."""
+
+    def __init__(self, config: Config, data: Series) -> None:
+        assert isinstance(config.model, SeriesModel)
+        self.model = config.model
+        self.scaler = Scaler.fit(data.train)
+        self.values = torch.from_numpy(data.values)
+        self.train_end, self.validation_end = data.train_end, data.validation_end
+        self.seed = config.training.seed
+        self.batch_size = config.training.batch_size
+        self.window = min(config.training.window, data.train_end - 1)
+        self.stride = max(1, self.window // 8)
+        windows = len(range(0, data.train_end - self.window - self.stride + 1, self.stride)) or 1
+        self.steps_per_epoch = -(-windows // self.batch_size)
+        self.windows = windows
+
+    def network(self) -> Network:
+        """A new network whose scaler fits the training part."""
+        return Network(self.model, scaler=self.scaler)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Every window once; where the grid of windows begins is random."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        room = self.train_end - 1 - self.window - (self.windows - 1) * self.stride
+        shift = int(torch.randint(0, room + 1, (), generator=generator))
+        order = torch.randperm(self.windows, generator=generator) * self.stride + shift
+        for starts in order.split(self.batch_size):
+            rows = self.values[starts[:, None] + torch.arange(self.window + 1)]
+            yield Batch(rows[:, :-1], rows[:, 1:], fresh=True)
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Mean squared error in units of the deviation, after a few steps of warm-up."""
+        std = torch.tensor(self.scaler.output_std, dtype=output.dtype, device=output.device)
+        warm_up = min(_LOSS_WARM_UP, output.size(1) - 1)
+        return (((output - target) / std)[:, warm_up:] ** 2).mean()
+
+    def validation_loss(self, network: Network) -> float:
+        """One pass over all that comes before the test part; the validation part counts."""
+        values = self.values[None, : self.validation_end].to(network.head.weight.device)
+        output, _ = network(values[:, :-1], network.zero_state(1))
+        start = self.train_end - 1 - _LOSS_WARM_UP  # the loss skips the warm-up again
+        return float(self.loss(output[:, start:], values[:, start + 1 :]))
+
+
+class TextTask:
+    """The training part cut into parallel streams, read in order with the state carried on."""
+
+    def __init__(self, config: Config, data: Text) -> None:
+        assert isinstance(config.model, TextModel)
+        self.model = config.model
+        self.vocabulary = data.vocabulary
+        self.window = config.training.window
+        points = torch.from_numpy(code_points(data.train))
+        streams = min(config.training.batch_size, (len(points) - 1) // self.window)
+        self.validation = torch.from_numpy(code_points(data.validation))
+        if streams < 1 or len(self.validation) < 2:
+            raise MalformedError(
+                f"the text has {len(data.content)} characters, too few for one window of "
+                f"{self.window}; give more text or a smaller --window"
+            )
+        length = (len(points) - 1) // streams
+        self.input = points[: streams * length].view(streams, length)
+        self.target = points[1 : streams * length + 1].view(streams, length)
+        self.steps_per_epoch = length // self.window
+        self.table = CodePointTable(data.vocabulary)
+
+    def network(self) -> Network:
+        """A new network whose vocabulary is that of the training part."""
+        return Network(self.model, vocabulary=self.vocabulary)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Consecutive windows; where the first begins is different in every epoch."""
+        shift = epoch * 17 % (self.input.size(1) % self.window + 1)
+        for step in range(self.steps_per_epoch):
+            part = slice(shift + step * self.window, shift + (step + 1) * self.window)
+            yield Batch(self.input[:, part], self.target[:, part], fresh=step == 0)
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy in nats."""
+        indices = self.table.to(target.device)(target).long()
+        return functional.cross_entropy(output.float().flatten(0, 1), indices.flatten())
+
+    def validation_loss(self, network: Network) -> float:
+        """Cross-entropy in nats over the validation part, read in parallel streams."""
+        lanes = min(_LANES, len(self.validation) - 1)
+        length = (len(self.validation) - 1) // lanes
+        device = network.head.weight.device
+        input = self.validation[: lanes * length].view(lanes, length).to(device)
+        target = self.validation[1 : lanes * length + 1].view(lanes, length).to(device)
+        output, _ = network(input, network.zero_state(lanes))
+        return float(self.loss(output, target))
+
+
+def make_task(config: Config, data: Series | Text) -> SeriesTask | TextTask:
+    """The task of ``config`` on ``data``.
+
+    Raises:
+        MalformedError: the data is too short for one window.
+    """
+    return TextTask(config, data) if isinstance(data, Text) else SeriesTask(config, data)

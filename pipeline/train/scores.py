@@ -1,0 +1,158 @@
+"""How good a network is, in units that mean something, beside forecasts that need no network."""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from pipeline.config import Record
+from pipeline.data import Series, Text
+from pipeline.data.text import code_points
+from pipeline.model import CodePointTable, Network
+
+FREE_RUN = 100  # steps that a forecast goes on without seeing the truth
+_ORIGINS = 10  # steps between the origins of two free runs
+_ORDERS = range(6)
+_SMOOTHING = 0.1
+_CHUNK = 4096  # time steps evaluated at once, to bound memory
+
+
+class Errors(Record):
+    """MAE and RMSE in raw units; MASE in units of the one-step error of persistence in training.
+
+    R. J. Hyndman and A. B. Koehler, Another look at measures of forecast accuracy,
+    International Journal of Forecasting 22 (2006).
+    """
+
+    mae: float
+    rmse: float
+    mase: float
+
+
+class SeriesScores(Record):
+    """Errors on the test part: the network's, persistence's and the seasonal-naive forecast's."""
+
+    one_step: Errors
+    one_step_persistence: Errors
+    one_step_seasonal: Errors
+    free_run: Errors
+    free_run_persistence: Errors
+    free_run_seasonal: Errors
+    free_run_steps: int
+
+
+class TextScores(Record):
+    """Losses on the validation part; ``ngram_bits[n]`` is the n-gram model with n characters
+    of context."""
+
+    loss: float
+    bits_per_character: float
+    accuracy: float
+    ngram_bits: tuple[float, ...]
+
+
+def score(network: Network, data: Series | Text) -> SeriesScores | TextScores:
+    """The scores of a network on the part of ``data`` that is kept for it."""
+    network = network.eval()
+    with torch.inference_mode():
+        if isinstance(data, Text):
+            return _score_text(network, data)
+        return _score_series(network, data)
+
+
+def _score_series(network: Network, data: Series) -> SeriesScores:
+    values = data.values.astype(np.float64)
+    start, season = data.validation_end, data.season
+    scale = float(np.abs(np.diff(values[: data.train_end], axis=0)).mean())
+    predicted = _teacher_forced(network, data.values)  # [time - 1, 1]: forecasts of values[1:]
+
+    def errors(difference: NDArray[np.float64]) -> Errors:
+        mae = float(np.abs(difference).mean())
+        return Errors(mae=mae, rmse=float(np.sqrt((difference**2).mean())), mase=mae / scale)
+
+    free_steps = min(FREE_RUN, len(values) - start)
+    origins = np.arange(start, len(values) - free_steps + 1, _ORIGINS)
+    ahead = origins[:, None] + np.arange(free_steps)  # [origins, steps] of the truth
+    seasonal = origins[:, None] - season + np.arange(free_steps) % season
+    return SeriesScores(
+        one_step=errors(predicted[start - 1 :] - values[start:]),
+        one_step_persistence=errors(values[start - 1 : -1] - values[start:]),
+        one_step_seasonal=errors(values[start - season : -season] - values[start:]),
+        free_run=errors(free_run(network, data.values, origins, free_steps) - values[ahead]),
+        free_run_persistence=errors(values[origins - 1][:, None] - values[ahead]),
+        free_run_seasonal=errors(values[seasonal] - values[ahead]),
+        free_run_steps=free_steps,
+    )
+
+
+def _teacher_forced(network: Network, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """One-step forecasts of ``values[1:]``, each from all values before it, ``[time - 1, 1]``."""
+    state, parts = network.zero_state(1), []
+    for chunk in torch.from_numpy(values[None, :-1]).split(_CHUNK, dim=1):
+        output, state = network(chunk, state)
+        parts.append(output[0].double().numpy())
+    return np.concatenate(parts)
+
+
+def free_run(
+    network: Network, values: NDArray[np.float32], origins: NDArray[np.int64], steps: int
+) -> NDArray[np.float64]:
+    """Forecasts of ``steps`` values from every origin, fed back; ``[origins, steps, 1]``."""
+    starts, state = [], network.zero_state(1)
+    inputs = torch.from_numpy(values)[None]
+    done = 0
+    last = inputs[:, :1]
+    for origin in origins:  # one pass through the history, stopping at every origin
+        output, state = network(inputs[:, done:origin], state)
+        done, last = int(origin), output[:, -1:]
+        starts.append((last, state))
+    x, state = (torch.cat(parts) for parts in zip(*starts, strict=True))
+    forecast = [x]
+    for _ in range(steps - 1):
+        x, state = network(x, state)
+        forecast.append(x)
+    return torch.cat(forecast, dim=1).double().numpy()
+
+
+def _score_text(network: Network, data: Text) -> TextScores:
+    assert network.vocabulary is not None
+    points = torch.from_numpy(code_points(data.validation))[None]
+    targets = CodePointTable(network.vocabulary)(points).long()[0, 1:]
+    state, nats, hits = network.zero_state(1), 0.0, 0
+    for start in range(0, len(targets), _CHUNK):
+        part = slice(start, min(start + _CHUNK, len(targets)))
+        logits, state = network(points[:, part], state)
+        nats += float(functional.cross_entropy(logits[0], targets[part], reduction="sum"))
+        hits += int((logits[0].argmax(dim=1) == targets[part]).sum())
+    loss = nats / len(targets)
+    return TextScores(
+        loss=loss,
+        bits_per_character=loss / math.log(2),
+        accuracy=hits / len(targets),
+        ngram_bits=ngram_bits(data),
+    )
+
+
+def ngram_bits(data: Text) -> tuple[float, ...]:
+    """Bits per character of n-gram models on the validation part, with 0 to 5 characters of context.
+
+    Counts of the training part with additive smoothing:
+    ``p(c | context) = (n(context, c) + 0.1) / (n(context) + 0.1·V)``, V counting the unknown
+    entry (C. D. Manning and H. Schütze, Foundations of Statistical NLP, 1999, section 6.2).
+    """
+    table = CodePointTable(data.vocabulary)
+    indices = table(torch.from_numpy(code_points(data.train + data.validation))).numpy().astype(np.int64)
+    size, split = len(data.vocabulary) + 1, len(data.train)
+    bits = []
+    context = np.zeros_like(indices)  # which context stands before each position, numbered
+    for order in _ORDERS:
+        gram = np.unique(context * size + indices, return_inverse=True)[1]
+        train = slice(order, split)
+        n_context = np.bincount(context[train], minlength=context.max() + 1)[context[split:]]
+        n_gram = np.bincount(gram[train], minlength=gram.max() + 1)[gram[split:]]
+        p = (n_gram + _SMOOTHING) / (n_context + _SMOOTHING * size)
+        bits.append(float(-np.log2(p).mean()))
+        context = np.concatenate([[0], gram[:-1]])
+    return tuple(bits)
