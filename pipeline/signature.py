@@ -5,10 +5,9 @@
 These names are spelled here and nowhere else.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.config import Cell, SeriesModel, TextModel
+from pipeline.config import Cell, Record, SeriesModel, TextModel
 
 INPUT, STATE, OUTPUT, NEXT_STATE = "input", "state", "output", "next_state"
 BATCH, TIME = "batch", "time"
@@ -19,8 +18,18 @@ OPERATOR: dict[Cell, str] = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 UNKNOWN_INDEX = 0  # logit and embedding row of every character outside the vocabulary
 
 
-@dataclass(frozen=True)
-class TensorSpec:
+class Tolerance(Record):
+    """A runtime may be off by ``atol + rtol·|y|``, or by four times PyTorch's own error."""
+
+    rtol: float
+    atol: float
+
+
+FLOAT32 = Tolerance(rtol=1e-4, atol=1e-5)
+OWN_ERRORS = 4  # how many times PyTorch's own float32 error a runtime may be off
+
+
+class TensorSpec(Record):
     """One tensor of the contract; a ``str`` in ``shape`` is a dynamic axis, from 1 up."""
 
     name: str
@@ -29,8 +38,7 @@ class TensorSpec:
     meaning: str
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(Record):
     """The four tensors of a model, and what the rows of its state hold."""
 
     input: TensorSpec
@@ -65,22 +73,24 @@ def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Sign
     rows = state_rows(config.cell, config.num_layers)
     state_shape = (BATCH, len(rows), config.hidden_size)
     if isinstance(config, TextModel):
-        source = TensorSpec(INPUT, "int64", (BATCH, TIME), "Unicode code points")
-        target = TensorSpec(
-            OUTPUT,
-            "float32",
-            (BATCH, TIME, vocabulary_size + 1),
-            "logits of the next character; column 0 is the unknown entry",
-        )
+        input_type: Literal["float32", "int64"] = "int64"
+        input_shape: tuple[int | str, ...] = (BATCH, TIME)
+        input_meaning = "Unicode code points"
+        output_shape = (BATCH, TIME, vocabulary_size + 1)
+        output_meaning = "logits of the next character; column 0 is the unknown entry"
     else:
-        source = TensorSpec(INPUT, "float32", (BATCH, TIME, config.features), "values, raw units")
-        target = TensorSpec(
-            OUTPUT, "float32", (BATCH, TIME, config.targets), "the next values, raw units"
-        )
+        input_type, input_shape = "float32", (BATCH, TIME, config.features)
+        input_meaning = "values in raw units"
+        output_shape = (BATCH, TIME, config.targets)
+        output_meaning = "the next values in raw units"
+
+    def float32(name: str, shape: tuple[int | str, ...], meaning: str) -> TensorSpec:
+        return TensorSpec(name=name, type="float32", shape=shape, meaning=meaning)
+
     return Signature(
-        input=source,
-        state=TensorSpec(STATE, "float32", state_shape, "zeros start a stream"),
-        output=target,
-        next_state=TensorSpec(NEXT_STATE, "float32", state_shape, "feed back as state to go on"),
+        input=TensorSpec(name=INPUT, type=input_type, shape=input_shape, meaning=input_meaning),
+        state=float32(STATE, state_shape, "zeros start a stream"),
+        output=float32(OUTPUT, output_shape, output_meaning),
+        next_state=float32(NEXT_STATE, state_shape, "feed it back as state to go on"),
         state_rows=rows,
     )

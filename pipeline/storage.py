@@ -33,9 +33,9 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def canonical_json(value: Any) -> bytes:
-    """UTF-8 JSON that is the same for equal values: two spaces, keys in the order given."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+def canonical_json(value: Any, indent: int | None = 2) -> bytes:
+    """UTF-8 JSON that is the same for equal values, keys in the order given."""
+    return (json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def _lstm_shapes(
 
 # onnxscript traces these functions; what they return are symbolic ONNX values.
 def _rnn_node(x: Any, w: Any, r: Any, b: Any, h: Any, hidden_size: int) -> Any:
-    return opset18.RNN(x, w, r, b, None, h, hidden_size=hidden_size)
+    return opset18.RNN(x, w, r, b, None, h, hidden_size=hidden_size, activations=["Tanh"])
 
 
 def _gru_node(x: Any, w: Any, r: Any, b: Any, h: Any, hidden_size: int) -> Any:

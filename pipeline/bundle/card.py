@@ -1,0 +1,113 @@
+"""The model card: ``README.md`` of a bundle."""
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.config import SineSource, TextSource
+from pipeline.signature import Signature, TensorSpec
+from pipeline.train.scores import Errors, SeriesScores, TextScores
+
+
+def first_lines(task: str) -> str:
+    """Python that runs ``onnx/model.onnx`` in a stream, with numpy and onnxruntime alone."""
+    if task == "text":
+        prepare = 'text = np.array([[ord(c) for c in "The "]])  # [batch, time] code points'
+        call, answer = "text", "output[0, -1].argmax()  # index of the likeliest next character"
+    else:
+        prepare = "values = np.zeros((1, 50, 1), np.float32)  # [batch, time, features], raw units"
+        call, answer = "values", "output[0, -1]  # the forecast of the next value"
+    return f"""\
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("onnx/model.onnx")
+state = np.zeros([1, *session.get_inputs()[1].shape[1:]], np.float32)  # zeros start a stream
+{prepare}
+for chunk in np.split({call}, 2, axis=1):
+    output, state = session.run(None, {{"input": chunk, "state": state}})
+print({answer.split("  #")[0]})  #{answer.split("  #")[1]}
+"""
+
+
+def model_card(checkpoint: Checkpoint, signature: Signature) -> str:
+    """The card of ``checkpoint`` in Markdown."""
+    config, training = checkpoint.config, checkpoint.training
+    model = config.model
+    purpose = (
+        "gives the logits of the next character, one for every character it has read"
+        if model.task == "text"
+        else "forecasts the next value, one for every value it has read"
+    )
+    rows = [signature.input, signature.state, signature.output, signature.next_state]
+    return f"""\
+# {config.name}
+
+A recurrent network ({model.cell.upper()}, {model.num_layers} × {model.hidden_size} units, \
+{training.parameters:,} parameters) that {purpose}. Trained on {_source(checkpoint)}.
+
+    (input, state) → (output, next_state)
+
+| tensor | type | shape | meaning |
+|---|---|---|---|
+{"".join(_tensor_row(spec) for spec in rows)}
+`batch` and `time` are dynamic. Rows of the state: {", ".join(signature.state_rows)}. \
+Scaling and the character table are inside the graph.
+
+## First lines
+
+```python
+{first_lines(model.task)}```
+
+## Scores
+
+{_scores(training.scores)}
+Trained for {training.epochs} epochs (best: {training.best_epoch}) with seed {training.seed} in \
+{training.precision} on {training.device}; SHA-256 of the data {training.data_sha256[:16]}….
+
+## Files
+
+`onnx/model.onnx` and `model.pt` (TorchScript) are this function; `model.safetensors` holds the
+PyTorch weights, `golden.json` calls with their results to replay, `manifest.json` all of this for
+a machine, and `validation.json`, once `pipeline validate` has run, how close each runtime came.
+"""
+
+
+def _source(checkpoint: Checkpoint) -> str:
+    source = checkpoint.config.source
+    if isinstance(source, SineSource):
+        waves = " + ".join(f"sin({frequency:g}·x)" for frequency in source.frequency)
+        noise = f" with noise of deviation {source.noise:g}" if source.noise else ""
+        return f"{source.length} samples of {waves}{noise}"
+    if isinstance(source, TextSource):
+        if source.files:
+            return "text: " + ", ".join(file.replace("\\", "/").split("/")[-1] for file in source.files)
+        return f"the language reference of Python {checkpoint.versions['python']}"
+    return "the series " + source.file.replace("\\", "/").split("/")[-1]
+
+
+def _tensor_row(spec: TensorSpec) -> str:
+    shape = ", ".join(map(str, spec.shape))
+    return f"| `{spec.name}` | {spec.type} | [{shape}] | {spec.meaning} |\n"
+
+
+def _scores(scores: SeriesScores | TextScores) -> str:
+    if isinstance(scores, TextScores):
+        best = min(scores.ngram_bits)
+        return (
+            "| validation part | bits per character |\n|---|---|\n"
+            f"| this model | {scores.bits_per_character:.3f} |\n"
+            f"| best n-gram model ({scores.ngram_bits.index(best)} characters of context) "
+            f"| {best:.3f} |\n\n"
+            f"Loss {scores.loss:.3f} nats, accuracy {scores.accuracy:.1%}.\n"
+        )
+    steps = scores.free_run_steps
+
+    def row(name: str, one: Errors, free: Errors) -> str:
+        cells = (one.mae, one.rmse, one.mase, free.mae, free.rmse, free.mase)
+        return f"| {name} | " + " | ".join(f"{value:.4f}" for value in cells) + " |\n"
+
+    return (
+        f"| test part | MAE, one step | RMSE | MASE | MAE, {steps} steps free | RMSE | MASE |\n"
+        "|---|---|---|---|---|---|---|\n"
+        + row("this model", scores.one_step, scores.free_run)
+        + row("persistence", scores.one_step_persistence, scores.free_run_persistence)
+        + row("seasonal naive", scores.one_step_seasonal, scores.free_run_seasonal)
+    )

@@ -1,0 +1,150 @@
+"""Golden trajectories: chained calls with carried state that every port can replay."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.data.text import code_points
+from pipeline.model import Network
+from pipeline.signature import FLOAT32, INPUT, NEXT_STATE, OUTPUT, STATE
+
+FORMAT = 1
+Array = NDArray[np.float32] | NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a model; shapes as in the signature."""
+
+    input: Array
+    state: NDArray[np.float32]
+    output: NDArray[np.float32]
+    next_state: NDArray[np.float32]
+
+
+def held_out_input(held_out: str | Sequence[Sequence[float]]) -> Array:
+    """The part of the data that training never saw, as one input ``[time, …]``."""
+    if isinstance(held_out, str):
+        return code_points(held_out)
+    return np.asarray(held_out, dtype=np.float32)
+
+
+def streams(source: Array, batch: int, time: int, start: int = 0) -> Array:
+    """``batch`` windows of ``source``, spread over it from ``start`` on, ``[batch, time, …]``.
+
+    Windows that reach the end go on at the beginning.
+    """
+    offsets = start + np.arange(batch) * max(1, len(source) // batch)
+    return np.take(source, offsets[:, None] + np.arange(time), axis=0, mode="wrap")
+
+
+def outside(source: Array, vocabulary: str | None) -> Array:
+    """``source`` with what training did not know: unseen characters, or values far outside."""
+    changed = source.copy()
+    if vocabulary is not None:
+        known = {ord(character) for character in vocabulary}
+        strange = [0x10FFFF, 0x1F600, 0x0627, 0x05D0, 0, -1, max(known) + 1, 2**40]
+        unseen = [point for point in strange if point not in known]
+        places = changed.reshape(-1)[1::3]  # a view: every third element
+        places[:] = np.resize(unseen, len(places))
+        return changed
+    changed[:, 1::3] *= 100
+    changed[:, 2::3] -= 1000
+    return changed
+
+
+def trajectory(
+    network: Network, source: Array, cuts: Sequence[int], state: NDArray[np.float32] | None = None
+) -> list[Call]:
+    """Calls over ``source`` ``[batch, time, …]`` cut into pieces, by the float64 twin.
+
+    The results are the twin's, rounded to float32: the truth, not one machine's rounding.
+    """
+    twin = copy.deepcopy(network).double()
+    first = twin.zero_state(len(source)) if state is None else torch.from_numpy(state).double()
+    calls, carried, start = [], first, 0
+    for length in cuts:
+        piece = source[:, start : start + length]
+        start += length
+        tensor = torch.from_numpy(piece)
+        with torch.inference_mode():
+            output, following = twin(tensor if piece.dtype == np.int64 else tensor.double(), carried)
+        calls.append(
+            Call(piece, *(part.float().numpy() for part in (carried, output, following)))
+        )
+        carried = following
+    return calls
+
+
+def golden_trajectories(network: Network, source: Array) -> dict[str, list[Call]]:
+    """The trajectories of ``golden.json``; ``source`` is the held-out input."""
+    warmed_up = trajectory(network, streams(source, 1, 50), [50])[0].next_state
+    strange = outside(streams(source, 2, 6), network.vocabulary)
+    return {
+        "one stream from zeros": trajectory(network, streams(source, 1, 10), [1, 2, 7]),
+        "three streams at once": trajectory(network, streams(source, 3, 5), [4, 1]),
+        "from a state that is not zero": trajectory(
+            network, streams(source, 1, 4, start=50), [1, 3], warmed_up
+        ),
+        "input that training did not know": trajectory(network, strange, [3, 3]),
+    }
+
+
+def _tensor(array: Array) -> dict[str, Any]:
+    """Shape and flat values; float32 in the fewest digits that give the same float32 back."""
+    flat = array.ravel()
+    is_float = flat.dtype == np.float32
+    return {
+        "shape": list(array.shape),
+        "data": [float(str(value)) for value in flat] if is_float else flat.tolist(),
+    }
+
+
+def golden_json(checkpoint: Checkpoint, trajectories: dict[str, list[Call]]) -> dict[str, Any]:
+    """The content of ``golden.json``."""
+    return {
+        "format": FORMAT,
+        "name": checkpoint.config.name,
+        "tolerance": FLOAT32.model_dump(),
+        "trajectories": [
+            {
+                "name": name,
+                STATE: _tensor(calls[0].state),
+                "calls": [
+                    {
+                        INPUT: _tensor(call.input),
+                        OUTPUT: _tensor(call.output),
+                        NEXT_STATE: _tensor(call.next_state),
+                    }
+                    for call in calls
+                ],
+            }
+            for name, calls in trajectories.items()
+        ],
+        "held_out": checkpoint.held_out,
+    }
+
+
+def backend_test_files(network: Network, source: Array) -> dict[str, bytes]:
+    """Files in the layout of ONNX's backend tests: fresh state, carried state, other sizes."""
+    fresh, carried = trajectory(network, streams(source, 1, 10), [5, 5])
+    other = trajectory(network, streams(source, 3, 11), [11])[0]
+    files = {}
+    for index, call in enumerate((fresh, carried, other)):
+        named = {
+            "input_0": (INPUT, call.input),
+            "input_1": (STATE, call.state),
+            "output_0": (OUTPUT, call.output),
+            "output_1": (NEXT_STATE, call.next_state),
+        }
+        for file, (name, array) in named.items():
+            tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+            files[f"onnx/test_data_set_{index}/{file}.pb"] = tensor.SerializeToString()
+    return files

@@ -1,0 +1,105 @@
+"""Put a bundle together and write it whole."""
+
+from pathlib import Path
+
+from safetensors.torch import save as save_safetensors
+
+from pipeline.bundle.card import model_card
+from pipeline.bundle.golden import (
+    backend_test_files,
+    golden_json,
+    golden_trajectories,
+    held_out_input,
+)
+from pipeline.bundle.manifest import (
+    FORMAT,
+    MANIFEST_FILE,
+    FileEntry,
+    Manifest,
+    StateEntry,
+    check_manifest,
+)
+from pipeline.checkpoint import Checkpoint, versions
+from pipeline.export import export
+from pipeline.model import Network
+from pipeline.signature import FLOAT32, NEXT_STATE, STATE
+from pipeline.storage import canonical_json, sha256, write_folder
+
+WEIGHTS_FILE = "model.safetensors"
+TORCHSCRIPT_FILE = "model.pt"
+ONNX_FILE = "onnx/model.onnx"
+GOLDEN_FILE = "golden.json"
+CARD_FILE = "README.md"
+
+
+def build_bundle(
+    checkpoint: Checkpoint, checkpoint_sha256: str, network: Network, opset: int
+) -> dict[str, bytes]:
+    """Every file of the bundle, ``manifest.json`` last; the same bytes for the same checkpoint.
+
+    Raises:
+        ParityError: an exported graph breaks the contract or gives other numbers.
+    """
+    config = checkpoint.config
+    onnx_file, torchscript_file = export(network, config.name, opset)
+    source = held_out_input(checkpoint.held_out)
+    golden = golden_json(checkpoint, golden_trajectories(network, source))
+    signature = network.signature
+    files = {
+        WEIGHTS_FILE: save_safetensors(dict(network.state_dict())),
+        TORCHSCRIPT_FILE: torchscript_file,
+        ONNX_FILE: onnx_file,
+        **backend_test_files(network, source),
+        GOLDEN_FILE: canonical_json(golden, indent=None),
+        CARD_FILE: model_card(checkpoint, signature).encode(),
+    }
+    manifest = Manifest(
+        format=FORMAT,
+        name=config.name,
+        task=config.model.task,
+        model=config.model,
+        opset=opset,
+        inputs=signature.inputs,
+        outputs=signature.outputs,
+        state=StateEntry(
+            input=STATE,
+            output=NEXT_STATE,
+            shape=signature.state.shape,
+            initial=0.0,
+            rows=signature.state_rows,
+        ),
+        scaler=checkpoint.scaler,
+        vocabulary=checkpoint.vocabulary,
+        source=config.source,
+        training=checkpoint.training,
+        checkpoint_sha256=checkpoint_sha256,
+        versions=versions(),
+        tolerance=FLOAT32,
+        files={name: file_entry(data) for name, data in files.items()},
+    )
+    return {**files, MANIFEST_FILE: manifest_bytes(manifest)}
+
+
+def file_entry(data: bytes) -> FileEntry:
+    """Digest and size of ``data``."""
+    return FileEntry(sha256=sha256(data), bytes=len(data))
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """``manifest.json``, held against its schema.
+
+    Raises:
+        MalformedError: it does not fit the schema.
+    """
+    content = manifest.model_dump(mode="json")
+    check_manifest(content, MANIFEST_FILE)
+    return canonical_json(content)
+
+
+def write_bundle(folder: Path, files: dict[str, bytes]) -> None:
+    """Replace the bundle in ``folder`` by ``files``.
+
+    Raises:
+        StorageError: the file system refused; the previous bundle is still there, whole.
+    """
+    write_folder(folder, files)

@@ -1,0 +1,21 @@
+"""A trained network as TorchScript and as ONNX, checked before anyone sees it."""
+
+from pipeline.export.checks import check_graph, check_numbers
+from pipeline.export.onnx_graph import DEFAULT_OPSET, OPSETS, to_onnx
+from pipeline.export.torchscript import to_torchscript
+from pipeline.model import Network
+
+__all__ = ["DEFAULT_OPSET", "OPSETS", "export"]
+
+
+def export(network: Network, name: str, opset: int = DEFAULT_OPSET) -> tuple[bytes, bytes]:
+    """``network`` as the bytes of an ONNX file and of a TorchScript file.
+
+    Raises:
+        ParityError: what came out breaks the contract or gives other numbers; nothing is kept.
+    """
+    graph = to_onnx(network, name, opset)
+    check_graph(graph, network)
+    onnx_file, torchscript_file = graph.SerializeToString(deterministic=True), to_torchscript(network)
+    check_numbers(onnx_file, torchscript_file, network)
+    return onnx_file, torchscript_file

@@ -1,0 +1,169 @@
+"""Post-conditions of an export: what every graph must show before it is written."""
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import ModelProto, NodeProto
+
+from pipeline.errors import ParityError
+from pipeline.export.onnx_graph import quiet_exporter
+from pipeline.model import Network
+from pipeline.signature import (
+    BATCH,
+    FLOAT32,
+    INPUT,
+    NEXT_STATE,
+    OPERATOR,
+    OUTPUT,
+    STATE,
+    TIME,
+    Signature,
+)
+
+_FORBIDDEN = {"Loop", "Scan", "If", "StringNormalizer", "StringConcat", "StringSplit"}
+_SIZES = ((1, 1), (1, 7), (4, 1), (5, 13))  # batch and time, none of them the export's own
+_LARGEST = 2**31 - 1  # bytes that one protobuf message can have
+
+
+def check_graph(model: ModelProto, network: Network) -> None:
+    """Hold the graph against the contract.
+
+    Raises:
+        ParityError: it breaks it; every breach is listed.
+    """
+    breaches = list(_breaches(model, network))
+    if breaches:
+        raise ParityError(
+            f"the exported graph '{model.graph.name}' breaks the contract: {'; '.join(breaches)}"
+        )
+
+
+def _breaches(model: ModelProto, network: Network) -> Iterator[str]:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        yield " ".join(str(error).split())
+    if model.ByteSize() > _LARGEST:
+        yield "it is over 2 GB"
+    if model.functions or any(entry.domain for entry in model.opset_import):
+        yield "it uses operators outside the default domain"
+    config = network.config
+    operator = OPERATOR[config.cell]
+    recurrent = [node for node in model.graph.node if node.op_type in OPERATOR.values()]
+    if [node.op_type for node in recurrent] != [operator] * config.num_layers:
+        yield f"{len(recurrent)} recurrent nodes, not {config.num_layers} of {operator}"
+    initializers = {initializer.name for initializer in model.graph.initializer}
+    for node in recurrent:
+        yield from _node_breaches(node, initializers, config.hidden_size)
+    for node in model.graph.node:
+        if node.op_type in _FORBIDDEN:
+            yield f"operator {node.op_type} at '{node.name}'"
+    yield from _interface_breaches(model, network.signature)
+    yield from _frozen_axes(model)
+
+
+def _node_breaches(node: NodeProto, initializers: set[str], hidden_size: int) -> Iterator[str]:
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    wanted: dict[str, object] = {"hidden_size": hidden_size}
+    if node.op_type == "GRU":
+        wanted["linear_before_reset"] = 1
+    neutral: dict[str, object] = {"layout": 0, "direction": b"forward", "input_forget": 0}
+    if node.op_type == "RNN":
+        neutral["activations"] = [b"Tanh"]
+    for name, value in wanted.items():
+        if attributes.pop(name, None) != value:
+            yield f"{node.name} needs {name}={value}"
+    for name, value in attributes.items():
+        if neutral.get(name) != value:
+            yield f"{node.name} must not set {name}"
+    if not set(node.input[1:4]) <= initializers:
+        yield f"the weights of {node.name} are computed in the graph"
+    if len(node.input) > 7 and node.input[7]:
+        yield f"{node.name} has peepholes"
+
+
+def _interface_breaches(model: ModelProto, signature: Signature) -> Iterator[str]:
+    for given, wanted in (
+        (model.graph.input, signature.inputs),
+        (model.graph.output, signature.outputs),
+    ):
+        found = [
+            (value.name, value.type.tensor_type.elem_type, tuple(_dims(value))) for value in given
+        ]
+        element = {"float32": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64}
+        expected = [(spec.name, element[spec.type], spec.shape) for spec in wanted]
+        if found != expected:
+            yield f"tensors {found}, not {expected}"
+
+
+def _dims(value: onnx.ValueInfoProto) -> list[int | str | None]:
+    return [
+        dim.dim_param or (dim.dim_value if dim.HasField("dim_value") else None)
+        for dim in value.type.tensor_type.shape.dim
+    ]
+
+
+def _frozen_axes(model: ModelProto) -> Iterator[str]:
+    """Tensors on the way from the inputs that lost their symbolic batch, or time."""
+    shapes = {value.name: _dims(value) for value in (*model.graph.value_info, *model.graph.output)}
+    alive, timed = {INPUT, STATE}, {INPUT}
+    for node in model.graph.node:
+        if alive.isdisjoint(node.input):
+            continue
+        alive.update(node.output)
+        if not timed.isdisjoint(node.input):
+            # y of a recurrent node goes along the time axis, y_h and y_c stand at its end
+            ends_time = node.op_type in OPERATOR.values()
+            timed.update(node.output[:1] if ends_time else node.output)
+        for name in filter(None, node.output):
+            dims = shapes.get(name, [])
+            if BATCH not in dims:
+                yield f"tensor '{name}' has no dynamic batch: {dims}"
+            if name in timed and TIME not in dims:
+                yield f"tensor '{name}' has no dynamic time: {dims}"
+
+
+def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -> None:
+    """Run both files at sizes that the export did not use, from a state that is not zero.
+
+    Raises:
+        ParityError: a number differs from PyTorch's by more than the tolerance.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(onnx_file, options, ["CPUExecutionProvider"])
+    with quiet_exporter():
+        traced = torch.jit.load(io.BytesIO(torchscript_file))
+    rng = np.random.default_rng(0)
+    for batch, time in _SIZES:
+        source = _random_input(network, rng, batch, time)
+        state = rng.uniform(-1, 1, network.zero_state(batch).shape).astype(np.float32)
+        with torch.inference_mode():
+            tensors = torch.from_numpy(source), torch.from_numpy(state)
+            expected = [tensor.numpy() for tensor in network(*tensors)]
+            scripted = [tensor.numpy() for tensor in traced(*tensors)]
+        inferred = session.run([OUTPUT, NEXT_STATE], {INPUT: source, STATE: state})
+        for kind, found in (("ONNX", inferred), ("TorchScript", scripted)):
+            for name, y, y_hat in zip((OUTPUT, NEXT_STATE), expected, found, strict=True):
+                if y.shape != y_hat.shape or not np.allclose(
+                    y_hat, y, rtol=FLOAT32.rtol, atol=FLOAT32.atol
+                ):
+                    raise ParityError(
+                        f"{kind} gives another {name} than PyTorch at batch {batch}, time {time}; "
+                        "the model was not written"
+                    )
+
+
+def _random_input(
+    network: Network, rng: np.random.Generator, batch: int, time: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32 | np.int64]]:
+    if network.vocabulary is not None:
+        known = [ord(character) for character in network.vocabulary]
+        return rng.choice([*known, max(known) + 1], size=(batch, time)).astype(np.int64)
+    assert network.scaler is not None
+    z = rng.normal(size=(batch, time, len(network.scaler.input_mean)))
+    return (z * network.scaler.input_std + network.scaler.input_mean).astype(np.float32)

@@ -1,0 +1,36 @@
+"""TorchScript, loaded from the bytes of ``model.pt``."""
+
+import io
+import warnings
+
+import numpy as np
+import torch
+
+from pipeline.runtimes.base import Input, State
+
+
+class TorchScript:
+    """A traced network on a PyTorch device."""
+
+    format = "TorchScript"
+
+    def __init__(self, file: bytes, device: str = "cpu") -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.jit is deprecated, and what is asked for
+            self.module = torch.jit.load(io.BytesIO(file), map_location=device)
+        self.provider = self.home = device
+        self.name = f"torch {torch.__version__}"
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        """One call of the contract."""
+        # TF32 keeps 10 bits of the mantissa; parity is measured without it.
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+            output, next_state = self.module(
+                torch.from_numpy(np.ascontiguousarray(input)).to(self.provider),
+                torch.from_numpy(np.ascontiguousarray(state)).to(self.provider),
+            )
+        return output.cpu().numpy(), next_state.cpu().contiguous().numpy()
+
+    def placement(self) -> dict[str, str]:
+        """One place only."""
+        return {}

@@ -1,0 +1,89 @@
+"""What a validation found: ``validation.json``."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pipeline.config import Record
+from pipeline.signature import Tolerance
+
+FORMAT = 1
+SCHEMA_FILE = "validation.schema.json"
+
+Status = Literal["pass", "fail", "not run"]
+
+
+class Worst(Record):
+    """Where a case came closest to its tolerance, or went farthest beyond it."""
+
+    tensor: str
+    index: tuple[int, ...]
+    expected: float
+    found: float | None = Field(description="null: NaN or infinite")
+
+
+class CaseRecord(Record):
+    """One case on one runtime; errors are the largest absolute differences.
+
+    ``output_error`` and ``state_error`` are against the float64 twin, ``pytorch_difference``
+    is that of both from PyTorch's float32, and ``share`` is the largest error as a share of what
+    it was allowed. An error that is null is NaN or infinite.
+    """
+
+    case: str
+    batch: int
+    time: int
+    calls: int
+    of_the_task: bool
+    ill_conditioned: bool
+    output_error: float | None
+    state_error: float | None
+    pytorch_difference: float | None
+    share: float | None
+    worst: Worst
+    passed: bool
+
+
+class Row(Record):
+    """All cases of one model in one format on one provider."""
+
+    model: str
+    format: str
+    runtime: str
+    provider: str
+    status: Status
+    reason: str = ""
+    placement: dict[str, str] = {}
+    output_error: float | None = None
+    state_error: float | None = None
+    pytorch_difference: float | None = Field(
+        None, description="largest difference from PyTorch's float32 on inputs of the task"
+    )
+    share: float | None = Field(None, description="largest error as a share of what was allowed")
+    seconds: float = 0.0
+    cases: tuple[CaseRecord, ...] = ()
+
+
+class Validation(Record):
+    """The content of ``validation.json``."""
+
+    format: Literal[1] = FORMAT
+    model: str
+    bundle_sha256: str
+    providers: tuple[str, ...]
+    tolerance: Tolerance
+    versions: dict[str, str]
+    machine: str
+    rows: tuple[Row, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared and nothing failed."""
+        ran = [row.status for row in self.rows if row.status != "not run"]
+        return bool(ran) and set(ran) == {"pass"}
+
+
+def validation_schema() -> dict[str, Any]:
+    """The JSON schema of ``validation.json``, as committed in ``exported/``."""
+    schema = Validation.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,0 +1,107 @@
+"""Validate a bundle: every case on every runtime, one row each."""
+
+import platform
+import time
+from collections.abc import Callable, Iterable
+
+import onnxruntime
+import torch
+
+from pipeline.bundle import Bundle
+from pipeline.checkpoint import versions
+from pipeline.runtimes import Absent, Runtime, open_runtimes
+from pipeline.runtimes.pytorch import PyTorch
+from pipeline.signature import Tolerance
+from pipeline.validate.cases import Answer, Case, answer, make_cases
+from pipeline.validate.compare import compare, finite
+from pipeline.validate.records import CaseRecord, Row, Validation
+
+
+def validation_versions() -> dict[str, str]:
+    """The versions that decide what a validation finds."""
+    return {**versions(), "onnxruntime": onnxruntime.__version__}
+
+
+def validate_bundle(
+    bundle: Bundle, providers: tuple[str, ...], report: Callable[[Row], None] = lambda row: None
+) -> Validation:
+    """Compare every runtime on every provider with PyTorch; ``report`` sees each row when done.
+
+    Raises:
+        IntegrityError: a file of the bundle was changed.
+        MalformedError: a file of the bundle is missing or not what it should be.
+    """
+    bundle.verify()
+    network = bundle.network()
+    _, rows, hidden = network.zero_state(1).shape
+    cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, (rows, hidden))
+    float32, float64 = PyTorch(network), PyTorch(network, torch.float64)
+    answered = [(case, answer(case, float32, float64)) for case in cases]
+    finished = []
+    for runtime in open_runtimes(bundle, providers):
+        row = _row(bundle.manifest.name, runtime, answered, bundle.manifest.tolerance)
+        report(row)
+        finished.append(row)
+    return Validation(
+        model=bundle.manifest.name,
+        bundle_sha256=bundle.digest,
+        providers=providers,
+        tolerance=bundle.manifest.tolerance,
+        versions=validation_versions(),
+        machine=f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        rows=tuple(finished),
+    )
+
+
+def _row(
+    model: str,
+    runtime: Runtime | Absent,
+    answered: Iterable[tuple[Case, Answer]],
+    tolerance: Tolerance,
+) -> Row:
+    facts = {
+        "model": model,
+        "format": runtime.format,
+        "runtime": runtime.name,
+        "provider": runtime.provider,
+    }
+    if isinstance(runtime, Absent):
+        return Row(**facts, status="not run", reason=runtime.reason)
+    started = time.monotonic()
+    records: list[CaseRecord] = []
+    try:
+        records = [compare(runtime, case, answer, tolerance) for case, answer in answered]
+        placement = runtime.placement()
+    except Exception as error:  # whatever a runtime throws is a finding about that runtime
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return Row(**facts, status="fail", reason=reason, cases=tuple(records))
+    elsewhere = [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]
+    failed = [record for record in records if not record.passed]
+    reasons = elsewhere + [_describe(record) for record in failed[:1]]
+    return Row(
+        **facts,
+        status="fail" if reasons else "pass",
+        reason="; ".join(reasons),
+        placement=placement,
+        output_error=_largest(record.output_error for record in records),
+        state_error=_largest(record.state_error for record in records),
+        pytorch_difference=_largest(
+            record.pytorch_difference for record in records if record.of_the_task
+        ),
+        share=_largest(record.share for record in records),
+        seconds=round(time.monotonic() - started, 2),
+        cases=tuple(records),
+    )
+
+
+def _largest(errors: Iterable[float | None]) -> float | None:
+    """The largest error; None, which stands for infinity, when one of them is."""
+    return finite(max(float("inf") if error is None else error for error in errors))
+
+
+def _describe(record: CaseRecord) -> str:
+    worst = record.worst
+    return (
+        f"{record.case}, batch {record.batch}, time {record.time}: {worst.tensor}"
+        f"{list(worst.index)} is {worst.found}, not {worst.expected:.7g}"
+    )
