@@ -31,7 +31,6 @@ from pipeline.storage import canonical_json, read_file, read_json, safe_path, sh
 from pipeline.train.loop import Snapshot, Trainer
 from pipeline.train.scores import SeriesScores, TextScores
 
-FORMAT = 1
 CHECKPOINT_FILE = "checkpoint.json"
 TRAINING_FILE = "training.safetensors"
 
@@ -60,7 +59,7 @@ class TrainingRecord(Record):
 class Checkpoint(Record):
     """The content of ``checkpoint.json``."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     config: Config
     scaler: Scaler | None
     vocabulary: str | None
@@ -82,7 +81,11 @@ def versions() -> dict[str, str]:
 
 
 def save_checkpoint(
-    folder: Path, trainer: Trainer, config: Config, data: Series | Text, scores: SeriesScores | TextScores
+    folder: Path,
+    trainer: Trainer,
+    config: Config,
+    data: Series | Text,
+    scores: SeriesScores | TextScores,
 ) -> Checkpoint:
     """Write the best network of a finished training, and drop what resuming would have needed.
 
@@ -120,6 +123,17 @@ def save_checkpoint(
         if old.name != checkpoint.weights.file:
             old.unlink(missing_ok=True)
     return checkpoint
+
+
+def finished_checkpoint(folder: Path, config: Config, data_sha256: str) -> Checkpoint | None:
+    """The checkpoint in ``folder`` if it is whole and of just this configuration and data."""
+    try:
+        checkpoint = read_checkpoint(folder)
+        load_network(folder, checkpoint)
+    except (MalformedError, IntegrityError):
+        return None
+    same = checkpoint.config == config and checkpoint.training.data_sha256 == data_sha256
+    return checkpoint if same else None
 
 
 def find_checkpoints(root: Path, names: tuple[str, ...]) -> list[Path]:
@@ -202,7 +216,9 @@ def put_weights(network: Network, tensors: dict[str, Tensor], path: Path) -> Net
         for name, shape in expected.items()
         if name in found and found[name] != shape
     ]
-    faults += [f"{name} is not finite" for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    faults += [
+        f"{name} is not finite" for name, tensor in tensors.items() if not tensor.isfinite().all()
+    ]
     if faults:
         raise MalformedError(f"{path} does not fit its model: {'; '.join(sorted(faults))}")
     network.load_state_dict(tensors)

@@ -1,6 +1,6 @@
 """What a training run is made of, its six presets, and how options override them."""
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -56,7 +56,7 @@ class _Architecture(Record):
     dropout: float = Field(0.0, ge=0, lt=1, description="between layers, as in torch.nn.LSTM")
 
     @model_validator(mode="after")
-    def _dropout_needs_layers(self) -> Self:
+    def _dropout_needs_layers(self) -> "_Architecture":
         if self.dropout > 0 and self.num_layers == 1:
             raise ValueError("--dropout acts between layers; it needs --num-layers 2 or more")
         return self
@@ -89,6 +89,10 @@ class TrainingConfig(Record):
     batch_size: int = Field(ge=1)
     window: int = Field(ge=1, description="time steps that gradients flow back through")
     weight_decay: float = Field(0.01, ge=0)
+    state_penalty: float = Field(
+        0.0, ge=0, description="weight of the mean square of the state, which keeps it from growing"
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the cross-entropy of a text")
     clip_norm: float = Field(1.0, gt=0)
     precision: Precision = "auto"
     seed: int = Field(0, ge=0, lt=2**31)
@@ -101,6 +105,15 @@ class Config(Record):
     source: Source
     model: ModelConfig
     training: TrainingConfig
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Config":
+        is_text = self.model.task == "text"
+        if is_text != isinstance(self.source, TextSource):
+            raise ValueError(f"a {self.model.task} model cannot learn from '{self.source.kind}'")
+        if self.training.label_smoothing and not is_text:
+            raise ValueError("--label-smoothing means nothing for a series; leave it out")
+        return self
 
 
 def _sine(cell: Cell, hidden_size: int, learning_rate: float, epochs: int) -> Config:
@@ -160,27 +173,26 @@ def select(names: tuple[str, ...], family: str | None, cell: str | None) -> list
             chosen.append(PRESETS[name])
         elif names:
             right = f"{family or name_family}-{cell or name_cell}"
-            raise UsageError(f"preset '{name}' contradicts --task or --cell; name '{right}' instead")
+            raise UsageError(
+                f"preset '{name}' contradicts --task or --cell; name '{right}' instead"
+            )
     return chosen
 
 
 def override(config: Config, options: dict[str, Any]) -> Config:
     """``config`` with every given option put where it belongs.
 
-    ``options`` maps a field name of the source, the model or the training (or ``name``, or a
-    whole ``source``) to its new value.
+    ``options`` maps a field of the source, the model or the training, or ``name`` or a whole
+    ``source``, to its new value.
 
     Raises:
         UsageError: the option means nothing for this task, or its value cannot be.
     """
     tree = config.model_dump()
-    if "source" in options:
-        tree["source"] = options["source"].model_dump()
+    tree["source"] = options.get("source", tree["source"])
     for key, value in options.items():
-        if key == "source":
-            continue
-        if key == "name":
-            tree["name"] = value
+        if key in tree:
+            tree[key] = value
             continue
         for section in ("source", "model", "training"):
             if key in tree[section]:

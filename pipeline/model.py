@@ -1,6 +1,6 @@
 """The network: one pure function (input, state) → (output, next_state), scaling and table inside.
 
-    encoder  →  recurrent layers  →  head  →  decoder
+encoder  →  recurrent layers  →  head  →  decoder
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,11 @@ from pipeline.config import Cell, Record, SeriesModel, TextModel
 from pipeline.errors import MalformedError
 from pipeline.signature import UNKNOWN_INDEX, Signature, signature
 
-_RECURRENT: dict[Cell, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+_RECURRENT: dict[Cell, type[nn.RNN | nn.LSTM | nn.GRU]] = {
+    "rnn": nn.RNN,
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+}
 
 
 class Scaler(Record):

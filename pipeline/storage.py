@@ -119,7 +119,9 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+        temporary = Path(
+            tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent)
+        )
         previous = _previous(folder)
         try:
             temporary.chmod(0o755)
@@ -176,7 +178,9 @@ def read_file(path: Path, what: str) -> bytes:
     except FileNotFoundError as error:
         raise MalformedError(f"{what} is missing: {path}") from error
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise StorageError(
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}"
+        ) from error
 
 
 def read_json(path: Path, what: str) -> Any:

@@ -1,5 +1,7 @@
 """The model card: ``README.md`` of a bundle."""
 
+from pathlib import Path
+
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import SineSource, TextSource
 from pipeline.signature import Signature, TensorSpec
@@ -78,9 +80,9 @@ def _source(checkpoint: Checkpoint) -> str:
         return f"{source.length} samples of {waves}{noise}"
     if isinstance(source, TextSource):
         if source.files:
-            return "text: " + ", ".join(file.replace("\\", "/").split("/")[-1] for file in source.files)
+            return "text: " + ", ".join(Path(file).name for file in source.files)
         return f"the language reference of Python {checkpoint.versions['python']}"
-    return "the series " + source.file.replace("\\", "/").split("/")[-1]
+    return "the series " + Path(source.file).name
 
 
 def _tensor_row(spec: TensorSpec) -> str:

@@ -42,7 +42,8 @@ def streams(source: Array, batch: int, time: int, start: int = 0) -> Array:
     Windows that reach the end go on at the beginning.
     """
     offsets = start + np.arange(batch) * max(1, len(source) // batch)
-    return np.take(source, offsets[:, None] + np.arange(time), axis=0, mode="wrap")
+    windows: Array = source[(offsets[:, None] + np.arange(time)) % len(source)]
+    return windows
 
 
 def outside(source: Array, vocabulary: str | None) -> Array:
@@ -75,10 +76,9 @@ def trajectory(
         start += length
         tensor = torch.from_numpy(piece)
         with torch.inference_mode():
-            output, following = twin(tensor if piece.dtype == np.int64 else tensor.double(), carried)
-        calls.append(
-            Call(piece, *(part.float().numpy() for part in (carried, output, following)))
-        )
+            exact = tensor.double() if tensor.is_floating_point() else tensor
+            output, following = twin(exact, carried)
+        calls.append(Call(piece, *(part.float().numpy() for part in (carried, output, following))))
         carried = following
     return calls
 

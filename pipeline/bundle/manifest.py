@@ -11,7 +11,7 @@ from pipeline.errors import MalformedError
 from pipeline.model import Scaler
 from pipeline.signature import TensorSpec, Tolerance
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 MANIFEST_FILE = "manifest.json"
 SCHEMA_FILE = "manifest.schema.json"
 

@@ -9,10 +9,18 @@ from pydantic import ValidationError
 from pipeline.bundle.golden import Array, held_out_input
 from pipeline.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, check_manifest
 from pipeline.bundle.write import GOLDEN_FILE, WEIGHTS_FILE, file_entry, manifest_bytes
-from pipeline.checkpoint import parse_weights, put_weights
-from pipeline.errors import IntegrityError, MalformedError, unknown
+from pipeline.checkpoint import parse_weights, put_weights, versions
+from pipeline.errors import IntegrityError, MalformedError, UnsafeError, unknown
 from pipeline.model import Network
-from pipeline.storage import canonical_json, read_file, read_json, safe_path, sha256, write_file
+from pipeline.storage import (
+    canonical_json,
+    read_file,
+    read_json,
+    recover_folder,
+    safe_path,
+    sha256,
+    write_file,
+)
 
 VALIDATION_FILE = "validation.json"
 
@@ -109,6 +117,19 @@ def find_bundles(root: Path, names: tuple[str, ...]) -> list[Path]:
         if name not in known:
             raise unknown(f"bundle in {root}", name, known or ["none; run 'pipeline export'"])
     return [root / name for name in names or known]
+
+
+def current_bundle(folder: Path, checkpoint_sha256: str, opset: int) -> Bundle | None:
+    """The bundle in ``folder`` if it is whole and what exporting now would give again."""
+    recover_folder(folder)
+    try:
+        bundle = open_bundle(folder)
+        bundle.verify()
+    except (MalformedError, IntegrityError, UnsafeError):
+        return None
+    manifest = bundle.manifest
+    made_from = (manifest.checkpoint_sha256, manifest.opset, manifest.versions)
+    return bundle if made_from == (checkpoint_sha256, opset, versions()) else None
 
 
 def open_bundle(folder: Path) -> Bundle:

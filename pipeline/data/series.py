@@ -57,7 +57,7 @@ def _checked(values: NDArray[np.float64], where: str) -> NDArray[np.float32]:
     bad = np.flatnonzero(~np.isfinite(values.astype(np.float32)))
     if bad.size:
         raise MalformedError(
-            f"{where}: value {bad[0] + 1} is {values[bad[0]]}; fill or remove it, all must be finite"
+            f"{where}: value {bad[0] + 1} is {values[bad[0]]}; fill or remove what is not finite"
         )
     if len(values) < 100:
         raise MalformedError(f"{where}: {len(values)} values are too few; give at least 100")
@@ -68,11 +68,9 @@ def _checked(values: NDArray[np.float64], where: str) -> NDArray[np.float32]:
 
 def _wave(source: SineSource, start: int, stop: int) -> NDArray[np.float64]:
     """Samples ``start`` to ``stop``, without noise."""
-    if start == 0:
-        x = np.linspace(0, (stop - 1) * _STEP, stop)
-    else:
-        x = np.arange(start, stop) * _STEP
-    return np.sum([np.sin(frequency * x) for frequency in source.frequency], axis=0)
+    x = np.linspace(start * _STEP, (stop - 1) * _STEP, stop - start)
+    total: NDArray[np.float64] = np.sum([np.sin(f * x) for f in source.frequency], axis=0)
+    return total
 
 
 def sample_sine(source: SineSource) -> Series:
@@ -102,13 +100,17 @@ def read_series(source: SeriesSource) -> Series:
     try:
         text = read_file(path, "the series").decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise MalformedError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+        raise MalformedError(
+            f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"
+        ) from error
     values: list[float] = []
     for row, cells in enumerate(csv.reader(io.StringIO(text)), start=1):
         if not cells:
             continue
         if len(cells) > 1:
-            raise MalformedError(f"{path}, row {row}: {len(cells)} columns; give one column of numbers")
+            raise MalformedError(
+                f"{path}, row {row}: {len(cells)} columns; give one column of numbers"
+            )
         try:
             value = float(cells[0])
         except ValueError as error:

@@ -16,6 +16,9 @@ def export(network: Network, name: str, opset: int = DEFAULT_OPSET) -> tuple[byt
     """
     graph = to_onnx(network, name, opset)
     check_graph(graph, network)
-    onnx_file, torchscript_file = graph.SerializeToString(deterministic=True), to_torchscript(network)
+    onnx_file, torchscript_file = (
+        graph.SerializeToString(deterministic=True),
+        to_torchscript(network),
+    )
     check_numbers(onnx_file, torchscript_file, network)
     return onnx_file, torchscript_file

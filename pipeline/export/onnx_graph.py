@@ -15,7 +15,7 @@ from pipeline import __version__
 from pipeline.export.ops import TRANSLATIONS
 from pipeline.export.recurrent import onnx_layers
 from pipeline.model import Network
-from pipeline.signature import BATCH, INPUT, NEXT_STATE, OUTPUT, STATE, TIME, OPERATOR
+from pipeline.signature import BATCH, INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE, TIME
 
 OPSETS = range(18, 24)
 DEFAULT_OPSET = 18  # the oldest that torch.onnx writes, so that old runtimes load it
@@ -38,7 +38,8 @@ def quiet_exporter() -> Iterator[None]:
 def example_inputs(network: Network, batch: int, time: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs of the right shapes and types, for tracing."""
     spec = network.signature.input
-    shape = [{BATCH: batch, TIME: time}.get(axis, axis) for axis in spec.shape]
+    size = {BATCH: batch, TIME: time}
+    shape = [size[axis] if isinstance(axis, str) else axis for axis in spec.shape]
     return torch.zeros(shape, dtype=getattr(torch, spec.type)), network.zero_state(batch)
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]
+Exact = NDArray[np.float64]
 
 
 class Runtime(Protocol):

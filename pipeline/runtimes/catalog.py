@@ -47,13 +47,15 @@ def open_runtimes(bundle: Bundle, providers: tuple[str, ...]) -> Iterator[Runtim
         yield PyTorch(bundle.network())
     for provider in providers:
         if provider == "cuda" and not torch.cuda.is_available():
-            reason = f"torch {torch.__version__} finds no CUDA device"
-            yield Absent("TorchScript", f"torch {torch.__version__}", provider, reason)
+            torch_name = f"torch {torch.__version__}"
+            yield Absent("TorchScript", torch_name, provider, f"{torch_name} finds no CUDA device")
         else:
             yield TorchScript(bundle.read(TORCHSCRIPT_FILE), provider)
     for provider in providers:
         reason = _why_absent(provider)
-        if reason:
-            yield Absent("ONNX", "onnxruntime", provider, reason)
-        else:
+        try:
+            if reason:
+                raise UnavailableError(reason)
             yield OnnxRuntime(bundle.read(ONNX_FILE), provider)
+        except UnavailableError as error:
+            yield Absent("ONNX", "onnxruntime", provider, str(error))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from pipeline.errors import UnavailableError
 from pipeline.runtimes.base import Input, State
 from pipeline.signature import INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE
 
@@ -32,15 +33,20 @@ class OnnxRuntime:
         options.log_severity_level = 3  # it warns about shapes that are dynamic on purpose
         providers: list[Any] = [(self.home, _OPTIONS.get(self.provider, {}))]
         if self.provider != "cpu":
+            onnxruntime.preload_dlls()  # the CUDA libraries that PyTorch brought along
             providers.append(EXECUTION_PROVIDER["cpu"])
-        return onnxruntime.InferenceSession(self.file, options, providers)
+        session = onnxruntime.InferenceSession(self.file, options, providers)
+        if self.home not in session.get_providers():  # it goes on without, and says nothing
+            raise UnavailableError(
+                f"{self.name} has {self.home} and cannot start it; look for missing CUDA or cuDNN "
+                "libraries with onnxruntime.print_debug_info()"
+            )
+        return session
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""
-        output, next_state = self.session.run(
-            [OUTPUT, NEXT_STATE],
-            {INPUT: np.ascontiguousarray(input), STATE: np.ascontiguousarray(state)},
-        )
+        feeds = {INPUT: np.ascontiguousarray(input), STATE: np.ascontiguousarray(state)}
+        output, next_state = self.session.run([OUTPUT, NEXT_STATE], feeds)
         return output, next_state
 
     def placement(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""PyTorch itself, eager: float32, and its float64 twin as the measure of truth."""
+"""PyTorch itself, eager: the network as it was trained, and its float64 twin."""
 
 import copy
 
@@ -6,28 +6,44 @@ import numpy as np
 import torch
 
 from pipeline.model import Network
-from pipeline.runtimes.base import Input, State
+from pipeline.runtimes.base import Exact, Input, State
 
 
 class PyTorch:
-    """The network as it was trained, in ``float32`` or ``float64``, on the CPU."""
+    """The network as it was trained, on the CPU."""
 
     format = "PyTorch"
     provider = home = "cpu"
+    name = f"torch {torch.__version__}"
 
-    def __init__(self, network: Network, dtype: torch.dtype = torch.float32) -> None:
-        self.network = copy.deepcopy(network).to(dtype).eval()
-        self.dtype = dtype
-        self.name = f"torch {torch.__version__}"
+    def __init__(self, network: Network) -> None:
+        self.network = network.eval()
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call; results have the type of the network."""
-        source = torch.from_numpy(np.ascontiguousarray(input))
-        source = source.to(self.dtype) if source.is_floating_point() else source
+        """One call of the contract."""
         with torch.inference_mode():
-            output, next_state = self.network(source, torch.from_numpy(state).to(self.dtype))
+            output, next_state = self.network(
+                torch.from_numpy(np.ascontiguousarray(input)), torch.from_numpy(state)
+            )
         return output.numpy(), next_state.contiguous().numpy()
 
     def placement(self) -> dict[str, str]:
         """One place only."""
         return {}
+
+
+class Twin:
+    """The same network computed in float64: what all float32 results are measured against."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = copy.deepcopy(network).double().eval()
+
+    def run(self, input: Input, state: Exact | State) -> tuple[Exact, Exact]:
+        """One call of the contract, its results in float64."""
+        source = torch.from_numpy(np.ascontiguousarray(input))
+        with torch.inference_mode():
+            output, next_state = self.network(
+                source.double() if source.is_floating_point() else source,
+                torch.from_numpy(state).double(),
+            )
+        return output.numpy(), next_state.contiguous().numpy()

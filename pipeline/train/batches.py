@@ -111,6 +111,7 @@ class TextTask:
         self.target = points[1 : streams * length + 1].view(streams, length)
         self.steps_per_epoch = length // self.window
         self.table = CodePointTable(data.vocabulary)
+        self.label_smoothing = config.training.label_smoothing
 
     def network(self) -> Network:
         """A new network whose vocabulary is that of the training part."""
@@ -124,9 +125,13 @@ class TextTask:
             yield Batch(self.input[:, part], self.target[:, part], fresh=step == 0)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy in nats."""
-        indices = self.table.to(target.device)(target).long()
-        return functional.cross_entropy(output.float().flatten(0, 1), indices.flatten())
+        """Cross-entropy in nats, with label smoothing if that was asked for."""
+        return self._cross_entropy(output, target, self.label_smoothing)
+
+    def _cross_entropy(self, output: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        indices = self.table.to(target.device)(target).long().flatten()
+        logits = output.float().flatten(0, 1)
+        return functional.cross_entropy(logits, indices, label_smoothing=smoothing)
 
     def validation_loss(self, network: Network) -> float:
         """Cross-entropy in nats over the validation part, read in parallel streams."""
@@ -136,7 +141,7 @@ class TextTask:
         input = self.validation[: lanes * length].view(lanes, length).to(device)
         target = self.validation[1 : lanes * length + 1].view(lanes, length).to(device)
         output, _ = network(input, network.zero_state(lanes))
-        return float(self.loss(output, target))
+        return float(self._cross_entropy(output, target, smoothing=0.0))
 
 
 def make_task(config: Config, data: Series | Text) -> SeriesTask | TextTask:

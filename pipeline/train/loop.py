@@ -18,6 +18,7 @@ from pipeline.train.batches import Task
 _WARM_UP_STEPS = 50
 _FINAL_RATE = 0.02  # share of the learning rate that the cosine schedule ends with
 _FASTER = 1.2  # bfloat16 must win by this factor; a near tie should not decide the weights
+_PRECISIONS: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,11 @@ class Trainer:
     def _forward(
         self, network: Network, input: Tensor, target: Tensor, state: Tensor
     ) -> tuple[Tensor, Tensor]:
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
-        ):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             output, state = network(input, state)
-        return self.task.loss(output.float(), target), state.float()
+        state = state.float()
+        loss = self.task.loss(output.float(), target)
+        return loss + self.options.state_penalty * state.square().mean(), state
 
     def _rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine over the steps or the time budget."""
@@ -164,16 +165,17 @@ class Trainer:
         return budget is not None and self.epoch > 0 and self.seconds >= 60 * budget
 
     def _choose_precision(self) -> Literal["float32", "bfloat16"]:
-        """The precision asked for; ``auto`` times both. A forecast needs all of float32's digits."""
+        """The precision asked for; ``auto`` times both, but a forecast needs all 24 bits."""
         if self.options.precision != "auto":
             return self.options.precision
         if isinstance(self.network.config, SeriesModel):
             return "float32"
         batch = next(self.task.batches(0))
         seconds: dict[str, float] = {}
-        for self.precision in ("float32", "bfloat16"):
+        for precision in _PRECISIONS:
+            self.precision = precision
             times = [self._time_step(batch.input, batch.target) for _ in range(4)]
-            seconds[self.precision] = min(times)
+            seconds[precision] = min(times)
         return "bfloat16" if seconds["bfloat16"] * _FASTER < seconds["float32"] else "float32"
 
     def _time_step(self, input: Tensor, target: Tensor) -> float:
@@ -236,4 +238,3 @@ class Trainer:
         self.epoch, self.precision = snapshot.epoch, snapshot.precision
         self.best_loss, self.best_epoch = snapshot.best_loss, snapshot.best_epoch
         self.seconds, self.history = snapshot.seconds, list(snapshot.history)
-

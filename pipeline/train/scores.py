@@ -136,14 +136,14 @@ def _score_text(network: Network, data: Text) -> TextScores:
 
 
 def ngram_bits(data: Text) -> tuple[float, ...]:
-    """Bits per character of n-gram models on the validation part, with 0 to 5 characters of context.
+    """Bits per character of n-gram models with 0 to 5 characters of context, validation part.
 
     Counts of the training part with additive smoothing:
     ``p(c | context) = (n(context, c) + 0.1) / (n(context) + 0.1·V)``, V counting the unknown
     entry (C. D. Manning and H. Schütze, Foundations of Statistical NLP, 1999, section 6.2).
     """
     table = CodePointTable(data.vocabulary)
-    indices = table(torch.from_numpy(code_points(data.train + data.validation))).numpy().astype(np.int64)
+    indices = table(torch.from_numpy(code_points(data.content))).numpy().astype(np.int64)
     size, split = len(data.vocabulary) + 1, len(data.train)
     bits = []
     context = np.zeros_like(indices)  # which context stands before each position, numbered

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.bundle.golden import outside, streams
-from pipeline.runtimes.base import Input, State
-from pipeline.runtimes.pytorch import PyTorch
+from pipeline.runtimes.base import Exact, Input, State
+from pipeline.runtimes.pytorch import PyTorch, Twin
 
 BATCHES = (1, 3, 32)
 TIMES = (1, 2, 7, 50, 333, 1000)
@@ -39,12 +38,14 @@ class Answer:
 
     output32: State
     state32: State
-    output64: NDArray[np.float64]
-    state64: NDArray[np.float64]
-    steps: tuple[Input, State] | None
+    output64: Exact
+    state64: Exact
+    steps: tuple[Input, State] | None = None
 
 
-def make_cases(source: Input, vocabulary: str | None, state_shape: tuple[int, int]) -> Iterator[Case]:
+def make_cases(
+    source: Input, vocabulary: str | None, state_shape: tuple[int, int]
+) -> Iterator[Case]:
     """The cases for inputs drawn from ``source`` ``[time, …]``, with states ``[S, hidden]``."""
     rng = np.random.default_rng(_SEED)
 
@@ -81,21 +82,21 @@ def _cuts(rng: np.random.Generator, time: int) -> tuple[int, ...]:
     return tuple(map(int, np.diff([0, *ends, time])))
 
 
-def answer(case: Case, float32: PyTorch, float64: PyTorch) -> Answer:
+def answer(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
     """PyTorch's answers to ``case``."""
-    output32, state32 = float32.run(case.input, case.state)
-    output64, state64 = float64.run(case.input, case.state)
+    output32, state32 = pytorch.run(case.input, case.state)
+    output64, state64 = twin.run(case.input, case.state)
     own = max(np.abs(output32 - output64).max(), np.abs(state32 - state64).max())
     if own <= _ILL_CONDITIONED:
-        return Answer(output32, state32, output64, state64, steps=None)
+        return Answer(output32, state32, output64, state64)
     batch, time = case.input.shape[:2]
     states = [case.state]
     for step in range(time - 1):
-        states.append(float32.run(case.input[:, step : step + 1], states[-1])[1])
+        states.append(pytorch.run(case.input[:, step : step + 1], states[-1])[1])
     flat_input = case.input.reshape(batch * time, 1, *case.input.shape[2:])
     flat_state = np.stack(states, axis=1).reshape(batch * time, *case.state.shape[1:])
     return Answer(
-        *float32.run(flat_input, flat_state),
-        *float64.run(flat_input, flat_state),
+        *pytorch.run(flat_input, flat_state),
+        *twin.run(flat_input, flat_state),
         steps=(flat_input, flat_state),
     )

@@ -3,9 +3,8 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.runtimes.base import Runtime, State
+from pipeline.runtimes.base import Exact, Runtime, State
 from pipeline.signature import NEXT_STATE, OUTPUT, OWN_ERRORS, Tolerance
 from pipeline.validate.cases import Answer, Case
 from pipeline.validate.records import CaseRecord, Worst
@@ -64,9 +63,7 @@ def compare(runtime: Runtime, case: Case, answer: Answer, tolerance: Tolerance) 
     )
 
 
-def _worst(
-    name: str, index: tuple[np.intp, ...], expected: NDArray[np.float64], found: State
-) -> Worst:
+def _worst(name: str, index: tuple[np.intp, ...], expected: Exact, found: State) -> Worst:
     return Worst(
         tensor=name,
         index=tuple(map(int, index)),

@@ -7,7 +7,6 @@ from pydantic import Field
 from pipeline.config import Record
 from pipeline.signature import Tolerance
 
-FORMAT = 1
 SCHEMA_FILE = "validation.schema.json"
 
 Status = Literal["pass", "fail", "not run"]
@@ -53,7 +52,7 @@ class Row(Record):
     provider: str
     status: Status
     reason: str = ""
-    placement: dict[str, str] = {}
+    placement: dict[str, str] = Field(default_factory=dict)
     output_error: float | None = None
     state_error: float | None = None
     pytorch_difference: float | None = Field(
@@ -67,7 +66,7 @@ class Row(Record):
 class Validation(Record):
     """The content of ``validation.json``."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     model: str
     bundle_sha256: str
     providers: tuple[str, ...]

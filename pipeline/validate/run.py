@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 
 import onnxruntime
 import torch
+from pydantic import ValidationError
 
 from pipeline.bundle import Bundle
+from pipeline.bundle.read import VALIDATION_FILE
 from pipeline.checkpoint import versions
 from pipeline.runtimes import Absent, Runtime, open_runtimes
-from pipeline.runtimes.pytorch import PyTorch
+from pipeline.runtimes.pytorch import PyTorch, Twin
 from pipeline.signature import Tolerance
 from pipeline.validate.cases import Answer, Case, answer, make_cases
 from pipeline.validate.compare import compare, finite
@@ -35,8 +37,8 @@ def validate_bundle(
     network = bundle.network()
     _, rows, hidden = network.zero_state(1).shape
     cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, (rows, hidden))
-    float32, float64 = PyTorch(network), PyTorch(network, torch.float64)
-    answered = [(case, answer(case, float32, float64)) for case in cases]
+    pytorch, twin = PyTorch(network), Twin(network)
+    answered = [(case, answer(case, pytorch, twin)) for case in cases]
     finished = []
     for runtime in open_runtimes(bundle, providers):
         row = _row(bundle.manifest.name, runtime, answered, bundle.manifest.tolerance)
@@ -53,20 +55,34 @@ def validate_bundle(
     )
 
 
+def current_validation(bundle: Bundle, providers: tuple[str, ...]) -> Validation | None:
+    """The validation in the bundle if it passed and validating now would do the same again."""
+    if VALIDATION_FILE not in bundle.manifest.files:
+        return None
+    try:
+        validation = Validation.model_validate_json(bundle.read(VALIDATION_FILE))
+    except ValidationError:
+        return None
+    done = (validation.bundle_sha256, validation.providers, validation.versions)
+    now = (bundle.digest, providers, validation_versions())
+    return validation if validation.passed and done == now else None
+
+
 def _row(
     model: str,
     runtime: Runtime | Absent,
     answered: Iterable[tuple[Case, Answer]],
     tolerance: Tolerance,
 ) -> Row:
-    facts = {
-        "model": model,
-        "format": runtime.format,
-        "runtime": runtime.name,
-        "provider": runtime.provider,
-    }
+    row = Row(
+        model=model,
+        format=runtime.format,
+        runtime=runtime.name,
+        provider=runtime.provider,
+        status="not run",
+    )
     if isinstance(runtime, Absent):
-        return Row(**facts, status="not run", reason=runtime.reason)
+        return row.model_copy(update={"reason": runtime.reason})
     started = time.monotonic()
     records: list[CaseRecord] = []
     try:
@@ -74,23 +90,24 @@ def _row(
         placement = runtime.placement()
     except Exception as error:  # whatever a runtime throws is a finding about that runtime
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return Row(**facts, status="fail", reason=reason, cases=tuple(records))
+        return row.model_copy(update={"status": "fail", "reason": reason, "cases": tuple(records)})
     elsewhere = [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]
     failed = [record for record in records if not record.passed]
     reasons = elsewhere + [_describe(record) for record in failed[:1]]
-    return Row(
-        **facts,
-        status="fail" if reasons else "pass",
-        reason="; ".join(reasons),
-        placement=placement,
-        output_error=_largest(record.output_error for record in records),
-        state_error=_largest(record.state_error for record in records),
-        pytorch_difference=_largest(
-            record.pytorch_difference for record in records if record.of_the_task
-        ),
-        share=_largest(record.share for record in records),
-        seconds=round(time.monotonic() - started, 2),
-        cases=tuple(records),
+    return row.model_copy(
+        update={
+            "status": "fail" if reasons else "pass",
+            "reason": "; ".join(reasons),
+            "placement": placement,
+            "output_error": _largest(record.output_error for record in records),
+            "state_error": _largest(record.state_error for record in records),
+            "pytorch_difference": _largest(
+                record.pytorch_difference for record in records if record.of_the_task
+            ),
+            "share": _largest(record.share for record in records),
+            "seconds": round(time.monotonic() - started, 2),
+            "cases": tuple(records),
+        }
     )
 
 

@@ -1,0 +1,56 @@
+# The main job is `make train export validate`; `make` alone lists the targets.
+
+PYTHON   ?= python3
+EXTRA    ?= cpu# gpu installs onnxruntime-gpu in place of onnxruntime
+MODELS   ?=
+PROVIDER ?=
+OPTIONS  ?=
+
+BIN       := .venv/bin
+INSTALLED := .venv/.installed-$(EXTRA)
+TESTED    := .venv/.installed-$(EXTRA)-test
+
+.DEFAULT_GOAL := help
+.PHONY: help install train export validate test lint clean
+.NOTPARALLEL:
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@echo
+	@echo 'MODELS="sine-lstm char-gru" narrows train, export and validate; PROVIDER=cuda asks'
+	@echo 'validate for a provider; OPTIONS="--epochs 1" goes to the command; EXTRA=gpu installs'
+	@echo 'ONNX Runtime for CUDA.'
+
+install: $(INSTALLED) ## Make .venv and install the pipeline
+
+train: $(INSTALLED) ## Train the presets, or MODELS
+	$(BIN)/pipeline train $(MODELS) $(OPTIONS)
+
+export: $(INSTALLED) ## Export checkpoints to TorchScript and ONNX
+	$(BIN)/pipeline export $(MODELS) $(OPTIONS)
+
+validate: $(INSTALLED) ## Prove that every runtime gives PyTorch's numbers
+	$(BIN)/pipeline validate $(MODELS) $(addprefix --provider ,$(PROVIDER)) $(OPTIONS)
+
+test: $(TESTED) ## Install what the tests need, and run them
+	$(BIN)/python -m pytest $(OPTIONS)
+
+lint: $(TESTED) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## Remove .venv, checkpoints and bundles
+	rm -rf .venv checkpoints $(wildcard exported/*/)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; set PYTHON=")'
+	rm -f .venv/.installed-*
+	$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu 2>/dev/null
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA)]'
+	touch $@
+
+$(TESTED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA),test]'
+	touch $@

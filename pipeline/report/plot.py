@@ -1,0 +1,94 @@
+"""Pictures of what exported models do, drawn from their bundles with ONNX Runtime."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline.bundle import Bundle
+from pipeline.bundle.write import ONNX_FILE
+from pipeline.errors import UsageError
+from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.storage import write_file
+from pipeline.train.scores import FREE_RUN, TextScores
+
+_FORMATS = ("png", "svg", "pdf")
+_HISTORY = 100  # steps shown and read before the forecast begins
+
+
+def plot(bundles: Sequence[Bundle], path: Path) -> None:
+    """Draw ``bundles`` to ``path``: forecasts against the truth, or texts against n-grams.
+
+    Raises:
+        UsageError: the ending of ``path`` is no picture format, or the bundles mix tasks.
+        StorageError: the file system refused.
+    """
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in _FORMATS:
+        raise UsageError(f"--plot {path}: the name must end in .{', .'.join(_FORMATS)}")
+    tasks = {bundle.manifest.task for bundle in bundles}
+    if len(tasks) > 1:
+        raise UsageError("--plot draws either series or text models; name only one kind")
+    # Fixed salt and no date, so that the same bundles give the same file.
+    with mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        if tasks == {"series"}:
+            _draw_forecasts(figure, bundles)
+        else:
+            _draw_bits(figure, bundles)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    write_file(path, buffer.getvalue())
+
+
+def free_run(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The truth ``[history + steps]`` and the forecast ``[steps]`` of the first target."""
+    truth = bundle.held_out()[: _HISTORY + steps].astype(np.float32)
+    runtime = OnnxRuntime(bundle.read(ONNX_FILE), "cpu")
+    rows = [axis for axis in bundle.manifest.state.shape if isinstance(axis, int)]
+    state = np.zeros((1, *rows), np.float32)
+    output, state = runtime.run(truth[None, : len(truth) - steps], state)
+    forecast = [output[:, -1:]]
+    for _ in range(steps - 1):
+        output, state = runtime.run(forecast[-1], state)
+        forecast.append(output)
+    return truth[:, 0], np.concatenate(forecast, axis=1)[0, :, 0]
+
+
+def _draw_forecasts(figure: Figure, bundles: Sequence[Bundle]) -> None:
+    axes = figure.add_subplot()
+    truth: NDArray[np.float32] = np.zeros(0, np.float32)
+    for bundle in bundles:
+        truth, forecast = free_run(bundle, FREE_RUN)
+        steps = np.arange(len(truth) - len(forecast), len(truth))
+        axes.plot(steps, forecast, label=f"{bundle.manifest.name}, free run", linewidth=1.5)
+    axes.plot(truth, color="0.35", linestyle=":", linewidth=2, label="truth", zorder=1)
+    axes.axvline(len(truth) - FREE_RUN, color="0.6", linewidth=1)
+    axes.set(xlabel="step of the test part", ylabel="value, raw units")
+    axes.set_title("After the line every model feeds on its own forecasts", loc="left")
+    axes.legend(loc="lower left", ncols=4, frameon=False)
+    axes.margins(x=0.01, y=0.2)
+
+
+def _draw_bits(figure: Figure, bundles: Sequence[Bundle]) -> None:
+    axes = figure.add_subplot()
+    bits: dict[str, float] = {}
+    for bundle in bundles:
+        scores = bundle.manifest.training.scores
+        assert isinstance(scores, TextScores)
+        bits |= {f"order {order}": value for order, value in enumerate(scores.ngram_bits)}
+    models = {
+        bundle.manifest.name: bundle.manifest.training.scores.bits_per_character
+        for bundle in bundles
+        if isinstance(bundle.manifest.training.scores, TextScores)
+    }
+    colors = ["0.7"] * len(bits) + [f"C{index}" for index in range(len(models))]
+    bars = axes.barh([*bits, *models], [*bits.values(), *models.values()], color=colors)
+    axes.bar_label(bars, fmt="%.3f", padding=3)
+    axes.invert_yaxis()
+    axes.set(xlabel="bits per character, validation part (less is better)")
+    axes.set_title("Recurrent networks beside n-gram models", loc="left")

@@ -1,0 +1,44 @@
+"""A progress bar with loss and time left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from pipeline.train.loop import Progress
+
+
+class TrainingBar:
+    """One bar for one training."""
+
+    def __init__(self, bars: Bars, name: str) -> None:
+        self.bars = bars
+        self.task = bars.add_task(name, total=None, loss="")
+        self.validation = ""
+
+    def show(self, progress: Progress) -> None:
+        """Move the bar to where training stands."""
+        if progress.validation_loss is not None:
+            self.validation = f", validation {progress.validation_loss:.3g}"
+        self.bars.update(
+            self.task,
+            completed=progress.step,
+            total=progress.steps,
+            loss=f"loss {progress.loss:.3g}{self.validation}",
+        )
+
+
+@contextmanager
+def training_bar(console: Console, name: str) -> Iterator[TrainingBar]:
+    """Show a bar on ``console`` while a training runs."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[loss]}"),
+    )
+    with Bars(*columns, console=console, transient=True) as bars:
+        yield TrainingBar(bars, name)

@@ -1,0 +1,149 @@
+"""Tables of scores, validations and presets."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+from rich.text import Text as Styled
+
+from pipeline.bundle.manifest import Manifest
+from pipeline.checkpoint import Checkpoint
+from pipeline.config import Config
+from pipeline.train.scores import Errors, SeriesScores, TextScores
+from pipeline.validate import Row, Validation
+
+_STYLE = {"pass": "green", "fail": "bold red", "not run": "yellow"}
+
+
+def _table(title: str, *columns: str) -> Table:
+    """The first column holds names; the others are numbers, to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", overflow="fold")
+    return table
+
+
+def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Table]:
+    """RNN, LSTM and GRU side by side: one table for series, one for text."""
+    scored = [(item.config, item.training) for item in checkpoints]
+    series = _table(
+        "Series: errors on the test part, raw units",
+        *("model", "weights", "RMSE 1 step", "MAE", "MASE", "RMSE free", "MAE", "MASE"),
+    )
+    text = _table(
+        "Text: the validation part",
+        *("model", "weights", "bits/char", "nats", "accuracy", "best n-gram, bits/char"),
+    )
+    baselines: dict[str, SeriesScores] = {}
+    for config, training in scored:
+        scores = training.scores
+        if isinstance(scores, SeriesScores):
+            cells = _error_cells(scores.one_step, scores.free_run)
+            series.add_row(config.name, f"{training.parameters:,}", *cells)
+            baselines[training.data_sha256] = scores
+        else:
+            best = min(scores.ngram_bits)
+            text.add_row(
+                config.name,
+                f"{training.parameters:,}",
+                f"{scores.bits_per_character:.3f}",
+                f"{scores.loss:.3f}",
+                f"{scores.accuracy:.1%}",
+                f"{best:.3f} (order {scores.ngram_bits.index(best)})",
+            )
+    for scores in baselines.values():
+        for name, one, free in (
+            ("persistence", scores.one_step_persistence, scores.free_run_persistence),
+            ("seasonal naive", scores.one_step_seasonal, scores.free_run_seasonal),
+        ):
+            series.add_row(name, "", *_error_cells(one, free), style="dim")
+    return [table for table in (series, text) if table.row_count]
+
+
+def _error_cells(*parts: Errors) -> list[str]:
+    return [f"{value:.4f}" for part in parts for value in (part.rmse, part.mae, part.mase)]
+
+
+def validation_table(validations: Sequence[Validation]) -> Table:
+    """One row per model, format and provider."""
+    table = _table("Validation: largest errors against the float64 twin of PyTorch", "model")
+    for column in ("format", "provider"):
+        table.add_column(column)
+    for column in ("cases", "output", "next_state", "vs float32", "of tolerance"):
+        table.add_column(column, justify="right")
+    table.add_column("result")
+    for validation in validations:
+        for row in validation.rows:
+            table.add_row(
+                row.model,
+                row.format,
+                row.provider,
+                str(len(row.cases) or ""),
+                *(_error(row, value) for value in (row.output_error, row.state_error)),
+                _error(row, row.pytorch_difference),
+                "" if row.share is None else f"{row.share:.0%}",
+                Styled(row.status, style=_STYLE[row.status]),
+            )
+    return table
+
+
+def _error(row: Row, value: float | None) -> str:
+    if value is not None:
+        return f"{value:.1e}"
+    return "∞" if row.cases else ""
+
+
+def validation_notes(validations: Sequence[Validation]) -> list[str]:
+    """One line for every reason behind a row that did not pass, with the rows it speaks of."""
+    models: dict[tuple[str, str, str, str], list[str]] = {}
+    for validation in validations:
+        for row in validation.rows:
+            if row.reason:
+                key = (row.status, row.format, row.provider, row.reason)
+                models.setdefault(key, []).append(row.model)
+    return [
+        f"{status}: {format} on {provider} ({', '.join(names)}): {reason}"
+        for (status, format, provider, reason), names in models.items()
+    ]
+
+
+def preset_table(presets: Iterable[Config]) -> Table:
+    """What each preset trains."""
+    table = _table(
+        "Presets",
+        *("name", "cell", "hidden size", "layers", "epochs", "learning rate", "batch", "window"),
+    )
+    for preset in presets:
+        model, training = preset.model, preset.training
+        numbers = (
+            model.hidden_size,
+            model.num_layers,
+            training.epochs,
+            training.learning_rate,
+            training.batch_size,
+            training.window,
+        )
+        table.add_row(preset.name, model.cell, *map(str, numbers))
+    return table
+
+
+def manifest_table(manifest: Manifest) -> Table:
+    """The facts of a bundle that a person asks for first."""
+    table = _table(manifest.name, "what")
+    table.add_column("value", overflow="fold")
+    table.add_row("task", manifest.task)
+    model = manifest.model
+    table.add_row("model", f"{model.cell}, {model.num_layers} × {model.hidden_size}")
+    table.add_row("parameters", f"{manifest.training.parameters:,}")
+    for spec in (*manifest.inputs, *manifest.outputs):
+        shape = ", ".join(map(str, spec.shape))
+        table.add_row(spec.name, f"{spec.type} [{shape}]: {spec.meaning}")
+    table.add_row("state rows", ", ".join(manifest.state.rows))
+    scores = manifest.training.scores
+    if isinstance(scores, TextScores):
+        table.add_row("bits per character", f"{scores.bits_per_character:.3f}")
+    else:
+        table.add_row("RMSE, one step", f"{scores.one_step.rmse:.4f}")
+        table.add_row(f"RMSE, {scores.free_run_steps} steps free", f"{scores.free_run.rmse:.4f}")
+    table.add_row("opset", str(manifest.opset))
+    table.add_row("files", f"{len(manifest.files)}, all digests match")
+    return table
