@@ -23,9 +23,9 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from pipeline import __version__
-from pipeline.config import Config, Record
+from pipeline.config import Config, Record, preset_order
 from pipeline.data import Series, Text
-from pipeline.errors import IntegrityError, MalformedError, unknown
+from pipeline.errors import IntegrityError, MalformedError, UsageError, unknown
 from pipeline.model import Network, Scaler
 from pipeline.storage import canonical_json, read_file, read_json, safe_path, sha256, write_file
 from pipeline.train.loop import Snapshot, Trainer
@@ -136,16 +136,19 @@ def finished_checkpoint(folder: Path, config: Config, data_sha256: str) -> Check
     return checkpoint if same else None
 
 
-def find_checkpoints(root: Path, names: tuple[str, ...]) -> list[Path]:
-    """The folders of the checkpoints ``names`` under ``root``, all of them without a name.
+def find_models(root: Path, file: str, names: tuple[str, ...], made_by: str) -> list[Path]:
+    """The folders under ``root`` that hold ``file``: those of ``names``, or all of them.
 
     Raises:
-        UsageError: there is no checkpoint of that name.
+        UsageError: there are none, or none of that name.
     """
-    known = sorted(path.parent.name for path in root.glob(f"*/{CHECKPOINT_FILE}"))
+    found = (path.parent.name for path in root.glob(f"[!.]*/{file}"))
+    known = sorted(found, key=preset_order)
+    if not known:
+        raise UsageError(f"{root} holds no model; run 'pipeline {made_by}' first")
     for name in names:
         if name not in known:
-            raise unknown(f"checkpoint in {root}", name, known or ["none; run 'pipeline train'"])
+            raise unknown(f"model in {root}", name, known)
     return [root / name for name in names or known]
 
 

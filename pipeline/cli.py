@@ -229,13 +229,13 @@ def export(
     pipeline export
     pipeline export char-lstm --opset 20
     """
-    from pipeline.checkpoint import find_checkpoints
+    from pipeline.checkpoint import CHECKPOINT_FILE, find_models
     from pipeline.export import OPSETS
     from pipeline.report.output import finish
 
     if opset not in OPSETS:
         raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")
-    folders = find_checkpoints(checkpoints, names)
+    folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
     results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]
     finish(
         as_json,
@@ -286,14 +286,15 @@ def validate(
     pipeline validate
     pipeline validate sine-lstm --provider cuda
     """
-    from pipeline.bundle import find_bundles
+    from pipeline.bundle.manifest import MANIFEST_FILE
+    from pipeline.checkpoint import find_models
     from pipeline.report.output import finish, say
     from pipeline.report.tables import validation_notes, validation_table
     from pipeline.runtimes import PROVIDERS, require
 
     require(providers)
     chosen = tuple(dict.fromkeys(providers)) or PROVIDERS
-    folders = find_bundles(exported, names)
+    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     results = [_validate_one(folder, chosen, force) for folder in folders]
     failed = [result.model for result in results if not result.passed]
     for note in validation_notes(results):
@@ -343,11 +344,14 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
     pipeline inspect sine-lstm
     pipeline inspect sine-rnn sine-lstm sine-gru --plot forecast.svg
     """
-    from pipeline.bundle import find_bundles, open_bundle
+    from pipeline.bundle import open_bundle
+    from pipeline.bundle.manifest import MANIFEST_FILE
+    from pipeline.checkpoint import find_models
     from pipeline.report.output import finish, say
     from pipeline.report.tables import manifest_table
 
-    bundles = [open_bundle(folder) for folder in find_bundles(exported, names)]
+    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
+    bundles = [open_bundle(folder) for folder in folders]
     for bundle in bundles:
         bundle.verify()
     if picture is not None:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -65,9 +66,22 @@ def exclusive(folder: Path) -> Iterator[None]:
                 f"{folder} is being written by another run; wait for it or use another --name"
             ) from error
     try:
+        with storage_errors(folder):
+            _clear_up(folder)
         yield
     finally:
         lock.release()
+
+
+def _clear_up(folder: Path) -> None:
+    """Undo what a run that was killed left of ``folder``; only its one writer may."""
+    recover_folder(folder)
+    unfinished = re.compile(rf"\.{re.escape(folder.name)}\.[a-z0-9_]{{8}}\.tmp")
+    for path in folder.parent.iterdir():
+        if unfinished.fullmatch(path.name):
+            shutil.rmtree(path)
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
 
 
 def _write_synced(path: Path, data: bytes) -> None:

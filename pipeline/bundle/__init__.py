@@ -1,13 +1,12 @@
 """The folder ``exported/<name>/`` that users take away; ``exported/README.md`` is its format."""
 
-from pipeline.bundle.read import Bundle, current_bundle, find_bundles, open_bundle
+from pipeline.bundle.read import Bundle, current_bundle, open_bundle
 from pipeline.bundle.write import build_bundle, write_bundle
 
 __all__ = [
     "Bundle",
     "build_bundle",
     "current_bundle",
-    "find_bundles",
     "open_bundle",
     "write_bundle",
 ]

@@ -10,13 +10,12 @@ from pipeline.bundle.golden import Array, held_out_input
 from pipeline.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, check_manifest
 from pipeline.bundle.write import GOLDEN_FILE, WEIGHTS_FILE, file_entry, manifest_bytes
 from pipeline.checkpoint import parse_weights, put_weights, versions
-from pipeline.errors import IntegrityError, MalformedError, UnsafeError, unknown
+from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.model import Network
 from pipeline.storage import (
     canonical_json,
     read_file,
     read_json,
-    recover_folder,
     safe_path,
     sha256,
     write_file,
@@ -106,22 +105,8 @@ class Bundle:
         return Bundle(self.folder, manifest)
 
 
-def find_bundles(root: Path, names: tuple[str, ...]) -> list[Path]:
-    """The folders of the bundles ``names`` under ``root``, all of them without a name.
-
-    Raises:
-        UsageError: there is no bundle of that name.
-    """
-    known = sorted(path.parent.name for path in root.glob(f"[!.]*/{MANIFEST_FILE}"))
-    for name in names:
-        if name not in known:
-            raise unknown(f"bundle in {root}", name, known or ["none; run 'pipeline export'"])
-    return [root / name for name in names or known]
-
-
 def current_bundle(folder: Path, checkpoint_sha256: str, opset: int) -> Bundle | None:
     """The bundle in ``folder`` if it is whole and what exporting now would give again."""
-    recover_folder(folder)
     try:
         bundle = open_bundle(folder)
         bundle.verify()

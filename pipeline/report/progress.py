@@ -40,5 +40,6 @@ def training_bar(console: Console, name: str) -> Iterator[TrainingBar]:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[loss]}"),
     )
-    with Bars(*columns, console=console, transient=True) as bars:
+    # In a file or a pipe a bar is noise.
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         yield TrainingBar(bars, name)

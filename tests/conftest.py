@@ -1,0 +1,79 @@
+"""Tiny models that stand for the real ones: trained for an instant, exported once a session."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.bundle import Bundle, build_bundle, open_bundle, write_bundle
+from pipeline.checkpoint import CHECKPOINT_FILE, load_network, save_checkpoint
+from pipeline.config import PRESETS, override
+from pipeline.data import load
+from pipeline.storage import read_file, sha256
+from pipeline.train.batches import make_task
+from pipeline.train.loop import Trainer
+from pipeline.train.scores import score
+
+TEXT = "the quick brown fox jumps over the lazy dog; naïve café — Ελλάδα 🦊.\n" * 12
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "fox.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, text_file: Path
+) -> Callable[[str], Path]:
+    """The folder of a tiny two-layer checkpoint, named as its preset."""
+    root = tmp_path_factory.mktemp("checkpoints")
+
+    def make(preset: str) -> Path:
+        folder = root / preset
+        if not folder.exists():
+            small = {"hidden_size": 6, "num_layers": 2, "epochs": 1, "window": 16}
+            own = (
+                {"source": {"kind": "text", "files": [str(text_file)]}, "embedding_size": 4}
+                if preset.startswith("char")
+                else {"length": 300}
+            )
+            config = override(PRESETS[preset], small | own)
+            data = load(config.source)
+            trainer = Trainer(config, make_task(config, data), torch.device("cpu"))
+            for _ in trainer.run():
+                pass
+            save_checkpoint(folder, trainer, config, data, score(trainer.best_network(), data))
+        return folder
+
+    return make
+
+
+def write_tiny_bundle(checkpoint_folder: Path, folder: Path, opset: int = 18) -> Bundle:
+    """Export a checkpoint to ``folder``."""
+    from pipeline.checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(checkpoint_folder)
+    network = load_network(checkpoint_folder, checkpoint)
+    digest = sha256(read_file(checkpoint_folder / CHECKPOINT_FILE, "the checkpoint"))
+    write_bundle(folder, build_bundle(checkpoint, digest, network, opset))
+    return open_bundle(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(
+    tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[[str], Path]
+) -> Callable[[str], Bundle]:
+    """An open bundle of a tiny model; shared, so tests that change it copy its folder."""
+    root = tmp_path_factory.mktemp("exported")
+
+    def make(preset: str) -> Bundle:
+        folder = root / preset
+        if folder.exists():
+            return open_bundle(folder)
+        return write_tiny_bundle(tiny_checkpoint(preset), folder)
+
+    return make
