@@ -15,6 +15,8 @@ from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
 from pipeline.train.scores import score
 
+torch.set_num_threads(1)  # more only wait for each other on models this small
+
 TEXT = "the quick brown fox jumps over the lazy dog; naïve café — Ελλάδα 🦊.\n" * 12
 
 

@@ -41,7 +41,7 @@ def validate_bundle(
     answered = [(case, answer(case, pytorch, twin)) for case in cases]
     finished = []
     for runtime in open_runtimes(bundle, providers):
-        row = _row(bundle.manifest.name, runtime, answered, bundle.manifest.tolerance)
+        row = validation_row(bundle.manifest.name, runtime, answered, bundle.manifest.tolerance)
         report(row)
         finished.append(row)
     return Validation(
@@ -68,12 +68,13 @@ def current_validation(bundle: Bundle, providers: tuple[str, ...]) -> Validation
     return validation if validation.passed and done == now else None
 
 
-def _row(
+def validation_row(
     model: str,
     runtime: Runtime | Absent,
     answered: Iterable[tuple[Case, Answer]],
     tolerance: Tolerance,
 ) -> Row:
+    """One runtime through all cases; whatever it throws is a finding, not an error of ours."""
     row = Row(
         model=model,
         format=runtime.format,
@@ -88,7 +89,7 @@ def _row(
     try:
         records = [compare(runtime, case, answer, tolerance) for case, answer in answered]
         placement = runtime.placement()
-    except Exception as error:  # whatever a runtime throws is a finding about that runtime
+    except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return row.model_copy(update={"status": "fail", "reason": reason, "cases": tuple(records)})
     elsewhere = [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]

@@ -1,0 +1,231 @@
+"""A bundle is whole, says what it holds, and does not open once a byte has changed."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from conftest import write_tiny_bundle
+
+from pipeline.bundle import Bundle, current_bundle, open_bundle
+from pipeline.bundle.card import first_lines
+from pipeline.bundle.golden import outside, streams
+from pipeline.bundle.manifest import manifest_schema
+from pipeline.config import PRESETS
+from pipeline.errors import IntegrityError, MalformedError, PipelineError, UnsafeError
+from pipeline.storage import canonical_json, sha256
+
+FILES = {
+    "README.md",
+    "golden.json",
+    "model.pt",
+    "model.safetensors",
+    "onnx/model.onnx",
+    *(
+        f"onnx/test_data_set_{index}/{kind}_{number}.pb"
+        for index in range(3)
+        for kind in ("input", "output")
+        for number in range(2)
+    ),
+}
+
+Bundles = Callable[[str], Bundle]
+
+
+@pytest.fixture
+def copied(tiny_bundle: Bundles, tmp_path: Path) -> Bundle:
+    """A bundle that a test may damage."""
+    shutil.copytree(tiny_bundle("char-lstm").folder, tmp_path / "char-lstm")
+    return open_bundle(tmp_path / "char-lstm")
+
+
+def edit_manifest(bundle: Bundle, change: Callable[[dict[str, Any]], object]) -> None:
+    path = bundle.folder / "manifest.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_bytes(canonical_json(content))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_bundle_holds_every_file_and_its_digest(tiny_bundle: Bundles, preset: str) -> None:
+    bundle = tiny_bundle(preset)
+    on_disk = {p.relative_to(bundle.folder).as_posix() for p in bundle.folder.rglob("*.*")}
+    on_disk = {name for name in on_disk if (bundle.folder / name).is_file()}
+    assert on_disk == FILES | {"manifest.json"}
+    assert set(bundle.manifest.files) == FILES
+    for name, entry in bundle.manifest.files.items():
+        data = (bundle.folder / name).read_bytes()
+        assert (entry.sha256, entry.bytes) == (sha256(data), len(data))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_manifest_fits_the_schema(tiny_bundle: Bundles, preset: str) -> None:
+    content = json.loads((tiny_bundle(preset).folder / "manifest.json").read_text())
+    jsonschema.validate(content, manifest_schema())
+    assert content["task"] == ("text" if preset.startswith("char") else "series")
+    assert (content["vocabulary"] is None) == preset.startswith("sine")
+    assert (content["scaler"] is None) == preset.startswith("char")
+
+
+@pytest.mark.parametrize("preset", ["sine-gru", "char-lstm"])
+def test_two_exports_of_one_checkpoint_give_the_same_bytes(
+    tiny_bundle: Bundles, tiny_checkpoint: Callable[[str], Path], tmp_path: Path, preset: str
+) -> None:
+    first, second = tiny_bundle(preset), write_tiny_bundle(tiny_checkpoint(preset), tmp_path / "b")
+    for name in [*FILES, "manifest.json"]:
+        assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_onnx_runtime_replays_the_golden_trajectories(tiny_bundle: Bundles, preset: str) -> None:
+    bundle = tiny_bundle(preset)
+    golden = json.loads(bundle.read("golden.json"))
+    session = onnxruntime.InferenceSession(bundle.read("onnx/model.onnx"))
+    kind = np.int64 if preset.startswith("char") else np.float32
+    assert len(golden["trajectories"]) == 4
+
+    def array(tensor: dict[str, Any], dtype: type) -> np.ndarray:
+        return np.array(tensor["data"], dtype).reshape(tensor["shape"])
+
+    for trajectory in golden["trajectories"]:
+        state = array(trajectory["state"], np.float32)
+        assert len(trajectory["calls"]) > 1
+        for call in trajectory["calls"]:
+            output, state = session.run(None, {"input": array(call["input"], kind), "state": state})
+            for found, name in ((output, "output"), (state, "next_state")):
+                np.testing.assert_allclose(
+                    found, array(call[name], np.float32), **golden["tolerance"]
+                )
+    assert any(np.any(array(t["state"], np.float32)) for t in golden["trajectories"])
+
+
+@pytest.mark.parametrize("preset", ["sine-rnn", "char-gru"])
+def test_the_onnx_folder_is_a_backend_test(tiny_bundle: Bundles, preset: str) -> None:
+    folder = tiny_bundle(preset).folder / "onnx"
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    shapes = set()
+    for data_set in sorted(folder.glob("test_data_set_*")):
+        arrays = {
+            path.stem: onnx.numpy_helper.to_array(onnx.load_tensor(str(path)))
+            for path in data_set.iterdir()
+        }
+        found = session.run(None, {"input": arrays["input_0"], "state": arrays["input_1"]})
+        np.testing.assert_allclose(found[0], arrays["output_0"], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found[1], arrays["output_1"], rtol=1e-4, atol=1e-5)
+        shapes.add(arrays["input_0"].shape)
+    assert len(shapes) == 2
+
+
+@pytest.mark.parametrize("preset", ["sine-gru", "char-rnn"])
+def test_the_first_lines_of_the_model_card_run(
+    tiny_bundle: Bundles,
+    preset: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle = tiny_bundle(preset)
+    code = first_lines(bundle.manifest.task)
+    assert code in (bundle.folder / "README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(bundle.folder)
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_weights_go_back_into_pytorch_bit_for_bit(
+    tiny_bundle: Bundles, tiny_checkpoint: Callable[[str], Path]
+) -> None:
+    folder = tiny_checkpoint("char-lstm")
+    weights = next(folder.glob("weights-*.safetensors")).read_bytes()
+    assert tiny_bundle("char-lstm").read("model.safetensors") == weights
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_one_flipped_bit_is_noticed(copied: Bundle, name: str) -> None:
+    path = copied.folder / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="was changed after its export"):
+        copied.verify()
+
+
+def test_a_missing_file_is_named(copied: Bundle) -> None:
+    (copied.folder / "model.pt").unlink()
+    with pytest.raises(MalformedError, match=r"is missing: .*model\.pt"):
+        copied.verify()
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "..\\x", "c:x"])
+def test_a_path_that_leaves_the_folder_is_refused(copied: Bundle, name: str) -> None:
+    edit_manifest(copied, lambda c: c["files"].update({name: c["files"]["model.pt"]}))
+    with pytest.raises(UnsafeError, match="leaves its folder"):
+        open_bundle(copied.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("tolerance"), "'tolerance' is a required property"),
+        (lambda c: c.update(format=2), "has format 2; this pipeline reads 1"),
+        (lambda c: c["model"].update(hidden_size=0), "model"),
+        (lambda c: c.update(surprise=1), "surprise"),
+        (lambda c: c["files"]["model.pt"].update(sha256="x"), "files/model.pt"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(
+    copied: Bundle, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    edit_manifest(copied, change)
+    with pytest.raises(MalformedError, match=message):
+        open_bundle(copied.folder)
+
+
+def test_a_truncated_manifest_is_refused_wherever_it_ends(copied: Bundle) -> None:
+    path = copied.folder / "manifest.json"
+    data = path.read_bytes()
+    for end in range(0, len(data) - 1, len(data) // 32):
+        path.write_bytes(data[:end])
+        with pytest.raises(PipelineError) as caught:
+            open_bundle(copied.folder)
+        assert caught.value.exit_code == 3
+        assert "\n" not in str(caught.value)
+
+
+def test_a_validation_is_listed_and_leaves_the_digest_of_the_export(copied: Bundle) -> None:
+    first = copied.add_validation(b"{}\n")
+    second = first.add_validation(b"[]\n")
+    assert second.read("validation.json") == b"[]\n"
+    assert open_bundle(copied.folder).manifest == second.manifest
+    assert copied.digest == first.digest == second.digest
+
+
+def test_a_bundle_is_current_until_its_checkpoint_opset_or_bytes_change(copied: Bundle) -> None:
+    folder, digest = copied.folder, copied.manifest.checkpoint_sha256
+    assert current_bundle(folder, digest, 18) is not None
+    assert current_bundle(folder, "0" * 64, 18) is None
+    assert current_bundle(folder, digest, 19) is None
+    (folder / "golden.json").write_text("{}")
+    assert current_bundle(folder, digest, 18) is None
+    assert current_bundle(folder.parent / "none", digest, 18) is None
+
+
+def test_streams_wrap_around_and_differ() -> None:
+    source = np.arange(10, dtype=np.int64)
+    assert streams(source, 2, 7).tolist() == [[0, 1, 2, 3, 4, 5, 6], [5, 6, 7, 8, 9, 0, 1]]
+    assert streams(source, 32, 3).shape == (32, 3)
+
+
+def test_strange_input_is_outside_what_training_knew() -> None:
+    text = np.full((2, 9), ord("a"))
+    points = set(outside(text, "ab").ravel().tolist()) - {ord("a")}
+    assert points
+    assert points.isdisjoint({ord("b")})
+    values = np.ones((2, 9, 1), np.float32)
+    assert np.abs(outside(values, None)).max() >= 100
+    assert (values == 1).all()

@@ -1,0 +1,300 @@
+"""The validator passes honest models, catches wrong ones, and says where."""
+
+import json
+from collections.abc import Callable
+
+import jsonschema
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from pipeline.bundle import Bundle
+from pipeline.config import PRESETS, Cell, SeriesModel
+from pipeline.errors import UnavailableError, UsageError
+from pipeline.model import Network, Scaler
+from pipeline.runtimes import Absent, open_runtimes, require
+from pipeline.runtimes.base import Input, State
+from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.signature import FLOAT32
+from pipeline.validate import CaseRecord, Row, validate_bundle
+from pipeline.validate.cases import BATCHES, TIMES, Answer, Case, answer, make_cases
+from pipeline.validate.compare import compare, replay
+from pipeline.validate.records import validation_schema
+from pipeline.validate.run import validation_row
+
+Bundles = Callable[[str], Bundle]
+Result = tuple[State, State]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_an_honest_bundle_passes_on_every_runtime_of_this_machine(
+    tiny_bundle: Bundles, preset: str
+) -> None:
+    bundle = tiny_bundle(preset)
+    seen: list[Row] = []
+    validation = validate_bundle(bundle, ("cpu",), seen.append)
+    assert validation.passed
+    assert validation.rows == tuple(seen)
+    assert [row.format for row in seen] == ["PyTorch", "TorchScript", "ONNX"]
+    assert all(row.status == "pass" and len(row.cases) == 38 for row in seen)
+    assert seen[-1].placement == {
+        "recurrent_0": "CPUExecutionProvider",
+        "recurrent_1": "CPUExecutionProvider",
+    }
+    content = json.loads(json.dumps(validation.model_dump(mode="json")))
+    jsonschema.validate(content, validation_schema())
+
+
+def test_the_cases_are_those_of_the_design() -> None:
+    source = np.arange(4000, dtype=np.int64) % 90
+    cases = list(make_cases(source, "".join(map(chr, range(90))), (2, 4)))
+    whole = {case.input.shape[:2] for case in cases if case.name == "whole"}
+    assert whole == {(batch, time) for batch in BATCHES for time in TIMES}
+    assert BATCHES == (1, 3, 32)
+    assert TIMES == (1, 2, 7, 50, 333, 1000)
+    names = {case.name for case in cases}
+    assert {"random chunks", "single steps", "permuted batch", "unknown characters"} < names
+    for case in cases:
+        assert sum(case.cuts) == case.input.shape[1]
+        assert min(case.cuts) >= 1
+        assert case.order is None or sorted(case.order) == list(range(len(case.input)))
+    starts = {bool(case.state.any()) for case in cases}
+    assert starts == {True, False}
+    assert any(case.name == "single steps" and set(case.cuts) == {1} for case in cases)
+    series = list(make_cases(source[:, None].astype(np.float32), None, (2, 4)))
+    assert any(case.name == "values far outside" for case in series)
+
+
+class Faulty:
+    """A runtime that does to an honest one what ``fault`` says."""
+
+    format, name, provider, home = "ONNX", "faulty", "cpu", "here"
+
+    def __init__(self, honest: PyTorch, fault: Callable[[PyTorch, Input, State], Result]) -> None:
+        self.honest, self.fault = honest, fault
+
+    def run(self, input: Input, state: State) -> Result:
+        return self.fault(self.honest, input, state)
+
+    def placement(self) -> dict[str, str]:
+        return {"recurrent_0": "here"}
+
+
+def tampered(change: Callable[[State, State, State], Result]) -> Callable[..., Result]:
+    """A fault that changes ``(output, next_state, state)`` after an honest call."""
+
+    def fault(honest: PyTorch, input: Input, state: State) -> Result:
+        output, next_state = honest.run(input, state)
+        return change(output.copy(), next_state.copy(), state)
+
+    return fault
+
+
+def one_wrong(output: State, next_state: State, state: State) -> Result:
+    output[-1, -1, -1] += 1e-3
+    return output, next_state
+
+
+def nan(output: State, next_state: State, state: State) -> Result:
+    output[0, 0, 0] = np.nan
+    return output, next_state
+
+
+def infinite(output: State, next_state: State, state: State) -> Result:
+    next_state[0, 0, 0] = -np.inf
+    return output, next_state
+
+
+def no_fault(honest: PyTorch, input: Input, state: State) -> Result:
+    return honest.run(input, state)
+
+
+FAULTS: dict[str, Callable[..., Result]] = {
+    "state ignored": lambda m, x, s: m.run(x, np.zeros_like(s)),
+    "state returned unchanged": tampered(lambda y, n, s: (y, s)),
+    "last output repeated": tampered(lambda y, n, s: (np.repeat(y[:, -1:], y.shape[1], 1), n)),
+    "one number off": tampered(one_wrong),
+    "NaN": tampered(nan),
+    "infinite": tampered(infinite),
+    "rows of the state swapped": tampered(lambda y, n, s: (y, n[:, ::-1])),
+    "batch reversed": tampered(lambda y, n, s: (y[::-1], n)),
+    "time reversed": lambda m, x, s: m.run(np.ascontiguousarray(x[:, ::-1]), s),
+    "batch frozen": lambda m, x, s: m.run(x[:2], s[:2]),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("preset", ["sine-rnn", "char-lstm", "char-gru"])
+def test_a_faulty_runtime_fails_and_the_place_is_named(
+    tiny_bundle: Bundles, preset: str, fault: str
+) -> None:
+    bundle = tiny_bundle(preset)
+    network = bundle.network()
+    pytorch, twin = PyTorch(network), Twin(network)
+    _, rows, hidden = network.zero_state(1).shape
+    cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, (rows, hidden))
+    answered = [(case, answer(case, pytorch, twin)) for case in cases if case.input.size < 2000]
+    honest = validation_row(preset, Faulty(pytorch, no_fault), answered, FLOAT32)
+    assert honest.status == "pass"
+    row = validation_row(preset, Faulty(pytorch, FAULTS[fault]), answered, FLOAT32)
+    assert row.status == "fail"
+    assert row.reason
+    if fault in ("NaN", "infinite"):
+        assert None in (row.output_error, row.state_error)
+        assert row.share is None
+    json.dumps(row.model_dump(mode="json"), allow_nan=False)
+
+
+def test_a_runtime_that_crashes_is_a_row_that_says_so(tiny_bundle: Bundles) -> None:
+    def crash(honest: PyTorch, input: Input, state: State) -> Result:
+        raise RuntimeError("no kernel\nfor this node")
+
+    network = tiny_bundle("sine-rnn").network()
+    answered = [random_case(network, 1, 2)]
+    row = validation_row("m", Faulty(PyTorch(network), crash), answered, FLOAT32)
+    assert (row.status, row.reason) == ("fail", "RuntimeError: no kernel for this node")
+
+
+def test_a_recurrent_node_that_ran_elsewhere_fails_the_row(tiny_bundle: Bundles) -> None:
+    network = tiny_bundle("sine-rnn").network()
+    runtime = Faulty(PyTorch(network), no_fault)
+    runtime.home = "CUDAExecutionProvider"
+    answered = [random_case(network, 1, 2)]
+    row = validation_row("m", runtime, answered, FLOAT32)
+    assert (row.status, row.reason) == ("fail", "recurrent_0 ran on here")
+
+
+def unscaled_network(cell: Cell, hidden_size: int, gain: float = 1.0) -> Network:
+    """A random network; a ``gain`` of 3 or more on the recurrent weights makes it chaotic."""
+    torch.manual_seed(0)
+    scaler = Scaler(input_mean=(0,), input_std=(1,), output_mean=(0,), output_std=(1,))
+    network = Network(SeriesModel(cell=cell, hidden_size=hidden_size), scaler=scaler).eval()
+    with torch.no_grad():
+        network.recurrent.layers.weight_hh_l0 *= gain
+    return network
+
+
+def random_case(network: Network, batch: int, time: int) -> tuple[Case, Answer]:
+    source = np.random.default_rng(0).normal(size=(batch, time, 1)).astype(np.float32)
+    case = Case("single steps", source, network.zero_state(batch).numpy(), (1,) * time)
+    return case, answer(case, PyTorch(network), Twin(network))
+
+
+def test_the_tolerance_is_absolute_plus_relative() -> None:
+    network = unscaled_network("gru", 4)
+    case, given = random_case(network, 1, 5)
+    allowed = FLOAT32.atol + FLOAT32.rtol * abs(float(given.output64[0, 0, 0]))
+
+    def off_by(error: float) -> CaseRecord:
+        def off(honest: PyTorch, input: Input, state: State) -> Result:
+            output, next_state = honest.run(input, state)
+            output[0, 0, 0] += np.float32(0 if state.any() else error)  # in the first step
+            return output, next_state
+
+        return compare(Faulty(PyTorch(network), off), case, given, FLOAT32)
+
+    assert off_by(0.9 * allowed).passed
+    wrong = off_by(1.2 * allowed)
+    assert not wrong.passed
+    assert (wrong.worst.tensor, wrong.worst.index) == ("output", (0, 0, 0))
+    assert wrong.output_error == pytest.approx(1.2 * allowed, rel=0.05)
+
+
+def test_a_runtime_may_be_four_times_as_far_off_as_pytorch() -> None:
+    network = unscaled_network("rnn", 64, gain=3)
+    for time in range(5, 100):  # until rounding has grown past the tolerance
+        case, given = random_case(network, 1, time)
+        own = max(
+            np.abs(given.output32 - given.output64).max(),
+            np.abs(given.state32 - given.state64).max(),
+        )
+        if own > 10 * FLOAT32.atol:
+            break
+    assert given.steps is None
+    found = compare(Faulty(PyTorch(network), no_fault), case, given, FLOAT32)
+    assert found.passed
+    assert max(found.output_error or 0, found.state_error or 0) > 5 * FLOAT32.atol
+
+
+def test_an_ill_conditioned_case_is_compared_step_by_step() -> None:
+    network = unscaled_network("rnn", 64, gain=4)
+    case, given = random_case(network, 2, 300)
+    assert given.steps is not None
+    assert given.output64.shape == (600, 1, 1)
+    honest = compare(Faulty(PyTorch(network), no_fault), case, given, FLOAT32)
+    assert (honest.ill_conditioned, honest.passed) == (True, True)
+    ignored = compare(Faulty(PyTorch(network), FAULTS["state ignored"]), case, given, FLOAT32)
+    assert not ignored.passed
+
+
+def test_replay_carries_the_state_and_undoes_the_permutation(tiny_bundle: Bundles) -> None:
+    network = tiny_bundle("char-lstm").network()
+    runtime = PyTorch(network)
+    source = np.array([[97, 98, 99, 100], [101, 102, 103, 104], [32, 33, 34, 35]])
+    state = np.random.default_rng(0).normal(size=(3, 4, 6)).astype(np.float32)
+    output, next_state = runtime.run(source, state)
+    case = Case("both", source, state, (1, 3), order=(2, 0, 1))
+    found = replay(runtime, case)
+    np.testing.assert_allclose(found[0], output, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[1], next_state, rtol=1e-5, atol=1e-6)
+
+
+def test_an_onnx_file_that_is_wrong_fails(tiny_bundle: Bundles) -> None:
+    bundle = tiny_bundle("char-gru")
+    model = onnx.load_from_string(bundle.read("onnx/model.onnx"))
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "linear_before_reset":
+                attribute.i = 0
+    network = bundle.network()
+    case = Case("whole", bundle.held_out()[None, :50], network.zero_state(1).numpy(), (50,))
+    answered = [(case, answer(case, PyTorch(network), Twin(network)))]
+    wrong = OnnxRuntime(model.SerializeToString(), "cpu")
+    assert validation_row("m", wrong, answered, FLOAT32).status == "fail"
+
+
+def test_a_provider_that_does_not_exist_gets_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match="did you mean 'cuda'"):
+        require(("cudo",))
+
+
+def test_cuda_that_is_not_there_is_refused_by_name_and_listed_otherwise(
+    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UnavailableError, match="make EXTRA=gpu") as caught:
+        require(("cuda",))
+    assert caught.value.exit_code == 7
+    absent = list(open_runtimes(tiny_bundle("sine-rnn"), ("cuda",)))
+    assert all(isinstance(runtime, Absent) and runtime.reason for runtime in absent)
+    assert [runtime.format for runtime in absent] == ["TorchScript", "ONNX"]
+    validation = validate_bundle(tiny_bundle("sine-rnn"), ("cuda",))
+    assert not validation.passed  # nothing ran, so nothing is proven
+
+
+def test_a_build_with_cuda_but_no_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UnavailableError, match="nvidia-smi"):
+        require(("cuda",))
+
+
+def test_a_session_that_silently_falls_back_to_the_cpu_is_refused(
+    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fallen:
+        def __init__(self, *args: object) -> None:
+            pass
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Fallen)
+    with pytest.raises(UnavailableError, match="cannot start it"):
+        OnnxRuntime(tiny_bundle("sine-rnn").read("onnx/model.onnx"), "cuda")
