@@ -18,6 +18,8 @@ from pipeline.errors import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from pipeline.bundle import Bundle
     from pipeline.checkpoint import Checkpoint
     from pipeline.config import Config
@@ -150,6 +152,7 @@ def train(
     from pipeline.config import override, select
     from pipeline.report.output import finish
     from pipeline.report.tables import score_tables
+    from pipeline.train.loop import choose_device
 
     if text and series:
         raise UsageError("--text and --series exclude each other; give one of them")
@@ -161,7 +164,8 @@ def train(
     configs = [override(config, given) for config in select(names, family, cell)]
     if "name" in given and len(configs) > 1:
         raise UsageError("--name fits one model; name one preset, or give --task and --cell")
-    results = [_train_one(config, checkpoints, device, resume, force) for config in configs]
+    place = choose_device(device)
+    results = [_train_one(config, checkpoints, place, resume, force) for config in configs]
     finish(
         as_json,
         [
@@ -174,7 +178,7 @@ def train(
 
 
 def _train_one(
-    config: "Config", root: Path, device: str, resume: bool, force: bool
+    config: "Config", root: Path, device: "torch.device", resume: bool, force: bool
 ) -> tuple["Checkpoint", str]:
     from pipeline import checkpoint as store
     from pipeline.data import load
@@ -182,7 +186,7 @@ def _train_one(
     from pipeline.report.progress import training_bar
     from pipeline.storage import exclusive
     from pipeline.train.batches import make_task
-    from pipeline.train.loop import Trainer, choose_device
+    from pipeline.train.loop import Trainer
     from pipeline.train.scores import score
 
     folder = root / config.name
@@ -191,7 +195,7 @@ def _train_one(
         if not force and (finished := store.finished_checkpoint(folder, config, data.digest)):
             say(f"{config.name}: unchanged")
             return finished, "unchanged"
-        trainer = Trainer(config, make_task(config, data), choose_device(device))
+        trainer = Trainer(config, make_task(config, data), device)
         if resume and (snapshot := store.load_snapshot(folder, config, data.digest)):
             trainer.restore(snapshot)
             say(f"{config.name}: going on after epoch {snapshot.epoch}")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from pipeline.errors import UsageError, unknown
 
@@ -47,6 +47,7 @@ class TextSource(Record):
 
 
 Source = Annotated[SineSource | SeriesSource | TextSource, Field(discriminator="kind")]
+_SOURCE: TypeAdapter[SineSource | SeriesSource | TextSource] = TypeAdapter(Source)
 
 
 class _Architecture(Record):
@@ -205,19 +206,18 @@ def override(config: Config, options: dict[str, Any]) -> Config:
         UsageError: the option means nothing for this task, or its value cannot be.
     """
     tree = config.model_dump()
-    tree["source"] = options.get("source", tree["source"])
-    for key, value in options.items():
-        if key in tree:
-            tree[key] = value
-            continue
-        for section in ("source", "model", "training"):
-            if key in tree[section]:
-                tree[section][key] = value
-                break
-        else:
-            flag = "--" + key.replace("_", "-")
-            raise UsageError(f"{flag} means nothing for '{config.name}'; leave it out")
     try:
+        if "source" in options:
+            tree["source"] = _SOURCE.validate_python(options["source"]).model_dump()
+        for key, value in options.items():
+            if key == "source":
+                continue
+            places = [tree, tree["source"], tree["model"], tree["training"]]
+            place = next((place for place in places if key in place), None)
+            if place is None:
+                flag = "--" + key.replace("_", "-")
+                raise UsageError(f"{flag} means nothing for '{config.name}'; leave it out")
+            place[key] = value
         return Config.model_validate(tree)
     except ValidationError as error:
         raise UsageError(_one_line(error)) from error

@@ -1,0 +1,426 @@
+"""The whole road through the command line: what it prints, what it skips, what it refuses."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline.storage import exclusive
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--hidden-size", "4", "--epochs", "1", "--window", "16"]
+PROCESS = [sys.executable, "-m", "pipeline"]
+
+
+class Result:
+    """What a command left: exit code, standard output and standard error."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    def one_line_error(self, *parts: str) -> None:
+        last = self.err.rstrip("\n").splitlines()[-1]
+        assert last.startswith("error: "), self.err
+        assert "Traceback" not in self.err
+        for part in parts:
+            assert part in last, last
+
+
+class Here:
+    """A folder to run commands in, in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str) -> Result:
+        from pipeline.cli import main
+
+        self.monkeypatch.setattr(sys, "argv", ["pipeline", *arguments])
+        self.capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        captured = self.capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+
+@pytest.fixture
+def pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Here:
+    monkeypatch.chdir(tmp_path)
+    return Here(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def travelled(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
+    """A folder in which two small models went the whole road."""
+    folder = tmp_path_factory.mktemp("road")
+    for arguments in (
+        ["train", "sine-gru", *SMALL, "--length", "200"],
+        ["train", "char-lstm", *SMALL, "--text", str(text_file)],
+        ["export"],
+        ["validate"],
+    ):
+        done = run_process(arguments, folder)
+        assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def arrived(travelled: Path, tmp_path: Path, pipeline: Here) -> Path:
+    """A copy of the travelled road to stand in and to damage."""
+    for part in ("checkpoints", "exported"):
+        shutil.copytree(travelled / part, tmp_path / part)
+    return tmp_path
+
+
+def run_process(arguments: Sequence[str], folder: Path, **options: object) -> Result:
+    done = subprocess.run(
+        [*PROCESS, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=300,
+        check=False,
+        **options,  # type: ignore[call-overload]
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(".*") if path.suffix == ".tmp" or "previous" in path.name]
+
+
+def test_the_road_ends_with_proof(travelled: Path, text_file: Path) -> None:
+    for name in ("sine-gru", "char-lstm"):
+        validation = json.loads((travelled / "exported" / name / "validation.json").read_text())
+        ran = {row["format"]: row["status"] for row in validation["rows"] if row["cases"]}
+        assert ran == {"PyTorch": "pass", "TorchScript": "pass", "ONNX": "pass"}
+    assert not leftovers(travelled)
+
+
+def test_nothing_is_done_twice(arrived: Path, pipeline: Here, text_file: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in arrived.rglob("*.*")}
+    commands = (
+        ("train", "sine-gru", *SMALL, "--length", "200"),
+        ("train", "char-lstm", *SMALL, "--text", str(text_file)),
+        ("export",),
+        ("validate",),
+    )
+    for command in commands:
+        result = pipeline(*command)
+        assert result.code == 0, result.err
+        assert result.err.count("unchanged") == (1 if command[0] == "train" else 2)
+    assert {path: path.stat().st_mtime_ns for path in arrived.rglob("*.*")} == before
+
+
+def test_a_changed_option_redoes_what_depends_on_it_and_nothing_else(
+    arrived: Path, pipeline: Here
+) -> None:
+    result = pipeline("train", "sine-gru", *SMALL, "--length", "200", "--seed", "1")
+    assert "sine-gru: trained" in result.err
+    result = pipeline("export")
+    assert "sine-gru: exported" in result.err
+    assert "char-lstm: unchanged" in result.err
+    result = pipeline("validate", "--json")
+    assert "char-lstm: unchanged" in result.err
+    assert "sine-gru: unchanged" not in result.err
+    assert [validation["model"] for validation in json.loads(result.out)] == [
+        "sine-gru",
+        "char-lstm",
+    ]
+
+
+def test_a_changed_text_is_trained_on_again(
+    pipeline: Here, tmp_path: Path, text_file: Path
+) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text(text_file.read_text())
+    command = ("train", "char-rnn", *SMALL, "--text", "own.txt", "--name", "own")
+    assert "own: trained" in pipeline(*command).err
+    assert "own: unchanged" in pipeline(*command).err
+    own.write_text(text_file.read_text() + "more")
+    assert "own: trained" in pipeline(*command).err
+
+
+def test_force_does_the_work_again(arrived: Path, pipeline: Here) -> None:
+    assert "sine-gru: exported" in pipeline("export", "sine-gru", "--force").err
+    assert "unchanged" not in pipeline("validate", "sine-gru", "--force").err
+
+
+def test_tables_show_every_model_and_the_next_command(arrived: Path, pipeline: Here) -> None:
+    result = pipeline("validate")
+    for part in ("sine-gru", "char-lstm", "TorchScript", "ONNX", "next_state", "pass"):
+        assert part in result.out
+    assert result.err.rstrip().endswith("next: pipeline inspect")
+
+
+def test_scores_go_into_checkpoint_manifest_and_card(travelled: Path) -> None:
+    for name, score in (("sine-gru", "one_step_persistence"), ("char-lstm", "ngram_bits")):
+        checkpoint = json.loads((travelled / "checkpoints" / name / "checkpoint.json").read_text())
+        manifest = json.loads((travelled / "exported" / name / "manifest.json").read_text())
+        assert score in checkpoint["training"]["scores"]
+        assert checkpoint["training"] == manifest["training"]
+    card = (travelled / "exported" / "char-lstm" / "README.md").read_text()
+    assert "best n-gram model" in card
+    assert "seasonal naive" in (travelled / "exported" / "sine-gru" / "README.md").read_text()
+
+
+def test_inspect_shows_facts_and_draws(arrived: Path, pipeline: Here) -> None:
+    result = pipeline("inspect", "sine-gru", "--plot", "forecast.svg")
+    assert result.code == 0, result.err
+    assert "all digests match" in result.out
+    assert "<svg" in (arrived / "forecast.svg").read_text()
+    again = (arrived / "forecast.svg").read_bytes()
+    pipeline("inspect", "sine-gru", "--plot", "forecast.svg")
+    assert (arrived / "forecast.svg").read_bytes() == again
+    assert pipeline("inspect", "char-lstm", "--plot", "bits.png").code == 0
+    assert (arrived / "bits.png").read_bytes().startswith(b"\x89PNG")
+    pipeline("inspect", "--plot", "both.png").one_line_error("only one kind")
+    pipeline("inspect", "sine-gru", "--plot", "x.doc").one_line_error(".png, .svg, .pdf")
+
+
+def test_train_prints_scores_as_json(pipeline: Here) -> None:
+    result = pipeline("train", "sine-rnn", *SMALL, "--length", "200", "--json")
+    (trained,) = json.loads(result.out)
+    assert trained["status"] == "trained"
+    assert trained["training"]["scores"]["one_step"]["rmse"] > 0
+
+
+def test_the_users_own_column_of_numbers_goes_the_whole_road(
+    pipeline: Here, tmp_path: Path
+) -> None:
+    rows = "\n".join(str(20 + (i % 24) + i % 7) for i in range(300))
+    (tmp_path / "load.csv").write_text(f"load\n{rows}\n")
+    command = ("train", "--cell", "lstm", "--series", "load.csv", "--season", "24", *SMALL)
+    assert pipeline(*command, "--name", "load").code == 0
+    assert pipeline("export", "load").code == 0
+    assert pipeline("validate", "load").code == 0
+    assert "the series load.csv" in (tmp_path / "exported" / "load" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "parts"),
+    [
+        (["trane"], 2, ["did you mean 'train'?"]),
+        (["train", "sine-lsmt"], 2, ["sine-lsmt", "did you mean 'sine-lstm'?"]),
+        (["train", "--cell", "lsmt"], 2, ["did you mean 'lstm'?"]),
+        (["train", "--task", "sin"], 2, ["did you mean 'sine'?"]),
+        (["train", "--hiden-size", "3"], 2, ["--hidden-size"]),
+        (["train", "sine-rnn", "--hidden-size", "0"], 2, ["--hidden-size 0"]),
+        (["train", "sine-rnn", "--num-layers", "-1"], 2, ["--num-layers -1"]),
+        (["train", "sine-rnn", "--epochs", "0"], 2, ["--epochs 0"]),
+        (["train", "sine-rnn", "--learning-rate", "nan"], 2, ["--learning-rate nan"]),
+        (["train", "sine-rnn", "--noise", "nan"], 2, ["--noise nan"]),
+        (["train", "char-rnn", "--noise", "1"], 2, ["--noise", "char-rnn"]),
+        (["train", "sine-rnn", "--text", "a.txt"], 2, ["char-rnn"]),
+        (["train", "--name", "one"], 2, ["--name fits one model"]),
+        (["train", "sine-rnn", "--name", "../up"], 2, ["--name '../up'"]),
+        (["train", "char-rnn", "--text", "none.txt"], 3, ["none.txt", "missing"]),
+        (["train", "sine-rnn", "--device", "warp"], 7, ["warp", "--device cpu"]),
+        (["export"], 2, ["checkpoints holds no model", "pipeline train"]),
+        (["export", "--opset", "3"], 2, ["--opset 3", "18 to 23"]),
+        (["validate"], 2, ["exported holds no model", "pipeline export"]),
+        (["validate", "--provider", "kuda"], 2, ["did you mean 'cuda'?"]),
+    ],
+)
+def test_bad_usage_is_one_line_with_its_exit_code(
+    pipeline: Here, tmp_path: Path, arguments: list[str], code: int, parts: list[str]
+) -> None:
+    result = pipeline(*arguments)
+    result.one_line_error(*parts)
+    assert result.code == code
+    assert not list(tmp_path.rglob("*.*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (b"", ["is empty"]),
+        (b"short", ["5 characters", "one window of 16"]),
+        (b"abc\xff" + b"x" * 500, ["not UTF-8 at byte 3"]),
+    ],
+)
+def test_a_text_that_cannot_be_trained_on_is_refused(
+    pipeline: Here, tmp_path: Path, content: bytes, parts: list[str]
+) -> None:
+    (tmp_path / "bad.txt").write_bytes(content)
+    result = pipeline("train", "char-rnn", *SMALL, "--text", "bad.txt")
+    result.one_line_error(*parts)
+    assert result.code == 3
+
+
+def test_a_series_with_nan_is_refused_with_its_row(pipeline: Here, tmp_path: Path) -> None:
+    rows = [str(i % 9) for i in range(200)]
+    rows[41] = "nan"
+    (tmp_path / "bad.csv").write_text("\n".join(rows))
+    result = pipeline("train", "sine-rnn", *SMALL, "--series", "bad.csv")
+    result.one_line_error("row 42", "not finite")
+    assert result.code == 3
+
+
+def test_a_name_that_is_not_there_gets_the_nearest(arrived: Path, pipeline: Here) -> None:
+    pipeline("export", "sine-gro").one_line_error("did you mean 'sine-gru'?")
+    pipeline("validate", "char-lst").one_line_error("did you mean 'char-lstm'?")
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "parts"),
+    [
+        (lambda d: d[: len(d) // 2], 3, ["truncated or not safetensors"]),
+        (lambda d: b"PK\x03\x04" + d[4:], 3, ["truncated or not safetensors"]),
+        (lambda d: d[:-1] + bytes([d[-1] ^ 1]), 5, ["not the file that training wrote"]),
+    ],
+)
+def test_damaged_weights_are_refused_and_the_bundle_stays(
+    arrived: Path, pipeline: Here, damage: object, code: int, parts: list[str]
+) -> None:
+    manifest = (arrived / "exported" / "sine-gru" / "manifest.json").read_bytes()
+    weights = next((arrived / "checkpoints" / "sine-gru").glob("weights-*"))
+    weights.write_bytes(damage(weights.read_bytes()))  # type: ignore[operator]
+    result = pipeline("export", "sine-gru", "--force")
+    result.one_line_error(*parts)
+    assert result.code == code
+    assert (arrived / "exported" / "sine-gru" / "manifest.json").read_bytes() == manifest
+
+
+def test_a_bundle_with_one_flipped_bit_is_not_validated(arrived: Path, pipeline: Here) -> None:
+    path = arrived / "exported" / "sine-gru" / "onnx" / "model.onnx"
+    data = bytearray(path.read_bytes())
+    data[-9] ^= 4
+    path.write_bytes(data)
+    for command in ("validate", "inspect"):
+        result = pipeline(command, "sine-gru")
+        result.one_line_error("model.onnx", "was changed after its export")
+        assert result.code == 5
+    assert "exported" in pipeline("export", "sine-gru").err  # and export mends it
+    assert pipeline("validate", "sine-gru").code == 0
+
+
+def test_numbers_that_do_not_match_are_exit_6_and_stand_in_the_report(
+    arrived: Path, pipeline: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.runtimes.onnx_runtime import OnnxRuntime
+
+    honest = OnnxRuntime.run
+    monkeypatch.setattr(
+        OnnxRuntime, "run", lambda self, x, s: tuple(y + 1e-2 for y in honest(self, x, s))
+    )
+    result = pipeline("validate", "sine-gru", "--force")
+    result.one_line_error("sine-gru: numbers do not match")
+    assert result.code == 6
+    assert "fail" in result.out
+    content = json.loads((arrived / "exported" / "sine-gru" / "validation.json").read_text())
+    assert [row["status"] for row in content["rows"] if row["cases"]] == ["pass", "pass", "fail"]
+    monkeypatch.undo()
+    os.chdir(arrived)
+    assert "unchanged" not in pipeline("validate", "sine-gru").err  # a failure is never current
+
+
+def test_a_provider_asked_for_by_name_must_be_there(
+    arrived: Path, pipeline: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    result = pipeline("validate", "sine-gru", "--provider", "cuda")
+    result.one_line_error("provider 'cuda' is not there", "make EXTRA=gpu")
+    assert result.code == 7
+
+
+def test_a_folder_that_cannot_be_written_is_exit_8(arrived: Path, pipeline: Here) -> None:
+    (arrived / "taken").write_text("a file")
+    result = pipeline("export", "sine-gru", "--exported", "taken")
+    result.one_line_error("taken", "a file stands where a folder is needed")
+    assert result.code == 8
+
+
+def test_a_full_disk_is_exit_8_and_the_old_bundle_is_whole(arrived: Path) -> None:
+    """A limit on the size of files stands for the disk that is full in the middle of a write."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+
+    result = run_process(["export", "char-lstm", "--force"], arrived, preexec_fn=limit)
+    assert result.code == 8, result.err
+    result.one_line_error("cannot write")
+    assert not leftovers(arrived)
+    assert run_process(["inspect", "char-lstm"], arrived).code == 0
+
+
+def test_two_runs_do_not_write_the_same_model_at_once(arrived: Path, pipeline: Here) -> None:
+    with exclusive(arrived / "exported" / "sine-gru"):
+        for command in ("export", "validate"):
+            result = pipeline(command, "sine-gru", "--force")
+            result.one_line_error("is being written by another run")
+            assert result.code == 8
+    with exclusive(arrived / "checkpoints" / "sine-gru"):
+        result = pipeline("train", "sine-gru", *SMALL, "--length", "200", "--force")
+        result.one_line_error("is being written by another run")
+
+
+@pytest.fixture
+def long_training(tmp_path: Path, text_file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = ["train", "char-gru", "--text", str(text_file), "--epochs", "100000"]
+    process = subprocess.Popen(
+        [*PROCESS, *command],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_an_interrupted_training_says_so_and_leaves_what_it_needs_to_resume(
+    long_training: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    saved = tmp_path / "checkpoints" / "char-gru" / "training.safetensors"
+    deadline = time.monotonic() + 120
+    while not saved.exists():
+        assert time.monotonic() < deadline
+        assert long_training.poll() is None
+        time.sleep(0.1)
+    long_training.send_signal(signal.SIGINT)
+    _, err = long_training.communicate(timeout=60)
+    assert long_training.returncode == 130
+    assert err.decode().splitlines()[-1].startswith("error: interrupted")
+    assert b"Traceback" not in err
+    assert saved.exists()
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["export", "validate"])
+def test_an_interrupted_stage_keeps_the_old_bundle(
+    arrived: Path, pipeline: Here, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    stage = {
+        "export": "pipeline.bundle.build_bundle",
+        "validate": "pipeline.validate.validate_bundle",
+    }
+    monkeypatch.setattr(stage[command], interrupt)
+    result = pipeline(command, "sine-gru", "--force")
+    assert result.code == 130
+    result.one_line_error("interrupted")
+    monkeypatch.undo()
+    os.chdir(arrived)
+    assert pipeline("inspect", "sine-gru").code == 0
+    assert not leftovers(arrived)
