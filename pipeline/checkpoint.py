@@ -27,7 +27,15 @@ from pipeline.config import Config, Record, preset_order
 from pipeline.data import Series, Text
 from pipeline.errors import IntegrityError, MalformedError, UsageError, unknown
 from pipeline.model import Network, Scaler
-from pipeline.storage import canonical_json, read_file, read_json, safe_path, sha256, write_file
+from pipeline.storage import (
+    canonical_json,
+    read_file,
+    read_json,
+    safe_path,
+    sha256,
+    storage_errors,
+    write_file,
+)
 from pipeline.train.loop import Snapshot, Trainer
 from pipeline.train.scores import SeriesScores, TextScores
 
@@ -50,6 +58,7 @@ class TrainingRecord(Record):
     epochs: int
     best_epoch: int
     precision: Literal["float32", "bfloat16"]
+    threads: int
     device: str
     parameters: int
     history: tuple[dict[str, float], ...]
@@ -96,6 +105,7 @@ def save_checkpoint(
     weights = save_safetensors(dict(network.state_dict()))
     digest = sha256(weights)
     assert trainer.precision is not None
+    assert trainer.threads is not None
     checkpoint = Checkpoint(
         config=config,
         scaler=network.scaler,
@@ -109,6 +119,7 @@ def save_checkpoint(
             epochs=trainer.epoch,
             best_epoch=trainer.best_epoch,
             precision=trainer.precision,
+            threads=trainer.threads,
             device=trainer.device.type,
             parameters=sum(parameter.numel() for parameter in network.parameters()),
             history=tuple(trainer.history),
@@ -119,9 +130,10 @@ def save_checkpoint(
     )
     write_file(folder / checkpoint.weights.file, weights)
     write_file(folder / CHECKPOINT_FILE, canonical_json(checkpoint.model_dump(mode="json")))
-    for old in (*folder.glob("weights-*.safetensors"), folder / TRAINING_FILE):
-        if old.name != checkpoint.weights.file:
-            old.unlink(missing_ok=True)
+    with storage_errors(folder):
+        for old in (*folder.glob("weights-*.safetensors"), folder / TRAINING_FILE):
+            if old.name != checkpoint.weights.file:
+                old.unlink(missing_ok=True)
     return checkpoint
 
 
@@ -210,7 +222,8 @@ def put_weights(network: Network, tensors: dict[str, Tensor], path: Path) -> Net
     Raises:
         MalformedError: names or shapes differ (all are listed), or a weight is not finite.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    own = network.state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in own.items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     faults = [f"missing {name}" for name in expected.keys() - found.keys()]
     faults += [f"unexpected {name}" for name in found.keys() - expected.keys()]
@@ -218,6 +231,11 @@ def put_weights(network: Network, tensors: dict[str, Tensor], path: Path) -> Net
         f"{name} is {list(found[name])}, not {list(shape)}"
         for name, shape in expected.items()
         if name in found and found[name] != shape
+    ]
+    faults += [
+        f"{name} is {tensors[name].dtype}, not {own[name].dtype}"
+        for name in own.keys() & tensors.keys()
+        if tensors[name].dtype != own[name].dtype
     ]
     faults += [
         f"{name} is not finite" for name, tensor in tensors.items() if not tensor.isfinite().all()
@@ -242,6 +260,7 @@ def save_snapshot(folder: Path, snapshot: Snapshot, config: Config, data_sha256:
         "best_epoch": snapshot.best_epoch,
         "seconds": snapshot.seconds,
         "precision": snapshot.precision,
+        "threads": snapshot.threads,
         "history": snapshot.history,
     }
     write_file(
@@ -268,7 +287,7 @@ def load_snapshot(folder: Path, config: Config, data_sha256: str) -> Snapshot | 
         if facts.pop("data_sha256") != data_sha256 or not same:
             return None
         return Snapshot(tensors=tensors, **facts)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise MalformedError(
             f"{path} is not an unfinished training; train without --resume"
         ) from error

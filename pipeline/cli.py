@@ -116,6 +116,7 @@ _force = click.option("--force", is_flag=True, help="Do the work even if nothing
 @click.option("--state-penalty", type=float, help="Weight of the mean square of the state.")
 @click.option("--label-smoothing", type=float, help="Share of the target spread evenly.")
 @click.option("--precision", type=_PRECISIONS, help="Of the forward pass; auto takes the faster.")
+@click.option("--threads", type=int, help="Of the processor, instead of what measures faster.")
 @click.option("--seed", type=int, help="Of weights, order and dropout.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option("--text", multiple=True, metavar="FILE", help="Train on this UTF-8 text. Repeatable.")
@@ -208,7 +209,7 @@ def _train_one(
                     saved = trainer.seconds
         scores = score(trainer.best_network(), data)
         checkpoint = store.save_checkpoint(folder, trainer, config, data, scores)
-    say(f"{config.name}: trained in {trainer.seconds:.0f} s ({trainer.precision})")
+    say(f"{config.name}: trained in {trainer.seconds:.0f} s")
     return checkpoint, "trained"
 
 

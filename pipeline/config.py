@@ -96,6 +96,7 @@ class TrainingConfig(Record):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the cross-entropy of a text")
     clip_norm: float = Field(1.0, gt=0)
     precision: Precision = "auto"
+    threads: int | None = Field(None, ge=1, le=1024)
     seed: int = Field(0, ge=0, lt=2**31)
 
 

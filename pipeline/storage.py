@@ -143,17 +143,13 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
                 path = temporary / safe_path(name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _write_synced(path, data)
-            if folder.exists():
+            if folder.is_dir():
                 shutil.rmtree(previous, ignore_errors=True)
                 folder.rename(previous)
-            try:
-                temporary.rename(folder)
-            except BaseException:
-                recover_folder(folder)
-                raise
+            temporary.rename(folder)
             _sync_folder(folder.parent)
-            shutil.rmtree(previous, ignore_errors=True)
         finally:
+            recover_folder(folder)
             shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -162,21 +158,24 @@ def _previous(folder: Path) -> Path:
 
 
 def recover_folder(folder: Path) -> None:
-    """Put back the previous folder when a crash struck while it was being replaced."""
+    """Put back the previous folder if its successor is not in place, or else remove it."""
     previous = _previous(folder)
     if previous.is_dir() and not folder.exists():
         previous.rename(folder)
+    shutil.rmtree(previous, ignore_errors=True)
 
 
 def safe_path(name: str) -> PurePosixPath:
     """``name`` as a relative path that stays in its folder.
 
     Raises:
-        UnsafeError: the path is absolute, climbs with ``..``, or uses a drive or a backslash.
+        UnsafeError: the path is absolute, climbs with ``..``, names no file, or uses a drive,
+            a backslash or a character that does not print.
     """
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-        raise UnsafeError(f"the path '{name}' leaves its folder; do not use this file")
+    climbs = path.is_absolute() or ".." in path.parts
+    if climbs or not path.parts or not name.isprintable() or "\\" in name or ":" in name:
+        raise UnsafeError(f"the path {name!r} leaves its folder; do not use this file")
     return path
 
 
@@ -206,5 +205,5 @@ def read_json(path: Path, what: str) -> Any:
     """
     try:
         return json.loads(read_file(path, what))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedError(f"{path} is not JSON ({error}); write it anew") from error

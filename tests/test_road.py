@@ -91,7 +91,7 @@ def run_process(arguments: Sequence[str], folder: Path, **options: object) -> Re
         cwd=folder,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         timeout=300,
         check=False,
         **options,  # type: ignore[call-overload]

@@ -1,7 +1,6 @@
 """Series of numbers, split by time into training, validation and test part."""
 
 import csv
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,16 +53,18 @@ class Series:
 
 def _checked(values: NDArray[np.float64], where: str) -> NDArray[np.float32]:
     """``values`` as float32 ``[time, 1]``; refuses what cannot be scaled or learned from."""
-    bad = np.flatnonzero(~np.isfinite(values.astype(np.float32)))
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(rounded))
     if bad.size:
         raise MalformedError(
             f"{where}: value {bad[0] + 1} is {values[bad[0]]}; fill or remove what is not finite"
         )
     if len(values) < 100:
         raise MalformedError(f"{where}: {len(values)} values are too few; give at least 100")
-    if np.ptp(values[: len(values) * 6 // 10]) == 0:
+    if np.ptp(rounded[: len(values) * 6 // 10]) == 0:
         raise MalformedError(f"{where}: the training part is constant; there is nothing to learn")
-    return values.astype(np.float32)[:, None]
+    return rounded[:, None]
 
 
 def _wave(source: SineSource, start: int, stop: int) -> NDArray[np.float64]:
@@ -85,6 +86,8 @@ def sample_sine(source: SineSource) -> Series:
     future = _wave(source, source.length, total) + noise[source.length :]
     period = 2 * math.pi / min(source.frequency) / _STEP  # the slowest wave, in steps
     series = Series(values, season=max(1, round(period)), held_out=values)
+    if series.season > series.validation_end:
+        series = Series(values, season=1, held_out=values)  # too slow for one season to be seen
     held_out = np.concatenate([values[series.validation_end :], future.astype(np.float32)[:, None]])
     return Series(values, series.season, held_out)
 
@@ -104,7 +107,11 @@ def read_series(source: SeriesSource) -> Series:
             f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"
         ) from error
     values: list[float] = []
-    for row, cells in enumerate(csv.reader(io.StringIO(text)), start=1):
+    try:
+        rows = list(csv.reader(text.splitlines()))
+    except csv.Error as error:
+        raise MalformedError(f"{path}: {error}; give one column of numbers") from error
+    for row, cells in enumerate(rows, start=1):
         if not cells:
             continue
         if len(cells) > 1:
@@ -122,4 +129,9 @@ def read_series(source: SeriesSource) -> Series:
         values.append(value)
     checked = _checked(np.asarray(values, dtype=np.float64), str(path))
     series = Series(checked, source.season, held_out=checked)
+    if source.season > series.validation_end:
+        raise MalformedError(
+            f"{path}: --season {source.season} is longer than the {series.validation_end} values "
+            "before the test part; give a shorter one"
+        )
     return Series(checked, source.season, checked[series.validation_end :][-2 * _HELD_OUT :])

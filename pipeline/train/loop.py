@@ -17,7 +17,7 @@ from pipeline.train.batches import Task
 
 _WARM_UP_STEPS = 50
 _FINAL_RATE = 0.02  # share of the learning rate that the cosine schedule ends with
-_FASTER = 1.2  # bfloat16 must win by this factor; a near tie should not decide the weights
+_FASTER = 1.2  # what is less exact or less sparing must win by this factor
 _PRECISIONS: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
 
 
@@ -46,6 +46,7 @@ class Snapshot:
     best_epoch: int
     seconds: float
     precision: Literal["float32", "bfloat16"]
+    threads: int
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -65,6 +66,13 @@ def choose_device(name: str) -> torch.device:
             f"PyTorch {torch.__version__} cannot use the device '{name}' here; try --device cpu"
         ) from error
     return device
+
+
+def _check_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise MalformedError(
+            f"the loss became {loss} at step {step}; try a smaller --learning-rate"
+        )
 
 
 class Trainer:
@@ -89,6 +97,7 @@ class Trainer:
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
         self.precision: Literal["float32", "bfloat16"] | None = None
+        self.threads: int | None = None
 
     def run(self) -> Iterator[Progress]:
         """Train from where it stands to the end, or to the time budget.
@@ -96,8 +105,16 @@ class Trainer:
         Raises:
             MalformedError: the loss became NaN or infinite.
         """
-        if self.precision is None:
-            self.precision = self._choose_precision()
+        threads_before = torch.get_num_threads()
+        if self.precision is None or self.threads is None:
+            self.precision, self.threads = self._choose_speed()
+        torch.set_num_threads(self.threads)
+        try:
+            yield from self._epochs()
+        finally:
+            torch.set_num_threads(threads_before)
+
+    def _epochs(self) -> Iterator[Progress]:
         started = time.monotonic() - self.seconds
         while self.epoch < self.options.epochs and not self._out_of_time():
             torch.manual_seed(self.options.seed * 1_000_003 + self.epoch)  # dropout
@@ -118,6 +135,7 @@ class Trainer:
             with torch.no_grad():
                 validation_loss = self.task.validation_loss(self.network)
             train_loss = total / (step - first)
+            _check_finite(validation_loss, step)
             if validation_loss < self.best_loss:
                 self.best = copy.deepcopy(self.network.state_dict())
                 self.best_loss, self.best_epoch = validation_loss, self.epoch
@@ -136,10 +154,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
         self.optimizer.step()
         value = loss.item()
-        if not math.isfinite(value):
-            raise MalformedError(
-                f"the loss became {value} at step {step}; try a smaller --learning-rate"
-            )
+        _check_finite(value, step)
         return value, state.detach()
 
     def _forward(
@@ -164,24 +179,36 @@ class Trainer:
         budget = self.options.minutes
         return budget is not None and self.epoch > 0 and self.seconds >= 60 * budget
 
-    def _choose_precision(self) -> Literal["float32", "bfloat16"]:
-        """The precision asked for; ``auto`` times both, but a forecast needs all 24 bits."""
+    def _choose_speed(self) -> tuple[Literal["float32", "bfloat16"], int]:
+        """Precision and threads: what was asked for, else what measures faster.
+
+        Small networks train as fast on one thread as on all, and on a busy machine far faster.
+        bfloat16 is for text alone: a forecast needs all 24 bits of float32.
+        """
+        precisions, threads = _PRECISIONS, sorted({1, torch.get_num_threads()})
         if self.options.precision != "auto":
-            return self.options.precision
-        if isinstance(self.network.config, SeriesModel):
-            return "float32"
+            precisions = (self.options.precision,)
+        elif isinstance(self.network.config, SeriesModel):
+            precisions = ("float32",)
+        if self.options.threads is not None:
+            threads = [self.options.threads]
+        choices = [(precision, count) for precision in precisions for count in threads]
+        if len(choices) == 1:
+            return choices[0]
         batch = next(self.task.batches(0))
-        seconds: dict[str, float] = {}
-        for precision in _PRECISIONS:
-            self.precision = precision
-            times = [self._time_step(batch.input, batch.target) for _ in range(4)]
-            seconds[precision] = min(times)
-        return "bfloat16" if seconds["bfloat16"] * _FASTER < seconds["float32"] else "float32"
+        input, target = batch.input.to(self.device), batch.target.to(self.device)
+        best, best_seconds = choices[0], math.inf
+        for choice in choices:  # the most exact and sparing first
+            self.precision, count = choice
+            torch.set_num_threads(count)
+            seconds = min(self._time_step(input, target) for _ in range(4))
+            if seconds * _FASTER < best_seconds:
+                best, best_seconds = choice, seconds
+        return best
 
     def _time_step(self, input: Tensor, target: Tensor) -> float:
         """Seconds of one forward and backward pass on a copy that is thrown away."""
         network = copy.deepcopy(self.network).train()
-        input, target = input.to(self.device), target.to(self.device)
         started = time.perf_counter()
         loss, _ = self._forward(network, input, target, network.zero_state(len(input)))
         loss.backward()
@@ -198,6 +225,7 @@ class Trainer:
     def snapshot(self) -> Snapshot:
         """Everything that :meth:`restore` needs; take it when ``validation_loss`` was reported."""
         assert self.precision is not None
+        assert self.threads is not None
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for index, values in self.optimizer.state_dict()["state"].items():
@@ -209,6 +237,7 @@ class Trainer:
             best_epoch=self.best_epoch,
             seconds=self.seconds,
             precision=self.precision,
+            threads=self.threads,
             history=list(self.history),
         )
 
@@ -219,22 +248,26 @@ class Trainer:
             MalformedError: the tensors are not those of this network.
         """
         parts: dict[str, dict[str, Any]] = {"network": {}, "best": {}, "optimizer": {}}
-        for name, tensor in snapshot.tensors.items():
-            part, key = name.split(".", 1)
-            parts[part][key] = tensor
         moments: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in parts["optimizer"].items():
-            index, kind = key.split(".")
-            moments.setdefault(int(index), {})[kind] = tensor
         try:
+            for name, tensor in snapshot.tensors.items():
+                part, key = name.split(".", 1)
+                parts[part][key] = tensor
+            for key, tensor in parts["optimizer"].items():
+                index, kind = key.split(".")
+                moments.setdefault(int(index), {})[kind] = tensor
+            if len(moments) != len(list(self.network.parameters())):
+                raise ValueError("the moments of the optimiser are not those of this network")
+            self.network.load_state_dict(parts["best"])
+            self.best = copy.deepcopy(self.network.state_dict())
             self.network.load_state_dict(parts["network"])
-            self.best = copy.deepcopy(self.network.state_dict()) | parts["best"]
             groups = self.optimizer.state_dict()["param_groups"]
             self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         except (RuntimeError, ValueError, KeyError) as error:
             raise MalformedError(
                 "the interrupted training does not fit this model; train without --resume"
             ) from error
-        self.epoch, self.precision = snapshot.epoch, snapshot.precision
+        self.epoch = snapshot.epoch
+        self.precision, self.threads = snapshot.precision, snapshot.threads
         self.best_loss, self.best_epoch = snapshot.best_loss, snapshot.best_epoch
         self.seconds, self.history = snapshot.seconds, list(snapshot.history)

@@ -1,0 +1,495 @@
+import errno
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load, save
+from tiny import (
+    CONFIGS,
+    fail_on_call,
+    new_trainer,
+    refused,
+    saved,
+    series_config,
+    text_config,
+    trained,
+)
+
+from pipeline.checkpoint import (
+    CHECKPOINT_FILE,
+    TRAINING_FILE,
+    find_models,
+    finished_checkpoint,
+    load_network,
+    load_snapshot,
+    parse_weights,
+    read_checkpoint,
+    save_checkpoint,
+    save_snapshot,
+)
+from pipeline.config import Config
+from pipeline.data import Text
+from pipeline.errors import (
+    IntegrityError,
+    MalformedError,
+    StorageError,
+    UnsafeError,
+    UsageError,
+)
+from pipeline.model import Network
+from pipeline.storage import sha256
+from pipeline.train.loop import Snapshot
+from pipeline.train.scores import score
+
+Tensors = dict[str, torch.Tensor]
+
+LSTM = series_config("lstm", num_layers=2, epochs=1)
+BIAS = "head.bias"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A checkpoint of a two-layer LSTM."""
+    saved(tmp_path / "model", LSTM)
+    return tmp_path / "model"
+
+
+def weights_of(folder: Path) -> Path:
+    (path,) = folder.glob("weights-*.safetensors")
+    return path
+
+
+def edit_json(folder: Path, edit: Callable[[Any], object]) -> None:
+    path = folder / CHECKPOINT_FILE
+    content = json.loads(path.read_bytes())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def replace_weights(folder: Path, edit: Callable[[Tensors], object]) -> None:
+    """Put edited weights in place, under a digest that is right."""
+    tensors = load(weights_of(folder).read_bytes())
+    edit(tensors)
+    data = save(tensors)
+    weights_of(folder).write_bytes(data)
+    edit_json(folder, lambda content: content["weights"].update(sha256=sha256(data)))
+
+
+def load_all(folder: Path) -> Network:
+    return load_network(folder, read_checkpoint(folder))
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+# --- round trip
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_loaded_network_gives_the_outputs_of_the_saved_one(config: Config, tmp_path: Path) -> None:
+    trainer = trained(config)
+    saved(tmp_path, config, trainer)
+    network, loaded = trainer.best_network(), load_all(tmp_path)
+    input = next(trainer.task.batches(0)).input
+    state = torch.randn_like(network.zero_state(len(input)))
+    with torch.no_grad():
+        for before, after in zip(network(input, state), loaded(input, state), strict=True):
+            assert torch.equal(before, after)
+    assert not loaded.training
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_checkpoint_read_back_is_the_one_that_was_saved(config: Config, tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, config)
+    assert checkpoint.config == config
+    assert read_checkpoint(tmp_path) == checkpoint
+
+
+def test_json_names_the_weights_and_holds_the_digests(folder: Path) -> None:
+    content = json.loads((folder / CHECKPOINT_FILE).read_text(encoding="utf-8"))
+    weights = weights_of(folder)
+    assert content["weights"] == {"file": weights.name, "sha256": sha256(weights.read_bytes())}
+    assert len(content["training"]["data_sha256"]) == 64
+    assert content["training"]["parameters"] == sum(
+        tensor.numel() for tensor in load(weights.read_bytes()).values()
+    )
+    assert content["training"]["scores"]["one_step"]["rmse"] > 0
+
+
+def test_no_file_of_a_checkpoint_is_a_pickle(folder: Path) -> None:
+    for name, data in content_of(folder).items():
+        assert not data.startswith((b"PK", b"\x80")), name  # zip of torch.save, bare pickle
+    assert load(weights_of(folder).read_bytes()).keys() == load_all(folder).state_dict().keys()
+
+
+def test_text_model_keeps_characters_of_every_plane(tmp_path: Path) -> None:
+    text = Text("añ€😀\n" * 100)
+    config = text_config()
+    trainer = trained(config, text)
+    checkpoint = save_checkpoint(
+        tmp_path, trainer, config, text, score(trainer.best_network(), text)
+    )
+    assert read_checkpoint(tmp_path) == checkpoint
+    assert checkpoint.vocabulary == "\nañ€😀"
+
+
+# --- damaged weights
+
+
+@pytest.mark.parametrize("sixteenths", range(16))
+def test_truncated_weights_are_refused(folder: Path, sixteenths: int) -> None:
+    weights = weights_of(folder)
+    data = weights.read_bytes()
+    weights.write_bytes(data[: len(data) * sixteenths // 16])
+    with refused(MalformedError, weights.name, "truncated"):
+        load_all(folder)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PK\x03\x04" + bytes(100),
+        b"\x80\x02}q\x00.",
+        b"\xff" * 64,
+        b"not weights at all, just text",
+    ],
+    ids=["torch.save", "pickle", "huge header", "text"],
+)
+def test_weights_that_are_not_safetensors_are_refused(folder: Path, data: bytes) -> None:
+    weights_of(folder).write_bytes(data)
+    with refused(MalformedError, "not safetensors"):
+        load_all(folder)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.binary(max_size=200), header=st.booleans())
+def test_no_bytes_make_the_parser_fail_in_another_way(data: bytes, header: bool) -> None:
+    if header:
+        data = len(data).to_bytes(8, "little") + data
+    with refused(MalformedError):
+        parse_weights(data, Path("weights"))
+
+
+def test_missing_weight_is_named(folder: Path) -> None:
+    replace_weights(folder, lambda tensors: tensors.pop(BIAS))
+    with refused(MalformedError, f"missing {BIAS}"):
+        load_all(folder)
+
+
+def test_unexpected_weight_is_named(folder: Path) -> None:
+    replace_weights(folder, lambda tensors: tensors.update(extra=torch.zeros(1)))
+    with refused(MalformedError, "unexpected extra"):
+        load_all(folder)
+
+
+def test_wrong_shape_is_named_with_both_shapes(folder: Path) -> None:
+    replace_weights(folder, lambda tensors: tensors.update({BIAS: torch.zeros(2)}))
+    with refused(MalformedError, f"{BIAS} is [2], not [1]"):
+        load_all(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int32])
+def test_wrong_type_is_named(folder: Path, dtype: torch.dtype) -> None:
+    replace_weights(folder, lambda tensors: tensors.update({BIAS: torch.ones(1, dtype=dtype)}))
+    with refused(MalformedError, BIAS, str(dtype).removeprefix("torch.")):
+        load_all(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weight_that_is_not_finite_is_named(folder: Path, value: float) -> None:
+    replace_weights(folder, lambda tensors: tensors.update({BIAS: torch.tensor([value])}))
+    with refused(MalformedError, f"{BIAS} is not finite"):
+        load_all(folder)
+
+
+def test_all_faults_of_the_weights_are_listed_at_once(folder: Path) -> None:
+    def spoil(tensors: Tensors) -> None:
+        tensors["extra"] = tensors.pop(BIAS)
+        tensors["head.weight"] = torch.zeros(3, 3)
+
+    replace_weights(folder, spoil)
+    with refused(MalformedError, f"missing {BIAS}", "unexpected extra", "head.weight is [3, 3]"):
+        load_all(folder)
+
+
+@pytest.mark.parametrize("bit", range(0, 8 * 64, 37))
+def test_flipped_bit_in_a_weight_is_an_integrity_error(folder: Path, bit: int) -> None:
+    weights = weights_of(folder)
+    data = bytearray(weights.read_bytes())
+    data[-1 - bit // 8] ^= 1 << bit % 8
+    weights.write_bytes(data)
+    with refused(IntegrityError, weights.name):
+        load_all(folder)
+
+
+def test_missing_weights_file_is_named(folder: Path) -> None:
+    weights = weights_of(folder)
+    weights.unlink()
+    with refused(MalformedError, weights.name, "missing"):
+        load_all(folder)
+
+
+@pytest.mark.parametrize("name", ["../weights", "/etc/passwd", "a/../../b", "C:\\x", "a\x00b", ""])
+def test_weights_outside_the_folder_are_unsafe(folder: Path, name: str) -> None:
+    edit_json(folder, lambda content: content["weights"].update(file=name))
+    with refused(UnsafeError):
+        load_all(folder)
+
+
+# --- damaged checkpoint.json
+
+
+@pytest.mark.parametrize("sixteenths", range(16))
+def test_truncated_json_is_refused(folder: Path, sixteenths: int) -> None:
+    path = folder / CHECKPOINT_FILE
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * sixteenths // 16])
+    with refused(MalformedError, str(path), "not JSON"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("config", "name"),
+        ("weights", "sha256"),
+        ("training", "data_sha256"),
+        ("training", "scores"),
+        ("versions", None),
+        ("scaler", None),
+    ],
+)
+def test_missing_key_is_named(folder: Path, section: str, key: str | None) -> None:
+    edit_json(folder, lambda content: content[section].pop(key) if key else content.pop(section))
+    with refused(MalformedError, f"{section}.{key}" if key else section, "required"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("training", "seed", "many"),
+        ("training", "history", 1),
+        ("training", "parameters", None),
+        ("weights", "file", 7),
+        ("config", "source", {"kind": "magic"}),
+        ("config", "surprise", 1),
+        ("scaler", "input_std", [float("nan")]),
+    ],
+)
+def test_wrong_value_is_refused_with_its_place(
+    folder: Path, section: str, key: str, value: object
+) -> None:
+    edit_json(folder, lambda content: content[section].update({key: value}))
+    with refused(MalformedError, f"{section}.{key}"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b"null", b'"text"', b"{}", b'{"format": 2}', b"[" * 9999]
+)
+def test_other_json_is_not_a_checkpoint(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / CHECKPOINT_FILE).write_bytes(content)
+    with refused(MalformedError, CHECKPOINT_FILE):
+        read_checkpoint(tmp_path)
+
+
+def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with refused(MalformedError, str(tmp_path / CHECKPOINT_FILE), "missing"):
+        read_checkpoint(tmp_path)
+
+
+def test_model_without_its_scaler_is_refused(folder: Path) -> None:
+    edit_json(folder, lambda content: content.update(scaler=None))
+    with refused(MalformedError, "scaler"):
+        load_all(folder)
+
+
+# --- training again
+
+
+def test_training_again_leaves_one_pair_and_no_unfinished_training(folder: Path) -> None:
+    other = series_config("lstm", num_layers=2, epochs=1, seed=1)
+    (folder / TRAINING_FILE).write_bytes(b"unfinished")
+    old = weights_of(folder).name
+    checkpoint = saved(folder, other)
+    assert content_of(folder).keys() == {CHECKPOINT_FILE, checkpoint.weights.file}
+    assert checkpoint.weights.file != old
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call"),
+    [
+        (os, "fsync", 1),
+        (os, "fsync", 2),
+        (os, "fsync", 3),
+        (Path, "replace", 1),
+        (Path, "replace", 2),
+    ],
+)
+def test_old_pair_stays_whole_when_writing_fails(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int
+) -> None:
+    before = content_of(folder)
+    other = series_config("lstm", num_layers=2, epochs=1, seed=1)
+    trainer = trained(other)
+    fail_on_call(monkeypatch, owner, name, call, OSError(errno.ENOSPC, "No space left"))
+    with refused(StorageError, "disk is full"):
+        saved(folder, other, trainer)
+    assert content_of(folder).items() >= before.items()
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    assert finished_checkpoint(folder, LSTM, read_checkpoint(folder).training.data_sha256)
+
+
+def test_old_weights_that_cannot_be_removed_are_a_storage_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = series_config("lstm", num_layers=2, epochs=1, seed=1)
+    trainer, real, old = trained(other), Path.unlink, weights_of(folder)
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path == old:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        real(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with refused(StorageError, "permission denied"):
+        saved(folder, other, trainer)
+    assert read_checkpoint(folder).config == other
+
+
+# --- is there anything to do?
+
+
+def test_finished_checkpoint_is_found_for_its_own_configuration_and_data(folder: Path) -> None:
+    digest = read_checkpoint(folder).training.data_sha256
+    assert finished_checkpoint(folder, LSTM, digest) == read_checkpoint(folder)
+
+
+def test_nothing_is_finished_for_another_configuration_or_other_data(folder: Path) -> None:
+    digest = read_checkpoint(folder).training.data_sha256
+    other = series_config("lstm", num_layers=2, epochs=1, learning_rate=1e-3)
+    assert finished_checkpoint(folder, other, digest) is None
+    assert finished_checkpoint(folder, LSTM, "0" * 64) is None
+
+
+@pytest.mark.parametrize("file", [CHECKPOINT_FILE, "weights"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "changed"])
+def test_nothing_is_finished_when_a_file_is_damaged(folder: Path, file: str, damage: str) -> None:
+    digest = read_checkpoint(folder).training.data_sha256
+    path = folder / file if file == CHECKPOINT_FILE else weights_of(folder)
+    data = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        path.write_bytes(data[:-2] + b"?" + data[-1:])
+    assert finished_checkpoint(folder, LSTM, digest) is None
+
+
+def test_nothing_is_finished_in_an_empty_folder(tmp_path: Path) -> None:
+    assert finished_checkpoint(tmp_path, LSTM, "0" * 64) is None
+
+
+def test_models_are_found_in_the_order_of_the_presets(tmp_path: Path) -> None:
+    for name in ("mine", "char-gru", "sine-rnn", ".hidden"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / CHECKPOINT_FILE).touch()
+    (tmp_path / "empty").mkdir()
+    found = [path.name for path in find_models(tmp_path, CHECKPOINT_FILE, (), "train")]
+    assert found == ["sine-rnn", "char-gru", "mine"]
+    assert find_models(tmp_path, CHECKPOINT_FILE, ("mine",), "train") == [tmp_path / "mine"]
+    with refused(UsageError, "'sine-rn'", "did you mean 'sine-rnn'"):
+        find_models(tmp_path, CHECKPOINT_FILE, ("sine-rn",), "train")
+
+
+def test_folder_without_models_says_which_command_makes_them(tmp_path: Path) -> None:
+    with refused(UsageError, "pipeline train"):
+        find_models(tmp_path / "nowhere", CHECKPOINT_FILE, ("sine-rnn",), "train")
+
+
+# --- unfinished trainings
+
+
+@pytest.fixture
+def unfinished() -> Snapshot:
+    trainer = new_trainer(LSTM)
+    for progress in trainer.run():
+        if progress.validation_loss is not None:
+            break
+    return trainer.snapshot()
+
+
+def test_snapshot_comes_back_as_it_was(tmp_path: Path, unfinished: Snapshot) -> None:
+    save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
+    found = load_snapshot(tmp_path, LSTM, "0" * 64)
+    assert found is not None
+    assert replace(found, tensors={}) == replace(unfinished, tensors={})
+    assert found.tensors.keys() == unfinished.tensors.keys()
+    assert all(torch.equal(found.tensors[k], v) for k, v in unfinished.tensors.items())
+
+
+def test_snapshot_of_another_configuration_or_other_data_is_ignored(
+    tmp_path: Path, unfinished: Snapshot
+) -> None:
+    assert load_snapshot(tmp_path, LSTM, "0" * 64) is None
+    save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
+    assert load_snapshot(tmp_path, LSTM, "1" * 64) is None
+    assert load_snapshot(tmp_path, series_config("gru"), "0" * 64) is None
+
+
+@pytest.mark.parametrize("eighths", range(8))
+def test_truncated_snapshot_is_refused(tmp_path: Path, unfinished: Snapshot, eighths: int) -> None:
+    save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
+    path = tmp_path / TRAINING_FILE
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * eighths // 8])
+    with refused(MalformedError, TRAINING_FILE):
+        load_snapshot(tmp_path, LSTM, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {}, {"training": "{"}, {"training": "[]"}, {"training": '"text"'}, {"training": "7"}],
+)
+def test_snapshot_without_its_facts_is_refused(
+    tmp_path: Path, metadata: dict[str, str] | None
+) -> None:
+    (tmp_path / TRAINING_FILE).write_bytes(save({"network.x": torch.zeros(1)}, metadata=metadata))
+    with refused(MalformedError, "--resume"):
+        load_snapshot(tmp_path, LSTM, "0" * 64)
+
+
+@pytest.mark.parametrize("name", ["stray", "other.x", "network.x", "optimizer.x", "optimizer.x.y"])
+def test_snapshot_with_other_tensors_is_refused(unfinished: Snapshot, name: str) -> None:
+    tensors = unfinished.tensors | {name: torch.zeros(1)}
+    with refused(MalformedError, "--resume"):
+        new_trainer(LSTM).restore(replace(unfinished, tensors=tensors))
+
+
+@pytest.mark.parametrize("part", ["network.", "best.", "optimizer."])
+def test_snapshot_that_lacks_tensors_is_refused(unfinished: Snapshot, part: str) -> None:
+    tensors = {k: v for k, v in unfinished.tensors.items() if not k.startswith(part)}
+    with refused(MalformedError, "--resume"):
+        new_trainer(LSTM).restore(replace(unfinished, tensors=tensors))
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_snapshot_stays_whole_when_writing_the_next_one_fails(
+    tmp_path: Path, unfinished: Snapshot, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
+    fail_on_call(monkeypatch, os, "fsync", call, OSError(errno.ENOSPC, "No space left"))
+    with refused(StorageError, TRAINING_FILE):
+        save_snapshot(tmp_path, replace(unfinished, epoch=2), LSTM, "0" * 64)
+    assert load_snapshot(tmp_path, LSTM, "0" * 64) is not None
+    assert [path.name for path in tmp_path.iterdir()] == [TRAINING_FILE]

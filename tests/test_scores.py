@@ -1,0 +1,217 @@
+import math
+import random
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import data_of, new_trainer, series_config, text_config, trained
+from torch.nn import functional
+
+from pipeline.config import CELLS
+from pipeline.data import Series, Text
+from pipeline.model import CodePointTable, Network
+from pipeline.train.scores import (
+    FREE_RUN,
+    SeriesScores,
+    TextScores,
+    free_run,
+    ngram_bits,
+    score,
+)
+
+
+def series_of(values: Any, season: int = 1) -> Series:
+    column = np.asarray(values, dtype=np.float32)[:, None]
+    return Series(column, season=season, held_out=column)
+
+
+def scores_of(data: Series, network: Network | None = None) -> SeriesScores:
+    result = score(network or new_trainer(series_config()).network, data)
+    assert isinstance(result, SeriesScores)
+    return result
+
+
+# --- forecasts that need no network
+
+# 12 steps to train, 4 to validate, 4 to test; the last value breaks the season of 4.
+SEASONAL = [0, 1, 2, 3] * 4 + [0, 1, 2, 5]
+SCALE = (9 * 1 + 2 * 3) / 11  # mean |step| of the training part
+
+
+def test_persistence_has_the_errors_counted_by_hand() -> None:
+    scores = scores_of(series_of(SEASONAL, season=4))
+    one = scores.one_step_persistence  # 3 0 1 2 for 0 1 2 5
+    assert one.mae == pytest.approx((3 + 1 + 1 + 3) / 4)
+    assert one.rmse == pytest.approx(math.sqrt((9 + 1 + 1 + 9) / 4))
+    assert one.mase == pytest.approx(2 / SCALE)
+    free = scores.free_run_persistence  # 3 3 3 3 for 0 1 2 5
+    assert free.mae == pytest.approx((3 + 2 + 1 + 2) / 4)
+    assert free.rmse == pytest.approx(math.sqrt((9 + 4 + 1 + 4) / 4))
+    assert free.mase == pytest.approx(2 / SCALE)
+    assert scores.free_run_steps == 4
+
+
+def test_seasonal_naive_has_the_errors_counted_by_hand() -> None:
+    scores = scores_of(series_of(SEASONAL, season=4))
+    for errors in (scores.one_step_seasonal, scores.free_run_seasonal):  # 0 1 2 3 for 0 1 2 5
+        assert errors.mae == pytest.approx(0.5)
+        assert errors.rmse == pytest.approx(1.0)
+        assert errors.mase == pytest.approx(0.5 / SCALE)
+
+
+def test_seasonal_naive_of_a_free_run_repeats_the_last_season_that_was_seen() -> None:
+    scores = scores_of(series_of([0, 1] * 8 + [1, 1, 0, 0], season=2))
+    assert scores.free_run_seasonal.mae == pytest.approx(0.5)  # 0 1 0 1 for 1 1 0 0
+    assert scores.one_step_seasonal.mae == pytest.approx(0.75)  # 0 1 1 1 for 1 1 0 0
+
+
+def test_season_of_one_step_is_persistence() -> None:
+    scores = scores_of(series_of(np.random.default_rng(0).normal(size=300)))
+    assert scores.one_step_seasonal == scores.one_step_persistence
+    assert scores.free_run_seasonal == scores.free_run_persistence
+
+
+def test_seasonal_naive_of_a_whole_period_is_exact() -> None:
+    scores = scores_of(series_of([0, 3, 1, 2, 7] * 100, season=5))
+    assert scores.one_step_seasonal.rmse == scores.free_run_seasonal.rmse == 0
+    assert scores.one_step_persistence.rmse > 1
+    assert scores.free_run_steps == FREE_RUN
+
+
+# --- the network's forecasts
+
+
+def slow_free_run(
+    network: Network, values: np.ndarray[Any, Any], origin: int, steps: int
+) -> list[float]:
+    """The forecast from ``origin`` by reading the whole history again at every step."""
+    history = values[:origin]
+    for _ in range(steps):
+        with torch.no_grad():
+            output, _ = network(torch.from_numpy(history)[None], network.zero_state(1))
+        history = np.concatenate([history, output[0, -1:].numpy()])
+    return history[origin:, 0].tolist()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_free_run_is_that_of_a_loop_that_reads_the_history_again(cell: str) -> None:
+    config = series_config(cell, num_layers=2)
+    data = data_of(config)
+    assert isinstance(data, Series)
+    network = trained(config).best_network()
+    origins = np.array([1, 2, 40, 47, 180])
+    with torch.no_grad():
+        found = free_run(network, data.values, origins, 12)
+    assert found.shape == (5, 12, 1)
+    expected = [slow_free_run(network, data.values, int(origin), 12) for origin in origins]
+    np.testing.assert_allclose(found[:, :, 0], expected, atol=1e-5)
+
+
+def test_errors_of_the_network_are_those_of_forecasts_from_the_whole_history() -> None:
+    config = series_config("gru")
+    data, network = data_of(config), trained(config).best_network()
+    assert isinstance(data, Series)
+    scores = scores_of(data, network)
+    truth, start = data.values[:, 0].astype(np.float64), data.validation_end
+    scale = np.abs(np.diff(truth[: data.train_end])).mean()
+
+    one = [slow_free_run(network, data.values, t, 1)[0] - truth[t] for t in range(start, 200)]
+    assert scores.one_step.mae == pytest.approx(np.abs(one).mean(), rel=1e-4)
+    assert scores.one_step.rmse == pytest.approx(np.sqrt(np.square(one).mean()), rel=1e-4)
+    assert scores.one_step.mase == pytest.approx(np.abs(one).mean() / scale, rel=1e-4)
+
+    free = slow_free_run(network, data.values, start, 40) - truth[start:]
+    assert scores.free_run_steps == 40
+    assert scores.free_run.rmse == pytest.approx(np.sqrt(np.square(free).mean()), rel=1e-4)
+
+
+def test_scores_of_a_series_longer_than_one_chunk_are_those_of_one_pass() -> None:
+    config = series_config("lstm", length=9000, epochs=1)
+    data, network = data_of(config), trained(config).best_network()
+    assert isinstance(data, Series)
+    with torch.no_grad():
+        output, _ = network(torch.from_numpy(data.values)[None, :-1], network.zero_state(1))
+    difference = (output[0].numpy() - data.values[1:])[data.validation_end - 1 :]
+    rmse = float(np.sqrt(np.square(difference.astype(np.float64)).mean()))
+    assert scores_of(data, network).one_step.rmse == pytest.approx(rmse, rel=1e-4)
+
+
+def test_scores_do_not_depend_on_the_mode_of_the_network() -> None:
+    config = series_config("lstm", num_layers=2, dropout=0.5)
+    data, network = data_of(config), trained(config).best_network()
+    assert score(network.train(), data) == score(network.eval(), data)
+
+
+# --- texts
+
+
+def slow_ngram_bits(text: Text, order: int) -> float:
+    """Bits per character with ``order`` characters of context, from counts in dictionaries."""
+    known = set(text.train)
+    symbols = [character if character in known else None for character in text.content]
+    grams: Counter[tuple[str | None, ...]] = Counter()
+    contexts: Counter[tuple[str | None, ...]] = Counter()
+    for i in range(order, len(text.train)):
+        grams[tuple(symbols[i - order : i + 1])] += 1
+        contexts[tuple(symbols[i - order : i])] += 1
+    bits = []
+    for i in range(len(text.train), len(symbols)):
+        n_gram = grams[tuple(symbols[i - order : i + 1])]
+        n_context = contexts[tuple(symbols[i - order : i])]
+        bits.append(-math.log2((n_gram + 0.1) / (n_context + 0.1 * (len(known) + 1))))
+    return sum(bits) / len(bits)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text(st.sampled_from("abc"), min_size=20, max_size=200)
+    | st.text(st.characters(codec="utf-8"), min_size=20, max_size=100)
+)
+def test_ngram_bits_are_those_of_plain_counting(content: str) -> None:
+    text = Text(content)
+    expected = [slow_ngram_bits(text, order) for order in range(6)]
+    assert ngram_bits(text) == pytest.approx(expected)
+
+
+def test_ngram_bits_of_the_reference_in_python_are_those_of_plain_counting() -> None:
+    from pydoc_data.topics import topics
+
+    text = Text("\n".join(topics.values())[:20_000])
+    expected = [slow_ngram_bits(text, order) for order in range(6)]
+    assert ngram_bits(text) == pytest.approx(expected)
+    assert min(expected) < expected[0] - 1
+
+
+def text_scores(text: Text) -> tuple[TextScores, torch.Tensor, torch.Tensor]:
+    """Scores of a small network, its logits over the validation part, and the targets."""
+    config = text_config("lstm", epochs=1)
+    network = trained(config, text).best_network()
+    points = torch.tensor([ord(character) for character in text.validation])[None]
+    with torch.no_grad():
+        logits, _ = network(points[:, :-1], network.zero_state(1))
+        targets = CodePointTable(text.vocabulary)(points[0, None, 1:]).long()[0]
+    scores = score(network, text)
+    assert isinstance(scores, TextScores)
+    return scores, logits[0], targets
+
+
+@pytest.mark.parametrize("length", [100, 50_000], ids=["one chunk", "two chunks"])
+def test_scores_of_a_text_are_those_of_one_pass_over_its_validation_part(length: int) -> None:
+    letters = random.Random(0).choices("aabcd ", k=length)
+    scores, logits, targets = text_scores(Text("".join(letters)))
+    loss = float(functional.cross_entropy(logits.double(), targets))
+    assert scores.loss == pytest.approx(loss, rel=1e-5)
+    assert scores.bits_per_character == pytest.approx(loss / math.log(2), rel=1e-5)
+    hits = (logits.argmax(dim=1) == targets).double().mean()
+    assert scores.accuracy == pytest.approx(float(hits), abs=1e-3)
+    assert len(scores.ngram_bits) == 6
+
+
+def test_characters_that_training_never_saw_count_as_the_unknown_entry() -> None:
+    scores, logits, targets = text_scores(Text("ab" * 90 + "xyz " * 5))
+    assert not targets.any()
+    assert scores.loss == pytest.approx(-float(logits.log_softmax(dim=1)[:, 0].mean()), rel=1e-5)

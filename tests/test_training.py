@@ -1,0 +1,386 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import CONFIGS, TEXT, data_of, new_trainer, refused, series_config, text_config, trained
+from torch.nn import functional
+
+from pipeline.checkpoint import load_snapshot, save_snapshot
+from pipeline.config import CELLS, Config
+from pipeline.data import Series, Text
+from pipeline.errors import MalformedError, UnavailableError
+from pipeline.model import CodePointTable
+from pipeline.train.batches import make_task
+from pipeline.train.loop import Trainer, choose_device
+
+DEEP = {"num_layers": 2, "dropout": 0.3, "epochs": 4}
+DEEP_CONFIGS = [series_config("lstm", **DEEP), text_config("gru", **DEEP)]
+
+
+def by_name(config: Config) -> str:
+    return config.name
+
+
+def assert_same_result(one: Trainer, other: Trainer) -> None:
+    """Weights, the best weights and the history are the same to the last bit."""
+    for a, b in ((one.network.state_dict(), other.network.state_dict()), (one.best, other.best)):
+        assert a.keys() == b.keys()
+        assert [key for key in a if not torch.equal(a[key], b[key])] == []
+    assert one.history == other.history
+    assert (one.best_epoch, one.best_loss) == (other.best_epoch, other.best_loss)
+
+
+# --- learning
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_loss_on_a_sine_falls(cell: str) -> None:
+    trainer = trained(series_config(cell, hidden_size=8, epochs=30))
+    losses = [entry["validation_loss"] for entry in trainer.history]
+    assert losses[-1] < losses[0] / 3
+    assert trainer.history[-1]["train_loss"] < trainer.history[0]["train_loss"] / 3
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_loss_on_a_text_falls(cell: str) -> None:
+    trainer = trained(text_config(cell, hidden_size=8, epochs=15, learning_rate=0.02))
+    losses = [entry["validation_loss"] for entry in trainer.history]
+    assert losses[0] < math.log(len(Text(TEXT).vocabulary) + 1) + 0.2
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_best_network_is_that_of_the_epoch_with_the_lowest_validation_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trainer = new_trainer(series_config(epochs=4))
+    losses = iter([5.0, 2.0, 4.0, 3.0])
+    monkeypatch.setattr(trainer.task, "validation_loss", lambda _: next(losses))
+    heads = [
+        trainer.network.head.weight.detach().clone()
+        for progress in trainer.run()
+        if progress.validation_loss is not None
+    ]
+    assert (trainer.best_epoch, trainer.best_loss) == (2, 2.0)
+    assert torch.equal(trainer.best_network().head.weight, heads[1])
+    assert not torch.equal(heads[1], heads[3])
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=by_name)
+def test_same_seed_gives_the_same_bits(config: Config) -> None:
+    assert_same_result(trained(config), trained(config))
+
+
+def test_other_seed_gives_other_weights() -> None:
+    one, other = trained(series_config(seed=0)), trained(series_config(seed=1))
+    assert not torch.equal(one.best["head.weight"], other.best["head.weight"])
+
+
+def test_progress_counts_every_step_and_ends_every_epoch_with_a_validation_loss() -> None:
+    trainer = new_trainer(text_config(epochs=2))
+    progress = list(trainer.run())
+    steps = trainer.task.steps_per_epoch
+    assert [p.step for p in progress if p.validation_loss is None] == list(range(1, 2 * steps + 1))
+    assert {p.steps for p in progress} == {2 * steps}
+    ends = [p for p in progress if p.validation_loss is not None]
+    assert [(p.epoch, p.step) for p in ends] == [(1, steps), (2, 2 * steps)]
+    assert [p.validation_loss for p in ends] == [e["validation_loss"] for e in trainer.history]
+
+
+def test_bfloat16_trains_and_keeps_weights_in_float32() -> None:
+    trainer = trained(text_config("lstm", precision="bfloat16"))
+    assert trainer.precision == "bfloat16"
+    assert trainer.history[-1]["validation_loss"] < trainer.history[0]["validation_loss"]
+    assert {tensor.dtype for tensor in trainer.best.values()} == {torch.float32}
+
+
+def test_precision_is_chosen_by_measuring_a_text_and_is_float32_for_a_series() -> None:
+    text, series = trained(text_config(precision="auto")), trained(series_config())
+    assert text.precision in ("float32", "bfloat16")
+    assert series.precision == "float32"
+
+
+def test_choosing_a_precision_changes_nothing_else() -> None:
+    chosen = trained(text_config("gru", precision="auto", num_layers=2, dropout=0.3))
+    assert chosen.precision is not None
+    given = text_config("gru", precision=chosen.precision, num_layers=2, dropout=0.3)
+    assert_same_result(chosen, trained(given))
+
+
+# --- interrupted and taken up again
+
+
+def resumed(config: Config, folder: Path, stop: int) -> Trainer:
+    """A trainer interrupted after ``stop`` steps and ended by another one from the disk."""
+    data = data_of(config)
+    interrupted = new_trainer(config)
+    for progress in interrupted.run():
+        if progress.validation_loss is not None:
+            save_snapshot(folder, interrupted.snapshot(), config, data.digest)
+        if progress.step == stop and (
+            progress.validation_loss is not None or stop % interrupted.task.steps_per_epoch
+        ):
+            break
+    successor = new_trainer(config)
+    snapshot = load_snapshot(folder, config, data.digest)
+    assert snapshot is not None
+    assert snapshot.epoch == stop // interrupted.task.steps_per_epoch
+    successor.restore(snapshot)
+    for _ in successor.run():
+        pass
+    return successor
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+@pytest.mark.parametrize("config", DEEP_CONFIGS, ids=by_name)
+def test_interrupted_after_an_epoch_it_ends_with_the_same_bits(
+    config: Config, epoch: int, tmp_path: Path
+) -> None:
+    stop = epoch * new_trainer(config).task.steps_per_epoch
+    assert_same_result(resumed(config, tmp_path, stop), trained(config))
+
+
+@pytest.mark.parametrize("config", DEEP_CONFIGS, ids=by_name)
+def test_interrupted_within_an_epoch_it_ends_with_the_same_bits(
+    config: Config, tmp_path: Path
+) -> None:
+    steps = new_trainer(config).task.steps_per_epoch
+    assert steps > 2
+    for stop in (steps + 1, 2 * steps + steps // 2, 4 * steps - 1):
+        assert_same_result(resumed(config, tmp_path, stop), trained(config))
+
+
+def test_interrupted_after_every_epoch_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    config = DEEP_CONFIGS[0]
+    data = data_of(config)
+    for _ in range(config.training.epochs):
+        trainer = new_trainer(config)
+        if snapshot := load_snapshot(tmp_path, config, data.digest):
+            trainer.restore(snapshot)
+        next(progress for progress in trainer.run() if progress.validation_loss is not None)
+        save_snapshot(tmp_path, trainer.snapshot(), config, data.digest)
+    assert_same_result(trainer, trained(config))
+
+
+# --- a step
+
+
+def states_seen(config: Config) -> tuple[list[torch.Tensor], list[torch.Tensor], int]:
+    """The states that go into and come out of the network in training, and steps per epoch."""
+    trainer = new_trainer(config)
+    before: list[torch.Tensor] = []
+    after: list[torch.Tensor] = []
+
+    def record(network: Any, inputs: Any, outputs: Any) -> None:
+        if network.training:
+            before.append(inputs[1].detach().clone())
+            after.append(outputs[1].detach().clone())
+
+    trainer.network.register_forward_hook(record)
+    for _ in trainer.run():
+        pass
+    return before, after, trainer.task.steps_per_epoch
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_state_of_a_text_is_carried_from_window_to_window(cell: str) -> None:
+    before, after, steps = states_seen(text_config(cell, epochs=2))
+    assert len(before) == 2 * steps
+    assert steps > 2
+    for step, state in enumerate(before):
+        if step % steps == 0:
+            assert not state.any()
+        else:
+            assert torch.equal(state, after[step - 1])
+            assert state.any()
+
+
+def test_windows_of_a_series_start_from_zeros() -> None:
+    before, _, steps = states_seen(series_config(epochs=1))
+    assert len(before) == steps > 1
+    assert not any(state.any() for state in before)
+
+
+def gradient_norms(clip_norm: float) -> list[float]:
+    trainer = new_trainer(text_config(epochs=1, clip_norm=clip_norm))
+    norms: list[float] = []
+
+    def record(*_: object) -> None:
+        gradients = [p.grad for p in trainer.network.parameters() if p.grad is not None]
+        norms.append(float(torch.cat([g.flatten() for g in gradients]).norm()))
+
+    trainer.optimizer.register_step_pre_hook(record)
+    for _ in trainer.run():
+        pass
+    return norms
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
+    free, clipped = gradient_norms(1e6), gradient_norms(0.01)
+    assert min(free) > 0.02
+    assert max(clipped) <= 0.01 * 1.001
+    assert len(clipped) == len(free)
+
+
+def test_learning_rate_warms_up_and_ends_low() -> None:
+    trainer = new_trainer(series_config(epochs=40, learning_rate=0.01))
+    rates = [trainer.optimizer.param_groups[0]["lr"] for _ in trainer.run()]
+    peak = rates.index(max(rates))
+    assert rates[0] < 0.001
+    assert 0.005 < max(rates) <= 0.01
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[-1] < 0.0005
+
+
+def test_time_budget_stops_after_the_first_epoch_that_exceeds_it() -> None:
+    trainer = trained(series_config(epochs=20, minutes=1e-9))
+    assert trainer.epoch == len(trainer.history) == 1
+    assert trainer.best_epoch == 1
+
+
+def test_time_budget_that_is_enough_trains_every_epoch() -> None:
+    assert trained(series_config(epochs=2, minutes=10)).epoch == 2
+
+
+@pytest.mark.parametrize("make", [series_config, text_config])
+def test_loss_that_is_not_finite_stops_with_advice(make: Any) -> None:
+    trainer = new_trainer(make(learning_rate=1e30, clip_norm=1e30))
+    with refused(MalformedError, "loss became", "--learning-rate"):
+        list(trainer.run())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_validation_loss_that_is_not_finite_stops_with_advice(
+    monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    trainer = new_trainer(series_config())
+    monkeypatch.setattr(trainer.task, "validation_loss", lambda _: value)
+    with refused(MalformedError, "loss became", "--learning-rate"):
+        list(trainer.run())
+
+
+def test_label_smoothing_mixes_the_target_with_the_uniform_distribution() -> None:
+    plain, smooth = (make_task(text_config(label_smoothing=s), Text(TEXT)) for s in (0.0, 0.25))
+    batch = next(plain.batches(0))
+    size = len(Text(TEXT).vocabulary) + 1
+    output = torch.randn(*batch.target.shape, size, generator=torch.Generator().manual_seed(0))
+    indices = CodePointTable(Text(TEXT).vocabulary)(batch.target).long()
+    log_p = functional.log_softmax(output, dim=-1)
+    hard = -log_p.gather(-1, indices[..., None]).mean()
+    torch.testing.assert_close(plain.loss(output, batch.target), hard)
+    torch.testing.assert_close(
+        smooth.loss(output, batch.target), 0.75 * hard + 0.25 * -log_p.mean()
+    )
+
+
+def test_label_smoothing_leaves_the_validation_loss_in_plain_nats() -> None:
+    plain, smooth = (make_task(text_config(label_smoothing=s), Text(TEXT)) for s in (0.0, 0.25))
+    network = plain.network().eval()
+    with torch.no_grad():
+        assert plain.validation_loss(network) == smooth.validation_loss(network)
+
+
+@pytest.mark.parametrize("make", [series_config, text_config])
+def test_state_penalty_adds_the_mean_square_of_the_state(make: Any) -> None:
+    plain, penalised = (new_trainer(make("lstm", state_penalty=p)) for p in (0.0, 0.5))
+    batch = next(plain.task.batches(0))
+    with torch.no_grad():
+        _, state = plain.network(batch.input, plain.network.zero_state(len(batch.input)))
+    expected = next(plain.run()).loss + 0.5 * float(state.square().mean())
+    assert next(penalised.run()).loss == pytest.approx(expected, rel=1e-6)
+
+
+# --- batches
+
+
+def series_of(values: Any) -> Series:
+    column = np.asarray(values, dtype=np.float32)[:, None]
+    return Series(column, season=1, held_out=column)
+
+
+@settings(max_examples=40, deadline=None)
+@given(length=st.integers(100, 400), window=st.integers(1, 500), batch_size=st.integers(1, 50))
+def test_windows_of_a_series_stay_in_the_training_part(
+    length: int, window: int, batch_size: int
+) -> None:
+    data = series_of(range(length))  # every value is its own time
+    task = make_task(series_config(window=window, batch_size=batch_size), data)
+    for epoch in range(2):
+        batches = list(task.batches(epoch))
+        assert len(batches) == task.steps_per_epoch
+        for batch in batches:
+            assert batch.fresh
+            assert len(batch.input) <= batch_size
+            assert torch.equal(batch.input + 1, batch.target)
+            assert batch.input.min() >= 0
+            assert batch.target.max() < data.train_end
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    length=st.integers(40, 600),
+    window=st.integers(1, 30),
+    batch_size=st.integers(1, 50),
+    epoch=st.integers(0, 100),
+)
+def test_windows_of_a_text_follow_each_other_through_the_training_part(
+    length: int, window: int, batch_size: int, epoch: int
+) -> None:
+    text = Text("".join(map(chr, range(1000, 1000 + length))))  # every character is its place
+    task = make_task(text_config(window=window, batch_size=batch_size), text)
+    batches = list(task.batches(epoch))
+    assert len(batches) == task.steps_per_epoch > 0
+    assert [batch.fresh for batch in batches] == [True] + [False] * (len(batches) - 1)
+    inputs = torch.cat([batch.input for batch in batches], dim=1)
+    targets = torch.cat([batch.target for batch in batches], dim=1)
+    assert torch.equal(inputs[:, :1] + torch.arange(inputs.size(1)), inputs)
+    assert torch.equal(inputs + 1, targets)
+    assert (inputs[1:, 0] > inputs[:-1, -1]).all()  # no two streams overlap
+    assert len(inputs) <= batch_size
+    assert targets.max() < 1000 + len(text.train)
+
+
+@pytest.mark.parametrize("config", [series_config(), text_config()], ids=by_name)
+def test_epoch_is_the_same_each_time_and_not_that_of_the_next(config: Config) -> None:
+    task = make_task(config, data_of(config))
+    epochs = [torch.cat([b.input for b in task.batches(epoch)]) for epoch in (0, 0, 1)]
+    assert torch.equal(epochs[0], epochs[1])
+    assert not torch.equal(epochs[0], epochs[2])
+
+
+@pytest.mark.parametrize("length", [1, 2, 10, 17])
+def test_text_shorter_than_a_window_is_refused(length: int) -> None:
+    with refused(MalformedError, f"{length} characters", "--window"):
+        make_task(text_config(window=16), Text("x" * length))
+
+
+def test_shortest_text_of_one_window_can_be_trained_on() -> None:
+    trainer = trained(text_config(window=17, epochs=1), Text("ab" * 10))
+    assert trainer.task.steps_per_epoch == 1
+
+
+# --- devices
+
+
+def test_device_that_is_there_is_chosen() -> None:
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", ["abacus", "", "cpu:x", "cuda:999"])
+def test_device_that_is_not_there_is_unavailable(name: str) -> None:
+    with refused(UnavailableError, f"'{name}'", "--device cpu"):
+        choose_device(name)
+
+
+def test_cuda_is_given_where_it_is_and_unavailable_where_it_is_not() -> None:
+    if torch.cuda.is_available():
+        assert choose_device("cuda").type == "cuda"
+    else:
+        with refused(UnavailableError, "'cuda'", "--device cpu"):
+            choose_device("cuda")

@@ -1,0 +1,81 @@
+"""Models and data small enough to train in a blink, for tests of every stage."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.checkpoint import Checkpoint, save_checkpoint
+from pipeline.config import CELLS, PRESETS, Config, override
+from pipeline.data import Series, Text, load
+from pipeline.errors import PipelineError
+from pipeline.train.batches import make_task
+from pipeline.train.loop import Trainer
+from pipeline.train.scores import score
+
+TEXT = "the cat sat on the mat; the dog sat on the cat. " * 12 + "what did the mat do? "
+
+
+def series_config(cell: str = "rnn", **options: Any) -> Config:
+    small = {"length": 200, "hidden_size": 4, "epochs": 3, "batch_size": 4, "window": 16}
+    return override(PRESETS[f"sine-{cell}"], small | options)
+
+
+def text_config(cell: str = "rnn", **options: Any) -> Config:
+    small = {"hidden_size": 4, "embedding_size": 3, "epochs": 3, "batch_size": 4, "window": 16}
+    return override(PRESETS[f"char-{cell}"], small | {"precision": "float32"} | options)
+
+
+CONFIGS = [make(cell) for make in (series_config, text_config) for cell in CELLS]
+
+
+def data_of(config: Config) -> Series | Text:
+    """The sine that ``config`` describes, or ``TEXT`` for a text model."""
+    return Text(TEXT) if config.model.task == "text" else load(config.source)
+
+
+def new_trainer(config: Config, data: Series | Text | None = None) -> Trainer:
+    return Trainer(config, make_task(config, data or data_of(config)), torch.device("cpu"))
+
+
+def trained(config: Config, data: Series | Text | None = None) -> Trainer:
+    """A trainer that has run to its end."""
+    trainer = new_trainer(config, data)
+    for _ in trainer.run():
+        pass
+    return trainer
+
+
+def saved(folder: Path, config: Config, trainer: Trainer | None = None) -> Checkpoint:
+    """The checkpoint of a whole training, written to ``folder``."""
+    data, trainer = data_of(config), trainer or trained(config)
+    return save_checkpoint(folder, trainer, config, data, score(trainer.best_network(), data))
+
+
+@contextmanager
+def refused(error: type[PipelineError], *words: str) -> Iterator[None]:
+    """Expect just ``error``, with a message of one line in which all of ``words`` stand."""
+    with pytest.raises(error) as caught:
+        yield
+    message = str(caught.value)
+    assert caught.type is error
+    assert len(message.splitlines()) == 1
+    assert [word for word in words if word not in message] == []
+
+
+def fail_on_call(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int, error: BaseException
+) -> None:
+    """Let ``owner.name`` raise ``error`` on its ``call``-th call, counted from 1, and only then."""
+    real, calls = getattr(owner, name), count(1)
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
+            raise error
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, failing)
