@@ -130,12 +130,16 @@ def _sine(cell: Cell, hidden_size: int, learning_rate: float, epochs: int) -> Co
 
 
 def _char(
-    cell: Cell, hidden_size: int, learning_rate: float, epochs: int, state_penalty: float = 0.0
+    cell: Cell,
+    learning_rate: float,
+    epochs: int,
+    label_smoothing: float,
+    state_penalty: float = 0.0,
 ) -> Config:
     return Config(
         name=f"char-{cell}",
         source=TextSource(),
-        model=TextModel(cell=cell, hidden_size=hidden_size),
+        model=TextModel(cell=cell, hidden_size=128),
         # Decay, smoothing and penalty keep logits and cells small, and float32 errors with them.
         training=TrainingConfig(
             epochs=epochs,
@@ -144,7 +148,7 @@ def _char(
             window=64,
             weight_decay=0.1,
             state_penalty=state_penalty,
-            label_smoothing=0.05,
+            label_smoothing=label_smoothing,
         ),
     )
 
@@ -155,9 +159,9 @@ PRESETS: dict[str, Config] = {
         _sine("rnn", 32, 5e-3, epochs=200),
         _sine("lstm", 64, 1e-2, epochs=200),
         _sine("gru", 64, 1e-2, epochs=100),
-        _char("rnn", 192, 2e-3, epochs=6),
-        _char("lstm", 192, 4e-3, epochs=4, state_penalty=0.01),
-        _char("gru", 160, 4e-3, epochs=3),
+        _char("rnn", 4e-3, epochs=6, label_smoothing=0.1),
+        _char("lstm", 5e-3, epochs=4, label_smoothing=0.05, state_penalty=0.01),
+        _char("gru", 4e-3, epochs=3, label_smoothing=0.07),
     )
 }
 

@@ -9,7 +9,7 @@ PipelineError
 ├── UnavailableError  7   a provider or runtime that was asked for is not there
 └── StorageError      8   disk full, no permission, file busy
 
-A message is one line: what was wrong, where, and what to do. Only ``cli.py`` prints and exits.
+A message is one line: what was wrong, where, and what to do. Only ``cli/`` prints and exits.
 """
 
 from collections.abc import Iterable

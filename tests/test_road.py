@@ -182,6 +182,7 @@ def test_inspect_shows_facts_and_draws(arrived: Path, pipeline: Here) -> None:
     result = pipeline("inspect", "sine-gru", "--plot", "forecast.svg")
     assert result.code == 0, result.err
     assert "all digests match" in result.out
+    assert "float32 [batch, time, 1]: values in raw units" in result.out
     assert "<svg" in (arrived / "forecast.svg").read_text()
     again = (arrived / "forecast.svg").read_bytes()
     pipeline("inspect", "sine-gru", "--plot", "forecast.svg")
@@ -190,6 +191,12 @@ def test_inspect_shows_facts_and_draws(arrived: Path, pipeline: Here) -> None:
     assert (arrived / "bits.png").read_bytes().startswith(b"\x89PNG")
     pipeline("inspect", "--plot", "both.png").one_line_error("only one kind")
     pipeline("inspect", "sine-gru", "--plot", "x.doc").one_line_error(".png, .svg, .pdf")
+
+
+def test_no_command_shows_the_help(pipeline: Here) -> None:
+    result = pipeline()
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("Usage: ")
 
 
 def test_train_prints_scores_as_json(pipeline: Here) -> None:

@@ -39,7 +39,7 @@ def test_an_honest_bundle_passes_on_every_runtime_of_this_machine(
     assert validation.passed
     assert validation.rows == tuple(seen)
     assert [row.format for row in seen] == ["PyTorch", "TorchScript", "ONNX"]
-    assert all(row.status == "pass" and len(row.cases) == 38 for row in seen)
+    assert all(row.status == "pass" and len(row.cases) == 40 for row in seen)
     assert seen[-1].placement == {
         "recurrent_0": "CPUExecutionProvider",
         "recurrent_1": "CPUExecutionProvider",
@@ -48,24 +48,27 @@ def test_an_honest_bundle_passes_on_every_runtime_of_this_machine(
     jsonschema.validate(content, validation_schema())
 
 
-def test_the_cases_are_those_of_the_design() -> None:
-    source = np.arange(4000, dtype=np.int64) % 90
-    cases = list(make_cases(source, "".join(map(chr, range(90))), (2, 4)))
+@pytest.mark.parametrize("preset", ["char-lstm", "sine-rnn"])
+def test_the_cases_are_those_of_the_design(tiny_bundle: Bundles, preset: str) -> None:
+    bundle = tiny_bundle(preset)
+    cases = list(
+        make_cases(bundle.held_out(), bundle.manifest.vocabulary, PyTorch(bundle.network()))
+    )
     whole = {case.input.shape[:2] for case in cases if case.name == "whole"}
     assert whole == {(batch, time) for batch in BATCHES for time in TIMES}
     assert BATCHES == (1, 3, 32)
     assert TIMES == (1, 2, 7, 50, 333, 1000)
+    strange = "unknown characters" if preset == "char-lstm" else "values far outside"
     names = {case.name for case in cases}
-    assert {"random chunks", "single steps", "permuted batch", "unknown characters"} < names
+    assert {"random chunks", "single steps", "permuted batch", strange} < names
     for case in cases:
         assert sum(case.cuts) == case.input.shape[1]
         assert min(case.cuts) >= 1
         assert case.order is None or sorted(case.order) == list(range(len(case.input)))
-    starts = {bool(case.state.any()) for case in cases}
-    assert starts == {True, False}
+        assert case.of_the_task == (case.name not in ("whole, random state", strange))
+    for name in ("random chunks", "single steps", "whole, carried state", "permuted batch"):
+        assert any(case.state.any() for case in cases if case.name == name)
     assert any(case.name == "single steps" and set(case.cuts) == {1} for case in cases)
-    series = list(make_cases(source[:, None].astype(np.float32), None, (2, 4)))
-    assert any(case.name == "values far outside" for case in series)
 
 
 class Faulty:
@@ -134,8 +137,7 @@ def test_a_faulty_runtime_fails_and_the_place_is_named(
     bundle = tiny_bundle(preset)
     network = bundle.network()
     pytorch, twin = PyTorch(network), Twin(network)
-    _, rows, hidden = network.zero_state(1).shape
-    cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, (rows, hidden))
+    cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, pytorch)
     answered = [(case, answer(case, pytorch, twin)) for case in cases if case.input.size < 2000]
     honest = validation_row(preset, Faulty(pytorch, no_fault), answered, FLOAT32)
     assert honest.status == "pass"

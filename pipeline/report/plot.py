@@ -35,7 +35,7 @@ def plot(bundles: Sequence[Bundle], path: Path) -> None:
         raise UsageError("--plot draws either series or text models; name only one kind")
     # Fixed salt and no date, so that the same bundles give the same file.
     with mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
         if tasks == {"series"}:
             _draw_forecasts(figure, bundles)
         else:
@@ -60,18 +60,21 @@ def free_run(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _draw_forecasts(figure: Figure, bundles: Sequence[Bundle]) -> None:
-    axes = figure.add_subplot()
-    truth: NDArray[np.float32] = np.zeros(0, np.float32)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for bundle in bundles:
         truth, forecast = free_run(bundle, FREE_RUN)
-        steps = np.arange(len(truth) - len(forecast), len(truth))
-        axes.plot(steps, forecast, label=f"{bundle.manifest.name}, free run", linewidth=1.5)
-    axes.plot(truth, color="0.35", linestyle=":", linewidth=2, label="truth", zorder=1)
-    axes.axvline(len(truth) - FREE_RUN, color="0.6", linewidth=1)
-    axes.set(xlabel="step of the test part", ylabel="value, raw units")
-    axes.set_title("After the line every model feeds on its own forecasts", loc="left")
-    axes.legend(loc="lower left", ncols=4, frameon=False)
-    axes.margins(x=0.01, y=0.2)
+        start = len(truth) - len(forecast)
+        steps = np.arange(start, len(truth))
+        above.plot(steps, forecast, label=f"{bundle.manifest.name}, free run", linewidth=1.5)
+        below.plot(steps, forecast - truth[start:], linewidth=1.5)
+    above.plot(truth, color="0.35", linestyle=":", linewidth=2, label="truth", zorder=1)
+    for axes in (above, below):
+        axes.axvline(start, color="0.6", linewidth=1)
+        axes.margins(x=0.01, y=0.2)
+    above.set_ylabel("value, raw units")
+    above.set_title("After the line every model feeds on its own forecasts", loc="left")
+    above.legend(loc="lower left", ncols=4, frameon=False)
+    below.set(xlabel="step of the test part", ylabel="error")
 
 
 def _draw_bits(figure: Figure, bundles: Sequence[Bundle]) -> None:
@@ -89,6 +92,7 @@ def _draw_bits(figure: Figure, bundles: Sequence[Bundle]) -> None:
     colors = ["0.7"] * len(bits) + [f"C{index}" for index in range(len(models))]
     bars = axes.barh([*bits, *models], [*bits.values(), *models.values()], color=colors)
     axes.bar_label(bars, fmt="%.3f", padding=3)
+    axes.margins(x=0.08)
     axes.invert_yaxis()
     axes.set(xlabel="bits per character, validation part (less is better)")
     axes.set_title("Recurrent networks beside n-gram models", loc="left")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text as Styled
 
@@ -136,7 +137,7 @@ def manifest_table(manifest: Manifest) -> Table:
     table.add_row("parameters", f"{manifest.training.parameters:,}")
     for spec in (*manifest.inputs, *manifest.outputs):
         shape = ", ".join(map(str, spec.shape))
-        table.add_row(spec.name, f"{spec.type} [{shape}]: {spec.meaning}")
+        table.add_row(spec.name, escape(f"{spec.type} [{shape}]: {spec.meaning}"))
     table.add_row("state rows", ", ".join(manifest.state.rows))
     scores = manifest.training.scores
     if isinstance(scores, TextScores):

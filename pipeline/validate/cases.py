@@ -12,6 +12,7 @@ from pipeline.runtimes.pytorch import PyTorch, Twin
 BATCHES = (1, 3, 32)
 TIMES = (1, 2, 7, 50, 333, 1000)
 _ILL_CONDITIONED = 1e-3  # PyTorch's own float32 this far from its float64 twin
+_READ_BEFORE = 50  # steps that lead to a carried state
 _SEED = 20_240_229
 
 
@@ -46,31 +47,41 @@ class Answer:
     steps: tuple[Input, State] | None = None
 
 
-def make_cases(
-    source: Input, vocabulary: str | None, state_shape: tuple[int, int]
-) -> Iterator[Case]:
-    """The cases for inputs drawn from ``source`` ``[time, …]``, with states ``[S, hidden]``."""
+def make_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Iterator[Case]:
+    """The cases for inputs drawn from ``source`` ``[time, …]``.
+
+    States are zeros, or *carried*: where PyTorch stood after some other steps of ``source``, or
+    random ones that no input leads to. Those with random states are not of the task.
+    """
     rng = np.random.default_rng(_SEED)
 
     def zeros(batch: int) -> State:
-        return np.zeros((batch, *state_shape), np.float32)
+        return pytorch.network.zero_state(batch).numpy()
+
+    def carried(batch: int) -> State:
+        return pytorch.run(
+            streams(source, batch, _READ_BEFORE, start=len(source) // 2), zeros(batch)
+        )[1]
 
     def random(batch: int) -> State:
-        return rng.uniform(-1, 1, (batch, *state_shape)).astype(np.float32)
+        return rng.uniform(-1, 1, zeros(batch).shape).astype(np.float32)
 
     for batch in BATCHES:
         for time in TIMES:
             yield Case("whole", streams(source, batch, time), zeros(batch), (time,))
-    for batch, time in ((1, 7), (1, 1000), (3, 50), (32, 1), (32, 333)):
-        yield Case("whole, random state", streams(source, batch, time), random(batch), (time,))
+    for batch, time in ((1, 7), (3, 1000), (32, 333)):
+        yield Case("whole, carried state", streams(source, batch, time), carried(batch), (time,))
+    for batch, time in ((1, 1000), (3, 50), (32, 1), (32, 333)):
+        given = streams(source, batch, time)
+        yield Case("whole, random state", given, random(batch), (time,), of_the_task=False)
     for batch, time in ((1, 333), (3, 1000), (32, 50)):
-        for state in (zeros(batch), random(batch)):
+        for state in (zeros(batch), carried(batch)):
             yield Case("random chunks", streams(source, batch, time), state, _cuts(rng, time))
     for batch, time in ((1, 333), (3, 50), (32, 7)):
-        yield Case("single steps", streams(source, batch, time), random(batch), (1,) * time)
+        yield Case("single steps", streams(source, batch, time), carried(batch), (1,) * time)
     for batch, time in ((3, 7), (32, 50)):
         order = tuple(map(int, rng.permutation(batch)))
-        yield Case("permuted batch", streams(source, batch, time), random(batch), (time,), order)
+        yield Case("permuted batch", streams(source, batch, time), carried(batch), (time,), order)
     strange = "unknown characters" if vocabulary is not None else "values far outside"
     for batch, time in ((1, 50), (3, 333)):
         changed = outside(streams(source, batch, time), vocabulary)

@@ -35,9 +35,8 @@ def validate_bundle(
     """
     bundle.verify()
     network = bundle.network()
-    _, rows, hidden = network.zero_state(1).shape
-    cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, (rows, hidden))
     pytorch, twin = PyTorch(network), Twin(network)
+    cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, pytorch)
     answered = [(case, answer(case, pytorch, twin)) for case in cases]
     finished = []
     for runtime in open_runtimes(bundle, providers):

@@ -1,0 +1,79 @@
+"""``pipeline export``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.options import (
+    checkpoints_option,
+    exported_option,
+    force_option,
+    json_option,
+    next_command,
+)
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.bundle import Bundle
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--opset", type=int, default=18, show_default=True, help="ONNX opset, 18 to 23.")
+@checkpoints_option
+@exported_option
+@force_option
+@json_option
+def export(
+    names: tuple[str, ...],
+    opset: int,
+    checkpoints: Path,
+    exported: Path,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Export checkpoints to TorchScript and ONNX, as bundles.
+
+    \b
+    pipeline export
+    pipeline export char-lstm --opset 20
+    """
+    from pipeline.checkpoint import CHECKPOINT_FILE, find_models
+    from pipeline.export import OPSETS
+    from pipeline.report.output import finish
+
+    if opset not in OPSETS:
+        raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")
+    folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
+    results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]
+    finish(
+        as_json,
+        [
+            {"name": bundle.manifest.name, "status": s, "bundle": str(bundle.folder)}
+            for bundle, s in results
+        ],
+        [],
+        next_command("pipeline validate", names),
+    )
+
+
+def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["Bundle", str]:
+    from pipeline import bundle as bundles
+    from pipeline.checkpoint import CHECKPOINT_FILE, load_network, read_checkpoint
+    from pipeline.report.output import console, say
+    from pipeline.storage import exclusive, sha256
+
+    checkpoint = read_checkpoint(source)
+    digest = sha256((source / CHECKPOINT_FILE).read_bytes())
+    network = load_network(source, checkpoint)
+    with exclusive(target):
+        if not force and (current := bundles.current_bundle(target, digest, opset)):
+            say(f"{target.name}: unchanged")
+            return current, "unchanged"
+        with console().status(f"exporting {target.name}"):
+            bundles.write_bundle(target, bundles.build_bundle(checkpoint, digest, network, opset))
+    bundle = bundles.open_bundle(target)
+    size = sum(entry.bytes for entry in bundle.manifest.files.values())
+    say(f"{target.name}: exported to {target}, {len(bundle.manifest.files)} files, {size:,} bytes")
+    return bundle, "exported"

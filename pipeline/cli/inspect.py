@@ -1,0 +1,54 @@
+"""``pipeline inspect`` and ``pipeline presets``: look, and change nothing."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.options import exported_option, json_option
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--plot", "picture", type=click.Path(path_type=Path), help="Draw .png, .svg or .pdf.")
+@exported_option
+@json_option
+def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_json: bool) -> None:
+    """Check the digests of bundles and show what they hold.
+
+    \b
+    pipeline inspect sine-lstm
+    pipeline inspect sine-rnn sine-lstm sine-gru --plot forecast.svg
+    """
+    from pipeline.bundle import open_bundle
+    from pipeline.bundle.manifest import MANIFEST_FILE
+    from pipeline.checkpoint import find_models
+    from pipeline.report.output import finish, say
+    from pipeline.report.tables import manifest_table
+
+    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
+    bundles = [open_bundle(folder) for folder in folders]
+    for bundle in bundles:
+        bundle.verify()
+    if picture is not None:
+        from pipeline.report.plot import plot
+
+        plot(bundles, picture)
+        say(f"drawn: {picture}")
+    manifests = [bundle.manifest for bundle in bundles]
+    finish(
+        as_json,
+        [manifest.model_dump(mode="json") for manifest in manifests],
+        [manifest_table(manifest) for manifest in manifests],
+    )
+
+
+@click.command()
+@json_option
+def presets(as_json: bool) -> None:
+    """Show the six presets that train starts from."""
+    from pipeline.config import PRESETS
+    from pipeline.report.output import finish
+    from pipeline.report.tables import preset_table
+
+    content = [preset.model_dump(mode="json") for preset in PRESETS.values()]
+    finish(as_json, content, [preset_table(PRESETS.values())], "pipeline train")

@@ -1,0 +1,26 @@
+"""Options and phrases that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _folder(flag: str, default: str, purpose: str) -> Callable[[Command], Command]:
+    return click.option(
+        flag, type=click.Path(path_type=Path), default=default, show_default=True, help=purpose
+    )
+
+
+checkpoints_option = _folder("--checkpoints", "checkpoints", "Folder of the checkpoints.")
+exported_option = _folder("--exported", "exported", "Folder of the bundles.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+force_option = click.option("--force", is_flag=True, help="Do the work even if nothing changed.")
+
+
+def next_command(command: str, names: tuple[str, ...]) -> str:
+    """The command to type next, for the same models."""
+    return " ".join((command, *names))

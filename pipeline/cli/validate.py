@@ -1,0 +1,75 @@
+"""``pipeline validate``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.options import exported_option, force_option, json_option, next_command
+from pipeline.errors import ParityError, UnavailableError
+
+if TYPE_CHECKING:
+    from pipeline.validate import Validation
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--provider", "providers", multiple=True, help="cpu or cuda. Repeatable; must be there."
+)
+@exported_option
+@force_option
+@json_option
+def validate(
+    names: tuple[str, ...], providers: tuple[str, ...], exported: Path, force: bool, as_json: bool
+) -> None:
+    """Compare TorchScript and ONNX Runtime with PyTorch, on every provider that is there.
+
+    \b
+    pipeline validate
+    pipeline validate sine-lstm --provider cuda
+    """
+    from pipeline.bundle.manifest import MANIFEST_FILE
+    from pipeline.checkpoint import find_models
+    from pipeline.report.output import finish, say
+    from pipeline.report.tables import validation_notes, validation_table
+    from pipeline.runtimes import PROVIDERS, require
+
+    require(providers)
+    chosen = tuple(dict.fromkeys(providers)) or PROVIDERS
+    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
+    results = [_validate_one(folder, chosen, force) for folder in folders]
+    failed = [result.model for result in results if not result.passed]
+    for note in validation_notes(results):
+        say(note)
+    finish(
+        as_json,
+        [result.model_dump(mode="json") for result in results],
+        [validation_table(results)],
+        "" if failed else next_command("pipeline inspect", names),
+    )
+    for row in (row for result in results for row in result.rows):
+        if row.provider in providers and row.status == "not run":
+            raise UnavailableError(f"{row.format} did not run on '{row.provider}': {row.reason}")
+    if failed:
+        raise ParityError(f"{', '.join(failed)}: numbers do not match; see the rows marked fail")
+
+
+def _validate_one(folder: Path, providers: tuple[str, ...], force: bool) -> "Validation":
+    from pipeline.bundle import open_bundle
+    from pipeline.report.output import console, say
+    from pipeline.storage import canonical_json, exclusive
+    from pipeline.validate import current_validation, validate_bundle
+
+    with exclusive(folder):
+        bundle = open_bundle(folder)
+        bundle.verify()
+        if not force and (current := current_validation(bundle, providers)):
+            say(f"{folder.name}: unchanged")
+            return current
+        with console().status(f"validating {folder.name}") as status:
+            validation = validate_bundle(
+                bundle, providers, lambda row: status.update(f"{row.model}: {row.format} done")
+            )
+        bundle.add_validation(canonical_json(validation.model_dump(mode="json")))
+    return validation
