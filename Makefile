@@ -44,13 +44,14 @@ clean: ## Remove .venv, checkpoints and bundles
 	rm -rf .venv checkpoints $(wildcard exported/*/)
 
 $(INSTALLED): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; set PYTHON=")'
-	rm -f .venv/.installed-*
-	$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu 2>/dev/null
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA)]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; set PYTHON=")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo 'Installing into .venv, about a minute and a half'
+	@rm -f .venv/.installed-*
+	@$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu 2>/dev/null
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA)]'
+	@touch $@
 
 $(TESTED): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA),test]'
-	touch $@
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA),test]'
+	@touch $@

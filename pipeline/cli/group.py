@@ -22,7 +22,7 @@ def main() -> None:
         _fail(error.format_message(), UsageError.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail(
-            "interrupted; what was written before is whole, train goes on with --resume",
+            "interrupted; what was written is whole, train goes on with --resume",
             INTERRUPTED,
         )
     except ModuleNotFoundError as error:
