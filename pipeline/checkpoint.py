@@ -25,7 +25,7 @@ from torch import Tensor
 from pipeline import __version__
 from pipeline.config import Config, Record, preset_order
 from pipeline.data import Series, Text
-from pipeline.errors import IntegrityError, MalformedError, UsageError, unknown
+from pipeline.errors import IntegrityError, MalformedError, UnsafeError, UsageError, unknown
 from pipeline.model import Network, Scaler
 from pipeline.storage import (
     canonical_json,
@@ -142,7 +142,7 @@ def finished_checkpoint(folder: Path, config: Config, data_sha256: str) -> Check
     try:
         checkpoint = read_checkpoint(folder)
         load_network(folder, checkpoint)
-    except (MalformedError, IntegrityError):
+    except (MalformedError, IntegrityError, UnsafeError):
         return None
     same = checkpoint.config == config and checkpoint.training.data_sha256 == data_sha256
     return checkpoint if same else None

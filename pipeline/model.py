@@ -3,6 +3,7 @@
 encoder  →  recurrent layers  →  head  →  decoder
 """
 
+import copy
 from collections.abc import Sequence
 from typing import cast
 
@@ -152,3 +153,7 @@ class Network(nn.Module):
         """One call of the contract; shapes as in ``signature``."""
         x, rows = self.recurrent(self.encoder(input), state.transpose(0, 1))
         return self.decoder(self.head(x)), rows.transpose(0, 1)
+
+    def float64_twin(self) -> "Network":
+        """The same network computed in float64: what all float32 results are measured against."""
+        return copy.deepcopy(self).double().eval()

@@ -149,7 +149,10 @@ def test_a_changed_text_is_trained_on_again(
     own = tmp_path / "own.txt"
     own.write_text(text_file.read_text())
     command = ("train", "char-rnn", *SMALL, "--text", "own.txt", "--name", "own")
-    assert "own: trained" in pipeline(*command).err
+    trained = pipeline(*command, "--resume").err
+    assert "own: nothing to resume, starting anew" in trained
+    assert "own: trained" in trained
+    assert trained.rstrip().endswith("next: pipeline export own")
     assert "own: unchanged" in pipeline(*command).err
     own.write_text(text_file.read_text() + "more")
     assert "own: trained" in pipeline(*command).err
@@ -165,6 +168,18 @@ def test_tables_show_every_model_and_the_next_command(arrived: Path, pipeline: H
     for part in ("sine-gru", "char-lstm", "TorchScript", "ONNX", "next_state", "pass"):
         assert part in result.out
     assert result.err.rstrip().endswith("next: pipeline inspect")
+
+
+def test_a_provider_that_is_not_there_is_named_with_the_way_to_get_it(
+    arrived: Path, pipeline: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    result = pipeline("validate", "--force")
+    assert result.code == 0
+    assert "not run: ONNX on cuda (sine-gru, char-lstm)" in result.err
+    assert "make EXTRA=gpu" in result.err
 
 
 def test_scores_go_into_checkpoint_manifest_and_card(travelled: Path) -> None:

@@ -1,6 +1,5 @@
 """Golden trajectories: chained calls with carried state that every port can replay."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +67,7 @@ def trajectory(
 
     The results are the twin's, rounded to float32: the truth, not one machine's rounding.
     """
-    twin = copy.deepcopy(network).double()
+    twin = network.float64_twin()
     first = twin.zero_state(len(source)) if state is None else torch.from_numpy(state).double()
     calls, carried, start = [], first, 0
     for length in cuts:

@@ -94,7 +94,10 @@ def train(
             for checkpoint, status in results
         ],
         score_tables([checkpoint for checkpoint, _ in results]),
-        next_command("pipeline export", names),
+        next_command(
+            "pipeline export",
+            tuple(config.name for config in configs) if names or "name" in given else (),
+        ),
     )
 
 
@@ -117,9 +120,12 @@ def _train_one(
             say(f"{config.name}: unchanged")
             return finished, "unchanged"
         trainer = Trainer(config, make_task(config, data), device)
-        if resume and (snapshot := store.load_snapshot(folder, config, data.digest)):
+        snapshot = store.load_snapshot(folder, config, data.digest) if resume else None
+        if snapshot:
             trainer.restore(snapshot)
             say(f"{config.name}: going on after epoch {snapshot.epoch}")
+        elif resume:
+            say(f"{config.name}: nothing to resume, starting anew")
         saved = trainer.seconds
         with training_bar(console(), config.name) as bar:
             for progress in trainer.run():

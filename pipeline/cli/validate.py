@@ -31,7 +31,7 @@ def validate(
     """
     from pipeline.bundle.manifest import MANIFEST_FILE
     from pipeline.checkpoint import find_models
-    from pipeline.report.output import finish, say
+    from pipeline.report.output import finish
     from pipeline.report.tables import validation_notes, validation_table
     from pipeline.runtimes import PROVIDERS, require
 
@@ -40,13 +40,12 @@ def validate(
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     results = [_validate_one(folder, chosen, force) for folder in folders]
     failed = [result.model for result in results if not result.passed]
-    for note in validation_notes(results):
-        say(note)
     finish(
         as_json,
         [result.model_dump(mode="json") for result in results],
         [validation_table(results)],
         "" if failed else next_command("pipeline inspect", names),
+        validation_notes(results),
     )
     for row in (row for result in results for row in result.rows):
         if row.provider in providers and row.status == "not run":

@@ -25,13 +25,21 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def finish(as_json: bool, content: Any, tables: Iterable[Table], next_command: str = "") -> None:
-    """Print the results of a command, and the command to type next."""
+def finish(
+    as_json: bool,
+    content: Any,
+    tables: Iterable[Table],
+    next_command: str = "",
+    notes: Iterable[str] = (),
+) -> None:
+    """Print the results of a command, notes on them, and the command to type next."""
     if as_json:
         click.echo(json.dumps(content, ensure_ascii=False, indent=2))
         return
     out = console(stderr=False)
     for table in tables:
         out.print(table)
+    for note in notes:
+        say(note)
     if next_command:
         say(f"next: {next_command}")

@@ -12,7 +12,7 @@ from pipeline.config import Config
 from pipeline.train.scores import Errors, SeriesScores, TextScores
 from pipeline.validate import Row, Validation
 
-_STYLE = {"pass": "green", "fail": "bold red", "not run": "yellow"}
+_STYLE = {"pass": "green", "fail": "bold red"}
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -65,7 +65,7 @@ def _error_cells(*parts: Errors) -> list[str]:
 
 
 def validation_table(validations: Sequence[Validation]) -> Table:
-    """One row per model, format and provider."""
+    """One row per model, format and provider that ran; the others are in the notes."""
     table = _table("Validation: largest errors against the float64 twin of PyTorch", "model")
     for column in ("format", "provider"):
         table.add_column(column)
@@ -74,11 +74,13 @@ def validation_table(validations: Sequence[Validation]) -> Table:
     table.add_column("result")
     for validation in validations:
         for row in validation.rows:
+            if row.status == "not run":
+                continue
             table.add_row(
                 row.model,
                 row.format,
                 row.provider,
-                str(len(row.cases) or ""),
+                str(len(row.cases)),
                 *(_error(row, value) for value in (row.output_error, row.state_error)),
                 _error(row, row.pytorch_difference),
                 "" if row.share is None else f"{row.share:.0%}",

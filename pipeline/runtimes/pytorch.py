@@ -1,7 +1,5 @@
 """PyTorch itself, eager: the network as it was trained, and its float64 twin."""
 
-import copy
-
 import numpy as np
 import torch
 
@@ -33,10 +31,10 @@ class PyTorch:
 
 
 class Twin:
-    """The same network computed in float64: what all float32 results are measured against."""
+    """The float64 twin of a network, called like a runtime."""
 
     def __init__(self, network: Network) -> None:
-        self.network = copy.deepcopy(network).double().eval()
+        self.network = network.float64_twin()
 
     def run(self, input: Input, state: Exact | State) -> tuple[Exact, Exact]:
         """One call of the contract, its results in float64."""
