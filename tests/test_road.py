@@ -446,3 +446,24 @@ def test_an_interrupted_stage_keeps_the_old_bundle(
     os.chdir(arrived)
     assert pipeline("inspect", "sine-gru").code == 0
     assert not leftovers(arrived)
+
+
+def test_the_self_test_prints_its_share_and_fails_when_a_fault_is_missed(
+    pipeline: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.validate import self_test
+    from pipeline.validate.faults import FAULTS, Fault
+
+    monkeypatch.setattr(self_test, "CELLS", ("gru",))
+    monkeypatch.setattr(self_test, "FAULTS", FAULTS[:1])
+    result = pipeline("validate", "--self-test", "--honest", "0")
+    assert result.code == 0, result.err
+    assert (
+        "caught 4 of 4 planted faults of 2 kinds; 0 false alarms on 2 honest models" in result.err
+    )
+    harmless = Fault("nothing at all", lambda graph: None)
+    monkeypatch.setattr(self_test, "FAULTS", (*FAULTS[:1], harmless))
+    result = pipeline("validate", "--self-test", "--honest", "0")
+    assert result.code == 6
+    assert "MISSED" in result.out
+    result.one_line_error("missed 2 faults")

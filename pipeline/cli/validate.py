@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.options import exported_option, force_option, json_option, next_command
+from pipeline.cli.self_test import self_test
 from pipeline.errors import ParityError, UnavailableError
 
 if TYPE_CHECKING:
@@ -17,18 +18,36 @@ if TYPE_CHECKING:
 @click.option(
     "--provider", "providers", multiple=True, help="cpu or cuda. Repeatable; must be there."
 )
+@click.option("--self-test", "on_trial", is_flag=True, help="Plant faults, see if they are caught.")
+@click.option(
+    "--honest",
+    type=click.IntRange(min=0),
+    default=12,
+    show_default=True,
+    help="Random honest models that --self-test tries for false alarms.",
+)
 @exported_option
 @force_option
 @json_option
 def validate(
-    names: tuple[str, ...], providers: tuple[str, ...], exported: Path, force: bool, as_json: bool
+    names: tuple[str, ...],
+    providers: tuple[str, ...],
+    on_trial: bool,
+    honest: int,
+    exported: Path,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Compare TorchScript and ONNX Runtime with PyTorch, on every provider that is there.
 
     \b
     pipeline validate
     pipeline validate sine-lstm --provider cuda
+    pipeline validate --self-test
     """
+    if on_trial:
+        self_test(honest, as_json)
+        return
     from pipeline.bundle.manifest import MANIFEST_FILE
     from pipeline.checkpoint import find_models
     from pipeline.report.output import finish

@@ -11,6 +11,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config
 from pipeline.train.scores import Errors, SeriesScores, TextScores
 from pipeline.validate import Row, Validation
+from pipeline.validate.self_test import Outcome
 
 _STYLE = {"pass": "green", "fail": "bold red"}
 
@@ -107,6 +108,17 @@ def validation_notes(validations: Sequence[Validation]) -> list[str]:
         f"{status}: {format} on {provider} ({', '.join(names)}): {reason}"
         for (status, format, provider, reason), names in models.items()
     ]
+
+
+def fault_table(outcomes: Sequence[Outcome]) -> Table:
+    """Planted faults by model: caught, missed, or a dash where the fault does not apply."""
+    models = list(dict.fromkeys(item.model for item in outcomes if item.fault))
+    table = _table("Planted faults", "fault", *models)
+    words = {"does not apply": "-", "caught": "caught", "missed": "MISSED"}
+    found = {(item.fault, item.model): words[item.status] for item in outcomes if item.fault}
+    for fault in dict.fromkeys(item.fault for item in outcomes if item.fault):
+        table.add_row(fault, *(found[fault, model] for model in models))
+    return table
 
 
 def preset_table(presets: Iterable[Config]) -> Table:

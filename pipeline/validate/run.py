@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import onnxruntime
 import torch
@@ -10,10 +10,14 @@ from pydantic import ValidationError
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.read import VALIDATION_FILE
+from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.checkpoint import versions
+from pipeline.model import Network
 from pipeline.runtimes import Absent, Runtime, open_runtimes
+from pipeline.runtimes.base import Input
 from pipeline.runtimes.pytorch import PyTorch, Twin
 from pipeline.signature import Tolerance
+from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.cases import Answer, Case, answer, make_cases
 from pipeline.validate.compare import compare, finite
 from pipeline.validate.records import CaseRecord, Row, Validation
@@ -35,12 +39,15 @@ def validate_bundle(
     """
     bundle.verify()
     network = bundle.network()
-    pytorch, twin = PyTorch(network), Twin(network)
-    cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, pytorch)
-    answered = [(case, answer(case, pytorch, twin)) for case in cases]
-    finished = []
+    answered = answers(network, bundle.held_out())
+    audits = {
+        "ONNX": audit_onnx(bundle.read(ONNX_FILE), network),
+        "TorchScript": audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network),
+    }
+    manifest, finished = bundle.manifest, []
     for runtime in open_runtimes(bundle, providers):
-        row = validation_row(bundle.manifest.name, runtime, answered, bundle.manifest.tolerance)
+        audit = audits.get(runtime.format, [])
+        row = validation_row(manifest.name, runtime, answered, manifest.tolerance, audit)
         report(row)
         finished.append(row)
     return Validation(
@@ -52,6 +59,13 @@ def validate_bundle(
         machine=f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
         rows=tuple(finished),
     )
+
+
+def answers(network: Network, source: Input) -> list[tuple[Case, Answer]]:
+    """Every case on inputs drawn from ``source`` ``[time, …]``, with PyTorch's answer to it."""
+    pytorch, twin = PyTorch(network), Twin(network)
+    cases = make_cases(source, network.vocabulary, pytorch)
+    return [(case, answer(case, pytorch, twin)) for case in cases]
 
 
 def current_validation(bundle: Bundle, providers: tuple[str, ...]) -> Validation | None:
@@ -72,8 +86,12 @@ def validation_row(
     runtime: Runtime | Absent,
     answered: Iterable[tuple[Case, Answer]],
     tolerance: Tolerance,
+    audit: Sequence[str] = (),
 ) -> Row:
-    """One runtime through all cases; whatever it throws is a finding, not an error of ours."""
+    """One runtime through all cases; whatever it throws is a finding, not an error of ours.
+
+    ``audit`` lists what is wrong with the weights in the file that it runs.
+    """
     row = Row(
         model=model,
         format=runtime.format,
@@ -93,7 +111,7 @@ def validation_row(
         return row.model_copy(update={"status": "fail", "reason": reason, "cases": tuple(records)})
     elsewhere = [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]
     failed = [record for record in records if not record.passed]
-    reasons = elsewhere + [_describe(record) for record in failed[:1]]
+    reasons = [*audit, *elsewhere, *(_describe(record) for record in failed[:1])]
     return row.model_copy(
         update={
             "status": "fail" if reasons else "pass",

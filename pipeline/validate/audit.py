@@ -1,0 +1,85 @@
+"""Are the weights in an exported file those of the checkpoint, bit for bit?
+
+Rounding a weight to float16, or flipping one bit of it, can change outputs by less than any
+tolerance. So the numbers are not only tried but also looked at.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from pipeline.export.recurrent import OnnxRecurrent
+from pipeline.model import CodePointTable, Destandardize, Network, Standardize
+
+Tensors = dict[str, NDArray[np.generic]]
+
+
+def expected_constants(network: Network) -> Tensors:
+    """Every tensor that the ONNX graph of ``network`` must hold, in ONNX's own layout."""
+    tensors: dict[str, torch.Tensor] = dict(OnnxRecurrent(network.recurrent).named_buffers())
+    tensors |= {"head.weight": network.head.weight, "head.bias": network.head.bias}
+    for name, module in network.named_modules():
+        if isinstance(module, CodePointTable | Standardize | Destandardize):
+            tensors |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers()}
+        elif isinstance(module, torch.nn.Embedding):
+            tensors[f"{name}.weight"] = module.weight
+    return {name: tensor.detach().numpy() for name, tensor in tensors.items()}
+
+
+def audit_onnx(file: bytes, network: Network) -> list[str]:
+    """What is wrong with the constants of an ONNX file; nothing if each is there bit for bit.
+
+    The exporter names some constants anew and stores the head transposed, so constants are
+    found by content: every tensor of the network must be in the graph, and every float in the
+    graph must belong to the network.
+    """
+    graph = onnx.load_from_string(file).graph
+    found = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            found[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+    held = {_fingerprint(array) for array in found.values()}
+    expected = expected_constants(network)
+    known = {_fingerprint(form) for array in expected.values() for form in _forms(array)}
+    missing = [
+        f"{name} is not in the graph bit for bit"
+        for name, array in expected.items()
+        if held.isdisjoint(_fingerprint(form) for form in _forms(array))
+    ]
+    strange = [
+        f"constant '{name}' is none of the network's"
+        for name, array in found.items()
+        if array.dtype.kind == "f" and _fingerprint(array) not in known
+    ]
+    return missing + strange
+
+
+def audit_torchscript(file: bytes, network: Network) -> list[str]:
+    """What is wrong with the weights of a TorchScript file; nothing if every bit is right."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated, and what is asked for
+        traced = torch.jit.load(io.BytesIO(file), map_location="cpu")
+    found = dict(_tensors(traced))
+    faults = []
+    for name, tensor in _tensors(network):
+        if name not in found or _fingerprint(tensor) != _fingerprint(found[name]):
+            faults.append(f"{name} is not in the file bit for bit")
+    return faults
+
+
+def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        yield name, tensor.detach().numpy()
+
+
+def _forms(array: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+    return [array, array.T] if array.ndim == 2 else [array]
+
+
+def _fingerprint(array: NDArray[np.generic]) -> tuple[str, tuple[int, ...], bytes]:
+    return array.dtype.str, array.shape, array.tobytes()

@@ -1,0 +1,347 @@
+"""Faults that happen in the field, planted into an exported ONNX graph one at a time.
+
+Each works on a copy of an honest graph of this package; it changes what a wrong exporter, port or
+hand would have changed, and leaves the rest alone. A fault that cannot occur in a graph (gates in a
+cell without gates, a scaler in a text model) does not apply to it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from pipeline.export.recurrent import GATE_ORDER
+from pipeline.signature import INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE
+
+_GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
+
+
+class NotApplicableError(Exception):
+    """The graph has nothing that the fault could change."""
+
+
+class Graph:
+    """A copy of a model with the few edits that faults are made of."""
+
+    def __init__(self, file: bytes) -> None:
+        self.model: ModelProto = onnx.load_from_string(file)
+        self.graph = self.model.graph
+        self.recurrent = [n for n in self.graph.node if n.op_type in OPERATOR.values()]
+        self.operator = self.recurrent[0].op_type
+
+    def require(self, applies: bool) -> None:
+        """Give up where the fault does not apply."""
+        if not applies:
+            raise NotApplicableError
+
+    def only(self, *operators: str) -> None:
+        """Give up unless the recurrent nodes are one of ``operators``."""
+        self.require(self.operator in operators)
+
+    def constant(self, name: str) -> NDArray[np.generic]:
+        """A copy of an initializer."""
+        return next(
+            numpy_helper.to_array(item).copy()
+            for item in self.graph.initializer
+            if item.name == name
+        )
+
+    def set_constant(self, name: str, array: NDArray[np.generic]) -> None:
+        """Replace an initializer."""
+        item = next(item for item in self.graph.initializer if item.name == name)
+        item.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
+
+    def node_of(self, output: str) -> NodeProto:
+        """The node that computes ``output``."""
+        found: NodeProto = next(node for node in self.graph.node if output in node.output)
+        return found
+
+    def before(self, node: NodeProto, new: NodeProto) -> None:
+        """Insert a node in front of another."""
+        self.graph.node.insert(list(self.graph.node).index(node), new)
+
+    def constant_input(self, name: str, values: Sequence[int]) -> str:
+        """A new int64 initializer."""
+        array = np.array(values, np.int64)
+        self.graph.initializer.append(numpy_helper.from_array(array, name))
+        return name
+
+    def after_all(self, output: str, nodes: Callable[[str], list[NodeProto]]) -> None:
+        """Compute graph output ``output`` by ``nodes``, which are given its honest value."""
+        honest = f"honest_{output}"
+        node = self.node_of(output)
+        node.output[list(node.output).index(output)] = honest
+        self.graph.node.extend(nodes(honest))
+
+    def bytes(self) -> bytes:
+        """The changed file; stale shapes are left out, as a careless hand would."""
+        del self.graph.value_info[:]
+        content: bytes = self.model.SerializeToString()
+        return content
+
+
+Plant = Callable[[Graph], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault by the name of what goes wrong in the field."""
+
+    name: str
+    plant: Plant
+
+
+def plant(fault: Fault, file: bytes) -> bytes | None:
+    """``file`` with ``fault`` in it, or None where the fault does not apply."""
+    graph = Graph(file)
+    try:
+        fault.plant(graph)
+    except NotApplicableError:
+        return None
+    return graph.bytes()
+
+
+def _attribute(node: NodeProto, name: str, value: object) -> None:
+    kept = [attribute for attribute in node.attribute if attribute.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute(name, value)])
+
+
+def _reorder_gates(g: Graph, order: Sequence[int]) -> None:
+    for node in g.recurrent:
+        for name in node.input[1:3]:
+            blocks = np.split(g.constant(name), _GATES[g.operator], axis=1)
+            g.set_constant(name, np.concatenate([blocks[gate] for gate in order], axis=1))
+        halves = np.split(g.constant(node.input[3]), 2, axis=1)
+        parts = [np.split(half, _GATES[g.operator], axis=1) for half in halves]
+        bias = [blocks[gate] for blocks in parts for gate in order]
+        g.set_constant(node.input[3], np.concatenate(bias, axis=1))
+
+
+def _reset_after(g: Graph) -> None:
+    g.only("GRU")
+    for node in g.recurrent:
+        _attribute(node, "linear_before_reset", 0)
+
+
+def _pytorch_gates(g: Graph) -> None:
+    g.only("LSTM", "GRU")
+    _reorder_gates(g, [int(place) for place in np.argsort(GATE_ORDER[g.operator])])
+
+
+def _two_gates(g: Graph) -> None:
+    g.only("LSTM", "GRU")
+    _reorder_gates(g, [1, 0, *range(2, _GATES[g.operator])])
+
+
+def _input_and_recurrent_weights(g: Graph) -> None:
+    nodes = [n for n in g.recurrent if g.constant(n.input[1]).shape == g.constant(n.input[2]).shape]
+    g.require(bool(nodes))
+    for node in nodes:
+        node.input[1], node.input[2] = node.input[2], node.input[1]
+
+
+def _bias_halves(g: Graph) -> None:
+    g.only("GRU")  # the others add the two halves before anything else
+    for node in g.recurrent:
+        w, r = np.split(g.constant(node.input[3]), 2, axis=1)
+        g.set_constant(node.input[3], np.concatenate([r, w], axis=1))
+
+
+def _no_bias(g: Graph) -> None:
+    for node in g.recurrent:
+        node.input[3] = ""
+
+
+def _no_start_state(g: Graph) -> None:
+    for node in g.recurrent:
+        del node.input[5:]
+
+
+def _same_state(g: Graph) -> None:
+    g.after_all(NEXT_STATE, lambda honest: [helper.make_node("Identity", [STATE], [NEXT_STATE])])
+
+
+def _late_state(g: Graph) -> None:
+    axis = g.constant_input("late_axis", [0])
+    start, stop = g.constant_input("late_start", [-2]), g.constant_input("late_stop", [-1])
+    for place, node in enumerate(g.recurrent):
+        y, y_h, first = node.output[0], node.output[1], node.input[5]
+        names = [f"late_{place}_{step}" for step in range(3)]
+        user = next(user for user in g.graph.node if y_h in user.input)
+        for new in (
+            helper.make_node("Unsqueeze", [first, axis], [names[0]]),
+            helper.make_node("Concat", [names[0], y], [names[1]], axis=0),
+            helper.make_node("Slice", [names[1], start, stop, axis], [names[2]]),
+            helper.make_node("Squeeze", [names[2], axis], [f"late_{y_h}"]),
+        ):
+            g.before(user, new)
+        user.input[:] = [f"late_{y_h}" if name == y_h else name for name in user.input]
+
+
+def _swap_h_and_c(g: Graph) -> None:
+    g.only("LSTM")
+    for node in g.recurrent:
+        node.input[5], node.input[6] = node.input[6], node.input[5]
+
+
+def _next_h_and_c(g: Graph) -> None:
+    g.only("LSTM")
+    concat = next(node for node in g.graph.node if node.op_type == "Concat")
+    half = len(concat.input) // 2
+    concat.input[:] = [*concat.input[half:], *concat.input[:half]]
+
+
+def _layers_reversed(g: Graph) -> None:
+    g.require(len(g.recurrent) > 1)
+    starts = [list(node.input[5:]) for node in g.recurrent]
+    for node, start in zip(g.recurrent, reversed(starts), strict=True):
+        node.input[5:] = start
+
+
+def _frozen_batch(g: Graph) -> None:
+    for value in (*g.graph.input, *g.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 2
+
+
+def _frozen_time(g: Graph) -> None:
+    """What unrolling does: the graph reads the three steps it was traced with and no more."""
+    x = g.recurrent[0].input[0]
+    start, stop = g.constant_input("unrolled_start", [0]), g.constant_input("unrolled_stop", [3])
+    axis = g.constant_input("unrolled_axis", [0])
+    g.before(g.recurrent[0], helper.make_node("Slice", [x, start, stop, axis], ["unrolled"]))
+    g.recurrent[0].input[0] = "unrolled"
+
+
+def _batch_as_time(g: Graph) -> None:
+    """A reshape where a transposition belongs: right shapes, wrong places."""
+    node = g.node_of(g.recurrent[0].input[0])
+    target = node.output[0]
+    node.output[0] = "transposed"
+    shape = helper.make_node("Shape", ["transposed"], ["transposed_shape"])
+    reshape = helper.make_node("Reshape", [node.input[0], "transposed_shape"], [target])
+    g.before(g.recurrent[0], shape)
+    g.before(g.recurrent[0], reshape)
+
+
+def _last_output(g: Graph) -> None:
+    start, stop = g.constant_input("last_start", [-1]), g.constant_input("last_stop", [2**31])
+    axis = g.constant_input("last_axis", [1])
+    g.after_all(
+        OUTPUT,
+        lambda honest: [
+            helper.make_node("Shape", [honest], ["last_shape"]),
+            helper.make_node("Slice", [honest, start, stop, axis], ["last_output"]),
+            helper.make_node("Expand", ["last_output", "last_shape"], [OUTPUT]),
+        ],
+    )
+
+
+def _scaler_nodes(g: Graph, *operators: str) -> list[NodeProto]:
+    names = (".mean", ".std")
+    found = [n for n in g.graph.node if n.op_type in operators and n.input[-1].endswith(names)]
+    g.require(len(found) == len(operators))
+    return found
+
+
+def _no_scaler_in(g: Graph) -> None:
+    subtract, divide = _scaler_nodes(g, "Sub", "Div")
+    user = next(node for node in g.graph.node if divide.output[0] in node.input)
+    user.input[0] = subtract.input[0]
+
+
+def _no_scaler_out(g: Graph) -> None:
+    multiply, add = _scaler_nodes(g, "Mul", "Add")
+    add.op_type = "Identity"
+    add.input[:] = [multiply.input[0]]
+
+
+def _wrong_deviation(g: Graph) -> None:
+    _, divide = _scaler_nodes(g, "Sub", "Div")
+    deviation = g.constant(divide.input[1]).astype(np.float64) * 1.01
+    g.set_constant(divide.input[1], deviation.astype(np.float32))
+
+
+def _table(g: Graph) -> str:
+    node = next((n for n in g.graph.node if n.op_type == "Gather"), None)
+    g.require(node is not None and INPUT in g.node_of(g.node_of(node.input[1]).input[0]).input)
+    assert node is not None
+    return str(node.input[0])
+
+
+def _shifted_vocabulary(g: Graph) -> None:
+    table = g.constant(name := _table(g)).astype(np.int64)
+    shifted = np.where(table > 0, table % table.max() + 1, 0)
+    g.set_constant(name, shifted.astype(np.int32))
+
+
+def _unknown_to_real(g: Graph) -> None:
+    table = g.constant(name := _table(g))
+    g.set_constant(name, np.where(table == 0, table.dtype.type(1), table))
+
+
+def _no_head_bias(g: Graph) -> None:
+    g.set_constant("head.bias", np.zeros_like(g.constant("head.bias")))
+
+
+def _flipped_bit(g: Graph) -> None:
+    name = g.recurrent[-1].input[2]
+    weight = g.constant(name)
+    weight.view(np.uint32).reshape(-1)[-1] ^= 1  # the least significant bit
+    g.set_constant(name, weight)
+
+
+def _rounded(kind: np.dtype[np.generic]) -> Plant:
+    def plant_rounding(g: Graph) -> None:
+        for item in g.graph.initializer:
+            if item.data_type == onnx.TensorProto.FLOAT:
+                array = g.constant(item.name)
+                g.set_constant(item.name, array.astype(kind).astype(np.float32))
+
+    return plant_rounding
+
+
+def _reversed_time(g: Graph) -> None:
+    for node in g.recurrent:
+        _attribute(node, "direction", "reverse")
+
+
+def _relu(g: Graph) -> None:
+    g.only("RNN")
+    for node in g.recurrent:
+        _attribute(node, "activations", ["Relu"])
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("GRU with linear_before_reset=0", _reset_after),
+    Fault("gates in PyTorch order", _pytorch_gates),
+    Fault("two gates swapped", _two_gates),
+    Fault("input and recurrent weights swapped", _input_and_recurrent_weights),
+    Fault("bias halves swapped", _bias_halves),
+    Fault("recurrent biases dropped", _no_bias),
+    Fault("initial state ignored", _no_start_state),
+    Fault("next_state returned unchanged", _same_state),
+    Fault("next_state one step late", _late_state),
+    Fault("h and c swapped on the way in", _swap_h_and_c),
+    Fault("h and c swapped on the way out", _next_h_and_c),
+    Fault("layers' states in the wrong order", _layers_reversed),
+    Fault("batch frozen at the export size", _frozen_batch),
+    Fault("time frozen by unrolling", _frozen_time),
+    Fault("batch and time transposed", _batch_as_time),
+    Fault("last output repeated", _last_output),
+    Fault("scaler left out on the way in", _no_scaler_in),
+    Fault("scaler left out on the way out", _no_scaler_out),
+    Fault("scaler with the wrong deviation", _wrong_deviation),
+    Fault("vocabulary shifted by one", _shifted_vocabulary),
+    Fault("unknown characters mapped to a real one", _unknown_to_real),
+    Fault("head bias dropped", _no_head_bias),
+    Fault("one bit of a weight flipped", _flipped_bit),
+    Fault("weights rounded to float16", _rounded(np.dtype(np.float16))),
+    Fault("weights rounded to bfloat16", _rounded(np.dtype(ml_dtypes.bfloat16))),
+    Fault("time direction reversed", _reversed_time),
+    Fault("tanh replaced by relu", _relu),
+)

@@ -1,0 +1,142 @@
+"""Is the validator to be trusted? Planted faults must be caught, honest models must pass."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+
+from pipeline.config import CELLS, Cell, Record, SeriesModel, TextModel
+from pipeline.export import export
+from pipeline.model import Network, Scaler
+from pipeline.runtimes.base import Input
+from pipeline.runtimes.onnx_runtime import EXECUTION_PROVIDER, OnnxRuntime
+from pipeline.signature import FLOAT32
+from pipeline.validate.audit import audit_onnx
+from pipeline.validate.cases import Answer, Case
+from pipeline.validate.faults import FAULTS, plant
+from pipeline.validate.records import Row
+from pipeline.validate.run import answers, validation_row
+
+ELSEWHERE = "a run on another provider than the one asked for"
+_VOCABULARY = "\n !,.0123456789abcdefghijklmnopqrstuvwxyzàéñжш漢🦊"
+_SOURCE_LENGTH = 2000
+_LARGEST_GAIN = 4.0
+
+
+class Outcome(Record):
+    """What validation said to one planted fault, or to an honest model (``fault`` is empty)."""
+
+    model: str
+    fault: str
+    status: Literal["caught", "missed", "does not apply", "passed", "false alarm"]
+    reason: str
+
+
+class _AskedForCuda(OnnxRuntime):
+    """A session that was to run on CUDA and ran on the CPU, without a word."""
+
+    def placement(self) -> dict[str, str]:
+        """Where the nodes ran, which is not where they should have."""
+        found = super().placement()
+        self.home = EXECUTION_PROVIDER["cuda"]
+        return found
+
+
+def random_network(
+    task: str, cell: Cell, hidden_size: int, num_layers: int, seed: int, gain: float = 1.0
+) -> Network:
+    """A network with random weights, ``gain`` times as large as PyTorch makes them."""
+    torch.manual_seed(seed)
+    if task == "text":
+        text = TextModel(
+            cell=cell, hidden_size=hidden_size, num_layers=num_layers, embedding_size=hidden_size
+        )
+        network = Network(text, vocabulary=_VOCABULARY)
+    else:
+        series = SeriesModel(cell=cell, hidden_size=hidden_size, num_layers=num_layers)
+        scaler = Scaler(input_mean=(3.0,), input_std=(2.0,), output_mean=(3.0,), output_std=(2.0,))
+        network = Network(series, scaler=scaler)
+    with torch.no_grad():
+        for weight in network.recurrent.parameters():
+            weight.mul_(gain)
+    return network.eval()
+
+
+def _source(network: Network, seed: int) -> Input:
+    rng = np.random.default_rng(seed)
+    if network.vocabulary is not None:
+        return rng.choice([ord(c) for c in network.vocabulary], _SOURCE_LENGTH).astype(np.int64)
+    wave = 3 + 2 * np.sin(np.arange(_SOURCE_LENGTH) / 7)[:, None]
+    return (wave + rng.normal(0, 0.5, wave.shape)).astype(np.float32)
+
+
+def planted_faults(report: Callable[[str], None] = lambda line: None) -> Iterator[Outcome]:
+    """Every fault in a freshly exported model of every task and cell, one at a time."""
+    for task in ("series", "text"):
+        for seed, cell in enumerate(CELLS):
+            name = f"{task}-{cell}"
+            report(f"planting faults into {name}")
+            network = random_network(task, cell, hidden_size=16, num_layers=2, seed=seed)
+            file, _ = export(network, name)
+            answered = answers(network, _source(network, seed))
+            yield _honest(name, file, network, answered)
+            for fault in FAULTS:
+                faulty = plant(fault, file)
+                if faulty is None:
+                    yield Outcome(model=name, fault=fault.name, status="does not apply", reason="")
+                else:
+                    yield _judged(name, fault.name, _row(name, faulty, network, answered))
+            elsewhere = _row(name, file, network, answered, _AskedForCuda)
+            yield _judged(name, ELSEWHERE, elsewhere)
+
+
+def honest_models(
+    count: int, report: Callable[[str], None] = lambda line: None
+) -> Iterator[Outcome]:
+    """``count`` random architectures, ill-conditioned ones among them, exported as they are."""
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        task, cell = ("series", "text")[seed % 2], CELLS[seed // 2 % 3]
+        hidden_size, num_layers = int(rng.integers(1, 97)), int(rng.integers(1, 4))
+        gain = float(rng.uniform(0.25, _LARGEST_GAIN))
+        name = f"{task}-{cell}, {num_layers} × {hidden_size}, gain {gain:.2f}"
+        report(f"honest model {seed + 1} of {count}: {name}")
+        network = random_network(task, cell, hidden_size, num_layers, seed, gain)
+        file, _ = export(network, f"honest-{seed}")
+        yield _honest(name, file, network, answers(network, _source(network, seed)))
+
+
+def _row(
+    name: str,
+    file: bytes,
+    network: Network,
+    answered: list[tuple[Case, Answer]],
+    runtime_type: type[OnnxRuntime] = OnnxRuntime,
+) -> Row:
+    """The ordinary validation of one ONNX file; a file that does not load fails it."""
+    try:
+        runtime = runtime_type(file, "cpu")
+    except Exception as error:  # the many ways in which ONNX Runtime refuses a graph
+        return Row(
+            model=name,
+            format="ONNX",
+            runtime="onnxruntime",
+            provider="cpu",
+            status="fail",
+            reason=f"does not load: {' '.join(str(error).split())[:200]}",
+        )
+    return validation_row(name, runtime, answered, FLOAT32, audit_onnx(file, network))
+
+
+def _judged(model: str, fault: str, row: Row) -> Outcome:
+    status: Literal["caught", "missed"] = "caught" if row.status == "fail" else "missed"
+    return Outcome(model=model, fault=fault, status=status, reason=row.reason)
+
+
+def _honest(
+    name: str, file: bytes, network: Network, answered: list[tuple[Case, Answer]]
+) -> Outcome:
+    row = _row(name, file, network, answered)
+    status: Literal["passed", "false alarm"] = "passed" if row.status == "pass" else "false alarm"
+    return Outcome(model=name, fault="", status=status, reason=row.reason)

@@ -1,0 +1,152 @@
+"""The validator catches what is planted, and does not cry wolf."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.bundle import Bundle
+from pipeline.config import CELLS, Cell
+from pipeline.export import export
+from pipeline.export.torchscript import to_torchscript
+from pipeline.model import Network
+from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.signature import FLOAT32
+from pipeline.validate.audit import audit_onnx, audit_torchscript
+from pipeline.validate.cases import Answer, Case
+from pipeline.validate.faults import FAULTS, Fault, plant
+from pipeline.validate.run import answers, validation_row
+from pipeline.validate.self_test import honest_models, random_network
+
+# Faults that only the audit can see: the numbers stay within the tolerance.
+INVISIBLE = {"one bit of a weight flipped", "weights rounded to float16"}
+KINDS = [(task, cell) for task in ("series", "text") for cell in CELLS]
+
+Honest = tuple[bytes, Network, list[tuple[Case, Answer]]]
+
+
+@pytest.fixture(scope="module")
+def honest() -> Callable[[str, Cell], Honest]:
+    """A freshly exported model with PyTorch's answers to the smaller cases."""
+    made: dict[tuple[str, str], Honest] = {}
+
+    def make(task: str, cell: Cell) -> Honest:
+        if (task, cell) not in made:
+            network = random_network(task, cell, hidden_size=16, num_layers=2, seed=7)
+            points = [ord(character) for character in network.vocabulary or "a"]
+            source = np.resize(np.array(points), 300)
+            if task == "series":
+                source = np.sin(np.arange(300) / 5, dtype=np.float32)[:, None] + np.float32(3)
+            answered = [
+                (case, answer) for case, answer in answers(network, source) if case.input.size < 999
+            ]
+            made[task, cell] = export(network, "honest")[0], network, answered
+        return made[task, cell]
+
+    return make
+
+
+@pytest.mark.parametrize(("task", "cell"), KINDS)
+def test_an_honest_model_passes_with_its_audit(
+    honest: Callable[[str, Cell], Honest], task: str, cell: Cell
+) -> None:
+    file, network, answered = honest(task, cell)
+    audit = audit_onnx(file, network)
+    assert audit == []
+    assert audit_torchscript(to_torchscript(network), network) == []
+    row = validation_row("honest", OnnxRuntime(file, "cpu"), answered, FLOAT32, audit)
+    assert row.status == "pass", row.reason
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize(("task", "cell"), KINDS)
+def test_every_planted_fault_is_caught(
+    honest: Callable[[str, Cell], Honest], task: str, cell: Cell, fault: Fault
+) -> None:
+    file, network, answered = honest(task, cell)
+    faulty = plant(fault, file)
+    if faulty is None:
+        return  # that each fault applies somewhere is the next test
+    assert faulty != file
+    runtime = OnnxRuntime(faulty, "cpu")
+    by_numbers = validation_row("faulty", runtime, answered, FLOAT32).status == "fail"
+    assert by_numbers or fault.name in INVISIBLE or "bfloat16" in fault.name
+    assert by_numbers or audit_onnx(faulty, network)
+
+
+def test_there_are_25_kinds_and_each_applies_somewhere(
+    honest: Callable[[str, Cell], Honest],
+) -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 25
+    for fault in FAULTS:
+        assert any(plant(fault, honest(task, cell)[0]) for task, cell in KINDS), fault.name
+
+
+def test_the_audit_names_what_is_wrong(honest: Callable[[str, Cell], Honest]) -> None:
+    file, network, _ = honest("text", "lstm")
+    model = onnx.load_from_string(file)
+    weight = next(item for item in model.graph.initializer if item.name == "recurrent.R_1")
+    array = onnx.numpy_helper.to_array(weight).copy()
+    array.view(np.uint32)[0, 5, 3] ^= 1
+    weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
+    assert audit_onnx(model.SerializeToString(), network) == [
+        "R_1 is not in the graph bit for bit",
+        "constant 'recurrent.R_1' is none of the network's",
+    ]
+
+
+def test_the_audit_reads_torchscript_too(honest: Callable[[str, Cell], Honest]) -> None:
+    _, network, _ = honest("series", "gru")
+    file = to_torchscript(network)
+    with torch.no_grad():
+        network.head.bias.view(torch.int32)[0] ^= 1
+    try:
+        assert audit_torchscript(file, network) == ["head.bias is not in the file bit for bit"]
+    finally:
+        with torch.no_grad():
+            network.head.bias.view(torch.int32)[0] ^= 1
+
+
+@given(
+    task=st.sampled_from(["series", "text"]),
+    cell=st.sampled_from(CELLS),
+    num_layers=st.integers(1, 3),
+    hidden_size=st.integers(1, 96),
+    gain=st.floats(0.1, 4),
+    seed=st.integers(0, 2**31 - 1),
+)
+@settings(max_examples=12, deadline=None)
+def test_no_honest_architecture_raises_an_alarm(
+    task: str, cell: Cell, num_layers: int, hidden_size: int, gain: float, seed: int
+) -> None:
+    network = random_network(task, cell, hidden_size, num_layers, seed, gain)
+    rng = np.random.default_rng(seed)
+    source = rng.normal(3, 2, (400, 1)).astype(np.float32)
+    if network.vocabulary is not None:
+        source = rng.choice([ord(character) for character in network.vocabulary], 400)
+    file, _ = export(network, "honest")
+    answered = [pair for pair in answers(network, source) if pair[0].input.size < 4000]
+    audit = audit_onnx(file, network)
+    row = validation_row("honest", OnnxRuntime(file, "cpu"), answered, FLOAT32, audit)
+    assert row.status == "pass", row.reason
+
+
+def test_honest_models_are_of_every_kind() -> None:
+    outcomes = list(honest_models(2))
+    assert [outcome.status for outcome in outcomes] == ["passed", "passed"]
+    assert outcomes[0].model.startswith("series-rnn")
+    assert outcomes[1].model.startswith("text-rnn")
+
+
+def test_a_bundle_with_a_flipped_bit_and_mended_digests_fails(
+    tiny_bundle: Callable[[str], Bundle],
+) -> None:
+    network = tiny_bundle("char-gru").network()
+    flip = next(fault for fault in FAULTS if "bit" in fault.name)
+    faulty = plant(flip, tiny_bundle("char-gru").read("onnx/model.onnx"))
+    assert faulty
+    assert audit_onnx(faulty, network)
