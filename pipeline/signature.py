@@ -27,6 +27,7 @@ class Tolerance(Record):
 
 FLOAT32 = Tolerance(rtol=1e-4, atol=1e-5)
 OWN_ERRORS = 4  # how many times PyTorch's own float32 error a runtime may be off
+ILL_CONDITIONED = 1e-3  # PyTorch's own float32 error from which whole sequences say nothing
 
 
 class TensorSpec(Record):

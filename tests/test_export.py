@@ -251,6 +251,19 @@ def test_a_graph_with_other_weights_is_refused() -> None:
         check_numbers(to_onnx(model, "weights").SerializeToString(), torchscript_file, model)
 
 
+def test_a_network_that_amplifies_rounding_is_exported_all_the_same() -> None:
+    torch.manual_seed(1)
+    model = network("series", "rnn", hidden_size=90, num_layers=3)
+    with torch.no_grad():
+        for weight in model.recurrent.parameters():
+            weight.mul_(4)
+    onnx_file, torchscript_file = export(model, "chaotic")
+    with torch.no_grad():
+        model.head.bias += 0.01
+    with pytest.raises(ParityError):
+        check_numbers(onnx_file, torchscript_file, model)
+
+
 def test_characters_outside_the_vocabulary_become_the_unknown_entry() -> None:
     model = network("text", "gru")
     table = model.encoder[0]  # type: ignore[index]

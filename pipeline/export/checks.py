@@ -1,13 +1,14 @@
 """Post-conditions of an export: what every graph must show before it is written."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 from onnx import ModelProto, NodeProto
+from torch import Tensor
 
 from pipeline.errors import ParityError
 from pipeline.export.onnx_graph import quiet_exporter
@@ -15,10 +16,12 @@ from pipeline.model import Network
 from pipeline.signature import (
     BATCH,
     FLOAT32,
+    ILL_CONDITIONED,
     INPUT,
     NEXT_STATE,
     OPERATOR,
     OUTPUT,
+    OWN_ERRORS,
     STATE,
     TIME,
     Signature,
@@ -139,23 +142,37 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
     with quiet_exporter():
         traced = torch.jit.load(io.BytesIO(torchscript_file))
     rng = np.random.default_rng(0)
+    twin = network.float64_twin()
     for batch, time in _SIZES:
-        source = _random_input(network, rng, batch, time)
-        state = rng.uniform(-1, 1, network.zero_state(batch).shape).astype(np.float32)
+        source = torch.from_numpy(_random_input(network, rng, batch, time))
+        state = torch.from_numpy(
+            rng.uniform(-1, 1, network.zero_state(batch).shape).astype(np.float32)
+        )
+        exact_source = source.double() if source.is_floating_point() else source
         with torch.inference_mode():
-            tensors = torch.from_numpy(source), torch.from_numpy(state)
-            expected = [tensor.numpy() for tensor in network(*tensors)]
-            scripted = [tensor.numpy() for tensor in traced(*tensors)]
-        inferred = session.run([OUTPUT, NEXT_STATE], {INPUT: source, STATE: state})
+            truth = twin(exact_source, state.double())
+            own = network(source, state), network(source, state + torch.finfo(state.dtype).eps)
+            scripted = traced(source, state)
+        feeds = {INPUT: source.numpy(), STATE: state.numpy()}
+        inferred = map(torch.from_numpy, session.run([OUTPUT, NEXT_STATE], feeds))
         for kind, found in (("ONNX", inferred), ("TorchScript", scripted)):
-            for name, y, y_hat in zip((OUTPUT, NEXT_STATE), expected, found, strict=True):
-                if y.shape != y_hat.shape or not np.allclose(
-                    y_hat, y, rtol=FLOAT32.rtol, atol=FLOAT32.atol
-                ):
+            for name, y64, y, *y32 in zip((OUTPUT, NEXT_STATE), truth, found, *own, strict=True):
+                if y.shape != y64.shape or not _matches(y, y64, y32):
                     raise ParityError(
                         f"{kind} gives another {name} than PyTorch at batch {batch}, time {time}; "
                         "the model was not written"
                     )
+
+
+def _matches(y: Tensor, y64: Tensor, y32: Sequence[Tensor]) -> bool:
+    """As good as PyTorch, or within the tolerance; ``y32`` are runs of PyTorch itself.
+
+    A network that amplifies rounding beyond all measure is left to the validator, which compares
+    it step by step.
+    """
+    own = max(float((run - y64).abs().max()) for run in y32)
+    allowed = (FLOAT32.atol + FLOAT32.rtol * y64.abs()).clamp(min=OWN_ERRORS * own)
+    return own > ILL_CONDITIONED or bool(((y - y64).abs() <= allowed).all())
 
 
 def _random_input(

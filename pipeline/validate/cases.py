@@ -8,10 +8,10 @@ import numpy as np
 from pipeline.bundle.golden import outside, streams
 from pipeline.runtimes.base import Exact, Input, Runtime, State
 from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.signature import ILL_CONDITIONED
 
 BATCHES = (1, 3, 32)
 TIMES = (1, 2, 7, 50, 333, 1000)
-_ILL_CONDITIONED = 1e-3  # PyTorch's own float32 this far from its float64 twin
 _READ_BEFORE = 50  # steps that lead to a carried state
 _SEED = 20_240_229
 
@@ -129,7 +129,7 @@ def answer(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
     runs = [(output32, state32), replay(pytorch, case), pytorch.run(case.input, nudged)]
     own_output = max(float(np.abs(output - output64).max()) for output, _ in runs)
     own_state = max(float(np.abs(state - state64).max()) for _, state in runs)
-    if max(own_output, own_state) <= _ILL_CONDITIONED:
+    if max(own_output, own_state) <= ILL_CONDITIONED:
         return Answer(output32, state32, output64, state64, own_output, own_state)
     return _answer_step_by_step(case, pytorch, twin)
 
