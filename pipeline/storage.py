@@ -127,7 +127,9 @@ def update_file(path: Path, data: bytes) -> None:
     Raises:
         StorageError: the file system refused; the previous file is still there.
     """
-    if not path.is_file() or read_file(path, "the file") != data:
+    with storage_errors(path):
+        same = path.is_file() and path.read_bytes() == data
+    if not same:
         write_file(path, data)
 
 

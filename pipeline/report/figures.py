@@ -41,7 +41,7 @@ _STYLE: dict[Any, Any] = {
 }
 _BEYOND = "#d62728"
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-_SIZE = (4.6, 3.2)  # inches; a phone shows it at about this size
+_SIZE = (4.6, 3.0)  # inches; a phone shows it at about this size
 _FLOOR, _CEILING = 1e-4, 10.0  # shares of the tolerance at the ends of an axis
 _TICKS = {1e-4: "0.01 %", 1e-3: "0.1 %", 1e-2: "1 %", 0.1: "10 %", 1.0: "100 %", 10.0: "1000 %"}
 
@@ -55,7 +55,7 @@ def percent(share: float) -> str:
     """A share of the tolerance, for people."""
     if not math.isfinite(share):
         return "not finite"
-    return f"{share:.2g} times" if share >= _CEILING else f"{share * 100:.2g} %"
+    return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:,.0f} %"
 
 
 def histogram(name: str, rows: Sequence[Row]) -> Markup:
@@ -74,7 +74,7 @@ def histogram(name: str, rows: Sequence[Row]) -> Markup:
         axes.set_xlabel("largest error of a case, of the tolerance")
         axes.set_xticks(list(_TICKS), list(_TICKS.values()))
         axes.axvspan(1, _CEILING, color=_BEYOND, alpha=0.15, linewidth=0)
-        _legend(figure)
+        _legend(figure, len(rows))
         every = sorted(share for row in shares for share in row)
         return (
             f"Histogram of the largest errors of {len(every)} cases as shares of the tolerance: "
@@ -112,7 +112,7 @@ def by_length(name: str, rows: Sequence[Row]) -> Markup:
         axes.set_yticks(list(_TICKS), list(_TICKS.values()))
         axes.minorticks_off()
         axes.axhspan(1, _CEILING, color=_BEYOND, alpha=0.15, linewidth=0)
-        _legend(figure)
+        _legend(figure, len(rows))
         return f"Largest errors as shares of the tolerance, by length. {'; '.join(told)}."
 
     return _svg(f"{name}, by length", draw)
@@ -135,7 +135,9 @@ def _label(row: Row) -> str:
     return f"{row.format}, {row.provider}"
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, entries: int) -> None:
+    """A legend above the axes, which keep their height however many entries there are."""
+    figure.set_figheight(_SIZE[1] + 0.2 * (entries // 2))
     figure.legend(loc="outside upper left", ncols=2, frameon=False)
 
 

@@ -49,6 +49,7 @@ def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
         MalformedError: a file of a bundle is missing or not what it should be.
     """
     validations = [validation for _, validation in validated]
+    notes = validation_notes(validations)
     rows = [row for validation in validations for row in validation.rows]
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -61,7 +62,8 @@ def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
         ran=[row for row in rows if row.status != "not run"],
         failed=[row for row in rows if row.status == "fail"],
         cases=[record for row in rows for record in row.cases],
-        notes=validation_notes(validations),
+        failures=[note for note in notes if note.startswith("fail")],
+        absences=[note for note in notes if not note.startswith("fail")],
         sections=[_section(bundle, validation) for bundle, validation in validated],
     )
     return page.encode()
