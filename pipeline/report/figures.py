@@ -73,7 +73,7 @@ def histogram(name: str, rows: Sequence[Row]) -> Markup:
         axes.set(xscale="log", xlim=(_FLOOR, _CEILING), ylabel="cases")
         axes.set_xlabel("largest error of a case, of the tolerance")
         axes.set_xticks(list(_TICKS), list(_TICKS.values()))
-        axes.axvspan(1, _CEILING, color=_BEYOND, alpha=0.15, linewidth=0)
+        axes.axvspan(1, _CEILING, color=_BEYOND, alpha=0.15, linewidth=0, zorder=0)
         _legend(figure, len(rows))
         every = sorted(share for row in shares for share in row)
         return (
@@ -111,7 +111,7 @@ def by_length(name: str, rows: Sequence[Row]) -> Markup:
         axes.set_xticks(times, list(map(str, times)))
         axes.set_yticks(list(_TICKS), list(_TICKS.values()))
         axes.minorticks_off()
-        axes.axhspan(1, _CEILING, color=_BEYOND, alpha=0.15, linewidth=0)
+        axes.axhspan(1, _CEILING, color=_BEYOND, alpha=0.15, linewidth=0, zorder=0)
         _legend(figure, len(rows))
         return f"Largest errors as shares of the tolerance, by length. {'; '.join(told)}."
 
@@ -123,6 +123,7 @@ def forecast(bundle: Bundle) -> Markup:
 
     def draw(figure: Figure) -> str:
         draw_forecasts(figure, [bundle], ink=_INK)
+        figure.axes[0].margins(y=0.4)  # in a picture this small the legend needs room of its own
         return (
             f"{FREE_RUN} values that {bundle.manifest.name} forecasts from its own forecasts, "
             "against the truth; below, their difference."
