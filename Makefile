@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed-$(EXTRA)
 TESTED    := .venv/.installed-$(EXTRA)-test
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export validate test lint clean
+.PHONY: help install train export validate test lint clean browser
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -32,7 +32,7 @@ export: $(INSTALLED) ## Export checkpoints to TorchScript and ONNX
 validate: $(INSTALLED) ## Prove that every runtime gives PyTorch's numbers
 	$(BIN)/pipeline validate $(MODELS) $(addprefix --provider ,$(PROVIDER)) $(OPTIONS)
 
-test: $(TESTED) ## Install what the tests need, and run them
+test: $(TESTED) browser ## Install what the tests need, and run them
 	$(BIN)/python -m pytest $(OPTIONS)
 
 lint: $(TESTED) ## Check style and types
@@ -40,8 +40,8 @@ lint: $(TESTED) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-clean: ## Remove .venv, checkpoints and bundles
-	rm -rf .venv checkpoints $(wildcard exported/*/)
+clean: ## Remove .venv, checkpoints, bundles and the report
+	rm -rf .venv checkpoints $(wildcard exported/*/) exported/report.html
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; set PYTHON=")'
@@ -55,3 +55,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(TESTED): $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA),test]'
 	@touch $@
+
+# The report is tested in a browser; where none can be installed, that test says so.
+browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name && exit; done >/dev/null; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo 'Installing chromium'; \
+	  (apt-get update && apt-get install --yes --no-install-recommends chromium) >/dev/null || true; \
+	fi

@@ -121,6 +121,18 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def update_file(path: Path, data: bytes) -> None:
+    """:func:`write_file`, but leave a file alone that holds just ``data``.
+
+    Raises:
+        StorageError: the file system refused; the previous file is still there.
+    """
+    with storage_errors(path):
+        same = path.is_file() and path.read_bytes() == data
+    if not same:
+        write_file(path, data)
+
+
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replace ``folder`` by exactly ``files`` (relative POSIX path → bytes, written in order).
 

@@ -100,8 +100,9 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
             shown.add((folder if line.startswith("    ") else "") + name)
             assert len(line.split()) > 1, f"{name} is not explained"
     package = ROOT / "pipeline"
-    modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
-    assert shown == {name for name in modules if not name.endswith(("__init__.py", "__main__.py"))}
+    files = [*package.rglob("*.py"), *package.rglob("*.j2")]
+    names = {path.relative_to(package).as_posix() for path in files}
+    assert shown == {name for name in names if not name.endswith(("__init__.py", "__main__.py"))}
 
 
 def test_a_file_imports_only_from_files_to_the_left_of_it() -> None:

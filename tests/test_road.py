@@ -170,6 +170,21 @@ def test_tables_show_every_model_and_the_next_command(arrived: Path, pipeline: H
     assert result.err.rstrip().endswith("next: pipeline inspect")
 
 
+def test_the_report_stands_beside_the_bundles_and_where_it_is_asked_for(
+    arrived: Path, pipeline: Here
+) -> None:
+    page = (arrived / "exported" / "report.html").read_bytes()
+    assert b"Passed: 2 models" in page
+    result = pipeline("validate", "--report", "out/proof.html", "--junit", "out/junit.xml")
+    assert "report: out/proof.html" in result.err
+    assert (arrived / "out" / "proof.html").read_bytes() == page
+    assert b'<testsuite name="sine-gru"' in (arrived / "out" / "junit.xml").read_bytes()
+    (arrived / "taken").write_text("a file")
+    result = pipeline("validate", "--report", "taken/proof.html")
+    result.one_line_error("cannot write taken/proof.html", "a file stands where a folder is needed")
+    assert result.code == 8
+
+
 def test_a_provider_that_is_not_there_is_named_with_the_way_to_get_it(
     arrived: Path, pipeline: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,6 +359,7 @@ def test_numbers_that_do_not_match_are_exit_6_and_stand_in_the_report(
     result.one_line_error("sine-gru: numbers do not match")
     assert result.code == 6
     assert "fail" in result.out
+    assert "Failed: 1 of 1 model" in (arrived / "exported" / "report.html").read_text()
     content = json.loads((arrived / "exported" / "sine-gru" / "validation.json").read_text())
     assert [row["status"] for row in content["rows"] if row["cases"]] == ["pass", "pass", "fail"]
     monkeypatch.undo()

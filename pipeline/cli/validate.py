@@ -10,6 +10,7 @@ from pipeline.cli.self_test import self_test
 from pipeline.errors import ParityError, UnavailableError
 
 if TYPE_CHECKING:
+    from pipeline.bundle import Bundle
     from pipeline.validate import Validation
 
 
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
     show_default=True,
     help="Random honest models that --self-test tries for false alarms.",
 )
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the page for people goes.  [default: report.html in the folder of the bundles]",
+)
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write JUnit XML, one test per case.",
+)
 @exported_option
 @force_option
 @json_option
@@ -34,6 +45,8 @@ def validate(
     providers: tuple[str, ...],
     on_trial: bool,
     honest: int,
+    report: Path | None,
+    junit: Path | None,
     exported: Path,
     force: bool,
     as_json: bool,
@@ -44,27 +57,36 @@ def validate(
     pipeline validate
     pipeline validate sine-lstm --provider cuda
     pipeline validate --self-test
+    pipeline validate --junit junit.xml
     """
     if on_trial:
         self_test(honest, as_json)
         return
     from pipeline.bundle.manifest import MANIFEST_FILE
     from pipeline.checkpoint import find_models
+    from pipeline.report.html import report_html
+    from pipeline.report.junit import junit_xml
     from pipeline.report.output import finish
     from pipeline.report.tables import validation_notes, validation_table
     from pipeline.runtimes import PROVIDERS, require
+    from pipeline.storage import update_file
 
     require(providers)
     chosen = tuple(dict.fromkeys(providers)) or PROVIDERS
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
-    results = [_validate_one(folder, chosen, force) for folder in folders]
+    validated = [_validate_one(folder, chosen, force) for folder in folders]
+    results = [validation for _, validation in validated]
+    report = report or exported / "report.html"
+    update_file(report, report_html(validated))
+    if junit is not None:
+        update_file(junit, junit_xml(results))
     failed = [result.model for result in results if not result.passed]
     finish(
         as_json,
         [result.model_dump(mode="json") for result in results],
         [validation_table(results)],
         "" if failed else next_command("pipeline inspect", names),
-        validation_notes(results),
+        [*validation_notes(results), f"report: {report}"],
     )
     for row in (row for result in results for row in result.rows):
         if row.provider in providers and row.status == "not run":
@@ -73,7 +95,9 @@ def validate(
         raise ParityError(f"{', '.join(failed)}: numbers do not match; see the rows marked fail")
 
 
-def _validate_one(folder: Path, providers: tuple[str, ...], force: bool) -> "Validation":
+def _validate_one(
+    folder: Path, providers: tuple[str, ...], force: bool
+) -> "tuple[Bundle, Validation]":
     from pipeline.bundle import open_bundle
     from pipeline.report.output import console, say
     from pipeline.storage import canonical_json, exclusive
@@ -84,10 +108,10 @@ def _validate_one(folder: Path, providers: tuple[str, ...], force: bool) -> "Val
         bundle.verify()
         if not force and (current := current_validation(bundle, providers)):
             say(f"{folder.name}: unchanged")
-            return current
+            return bundle, current
         with console().status(f"validating {folder.name}") as status:
             validation = validate_bundle(
                 bundle, providers, lambda row: status.update(f"{row.model}: {row.format} done")
             )
-        bundle.add_validation(canonical_json(validation.model_dump(mode="json")))
-    return validation
+        bundle = bundle.add_validation(canonical_json(validation.model_dump(mode="json")))
+    return bundle, validation

@@ -7,17 +7,14 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.write import ONNX_FILE
 from pipeline.errors import UsageError
-from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.report.samples import free_run
 from pipeline.storage import write_file
 from pipeline.train.scores import FREE_RUN, TextScores
 
 _FORMATS = ("png", "svg", "pdf")
-_HISTORY = 100  # steps shown and read before the forecast begins
 
 
 def plot(bundles: Sequence[Bundle], path: Path) -> None:
@@ -37,7 +34,7 @@ def plot(bundles: Sequence[Bundle], path: Path) -> None:
     with mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
         figure = Figure(figsize=(9, 4.2), layout="constrained")
         if tasks == {"series"}:
-            _draw_forecasts(figure, bundles)
+            draw_forecasts(figure, bundles)
         else:
             _draw_bits(figure, bundles)
         buffer = io.BytesIO()
@@ -45,21 +42,8 @@ def plot(bundles: Sequence[Bundle], path: Path) -> None:
     write_file(path, buffer.getvalue())
 
 
-def free_run(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The truth ``[history + steps]`` and the forecast ``[steps]`` of the first target."""
-    truth = bundle.held_out()[: _HISTORY + steps].astype(np.float32)
-    runtime = OnnxRuntime(bundle.read(ONNX_FILE), "cpu")
-    rows = [axis for axis in bundle.manifest.state.shape if isinstance(axis, int)]
-    state = np.zeros((1, *rows), np.float32)
-    output, state = runtime.run(truth[None, : len(truth) - steps], state)
-    forecast = [output[:, -1:]]
-    for _ in range(steps - 1):
-        output, state = runtime.run(forecast[-1], state)
-        forecast.append(output)
-    return truth[:, 0], np.concatenate(forecast, axis=1)[0, :, 0]
-
-
-def _draw_forecasts(figure: Figure, bundles: Sequence[Bundle]) -> None:
+def draw_forecasts(figure: Figure, bundles: Sequence[Bundle], ink: str = "0.35") -> None:
+    """Draw what each of ``bundles`` forecasts on its own against the truth, in colour ``ink``."""
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for bundle in bundles:
         truth, forecast = free_run(bundle, FREE_RUN)
@@ -67,7 +51,7 @@ def _draw_forecasts(figure: Figure, bundles: Sequence[Bundle]) -> None:
         steps = np.arange(start, len(truth))
         above.plot(steps, forecast, label=f"{bundle.manifest.name}, free run", linewidth=1.5)
         below.plot(steps, forecast - truth[start:], linewidth=1.5)
-    above.plot(truth, color="0.35", linestyle=":", linewidth=2, label="truth", zorder=1)
+    above.plot(truth, color=ink, linestyle=":", linewidth=2, label="truth", zorder=1)
     for axes in (above, below):
         axes.axvline(start, color="0.6", linewidth=1)
         axes.margins(x=0.01, y=0.2)

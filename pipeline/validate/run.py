@@ -111,7 +111,7 @@ def validation_row(
         return row.model_copy(update={"status": "fail", "reason": reason, "cases": tuple(records)})
     elsewhere = [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]
     failed = [record for record in records if not record.passed]
-    reasons = [*audit, *elsewhere, *(_describe(record) for record in failed[:1])]
+    reasons = [*audit, *elsewhere, *(describe(record) for record in failed[:1])]
     return row.model_copy(
         update={
             "status": "fail" if reasons else "pass",
@@ -134,7 +134,8 @@ def _largest(errors: Iterable[float | None]) -> float | None:
     return finite(max(float("inf") if error is None else error for error in errors))
 
 
-def _describe(record: CaseRecord) -> str:
+def describe(record: CaseRecord) -> str:
+    """The case, and the place where it comes closest to its tolerance or goes beyond."""
     worst = record.worst
     return (
         f"{record.case}, batch {record.batch}, time {record.time}: {worst.tensor}"

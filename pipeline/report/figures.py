@@ -1,0 +1,176 @@
+"""Pictures inside the report: SVG that takes its ink from the page, so that it fits any theme."""
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+from cycler import cycler
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from pipeline.bundle import Bundle
+from pipeline.report.plot import draw_forecasts
+from pipeline.train.scores import FREE_RUN
+from pipeline.validate import CaseRecord, Row
+
+# Every colour stands out from white and from near-black alike; shapes and dashes tell as well.
+_COLORS = ["#1f77b4", "#d9690c", "#2a9648", "#9467bd", "#c2478f", "#8c7a1f", "#17889a", "#7f7f7f"]
+_MARKERS = "os^DvPX*"
+_DASHES = ("-", "--", ":", "-.")
+_INK = "#010203"  # stands for the colour of the text around the picture
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": _INK,
+    "axes.facecolor": "none",
+    "axes.labelcolor": _INK,
+    "axes.prop_cycle": cycler(color=_COLORS),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "legend.fontsize": 9,
+    "svg.fonttype": "none",
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+_BEYOND = "#d62728"
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+_SIZE = (4.6, 3.0)  # inches; a phone shows it at about this size
+_FLOOR, _CEILING = 1e-4, 10.0  # shares of the tolerance at the ends of an axis
+_TICKS = {1e-4: "0.01 %", 1e-3: "0.1 %", 1e-2: "1 %", 0.1: "10 %", 1.0: "100 %", 10.0: "1000 %"}
+
+
+def share_of(record: CaseRecord) -> float:
+    """The largest error as a share of the tolerance; infinite where a result is not finite."""
+    return math.inf if record.share is None else record.share
+
+
+def percent(share: float) -> str:
+    """A share of the tolerance, for people."""
+    if not math.isfinite(share):
+        return "not finite"
+    return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:,.0f} %"
+
+
+def histogram(name: str, rows: Sequence[Row]) -> Markup:
+    """How many cases come how close to the tolerance, runtimes stacked."""
+
+    def draw(figure: Figure) -> str:
+        shares = [[share_of(record) for record in row.cases] for row in rows]
+        axes = figure.subplots()
+        axes.hist(
+            [np.clip(row, _FLOOR, _CEILING) for row in shares],
+            bins=list(np.geomspace(_FLOOR, _CEILING, 31)),
+            stacked=True,
+            label=[_label(row) for row in rows],
+        )
+        axes.set(xscale="log", xlim=(_FLOOR, _CEILING), ylabel="cases")
+        axes.set_xlabel("largest error of a case, of the tolerance")
+        axes.set_xticks(list(_TICKS), list(_TICKS.values()))
+        axes.axvspan(1, _CEILING, color=_BEYOND, alpha=0.15, linewidth=0, zorder=0)
+        _legend(figure, len(rows))
+        every = sorted(share for row in shares for share in row)
+        return (
+            f"Histogram of the largest errors of {len(every)} cases as shares of the tolerance: "
+            f"median {percent(every[len(every) // 2])}, largest {percent(every[-1])}, "
+            f"{sum(share > 1 for share in every)} beyond the tolerance."
+        )
+
+    return _svg(f"{name}, histogram", draw)
+
+
+def by_length(name: str, rows: Sequence[Row]) -> Markup:
+    """The largest error at each length of the sequence, one line per runtime."""
+
+    def draw(figure: Figure) -> str:
+        axes, told = figure.subplots(), []
+        for index, row in enumerate(rows):
+            largest: dict[int, float] = {}
+            for record in row.cases:
+                largest[record.time] = max(largest.get(record.time, 0.0), share_of(record))
+            times = sorted(largest)
+            axes.plot(
+                times,
+                np.clip([largest[time] for time in times], _FLOOR, _CEILING),
+                label=_label(row),
+                linestyle=_DASHES[index % len(_DASHES)],
+                marker=_MARKERS[index % len(_MARKERS)],
+                markerfacecolor="none",
+                clip_on=False,
+            )
+            values = ", ".join(f"{percent(largest[time])} at {time}" for time in times)
+            told.append(f"{_label(row)}: {values}")
+        axes.set(xscale="log", yscale="log", ylim=(_FLOOR, _CEILING))
+        axes.set(xlabel="length of the sequence, steps", ylabel="largest error, of the tolerance")
+        axes.set_xticks(times, list(map(str, times)))
+        axes.set_yticks(list(_TICKS), list(_TICKS.values()))
+        axes.minorticks_off()
+        axes.axhspan(1, _CEILING, color=_BEYOND, alpha=0.15, linewidth=0, zorder=0)
+        _legend(figure, len(rows))
+        return f"Largest errors as shares of the tolerance, by length. {'; '.join(told)}."
+
+    return _svg(f"{name}, by length", draw)
+
+
+def forecast(bundle: Bundle) -> Markup:
+    """What the model forecasts on its own, against the truth."""
+
+    def draw(figure: Figure) -> str:
+        draw_forecasts(figure, [bundle], ink=_INK)
+        figure.axes[0].margins(y=0.4)  # in a picture this small the legend needs room of its own
+        return (
+            f"{FREE_RUN} values that {bundle.manifest.name} forecasts from its own forecasts, "
+            "against the truth; below, their difference."
+        )
+
+    return _svg(f"{bundle.manifest.name}, forecast", draw)
+
+
+def _label(row: Row) -> str:
+    return f"{row.format}, {row.provider}"
+
+
+def _legend(figure: Figure, entries: int) -> None:
+    """A legend above the axes, which keep their height however many entries there are."""
+    figure.set_figheight(_SIZE[1] + 0.2 * (entries // 2))
+    figure.legend(loc="outside upper left", ncols=2, frameon=False)
+
+
+def _svg(salt: str, draw: Callable[[Figure], str]) -> Markup:
+    """What ``draw`` draws, as SVG to stand in a page; ``draw`` returns the alternative text.
+
+    ``salt`` keeps its ids apart from those of other pictures, and is the same every time.
+    """
+    buffer = io.BytesIO()
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        alternative = draw(figure)
+        figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+    root = ElementTree.fromstring(buffer.getvalue())
+    for element in root.iter():
+        element.tag = _local(element.tag)
+        attributes = {_local(name): value for name, value in element.items()}
+        if element.tag == "g":
+            attributes.pop("id", None)  # nothing points to groups, and their ids are not unique
+        if "style" in attributes:
+            attributes["style"] = attributes["style"].replace(_INK, "currentColor")
+        element.attrib.clear()
+        element.attrib |= attributes
+    for parent in list(root.iter()):
+        for child in parent.findall("style"):
+            parent.remove(child)  # it would apply to the whole page
+    view = root.get("viewBox", "")
+    root.attrib.clear()
+    root.attrib |= {"viewBox": view, "role": "img", "aria-label": alternative}
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _local(name: str) -> str:
+    """``name`` without its namespace; in HTML, SVG has none."""
+    return name.rpartition("}")[2]

@@ -1,0 +1,117 @@
+"""``report.html``: one file that shows whether all is well, and the evidence, to people."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.bundle import Bundle
+from pipeline.errors import PipelineError
+from pipeline.report.figures import by_length, forecast, histogram, percent, share_of
+from pipeline.report.samples import TextSample, continue_text
+from pipeline.report.tables import validation_notes
+from pipeline.runtimes import PROVIDERS
+from pipeline.validate import CaseRecord, Row, Validation
+
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the matrix: the worst record of each kind of case, in the order of the kinds."""
+
+    row: Row
+    worst: tuple[CaseRecord | None, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one model."""
+
+    validation: Validation
+    task: str
+    command: str
+    kinds: tuple[str, ...]
+    lines: tuple[Line, ...]
+    pictures: tuple[tuple[str, Markup], ...]
+    sample: TextSample | None
+    no_sample: str
+
+
+def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
+    """The page for bundles and what was found of them; the same bytes for the same findings.
+
+    Raises:
+        IntegrityError: a file of a bundle was changed.
+        MalformedError: a file of a bundle is missing or not what it should be.
+    """
+    validations = [validation for _, validation in validated]
+    notes = validation_notes(validations)
+    rows = [row for validation in validations for row in validation.rows]
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": percent, "share": share_of, "count": _count}
+    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        passed=bool(validations) and all(validation.passed for validation in validations),
+        models=len(validations),
+        failed_models=sum(not validation.passed for validation in validations),
+        ran=[row for row in rows if row.status != "not run"],
+        failed=[row for row in rows if row.status == "fail"],
+        cases=[record for row in rows for record in row.cases],
+        failures=[note for note in notes if note.startswith("fail")],
+        absences=[note for note in notes if not note.startswith("fail")],
+        sections=[_section(bundle, validation) for bundle, validation in validated],
+    )
+    return page.encode()
+
+
+def _count(number: int, singular: str) -> str:
+    return f"{number:,} {singular}{'' if number == 1 else 's'}"
+
+
+def _section(bundle: Bundle, validation: Validation) -> Section:
+    ran = [row for row in validation.rows if row.cases]
+    kinds = tuple(dict.fromkeys(record.case for row in ran for record in row.cases))
+    name, pictures, sample, no_sample = validation.model, [], None, ""
+    if ran:
+        pictures.append(("Errors of all cases against the tolerance", histogram(name, ran)))
+        pictures.append(("Errors by length of the sequence", by_length(name, ran)))
+    try:
+        if bundle.manifest.task == "text":
+            sample = continue_text(bundle)
+        else:
+            pictures.append(("Forecast against truth, by ONNX Runtime", forecast(bundle)))
+    except PipelineError:
+        raise
+    except Exception as error:  # a model that fails can fail here too; its row says the same
+        no_sample = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return Section(
+        validation=validation,
+        task=bundle.manifest.task,
+        command=_command(bundle, validation),
+        kinds=kinds,
+        lines=tuple(Line(row, tuple(_worst(row, kinds))) for row in validation.rows),
+        pictures=tuple(pictures),
+        sample=sample,
+        no_sample=no_sample,
+    )
+
+
+def _worst(row: Row, kinds: Sequence[str]) -> Iterator[CaseRecord | None]:
+    for kind in kinds:
+        records = [record for record in row.cases if record.case == kind]
+        yield max(records, key=share_of, default=None)
+
+
+def _command(bundle: Bundle, validation: Validation) -> str:
+    """The command that finds all this again."""
+    words = ["pipeline", "validate", validation.model, "--force"]
+    if validation.providers != PROVIDERS:  # without the option, those that are not there may be so
+        words += [word for name in validation.providers for word in ("--provider", name)]
+    if bundle.folder.parent != Path("exported"):
+        words += ["--exported", str(bundle.folder.parent)]
+    return shlex.join(words)

@@ -1,0 +1,293 @@
+"""The report and the JUnit file: what they say, that nothing breaks out, and how they look."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from conftest import write_tiny_bundle
+from tiny import text_config, trained
+
+from pipeline.bundle import Bundle
+from pipeline.checkpoint import save_checkpoint
+from pipeline.data import Text
+from pipeline.errors import IntegrityError
+from pipeline.report.figures import percent
+from pipeline.report.html import report_html
+from pipeline.report.junit import junit_xml
+from pipeline.report.samples import TextSample, continue_text
+from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.storage import update_file
+from pipeline.train.scores import score
+from pipeline.validate import CaseRecord, Row, Validation, validate_bundle
+
+Validated = tuple[Bundle, Validation]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+HOSTILE = "<script>alert('it ran')</script> & \"<img src=x onerror=alert(1)>\" </pre>\n" * 14
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text, of a page."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.parts: list[str] = []
+        self.feed(data.decode())
+        self.text = " ".join(" ".join(self.parts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def validated(tiny_bundle: Callable[[str], Bundle]) -> list[Validated]:
+    bundles = [tiny_bundle(name) for name in ("sine-lstm", "char-gru")]
+    return [(bundle, validate_bundle(bundle, ("cpu",))) for bundle in bundles]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Validated:
+    """A text model that learned to write what would break out of a page."""
+    folder = tmp_path_factory.mktemp("hostile")
+    data, config = Text(HOSTILE), text_config("gru")
+    trainer = trained(config, data)
+    scores = score(trainer.best_network(), data)
+    save_checkpoint(folder / "checkpoint", trainer, config, data, scores)
+    bundle = write_tiny_bundle(folder / "checkpoint", folder / "exported" / "char-gru")
+    return bundle, validate_bundle(bundle, ("cpu",))
+
+
+def changed(validation: Validation, format: str, **update: Any) -> Validation:
+    """``validation`` with other findings in the row of ``format``."""
+    rows = [
+        row.model_copy(update=update) if row.format == format else row for row in validation.rows
+    ]
+    return validation.model_copy(update={"rows": tuple(rows)})
+
+
+def failing(validation: Validation) -> Validation:
+    """One case of ONNX is NaN at a place of its own, TorchScript crashed, PyTorch did not run."""
+    (row,) = (row for row in validation.rows if row.format == "ONNX")
+    worst = row.cases[3].worst.model_copy(
+        update={"tensor": "next_state", "index": (0, 1, 2), "expected": 0.125, "found": None}
+    )
+    wrong = row.cases[3].model_copy(update={"share": None, "passed": False, "worst": worst})
+    cases = (*row.cases[:3], wrong, *row.cases[4:])
+    validation = changed(validation, "ONNX", status="fail", reason="it is <b>off</b>", cases=cases)
+    crash = {"status": "fail", "reason": "RuntimeError: \x1b[1mtime is frozen", "cases": ()}
+    validation = changed(validation, "TorchScript", **crash)
+    return changed(validation, "PyTorch", status="not run", reason="not installed", cases=())
+
+
+def test_a_pass_is_said_at_the_top_with_its_counts(validated: list[Validated]) -> None:
+    page = Page(report_html(validated))
+    assert "✓ Passed: 2 models 6 rows and 240 cases give PyTorch's numbers." in page.text
+    assert "Failed" not in page.text
+    assert page.of("html") == [{"lang": "en"}]
+    assert [len(page.of(tag)) for tag in ("h1", "h2")] == [1, 2]
+    for bundle, validation in validated:
+        assert f"✓ {validation.model}" in page.text
+        assert f"--exported {bundle.folder.parent}" in page.text
+        assert validation.machine in page.text
+        assert f"torch {validation.versions['torch']}" in page.text
+        record = max(validation.rows[-1].cases, key=lambda record: record.share or 0)
+        place = f"{record.worst.tensor}{list(record.worst.index)}"
+        assert f"{place} expected {record.worst.expected:.8g} found" in page.text
+    assert "recurrent_0 on CPUExecutionProvider" in page.text
+
+
+def test_a_failure_is_said_at_the_top_and_named_with_its_place(validated: list[Validated]) -> None:
+    (bundle, validation), other = validated
+    page = Page(report_html([(bundle, failing(validation)), other]))
+    assert "✗ Failed: 1 of 2 models 2 of 5 rows failed, with 1 of 160 cases" in page.text
+    assert "fail: ONNX on cpu (sine-lstm): it is <b>off</b>" in page.text  # text, not a tag
+    assert "✗ not finite next_state[0, 1, 2] expected 0.125 found not a finite number" in page.text
+    assert "not run: PyTorch on cpu (sine-lstm): not installed" in page.text
+    assert not page.of("b")
+
+
+def test_nothing_compared_is_a_failure(validated: list[Validated]) -> None:
+    (bundle, validation), _ = validated
+    for row in validation.rows:
+        validation = changed(validation, row.format, status="not run", reason="gone", cases=())
+    assert "Failed: 1 of 1 model 0 of 0 rows" in Page(report_html([(bundle, validation)])).text
+    assert "Nothing was compared" in Page(report_html([(bundle, validation)])).text
+
+
+def test_the_page_is_whole_in_itself_and_says_what_its_pictures_show(
+    validated: list[Validated], hostile: Validated
+) -> None:
+    data = report_html([validated[0], hostile])
+    page = Page(data)
+    assert not re.search(rb"https?://|@import|url\((?!#)", data)
+    assert not {"script", "link", "iframe", "img", "object"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        assert (attributes.get("href") or "#").startswith("#")
+        assert not [name for name in attributes if name == "src" or name.startswith("on")]
+    pictures = page.of("svg")
+    assert len(pictures) == len(page.of("figure")) == 3 + 2
+    for picture in pictures:
+        assert picture["role"] == "img"
+        assert len(picture["aria-label"] or "") > 60
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = {attributes["href"] for _, attributes in page.tags if "href" in attributes}
+    assert {link for link in links if link} <= {f"#{name}" for name in ids}
+
+
+def test_what_a_model_read_and_wrote_is_text(hostile: Validated) -> None:
+    data = report_html([hostile])
+    sample = continue_text(hostile[0])
+    assert "<script>" in sample.prompt
+    assert b"<script>" not in data
+    assert b"&lt;script&gt;" in data
+    assert "".join(sample.prompt.split()) in "".join(Page(data).text.split())
+
+
+def test_the_sample_goes_on_from_the_held_out_text(hostile: Validated) -> None:
+    sample = continue_text(hostile[0])
+    vocabulary = hostile[0].manifest.vocabulary or ""
+    assert (sample.prompt + sample.truth) in HOSTILE
+    assert len(sample.written) == len(sample.truth) > 0
+    assert set(sample.written) <= set(vocabulary)
+    assert TextSample("a", "bcd", "bcx").agreeing == 2
+
+
+def test_the_same_findings_give_the_same_page_and_the_file_is_left_alone(
+    validated: list[Validated], tmp_path: Path
+) -> None:
+    path = tmp_path / "new" / "report.html"
+    update_file(path, report_html(validated))
+    before = path.stat()
+    update_file(path, report_html(validated))
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    update_file(path, report_html(validated[:1]))
+    assert path.stat().st_ino != before.st_ino
+
+
+@pytest.mark.parametrize("fault", ["crash", "NaN"])
+def test_a_model_that_fails_is_reported_all_the_same(
+    validated: list[Validated], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    honest = OnnxRuntime.run
+
+    def wrong(self: OnnxRuntime, *given: Any) -> Any:
+        if fault == "crash":
+            raise RuntimeError("the <time> is frozen")
+        return tuple(np.full_like(result, np.nan) for result in honest(self, *given))
+
+    monkeypatch.setattr(OnnxRuntime, "run", wrong)
+    page = Page(report_html([(bundle, failing(found)) for bundle, found in validated]))
+    said = page.text.count("could not run it freely: RuntimeError: the <time> is frozen")
+    assert said == (2 if fault == "crash" else 0)
+
+
+def test_a_changed_file_is_never_drawn(validated: list[Validated], tmp_path: Path) -> None:
+    bundle, validation = validated[0]
+    shutil.copytree(bundle.folder, tmp_path / "copy")
+    (tmp_path / "copy" / "onnx" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(IntegrityError):
+        report_html([(Bundle(tmp_path / "copy", bundle.manifest), validation)])
+
+
+def test_shares_are_written_for_people() -> None:
+    shares = (0.0, 0.000123, 0.0123, 0.123, 1.0, 2.5, 1234.5, float("inf"))
+    words = ["0 %", "0.012 %", "1.2 %", "12 %", "100 %", "250 %", "123,450 %", "not finite"]
+    assert [percent(share) for share in shares] == words
+
+
+def records(validations: list[Validation]) -> list[tuple[Row, CaseRecord]]:
+    rows = [row for validation in validations for row in validation.rows]
+    return [(row, record) for row in rows for record in row.cases]
+
+
+def test_junit_has_one_test_per_case(validated: list[Validated]) -> None:
+    validations = [validation for _, validation in validated]
+    root = ElementTree.fromstring(junit_xml(validations))
+    assert [suite.get("name") for suite in root] == ["sine-lstm", "char-gru"]
+    tests = list(root.iter("testcase"))
+    expected = [f"{row.model}.{row.format}.{row.provider}" for row, _ in records(validations)]
+    assert [test.get("classname") for test in tests] == expected
+    assert len({(test.get("classname"), test.get("name")) for test in tests}) == len(tests)
+    for element in (root, *root):
+        inside = str(len(list(element.iter("testcase"))))
+        counts = [element.get(name) for name in ("tests", "failures", "errors", "skipped")]
+        assert counts == [inside, "0", "0", "0"]
+
+
+def test_junit_tells_failures_and_rows_that_did_not_run(validated: list[Validated]) -> None:
+    root = ElementTree.fromstring(junit_xml([failing(validated[0][1])]))
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("42", "2", "1")
+    crash, wrong = root.iter("failure")
+    assert crash.get("message") == "RuntimeError: \N{REPLACEMENT CHARACTER}[1mtime is frozen"
+    assert "next_state[0, 1, 2] is None, not 0.125" in (wrong.get("message") or "")
+    assert wrong.text == "it is <b>off</b>"
+    assert [skip.get("message") for skip in root.iter("skipped")] == ["not installed"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; where a CI has none, the test fails and does not skip."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        missing = "Chromium is not installed; 'apt-get install chromium' gets it"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    from playwright.sync_api import sync_playwright
+
+    flags = "no-sandbox disable-gpu disable-background-networking disable-component-update"
+    arguments = [f"--{flag}" for flag in (*flags.split(), "disable-sync", "no-first-run")]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_a_browser_shows_it_without_errors_or_sideways_scrolling(
+    validated: list[Validated],
+    hostile: Validated,
+    browser: Any,
+    tmp_path: Path,
+    width: int,
+    scheme: str,
+) -> None:
+    bundle, validation = validated[0]
+    path = tmp_path / "report.html"
+    path.write_bytes(report_html([(bundle, failing(validation)), hostile]))
+    page = browser.new_page(viewport={"width": width, "height": 740}, color_scheme=scheme)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri(), wait_until="load")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("h1").is_visible()
+    for picture in page.locator("svg").all():
+        box = picture.bounding_box()
+        assert 250 < box["width"] <= width
+        assert box["height"] > 150
+    background, ink = (
+        page.evaluate(f"getComputedStyle(document.querySelector('{place}')).{what}")
+        for place, what in (("body", "backgroundColor"), ("svg text", "fill"))
+    )
+    bright = [sum(map(int, re.findall(r"\d+", color)[:3])) > 380 for color in (background, ink)]
+    assert bright == ([True, False] if scheme == "light" else [False, True])
+    page.close()
+    assert said == []
+    assert asked == [path.as_uri()]
