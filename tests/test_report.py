@@ -19,7 +19,7 @@ from pipeline.checkpoint import save_checkpoint
 from pipeline.data import Text
 from pipeline.errors import IntegrityError
 from pipeline.report.figures import percent
-from pipeline.report.html import report_html
+from pipeline.report.html import is_current, report_html
 from pipeline.report.junit import junit_xml
 from pipeline.report.samples import TextSample, continue_text
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
@@ -179,6 +179,19 @@ def test_the_same_findings_give_the_same_page_and_the_file_is_left_alone(
 
 
 @pytest.mark.parametrize("fault", ["crash", "NaN"])
+def test_a_page_is_current_until_its_findings_change(
+    validated: list[Validated], tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    assert not is_current(path, validated)
+    path.write_bytes(report_html(validated))
+    assert is_current(path, validated)
+    assert not is_current(path, validated[:1])
+    bundle, validation = validated[0]
+    other = validation.model_copy(update={"machine": "another"})
+    assert not is_current(path, [(bundle, other), *validated[1:]])
+
+
 def test_a_model_that_fails_is_reported_all_the_same(
     validated: list[Validated], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:

@@ -64,7 +64,7 @@ def validate(
         return
     from pipeline.bundle.manifest import MANIFEST_FILE
     from pipeline.checkpoint import find_models
-    from pipeline.report.html import report_html
+    from pipeline.report.html import is_current, report_html
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import finish
     from pipeline.report.tables import validation_notes, validation_table
@@ -77,7 +77,8 @@ def validate(
     validated = [_validate_one(folder, chosen, force) for folder in folders]
     results = [validation for _, validation in validated]
     report = report or exported / "report.html"
-    update_file(report, report_html(validated))
+    if force or not is_current(report, validated):
+        update_file(report, report_html(validated))
     if junit is not None:
         update_file(junit, junit_xml(results))
     failed = [result.model for result in results if not result.passed]

@@ -8,12 +8,14 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from pipeline import __version__
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError
 from pipeline.report.figures import by_length, forecast, histogram, percent, share_of
 from pipeline.report.samples import TextSample, continue_text
 from pipeline.report.tables import validation_notes
 from pipeline.runtimes import PROVIDERS
+from pipeline.storage import canonical_json, sha256
 from pipeline.validate import CaseRecord, Row, Validation
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -56,6 +58,7 @@ def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
     )
     environment.filters |= {"percent": percent, "share": share_of, "count": _count}
     page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        fingerprint=fingerprint(validated),
         passed=bool(validations) and all(validation.passed for validation in validations),
         models=len(validations),
         failed_models=sum(not validation.passed for validation in validations),
@@ -67,6 +70,18 @@ def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
         sections=[_section(bundle, validation) for bundle, validation in validated],
     )
     return page.encode()
+
+
+def fingerprint(validated: Sequence[tuple[Bundle, Validation]]) -> str:
+    """What the page is made from, in short; it stands in the page itself."""
+    content = [validation.model_dump(mode="json") for _, validation in validated]
+    commands = [_command(bundle, validation) for bundle, validation in validated]
+    return sha256(canonical_json([__version__, content, commands]))
+
+
+def is_current(path: Path, validated: Sequence[tuple[Bundle, Validation]]) -> bool:
+    """Whether the page at ``path`` shows just these findings; drawing it takes seconds."""
+    return path.is_file() and fingerprint(validated).encode() in path.read_bytes()
 
 
 def _count(number: int, singular: str) -> str:
