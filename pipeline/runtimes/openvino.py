@@ -20,7 +20,7 @@ class OpenVino(Runtime):
     provider = home = "cpu"
 
     def __init__(self, file: bytes, precision: str | None = None) -> None:
-        core = _openvino().Core()
+        core = load_openvino().Core()
         asked = {HINT: precision} if precision else {}
         compiled = core.compile_model(core.read_model(file), "CPU", asked)
         found = compiled.get_property(HINT).get_type_name()
@@ -41,8 +41,8 @@ class OpenVino(Runtime):
         return results[OUTPUT], results[NEXT_STATE]
 
 
-def _openvino() -> ModuleType:
-    """The package, imported without its telemetry.
+def load_openvino() -> ModuleType:
+    """The ``openvino`` package, imported without its telemetry.
 
     The import alone writes an identifier into the home folder and reports to its maker, unasked.
     Where ``openvino_telemetry`` cannot be imported, OpenVINO does neither.
