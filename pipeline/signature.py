@@ -26,6 +26,8 @@ class Tolerance(Record):
 
 
 FLOAT32 = Tolerance(rtol=1e-4, atol=1e-5)
+FLOAT16 = Tolerance(rtol=1e-3, atol=2.5e-3)
+BFLOAT16 = Tolerance(rtol=1e-2, atol=2e-2)
 OWN_ERRORS = 4  # how many times PyTorch's own float32 error a runtime may be off
 ILL_CONDITIONED = 1e-3  # PyTorch's own float32 error from which whole sequences say nothing
 

@@ -37,6 +37,13 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write JUnit XML, one test per case.",
 )
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    help="pytorch, torchscript, onnxruntime, reference, openvino or tract; repeatable, must be "
+    "there. all: every one that is.  [default: the first three]",
+)
 @exported_option
 @force_option
 @json_option
@@ -47,17 +54,19 @@ def validate(
     honest: int,
     report: Path | None,
     junit: Path | None,
+    runtimes: tuple[str, ...],
     exported: Path,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Compare TorchScript and ONNX Runtime with PyTorch, on every provider that is there.
+    """Compare runtimes with PyTorch, on every provider that is there.
 
     \b
     pipeline validate
     pipeline validate sine-lstm --provider cuda
     pipeline validate --self-test
     pipeline validate --junit junit.xml
+    pipeline validate --runtime all
     """
     if on_trial:
         self_test(honest, as_json)
@@ -68,13 +77,17 @@ def validate(
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import finish
     from pipeline.report.tables import validation_notes, validation_table
-    from pipeline.runtimes import PROVIDERS, require
+    from pipeline.runtimes import ALL, DEFAULT, PROVIDERS, require
     from pipeline.storage import update_file
 
-    require(providers)
+    by_name = tuple(name for name in runtimes if name != "all")
+    require(providers, by_name)
     chosen = tuple(dict.fromkeys(providers)) or PROVIDERS
+    chosen_runtimes = tuple(
+        name for name in ALL if "all" in runtimes or name in (by_name or DEFAULT)
+    )
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
-    validated = [_validate_one(folder, chosen, force) for folder in folders]
+    validated = [_validate_one(folder, chosen, chosen_runtimes, force) for folder in folders]
     results = [validation for _, validation in validated]
     report = report or exported / "report.html"
     if force or not is_current(report, validated):
@@ -89,15 +102,17 @@ def validate(
         "" if failed else next_command("pipeline inspect", names),
         [*validation_notes(results), f"report: {report}"],
     )
+    # A runtime is asked for by its own name; a provider other than the CPU asks for all it has.
+    asked = set(providers or ("cpu",)) if by_name else set(providers) - {"cpu"}
     for row in (row for result in results for row in result.rows):
-        if row.provider in providers and row.status == "not run":
-            raise UnavailableError(f"{row.format} did not run on '{row.provider}': {row.reason}")
+        if row.provider in asked and row.status == "not run":
+            raise UnavailableError(f"{row.runtime} did not run on '{row.provider}': {row.reason}")
     if failed:
         raise ParityError(f"{', '.join(failed)}: numbers do not match; see the rows marked fail")
 
 
 def _validate_one(
-    folder: Path, providers: tuple[str, ...], force: bool
+    folder: Path, providers: tuple[str, ...], runtimes: tuple[str, ...], force: bool
 ) -> "tuple[Bundle, Validation]":
     from pipeline.bundle import open_bundle
     from pipeline.report.output import console, say
@@ -107,12 +122,15 @@ def _validate_one(
     with exclusive(folder):
         bundle = open_bundle(folder)
         bundle.verify()
-        if not force and (current := current_validation(bundle, providers)):
+        if not force and (current := current_validation(bundle, providers, runtimes)):
             say(f"{folder.name}: unchanged")
             return bundle, current
         with console().status(f"validating {folder.name}") as status:
             validation = validate_bundle(
-                bundle, providers, lambda row: status.update(f"{row.model}: {row.format} done")
+                bundle,
+                providers,
+                lambda row: status.update(f"{row.model}: {row.runtime} done"),
+                runtimes,
             )
         bundle = bundle.add_validation(canonical_json(validation.model_dump(mode="json")))
     return bundle, validation

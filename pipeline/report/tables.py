@@ -66,9 +66,9 @@ def _error_cells(*parts: Errors) -> list[str]:
 
 
 def validation_table(validations: Sequence[Validation]) -> Table:
-    """One row per model, format and provider that ran; the others are in the notes."""
+    """One row per model, runtime and provider that ran; the others are in the notes."""
     table = _table("Validation: largest errors against the float64 twin of PyTorch", "model")
-    for column in ("format", "provider"):
+    for column in ("format", "runtime", "provider"):
         table.add_column(column)
     for column in ("cases", "output", "next_state", "vs float32", "of tolerance"):
         table.add_column(column, justify="right")
@@ -80,6 +80,7 @@ def validation_table(validations: Sequence[Validation]) -> Table:
             table.add_row(
                 row.model,
                 row.format,
+                row.runtime,
                 row.provider,
                 str(len(row.cases)),
                 *(_error(row, value) for value in (row.output_error, row.state_error)),
@@ -97,16 +98,17 @@ def _error(row: Row, value: float | None) -> str:
 
 
 def validation_notes(validations: Sequence[Validation]) -> list[str]:
-    """One line for every reason behind a row that did not pass, with the rows it speaks of."""
-    models: dict[tuple[str, str, str, str], list[str]] = {}
+    """One line for every note on a row and every reason why one did not pass, with its models."""
+    models: dict[tuple[str, str, str], list[str]] = {}
     for validation in validations:
         for row in validation.rows:
-            if row.reason:
-                key = (row.status, row.format, row.provider, row.reason)
-                models.setdefault(key, []).append(row.model)
+            for kind, text in (("note", row.note), (row.status, row.reason)):
+                if text:
+                    key = (kind, f"{row.runtime} on {row.provider}", text)
+                    models.setdefault(key, []).append(row.model)
     return [
-        f"{status}: {format} on {provider} ({', '.join(names)}): {reason}"
-        for (status, format, provider, reason), names in models.items()
+        f"{kind}: {where} ({', '.join(names)}): {text}"
+        for (kind, where, text), names in models.items()
     ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from pipeline.errors import UnavailableError
-from pipeline.runtimes.base import Input, State
+from pipeline.runtimes.base import Input, Runtime, State
 from pipeline.signature import INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE
 
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -17,7 +17,7 @@ EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvi
 _OPTIONS: dict[str, dict[str, Any]] = {"cuda": {"use_tf32": 0}}
 
 
-class OnnxRuntime:
+class OnnxRuntime(Runtime):
     """A session on one provider; the CPU is always behind it for what it cannot run."""
 
     format = "ONNX"

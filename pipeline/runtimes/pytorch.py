@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from pipeline.model import Network
-from pipeline.runtimes.base import Exact, Input, State
+from pipeline.runtimes.base import Exact, Input, Runtime, State
 
 
-class PyTorch:
+class PyTorch(Runtime):
     """The network as it was trained, on the CPU."""
 
     format = "PyTorch"
@@ -24,10 +24,6 @@ class PyTorch:
                 torch.from_numpy(np.ascontiguousarray(input)), torch.from_numpy(state)
             )
         return output.numpy(), next_state.contiguous().numpy()
-
-    def placement(self) -> dict[str, str]:
-        """One place only."""
-        return {}
 
 
 class Twin:

@@ -6,10 +6,10 @@ import warnings
 import numpy as np
 import torch
 
-from pipeline.runtimes.base import Input, State
+from pipeline.runtimes.base import Input, Runtime, State
 
 
-class TorchScript:
+class TorchScript(Runtime):
     """A traced network on a PyTorch device."""
 
     format = "TorchScript"
@@ -30,7 +30,3 @@ class TorchScript:
                 torch.from_numpy(np.ascontiguousarray(state)).to(self.provider),
             )
         return output.cpu().numpy(), next_state.cpu().contiguous().numpy()
-
-    def placement(self) -> dict[str, str]:
-        """One place only."""
-        return {}

@@ -44,7 +44,7 @@ class CaseRecord(Record):
 
 
 class Row(Record):
-    """All cases of one model in one format on one provider."""
+    """All cases of one model in one format with one runtime on one provider."""
 
     model: str
     format: str
@@ -52,6 +52,8 @@ class Row(Record):
     provider: str
     status: Status
     reason: str = ""
+    note: str = Field("", description="what a reader of the row must know of the runtime")
+    tolerance: Tolerance | None = Field(None, description="by which it was judged; null: not run")
     placement: dict[str, str] = Field(default_factory=dict)
     output_error: float | None = None
     state_error: float | None = None
@@ -70,6 +72,7 @@ class Validation(Record):
     model: str
     bundle_sha256: str
     providers: tuple[str, ...]
+    runtimes: tuple[str, ...]
     tolerance: Tolerance
     versions: dict[str, str]
     machine: str

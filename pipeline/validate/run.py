@@ -13,7 +13,15 @@ from pipeline.bundle.read import VALIDATION_FILE
 from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.checkpoint import versions
 from pipeline.model import Network
-from pipeline.runtimes import Absent, Runtime, open_runtimes
+from pipeline.runtimes import (
+    ALL,
+    Absent,
+    Refused,
+    Runtime,
+    describe_error,
+    open_runtimes,
+    optional_versions,
+)
 from pipeline.runtimes.base import Input
 from pipeline.runtimes.pytorch import PyTorch, Twin
 from pipeline.signature import Tolerance
@@ -23,15 +31,22 @@ from pipeline.validate.compare import compare, finite
 from pipeline.validate.records import CaseRecord, Row, Validation
 
 
-def validation_versions() -> dict[str, str]:
-    """The versions that decide what a validation finds."""
-    return {**versions(), "onnxruntime": onnxruntime.__version__}
+def validation_versions(runtimes: tuple[str, ...] = ALL) -> dict[str, str]:
+    """The versions that decide what a validation with these runtimes finds."""
+    return {
+        **versions(),
+        "onnxruntime": onnxruntime.__version__,
+        **optional_versions(runtimes),
+    }
 
 
 def validate_bundle(
-    bundle: Bundle, providers: tuple[str, ...], report: Callable[[Row], None] = lambda row: None
+    bundle: Bundle,
+    providers: tuple[str, ...],
+    report: Callable[[Row], None] = lambda row: None,
+    runtimes: tuple[str, ...] = ALL,
 ) -> Validation:
-    """Compare every runtime on every provider with PyTorch; ``report`` sees each row when done.
+    """Compare runtimes on their providers with PyTorch; ``report`` sees each row when done.
 
     Raises:
         IntegrityError: a file of the bundle was changed.
@@ -45,7 +60,7 @@ def validate_bundle(
         "TorchScript": audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network),
     }
     manifest, finished = bundle.manifest, []
-    for runtime in open_runtimes(bundle, providers):
+    for runtime in open_runtimes(bundle, providers, runtimes):
         audit = audits.get(runtime.format, [])
         row = validation_row(manifest.name, runtime, answered, manifest.tolerance, audit)
         report(row)
@@ -54,8 +69,9 @@ def validate_bundle(
         model=bundle.manifest.name,
         bundle_sha256=bundle.digest,
         providers=providers,
+        runtimes=runtimes,
         tolerance=bundle.manifest.tolerance,
-        versions=validation_versions(),
+        versions=validation_versions(runtimes),
         machine=f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
         rows=tuple(finished),
     )
@@ -68,7 +84,9 @@ def answers(network: Network, source: Input) -> list[tuple[Case, Answer]]:
     return [(case, answer(case, pytorch, twin)) for case in cases]
 
 
-def current_validation(bundle: Bundle, providers: tuple[str, ...]) -> Validation | None:
+def current_validation(
+    bundle: Bundle, providers: tuple[str, ...], runtimes: tuple[str, ...] = ALL
+) -> Validation | None:
     """The validation in the bundle if it passed and validating now would do the same again."""
     if VALIDATION_FILE not in bundle.manifest.files:
         return None
@@ -76,8 +94,9 @@ def current_validation(bundle: Bundle, providers: tuple[str, ...]) -> Validation
         validation = Validation.model_validate_json(bundle.read(VALIDATION_FILE))
     except ValidationError:
         return None
-    done = (validation.bundle_sha256, validation.providers, validation.versions)
-    now = (bundle.digest, providers, validation_versions())
+    ran_with = (validation.providers, validation.runtimes, validation.versions)
+    done = (validation.bundle_sha256, *ran_with)
+    now = (bundle.digest, providers, runtimes, validation_versions(runtimes))
     return validation if validation.passed and done == now else None
 
 
@@ -90,7 +109,8 @@ def validation_row(
 ) -> Row:
     """One runtime through all cases; whatever it throws is a finding, not an error of ours.
 
-    ``audit`` lists what is wrong with the weights in the file that it runs.
+    ``audit`` lists what is wrong with the weights in the file that it runs. ``tolerance``
+    judges it unless it brings one of its own.
     """
     row = Row(
         model=model,
@@ -100,15 +120,19 @@ def validation_row(
         status="not run",
     )
     if isinstance(runtime, Absent):
-        return row.model_copy(update={"reason": runtime.reason})
+        status = "fail" if isinstance(runtime, Refused) else "not run"
+        return row.model_copy(update={"status": status, "reason": runtime.reason})
+    tolerance = runtime.tolerance or tolerance
+    row = row.model_copy(update={"note": runtime.note, "tolerance": tolerance})
     started = time.monotonic()
     records: list[CaseRecord] = []
     try:
         records = [compare(runtime, case, answer, tolerance) for case, answer in answered]
         placement = runtime.placement()
     except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return row.model_copy(update={"status": "fail", "reason": reason, "cases": tuple(records)})
+        return row.model_copy(
+            update={"status": "fail", "reason": describe_error(error), "cases": tuple(records)}
+        )
     elsewhere = [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]
     failed = [record for record in records if not record.passed]
     reasons = [*audit, *elsewhere, *(describe(record) for record in failed[:1])]
