@@ -66,6 +66,11 @@ class StorageError(PipelineError):
     exit_code = 8
 
 
+def one_line(error: Exception) -> str:
+    """An error that is not ours, by its type and the beginning of what it says."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that does not exist, with the nearest one that does."""
     names = list(known)

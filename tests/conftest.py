@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.bundle import Bundle, build_bundle, open_bundle, write_bundle
+from pipeline.bundle import Bundle, build_bundle, open_bundle
 from pipeline.checkpoint import CHECKPOINT_FILE, load_network, save_checkpoint
 from pipeline.config import PRESETS, override
 from pipeline.data import load
-from pipeline.storage import read_file, sha256
+from pipeline.storage import read_file, sha256, write_folder
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
 from pipeline.train.scores import score
@@ -61,7 +61,7 @@ def write_tiny_bundle(checkpoint_folder: Path, folder: Path, opset: int = 18) ->
     checkpoint = read_checkpoint(checkpoint_folder)
     network = load_network(checkpoint_folder, checkpoint)
     digest = sha256(read_file(checkpoint_folder / CHECKPOINT_FILE, "the checkpoint"))
-    write_bundle(folder, build_bundle(checkpoint, digest, network, opset))
+    write_folder(folder, build_bundle(checkpoint, digest, network, opset))
     return open_bundle(folder)
 
 

@@ -1,6 +1,4 @@
-"""Put a bundle together and write it whole."""
-
-from pathlib import Path
+"""Put a bundle together, file by file."""
 
 from safetensors.torch import save as save_safetensors
 
@@ -23,7 +21,7 @@ from pipeline.checkpoint import Checkpoint, versions
 from pipeline.export import export
 from pipeline.model import Network
 from pipeline.signature import FLOAT32, NEXT_STATE, STATE
-from pipeline.storage import canonical_json, sha256, write_folder
+from pipeline.storage import canonical_json, sha256
 
 WEIGHTS_FILE = "model.safetensors"
 TORCHSCRIPT_FILE = "model.pt"
@@ -94,12 +92,3 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     content = manifest.model_dump(mode="json")
     check_manifest(content, MANIFEST_FILE)
     return canonical_json(content)
-
-
-def write_bundle(folder: Path, files: dict[str, bytes]) -> None:
-    """Replace the bundle in ``folder`` by ``files``.
-
-    Raises:
-        StorageError: the file system refused; the previous bundle is still there, whole.
-    """
-    write_folder(folder, files)

@@ -62,7 +62,7 @@ def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["B
     from pipeline import bundle as bundles
     from pipeline.checkpoint import CHECKPOINT_FILE, load_network, read_checkpoint
     from pipeline.report.output import console, say
-    from pipeline.storage import exclusive, sha256
+    from pipeline.storage import exclusive, sha256, write_folder
 
     checkpoint = read_checkpoint(source)
     digest = sha256((source / CHECKPOINT_FILE).read_bytes())
@@ -72,7 +72,7 @@ def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["B
             say(f"{target.name}: unchanged")
             return current, "unchanged"
         with console().status(f"exporting {target.name}"):
-            bundles.write_bundle(target, bundles.build_bundle(checkpoint, digest, network, opset))
+            write_folder(target, bundles.build_bundle(checkpoint, digest, network, opset))
     bundle = bundles.open_bundle(target)
     size = sum(entry.bytes for entry in bundle.manifest.files.values())
     say(f"{target.name}: exported to {target}, {len(bundle.manifest.files)} files, {size:,} bytes")

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.bundle import Bundle
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, one_line
 from pipeline.report.figures import by_length, forecast, histogram, percent, share_of
 from pipeline.report.samples import TextSample, continue_text
 from pipeline.report.tables import validation_notes
@@ -103,7 +103,7 @@ def _section(bundle: Bundle, validation: Validation) -> Section:
     except PipelineError:
         raise
     except Exception as error:  # a model that fails can fail here too; its row says the same
-        no_sample = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        no_sample = one_line(error)
     return Section(
         validation=validation,
         task=bundle.manifest.task,

@@ -106,10 +106,10 @@ class Trainer:
             MalformedError: the loss became NaN or infinite.
         """
         threads_before = torch.get_num_threads()
-        if self.precision is None or self.threads is None:
-            self.precision, self.threads = self._choose_speed()
-        torch.set_num_threads(self.threads)
         try:
+            if self.precision is None or self.threads is None:
+                self.precision, self.threads = self._choose_speed()
+            torch.set_num_threads(self.threads)
             yield from self._epochs()
         finally:
             torch.set_num_threads(threads_before)

@@ -4,8 +4,6 @@ Rounding a weight to float16, or flipping one bit of it, can change outputs by l
 tolerance. So the numbers are not only tried but also looked at.
 """
 
-import io
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.export.recurrent import OnnxRecurrent
-from pipeline.model import CodePointTable, Destandardize, Network, Standardize
+from pipeline.model import CodePointTable, Network, Standardize
+from pipeline.runtimes.torchscript import TorchScript
 
 Tensors = dict[str, NDArray[np.generic]]
 
@@ -24,7 +23,7 @@ def expected_constants(network: Network) -> Tensors:
     tensors: dict[str, torch.Tensor] = dict(OnnxRecurrent(network.recurrent).named_buffers())
     tensors |= {"head.weight": network.head.weight, "head.bias": network.head.bias}
     for name, module in network.named_modules():
-        if isinstance(module, CodePointTable | Standardize | Destandardize):
+        if isinstance(module, CodePointTable | Standardize):
             tensors |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers()}
         elif isinstance(module, torch.nn.Embedding):
             tensors[f"{name}.weight"] = module.weight
@@ -61,10 +60,7 @@ def audit_onnx(file: bytes, network: Network) -> list[str]:
 
 def audit_torchscript(file: bytes, network: Network) -> list[str]:
     """What is wrong with the weights of a TorchScript file; nothing if every bit is right."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.jit is deprecated, and what is asked for
-        traced = torch.jit.load(io.BytesIO(file), map_location="cpu")
-    found = dict(_tensors(traced))
+    found = dict(_tensors(TorchScript(file).module))
     faults = []
     for name, tensor in _tensors(network):
         if name not in found or _fingerprint(tensor) != _fingerprint(found[name]):

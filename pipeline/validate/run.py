@@ -12,6 +12,7 @@ from pipeline.bundle import Bundle
 from pipeline.bundle.read import VALIDATION_FILE
 from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.checkpoint import versions
+from pipeline.errors import one_line
 from pipeline.model import Network
 from pipeline.runtimes import Absent, Runtime, open_runtimes
 from pipeline.runtimes.base import Input
@@ -107,8 +108,8 @@ def validation_row(
         records = [compare(runtime, case, answer, tolerance) for case, answer in answered]
         placement = runtime.placement()
     except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return row.model_copy(update={"status": "fail", "reason": reason, "cases": tuple(records)})
+        update = {"status": "fail", "reason": one_line(error), "cases": tuple(records)}
+        return row.model_copy(update=update)
     elsewhere = [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]
     failed = [record for record in records if not record.passed]
     reasons = [*audit, *elsewhere, *(describe(record) for record in failed[:1])]
