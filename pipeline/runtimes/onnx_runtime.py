@@ -2,11 +2,13 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from pipeline.errors import UnavailableError
 from pipeline.runtimes.base import Input, State
@@ -15,6 +17,7 @@ from pipeline.signature import INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # TF32 keeps 10 bits of the mantissa; parity is measured without it.
 _OPTIONS: dict[str, dict[str, Any]] = {"cuda": {"use_tf32": 0}}
+_NAME = f"onnxruntime {onnxruntime.__version__}"
 
 
 class OnnxRuntime:
@@ -26,22 +29,8 @@ class OnnxRuntime:
         self.file = file
         self.provider = provider
         self.home = EXECUTION_PROVIDER[provider]
-        self.name = f"onnxruntime {onnxruntime.__version__}"
-        self.session = self._session(onnxruntime.SessionOptions())
-
-    def _session(self, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-        options.log_severity_level = 3  # it warns about shapes that are dynamic on purpose
-        providers: list[Any] = [(self.home, _OPTIONS.get(self.provider, {}))]
-        if self.provider != "cpu":
-            onnxruntime.preload_dlls()  # the CUDA libraries that PyTorch brought along
-            providers.append(EXECUTION_PROVIDER["cpu"])
-        session = onnxruntime.InferenceSession(self.file, options, providers)
-        if self.home not in session.get_providers():  # it goes on without, and says nothing
-            raise UnavailableError(
-                f"{self.name} has {self.home} and cannot start it; look for missing CUDA or cuDNN "
-                "libraries with onnxruntime.print_debug_info()"
-            )
-        return session
+        self.name = _NAME
+        self.session = open_session(file, provider)
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""
@@ -51,23 +40,54 @@ class OnnxRuntime:
 
     def placement(self) -> dict[str, str]:
         """Where each recurrent node ran, from the profile of one call in a session of its own."""
-        with tempfile.TemporaryDirectory() as folder:
-            options = onnxruntime.SessionOptions()
-            options.enable_profiling = True
-            options.profile_file_prefix = str(Path(folder) / "profile")
-            session = self._session(options)
-            feeds = {}
-            for argument in session.get_inputs():
-                shape = [axis if isinstance(axis, int) else 1 for axis in argument.shape]
-                kind = np.int64 if argument.type == "tensor(int64)" else np.float32
-                feeds[argument.name] = np.zeros(shape, kind)
-            session.run(None, feeds)
-            events = json.loads(Path(session.end_profiling()).read_text())
-        return {
-            event["name"].removesuffix("_kernel_time"): event["args"]["provider"]
-            for event in events
-            if event.get("cat") == "Node" and event["args"].get("op_name") in OPERATOR.values()
-        }
+        feeds = {}
+        for argument in self.session.get_inputs():
+            shape = [axis if isinstance(axis, int) else 1 for axis in argument.shape]
+            kind = np.int64 if argument.type == "tensor(int64)" else np.float32
+            feeds[argument.name] = np.zeros(shape, kind)
+        return node_placement(self.file, self.provider, feeds)
+
+
+def open_session(
+    file: bytes, provider: str, options: onnxruntime.SessionOptions | None = None
+) -> onnxruntime.InferenceSession:
+    """A session on ``provider``, with the CPU behind it.
+
+    Raises:
+        UnavailableError: the provider is in this build and cannot be started.
+    """
+    options = options or onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns about shapes that are dynamic on purpose
+    home = EXECUTION_PROVIDER[provider]
+    providers: list[Any] = [(home, _OPTIONS.get(provider, {}))]
+    if provider != "cpu":
+        onnxruntime.preload_dlls()  # the CUDA libraries that PyTorch brought along
+        providers.append(EXECUTION_PROVIDER["cpu"])
+    session = onnxruntime.InferenceSession(file, options, providers)
+    if home not in session.get_providers():  # it goes on without, and says nothing
+        raise UnavailableError(
+            f"{_NAME} has {home} and cannot start it; look for missing CUDA or cuDNN "
+            "libraries with onnxruntime.print_debug_info()"
+        )
+    return session
+
+
+def node_placement(
+    file: bytes, provider: str, feeds: Mapping[str, NDArray[Any]]
+) -> dict[str, str]:
+    """On which provider every recurrent node ran in one call, by ONNX Runtime's own profile."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = open_session(file, provider, options)
+        session.run(None, dict(feeds))
+        events = json.loads(Path(session.end_profiling()).read_text())
+    return {
+        event["name"].removesuffix("_kernel_time"): event["args"]["provider"]
+        for event in events
+        if event.get("cat") == "Node" and event["args"].get("op_name") in OPERATOR.values()
+    }
 
 
 def why_absent(provider: str) -> str | None:
