@@ -154,6 +154,9 @@ class Network(nn.Module):
         x, rows = self.recurrent(self.encoder(input), state.transpose(0, 1))
         return self.decoder(self.head(x)), rows.transpose(0, 1)
 
-    def float64_twin(self) -> "Network":
-        """The same network computed in float64: what all float32 results are measured against."""
-        return copy.deepcopy(self).double().eval()
+    def twin(self, dtype: torch.dtype) -> "Network":
+        """The same network computed in ``dtype``, ready to use.
+
+        All results are measured against that in float64.
+        """
+        return copy.deepcopy(self).to(dtype).eval()

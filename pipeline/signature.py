@@ -26,6 +26,13 @@ class Tolerance(Record):
 
 
 FLOAT32 = Tolerance(rtol=1e-4, atol=1e-5)
+# What a runtime may compute in. TF32 keeps as many bits of a number as float16: 10 and a sign.
+Precision = Literal["float32", "tf32", "float16", "bfloat16"]
+LESS_THAN_FLOAT32: dict[Precision, Tolerance] = {
+    "tf32": Tolerance(rtol=1e-3, atol=2.5e-3),
+    "float16": Tolerance(rtol=1e-3, atol=2.5e-3),
+    "bfloat16": Tolerance(rtol=1e-2, atol=2e-2),
+}
 OWN_ERRORS = 4  # how many times PyTorch's own float32 error a runtime may be off
 ILL_CONDITIONED = 1e-3  # PyTorch's own float32 error from which whole sequences say nothing
 

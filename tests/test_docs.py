@@ -17,6 +17,7 @@ from pipeline.cli import cli
 from pipeline.config import FAMILIES, PRESETS, Config
 from pipeline.errors import PipelineError
 from pipeline.export import OPSETS
+from pipeline.runtimes import ALL as RUNTIMES
 from pipeline.runtimes import PROVIDERS
 from pipeline.validate.records import validation_schema
 
@@ -85,6 +86,7 @@ def test_help_texts_name_what_the_code_knows() -> None:
     }
     assert all(family in helps["family"] for family in FAMILIES)
     assert all(provider in helps["providers"] for provider in PROVIDERS)
+    assert all(runtime in helps["runtimes"] for runtime in RUNTIMES)
     assert f"{OPSETS.start} to {OPSETS.stop - 1}" in helps["opset"]
 
 

@@ -67,7 +67,7 @@ def trajectory(
 
     The results are the twin's, rounded to float32: the truth, not one machine's rounding.
     """
-    twin = network.float64_twin()
+    twin = network.twin(torch.float64)
     first = twin.zero_state(len(source)) if state is None else torch.from_numpy(state).double()
     calls, carried, start = [], first, 0
     for length in cuts:

@@ -11,13 +11,32 @@ from pipeline.errors import ParityError, UnavailableError
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle
+    from pipeline.runtimes.catalog import Runtimes
     from pipeline.validate import Validation
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
-    "--provider", "providers", multiple=True, help="cpu or cuda. Repeatable; must be there."
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    help="torchscript, onnxruntime, reference, openvino or tract. Repeatable; must be there.  "
+    "[default: every one that is]",
+)
+@click.option(
+    "--provider",
+    "providers",
+    multiple=True,
+    help="cpu, cuda, or another that ONNX Runtime offers. Repeatable; must be there.  "
+    "[default: every one that is]",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds for one call of a runtime, before it counts as hanging.",
 )
 @click.option("--self-test", "on_trial", is_flag=True, help="Plant faults, see if they are caught.")
 @click.option(
@@ -42,7 +61,9 @@ if TYPE_CHECKING:
 @json_option
 def validate(
     names: tuple[str, ...],
+    runtimes: tuple[str, ...],
     providers: tuple[str, ...],
+    time_limit: float,
     on_trial: bool,
     honest: int,
     report: Path | None,
@@ -51,10 +72,11 @@ def validate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Compare TorchScript and ONNX Runtime with PyTorch, on every provider that is there.
+    """Compare runtimes with PyTorch, every one that is there on every provider that is there.
 
     \b
     pipeline validate
+    pipeline validate --runtime onnxruntime --runtime tract
     pipeline validate sine-lstm --provider cuda
     pipeline validate --self-test
     pipeline validate --junit junit.xml
@@ -68,13 +90,15 @@ def validate(
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import finish
     from pipeline.report.tables import validation_notes, validation_table
-    from pipeline.runtimes import PROVIDERS, require
+    from pipeline.runtimes.catalog import ALL, Runtimes, known_providers, require
     from pipeline.storage import update_file
 
-    require(providers)
-    chosen = tuple(dict.fromkeys(providers)) or PROVIDERS
+    require(providers, runtimes)
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
-    validated = [_validate_one(folder, chosen, force) for folder in folders]
+    chosen = tuple(name for name in ALL if name in (runtimes or ALL))
+    places = tuple(name for name in known_providers() if name in (providers or known_providers()))
+    with Runtimes(chosen, places, time_limit) as opened:
+        validated = [_validate_one(folder, opened, force) for folder in folders]
     results = [validation for _, validation in validated]
     report = report or exported / "report.html"
     if force or not is_current(report, validated):
@@ -89,16 +113,16 @@ def validate(
         "" if failed else next_command("pipeline inspect", names),
         [*validation_notes(results), f"report: {report}"],
     )
+    # A runtime is asked for by its own name; a provider other than the CPU asks for all it has.
+    asked = set(providers or ("cpu",)) if runtimes else set(providers) - {"cpu"}
     for row in (row for result in results for row in result.rows):
-        if row.provider in providers and row.status == "not run":
-            raise UnavailableError(f"{row.format} did not run on '{row.provider}': {row.reason}")
+        if row.provider in asked and row.status == "not run":
+            raise UnavailableError(f"{row.runtime} did not run on '{row.provider}': {row.reason}")
     if failed:
-        raise ParityError(f"{', '.join(failed)}: numbers do not match; see the rows marked fail")
+        raise ParityError(f"{', '.join(failed)}: not as PyTorch; see the rows marked fail")
 
 
-def _validate_one(
-    folder: Path, providers: tuple[str, ...], force: bool
-) -> "tuple[Bundle, Validation]":
+def _validate_one(folder: Path, runtimes: "Runtimes", force: bool) -> "tuple[Bundle, Validation]":
     from pipeline.bundle import open_bundle
     from pipeline.report.output import console, say
     from pipeline.storage import canonical_json, exclusive
@@ -107,12 +131,12 @@ def _validate_one(
     with exclusive(folder):
         bundle = open_bundle(folder)
         bundle.verify()
-        if not force and (current := current_validation(bundle, providers)):
+        if not force and (current := current_validation(bundle, runtimes)):
             say(f"{folder.name}: unchanged")
             return bundle, current
         with console().status(f"validating {folder.name}") as status:
             validation = validate_bundle(
-                bundle, providers, lambda row: status.update(f"{row.model}: {row.format} done")
+                bundle, runtimes, lambda row: status.update(f"{row.model}: {row.runtime} done")
             )
         bundle = bundle.add_validation(canonical_json(validation.model_dump(mode="json")))
     return bundle, validation

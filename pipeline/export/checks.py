@@ -142,7 +142,7 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
     with quiet_exporter():
         traced = torch.jit.load(io.BytesIO(torchscript_file))
     rng = np.random.default_rng(0)
-    twin = network.float64_twin()
+    twin = network.twin(torch.float64)
     for batch, time in _SIZES:
         source = torch.from_numpy(_random_input(network, rng, batch, time))
         state = torch.from_numpy(

@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError, one_line
 from pipeline.report.figures import by_length, forecast, histogram, percent, share_of
 from pipeline.report.samples import TextSample, continue_text
 from pipeline.report.tables import validation_notes
-from pipeline.runtimes import PROVIDERS
+from pipeline.runtimes.catalog import ALL, known_providers
 from pipeline.storage import canonical_json, sha256
 from pipeline.validate import CaseRecord, Row, Validation
 
@@ -125,7 +125,9 @@ def _worst(row: Row, kinds: Sequence[str]) -> Iterator[CaseRecord | None]:
 def _command(bundle: Bundle, validation: Validation) -> str:
     """The command that finds all this again."""
     words = ["pipeline", "validate", validation.model, "--force"]
-    if validation.providers != PROVIDERS:  # without the option, those that are not there may be so
+    if validation.runtimes != ALL:  # without the option, those that are not there may be so
+        words += [word for name in validation.runtimes for word in ("--runtime", name)]
+    if validation.providers != known_providers():
         words += [word for name in validation.providers for word in ("--provider", name)]
     if bundle.folder.parent != Path("exported"):
         words += ["--exported", str(bundle.folder.parent)]

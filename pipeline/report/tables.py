@@ -10,7 +10,7 @@ from pipeline.bundle.manifest import Manifest
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config
 from pipeline.train.scores import Errors, SeriesScores, TextScores
-from pipeline.validate import Row, Validation
+from pipeline.validate import FreeRun, Row, Validation
 from pipeline.validate.self_test import Outcome
 
 _STYLE = {"pass": "green", "fail": "bold red"}
@@ -66,11 +66,11 @@ def _error_cells(*parts: Errors) -> list[str]:
 
 
 def validation_table(validations: Sequence[Validation]) -> Table:
-    """One row per model, format and provider that ran; the others are in the notes."""
+    """One row per model, runtime and provider that ran; the others are in the notes."""
     table = _table("Validation: largest errors against the float64 twin of PyTorch", "model")
-    for column in ("format", "provider"):
+    for column in ("runtime", "provider"):
         table.add_column(column)
-    for column in ("cases", "output", "next_state", "vs float32", "of tolerance"):
+    for column in ("cases", "output", "next_state", "vs float32", "of tolerance", "free run"):
         table.add_column(column, justify="right")
     table.add_column("result")
     for validation in validations:
@@ -79,12 +79,13 @@ def validation_table(validations: Sequence[Validation]) -> Table:
                 continue
             table.add_row(
                 row.model,
-                row.format,
+                row.runtime,
                 row.provider,
                 str(len(row.cases)),
                 *(_error(row, value) for value in (row.output_error, row.state_error)),
                 _error(row, row.pytorch_difference),
                 "" if row.share is None else f"{row.share:.0%}",
+                _way(row.free_run),
                 Styled(row.status, style=_STYLE[row.status]),
             )
     return table
@@ -96,18 +97,39 @@ def _error(row: Row, value: float | None) -> str:
     return "∞" if row.cases else ""
 
 
+def _way(found: FreeRun | None) -> str:
+    """How far a free run went the way of PyTorch."""
+    if found is None:
+        return ""
+    if found.first_difference is None:
+        return f"{found.steps} steps"
+    return f"{found.first_difference} steps" + (", tie" if found.tie else "")
+
+
 def validation_notes(validations: Sequence[Validation]) -> list[str]:
-    """One line for every reason behind a row that did not pass, with the rows it speaks of."""
-    models: dict[tuple[str, str, str, str], list[str]] = {}
+    """One line for every note on a row and every reason why one did not pass, with its models."""
+    models: dict[tuple[str, str, str], list[str]] = {}
     for validation in validations:
         for row in validation.rows:
-            if row.reason:
-                key = (row.status, row.format, row.provider, row.reason)
-                models.setdefault(key, []).append(row.model)
+            for kind, text in ((row.status, row.reason), ("note", _note(row))):
+                if text:
+                    key = (kind, f"{row.runtime} on {row.provider}", text)
+                    models.setdefault(key, []).append(row.model)
     return [
-        f"{status}: {format} on {provider} ({', '.join(names)}): {reason}"
-        for (status, format, provider, reason), names in models.items()
+        f"{kind}: {where} ({', '.join(names)}): {text}"
+        for (kind, where, text), names in models.items()
     ]
+
+
+def _note(row: Row) -> str:
+    """What a reader must know of the runtime, and by what it was judged if not by float32."""
+    notes = [row.note]
+    if row.precision != "float32" and row.tolerance:
+        notes.append(f"judged by rtol {row.tolerance.rtol:g}, atol {row.tolerance.atol:g}")
+    if row.free_run and row.free_run.passed and row.free_run.note:
+        where = row.free_run.first_difference
+        notes.append(f"free run, step {where}: {row.free_run.note}")
+    return "; ".join(filter(None, notes))
 
 
 def fault_table(outcomes: Sequence[Outcome]) -> Table:

@@ -1,6 +1,4 @@
-"""Runtimes that can be compared: each a file behind the protocol below."""
+"""Runtimes that can be compared: each a file behind the protocol in ``base.py``.
 
-from pipeline.runtimes.base import Absent, Runtime
-from pipeline.runtimes.catalog import PROVIDERS, open_runtimes, require
-
-__all__ = ["PROVIDERS", "Absent", "Runtime", "open_runtimes", "require"]
+Nothing is imported here, so that the process of one runtime loads no other.
+"""

@@ -1,10 +1,13 @@
 """What the validator needs to know of a runtime."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.signature import Precision
 
 Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]
@@ -22,6 +25,10 @@ class Runtime(Protocol):
     """Where it was asked to run."""
     home: str
     """What the runtime itself calls that place in its profile."""
+    precision: Precision = "float32"
+    """What it computes in, whatever type its tensors have."""
+    note: str = ""
+    """What a reader of its results must know."""
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract: output ``[batch, time, …]`` and next state."""
@@ -29,6 +36,28 @@ class Runtime(Protocol):
     def placement(self) -> dict[str, str]:
         """On which provider every recurrent node of the last profile ran; empty if there is
         but one place."""
+        return {}
+
+
+class RuntimeProcessError(Exception):
+    """What a runtime in a process of its own threw, or how that process ended, on one line."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a runtime says of itself."""
+
+    format: str
+    name: str
+    provider: str
+    home: str
+    precision: Precision
+    note: str
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> "Facts":
+        """The facts of ``runtime``."""
+        return cls(**{field.name: getattr(runtime, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -39,3 +68,16 @@ class Absent:
     name: str
     provider: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Refused(Absent):
+    """A runtime that is here and could not open the model."""
+
+
+def package_version(package: str) -> str:
+    """The version of an installed package; builds from elsewhere than PyPI may not tell."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of unknown version"

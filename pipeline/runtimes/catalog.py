@@ -1,61 +1,190 @@
-"""Which runtimes there are, and which of them can run here."""
+"""Which runtimes there are, which of them can run here, and how each opens a bundle."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
 
 import torch
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
-from pipeline.errors import UnavailableError, unknown
-from pipeline.runtimes.base import Absent, Runtime
-from pipeline.runtimes.onnx_runtime import OnnxRuntime, why_absent
+from pipeline.errors import UnavailableError, UsageError, unknown
+from pipeline.runtimes.base import Absent, Refused, Runtime, RuntimeProcessError, package_version
+from pipeline.runtimes.isolated import TIME_LIMIT, Worker
+from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers, why_absent
+from pipeline.runtimes.openvino import OpenVino
 from pipeline.runtimes.pytorch import PyTorch
+from pipeline.runtimes.reference import Reference
 from pipeline.runtimes.torchscript import TorchScript
+from pipeline.runtimes.tract import Tract
 
 PROVIDERS = ("cpu", "cuda")
 
+Opener = Callable[[], Runtime]
 
-def require(providers: tuple[str, ...]) -> None:
-    """Make sure that every provider asked for by name can be used.
+
+@dataclass(frozen=True)
+class Kind:
+    """A runtime, and how it opens a model file on a provider; each opener is a row of its own.
+
+    An ``optional`` one comes with the extra that is called as its package.
+    """
+
+    format: str
+    package: str
+    file: str
+    openers: Callable[[bytes, str], Sequence[Opener]]
+    providers: Callable[[], Iterable[str]] = lambda: ("cpu",)
+    optional: bool = False
+
+
+def _onnx_runtime(file: bytes, provider: str) -> Sequence[Opener]:
+    openers = [partial(OnnxRuntime, file, provider)]
+    if provider == "cuda":
+        openers.append(partial(OnnxRuntime, file, provider, as_it_comes=True))
+    return openers
+
+
+RUNTIMES = {
+    "torchscript": Kind(
+        "TorchScript",
+        "torch",
+        TORCHSCRIPT_FILE,
+        lambda file, provider: [partial(TorchScript, file, provider)],
+        lambda: PROVIDERS,
+    ),
+    "onnxruntime": Kind("ONNX", "onnxruntime", ONNX_FILE, _onnx_runtime, execution_providers),
+    "reference": Kind("ONNX", "onnx", ONNX_FILE, lambda file, _: [partial(Reference, file)]),
+    "openvino": Kind(
+        "ONNX",
+        "openvino",
+        ONNX_FILE,
+        lambda file, _: [partial(OpenVino, file, hint) for hint in (None, "f32")],
+        optional=True,
+    ),
+    "tract": Kind(
+        "ONNX", "tract", ONNX_FILE, lambda file, _: [partial(Tract, file)], optional=True
+    ),
+}
+ALL = tuple(RUNTIMES)
+
+
+def known_providers() -> tuple[str, ...]:
+    """Where runtimes can be asked to run: the CPU, CUDA, and what else ONNX Runtime offers."""
+    return tuple(execution_providers())
+
+
+def require(providers: tuple[str, ...], runtimes: tuple[str, ...] = ()) -> None:
+    """Make sure that every provider and runtime asked for by name can be used.
 
     Raises:
-        UsageError: there is no provider of that name.
+        UsageError: there is none of that name, or the runtime knows none of the providers.
         UnavailableError: it is not on this machine, or not in this build.
     """
+    for name in runtimes:
+        if name not in RUNTIMES:
+            raise unknown("runtime", name, RUNTIMES)
     for provider in providers:
-        if provider not in PROVIDERS:
-            raise unknown("provider", provider, PROVIDERS)
-        reason = _why_absent(provider)
-        if reason:
-            raise UnavailableError(f"provider '{provider}' is not there: {reason}")
+        if provider not in known_providers():
+            raise unknown("provider", provider, known_providers())
+    for name in runtimes:
+        known = tuple(RUNTIMES[name].providers())
+        if providers and not set(providers) & set(known):
+            raise UsageError(f"runtime '{name}' runs on {', '.join(known)} and nowhere else")
+        if reason := _why_absent(RUNTIMES[name], known[0]):
+            raise UnavailableError(f"runtime '{name}' is not there: {reason}")
+    for provider in providers:
+        for name in reversed(runtimes or ALL):  # ONNX Runtime first: it knows what to install
+            kind = RUNTIMES[name]
+            if kind.optional or provider not in kind.providers():
+                continue
+            if reason := _why_absent(kind, provider):
+                raise UnavailableError(f"provider '{provider}' is not there: {reason}")
 
 
-def _why_absent(provider: str) -> str | None:
-    reason = why_absent(provider)
+def _why_absent(kind: Kind, provider: str) -> str | None:
+    if kind.optional and find_spec(kind.package) is None:
+        return f"it is not installed; run pip install 'pipeline[{kind.package}]'"
+    reason = why_absent(provider) if kind.package == "onnxruntime" else None
     if reason is None and provider == "cuda" and not torch.cuda.is_available():
         return f"torch {torch.__version__} finds no CUDA device; check the driver with nvidia-smi"
     return reason
 
 
-def open_runtimes(bundle: Bundle, providers: tuple[str, ...]) -> Iterator[Runtime | Absent]:
-    """PyTorch, and TorchScript and ONNX Runtime on every provider, or why they are absent.
+def optional_versions(runtimes: Iterable[str]) -> dict[str, str]:
+    """The versions of those optional runtimes that are installed."""
+    kinds = [RUNTIMES[name] for name in runtimes if RUNTIMES[name].optional]
+    return {
+        kind.package: package_version(kind.package)
+        for kind in kinds
+        if _why_absent(kind, "cpu") is None
+    }
 
-    Raises:
-        IntegrityError: a model file was changed.
+
+@dataclass
+class Runtimes:
+    """Those runtimes that were chosen, each in a process of its own, for one bundle or many.
+
+    ``time_limit`` is in seconds, for one call. Close it, or use it in ``with``.
     """
-    if "cpu" in providers:
-        yield PyTorch(bundle.network())
-    for provider in providers:
-        if provider == "cuda" and not torch.cuda.is_available():
-            torch_name = f"torch {torch.__version__}"
-            yield Absent("TorchScript", torch_name, provider, f"{torch_name} finds no CUDA device")
-        else:
-            yield TorchScript(bundle.read(TORCHSCRIPT_FILE), provider)
-    for provider in providers:
-        reason = _why_absent(provider)
-        try:
-            if reason:
-                raise UnavailableError(reason)
-            yield OnnxRuntime(bundle.read(ONNX_FILE), provider)
-        except UnavailableError as error:
-            yield Absent("ONNX", "onnxruntime", provider, str(error))
+
+    names: tuple[str, ...] = ALL
+    providers: tuple[str, ...] = PROVIDERS
+    time_limit: float = TIME_LIMIT
+    _workers: dict[tuple[str, str], Worker] = field(default_factory=dict)
+
+    def open(self, bundle: Bundle) -> Iterator[Runtime | Absent]:
+        """PyTorch, then each runtime on each provider, or why it is absent or failed to open.
+
+        A runtime can be used until the next is asked for.
+
+        Raises:
+            IntegrityError: a model file was changed.
+        """
+        if "cpu" in self.providers:
+            yield PyTorch(bundle.network())
+        for name in self.names:
+            known = set(RUNTIMES[name].providers())
+            for provider in self.providers:
+                if provider in known:
+                    yield from self._open_on(bundle, name, provider)
+
+    def _open_on(self, bundle: Bundle, name: str, provider: str) -> Iterator[Runtime | Absent]:
+        kind = RUNTIMES[name]
+        where = (kind.format, name, provider)
+        if reason := _why_absent(kind, provider):
+            yield Absent(*where, reason)
+            return
+        worker = self._workers.setdefault((name, provider), Worker(self.time_limit))
+        for opener in kind.openers(bundle.read(kind.file), provider):
+            opened: Runtime | Absent
+            try:
+                opened = worker.open(opener)
+                if provider not in PROVIDERS:
+                    _must_stay_there(opened)
+            except (UnavailableError, ImportError) as error:
+                opened = Absent(*where, str(error))
+            except RuntimeProcessError as error:
+                opened = Refused(*where, str(error))
+            yield opened
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers.values():
+            worker.close()
+
+    def __enter__(self) -> "Runtimes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _must_stay_there(runtime: Runtime) -> None:
+    """A build can offer a provider that takes none of the recurrent nodes: no run of its own."""
+    elsewhere = [node for node, at in runtime.placement().items() if at != runtime.home]
+    if elsewhere:
+        raise UnavailableError(
+            f"{runtime.home} runs no recurrent nodes: {', '.join(elsewhere)} fell back to the CPU"
+        )

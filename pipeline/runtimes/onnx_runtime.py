@@ -11,26 +11,32 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.errors import UnavailableError
-from pipeline.runtimes.base import Input, State
+from pipeline.runtimes.base import Input, Runtime, State
 from pipeline.signature import INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE
 
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-# TF32 keeps 10 bits of the mantissa; parity is measured without it.
-_OPTIONS: dict[str, dict[str, Any]] = {"cuda": {"use_tf32": 0}}
 _NAME = f"onnxruntime {onnxruntime.__version__}"
+_REMOTE = "AzureExecutionProvider"  # sends its inputs to a server; it runs no node here
 
 
-class OnnxRuntime:
-    """A session on one provider; the CPU is always behind it for what it cannot run."""
+class OnnxRuntime(Runtime):
+    """A session on one provider; the CPU is always behind it for what it cannot run.
+
+    On CUDA, ``as_it_comes`` leaves TF32 on, which keeps 10 bits of the mantissa.
+    """
 
     format = "ONNX"
 
-    def __init__(self, file: bytes, provider: str) -> None:
+    def __init__(self, file: bytes, provider: str, as_it_comes: bool = False) -> None:
         self.file = file
         self.provider = provider
-        self.home = EXECUTION_PROVIDER[provider]
+        self.home = execution_providers()[provider]
         self.name = _NAME
-        self.session = open_session(file, provider)
+        if as_it_comes and provider == "cuda":
+            self.name += ", default"
+            self.precision = "tf32"
+            self.note = "computes in tf32 where the GPU can, unless use_tf32=0 is set"
+        self.session = open_session(file, provider, tf32=self.precision == "tf32")
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""
@@ -48,8 +54,18 @@ class OnnxRuntime:
         return node_placement(self.file, self.provider, feeds)
 
 
+def execution_providers() -> dict[str, str]:
+    """ONNX Runtime's own names of the CPU, of CUDA, and of what else this build offers."""
+    further = set(onnxruntime.get_available_providers()) - {*EXECUTION_PROVIDER.values(), _REMOTE}
+    named = {name.removesuffix("ExecutionProvider").lower(): name for name in sorted(further)}
+    return EXECUTION_PROVIDER | named
+
+
 def open_session(
-    file: bytes, provider: str, options: onnxruntime.SessionOptions | None = None
+    file: bytes,
+    provider: str,
+    options: onnxruntime.SessionOptions | None = None,
+    tf32: bool = False,
 ) -> onnxruntime.InferenceSession:
     """A session on ``provider``, with the CPU behind it.
 
@@ -58,8 +74,8 @@ def open_session(
     """
     options = options or onnxruntime.SessionOptions()
     options.log_severity_level = 3  # it warns about shapes that are dynamic on purpose
-    home = EXECUTION_PROVIDER[provider]
-    providers: list[Any] = [(home, _OPTIONS.get(provider, {}))]
+    home = execution_providers()[provider]
+    providers: list[Any] = [(home, {"use_tf32": int(tf32)} if provider == "cuda" else {})]
     if provider != "cpu":
         onnxruntime.preload_dlls()  # the CUDA libraries that PyTorch brought along
         providers.append(EXECUTION_PROVIDER["cpu"])
@@ -72,9 +88,7 @@ def open_session(
     return session
 
 
-def node_placement(
-    file: bytes, provider: str, feeds: Mapping[str, NDArray[Any]]
-) -> dict[str, str]:
+def node_placement(file: bytes, provider: str, feeds: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """On which provider every recurrent node ran in one call, by ONNX Runtime's own profile."""
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
@@ -92,9 +106,7 @@ def node_placement(
 
 def why_absent(provider: str) -> str | None:
     """Why this build of ONNX Runtime cannot use ``provider``, and what to do; None if it can."""
-    if EXECUTION_PROVIDER[provider] in onnxruntime.get_available_providers():
+    name = execution_providers()[provider]
+    if name in onnxruntime.get_available_providers():
         return None
-    return (
-        f"onnxruntime {onnxruntime.__version__} was built without {EXECUTION_PROVIDER[provider]}; "
-        "run 'make EXTRA=gpu' on a machine with an NVIDIA GPU"
-    )
+    return f"{_NAME} was built without {name}; run 'make EXTRA=gpu' on a machine with an NVIDIA GPU"

@@ -1,47 +1,79 @@
 """PyTorch itself, eager: the network as it was trained, and its float64 twin."""
 
+import timeit
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipeline.model import Network
-from pipeline.runtimes.base import Exact, Input, State
+from pipeline.runtimes.base import Exact, Input, Runtime, State
+from pipeline.signature import Precision
 
 
-class PyTorch:
-    """The network as it was trained, on the CPU."""
+class PyTorch(Runtime):
+    """The network as it was trained, on the CPU, or a copy that computes in less than float32."""
 
     format = "PyTorch"
     provider = home = "cpu"
-    name = f"torch {torch.__version__}"
+    name = f"PyTorch {torch.__version__}"
 
-    def __init__(self, network: Network) -> None:
-        self.network = network.eval()
+    def __init__(self, network: Network, precision: Precision = "float32") -> None:
+        self.precision = precision
+        self.dtype = getattr(torch, precision)
+        self.network = network.eval() if precision == "float32" else network.twin(self.dtype)
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""
-        with torch.inference_mode():
-            output, next_state = self.network(
-                torch.from_numpy(np.ascontiguousarray(input)), torch.from_numpy(state)
-            )
-        return output.numpy(), next_state.contiguous().numpy()
-
-    def placement(self) -> dict[str, str]:
-        """One place only."""
-        return {}
+        output, next_state = _call(self.network, self.dtype, input, state)
+        return output.float().numpy(), next_state.float().numpy()
 
 
 class Twin:
     """The float64 twin of a network, called like a runtime."""
 
     def __init__(self, network: Network) -> None:
-        self.network = network.float64_twin()
+        self.network = network.twin(torch.float64)
 
-    def run(self, input: Input, state: Exact | State) -> tuple[Exact, Exact]:
+    def run(self, input: Input | Exact, state: Exact | State) -> tuple[Exact, Exact]:
         """One call of the contract, its results in float64."""
-        source = torch.from_numpy(np.ascontiguousarray(input))
-        with torch.inference_mode():
-            output, next_state = self.network(
-                source.double() if source.is_floating_point() else source,
-                torch.from_numpy(state).double(),
-            )
-        return output.numpy(), next_state.contiguous().numpy()
+        output, next_state = _call(self.network, torch.float64, input, state)
+        return output.numpy(), next_state.numpy()
+
+
+@contextmanager
+def fewest_threads(network: Network) -> Iterator[None]:
+    """Let PyTorch use one thread, unless more are measured to be faster for this network.
+
+    On a busy machine, threads that wait for each other at every step make a small network many
+    times slower.
+    """
+    before = torch.get_num_threads()
+    given = network.signature.input
+    features = [axis for axis in given.shape[2:] if isinstance(axis, int)]
+    input = torch.zeros((32, 50, *features), dtype=getattr(torch, given.type))
+    state = network.zero_state(32)
+    seconds = {}
+    try:
+        for count in sorted({1, before}):
+            torch.set_num_threads(count)
+            with torch.inference_mode():
+                seconds[count] = min(timeit.repeat(lambda: network(input, state), number=1))
+        torch.set_num_threads(1 if seconds[1] <= 1.2 * seconds[before] else before)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _call(
+    network: Network, dtype: torch.dtype, input: Input | Exact, state: State | Exact
+) -> tuple[Tensor, Tensor]:
+    source = torch.from_numpy(np.ascontiguousarray(input))
+    with torch.inference_mode():
+        output, next_state = network(
+            source.to(dtype) if source.is_floating_point() else source,
+            torch.from_numpy(state).to(dtype),
+        )
+    return output, next_state.contiguous()

@@ -6,10 +6,10 @@ import warnings
 import numpy as np
 import torch
 
-from pipeline.runtimes.base import Input, State
+from pipeline.runtimes.base import Input, Runtime, State
 
 
-class TorchScript:
+class TorchScript(Runtime):
     """A traced network on a PyTorch device."""
 
     format = "TorchScript"
@@ -19,7 +19,7 @@ class TorchScript:
             warnings.simplefilter("ignore")  # torch.jit is deprecated, and what is asked for
             self.module = torch.jit.load(io.BytesIO(file), map_location=device)
         self.provider = self.home = device
-        self.name = f"torch {torch.__version__}"
+        self.name = f"TorchScript {torch.__version__}"
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""
@@ -30,7 +30,3 @@ class TorchScript:
                 torch.from_numpy(np.ascontiguousarray(state)).to(self.provider),
             )
         return output.cpu().numpy(), next_state.cpu().contiguous().numpy()
-
-    def placement(self) -> dict[str, str]:
-        """One place only."""
-        return {}

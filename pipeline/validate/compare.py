@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from pipeline.runtimes.base import Exact, Runtime, State
-from pipeline.signature import NEXT_STATE, OUTPUT, OWN_ERRORS, Tolerance
-from pipeline.validate.cases import Answer, Case, replay
+from pipeline.signature import NEXT_STATE, OUTPUT, Tolerance
+from pipeline.validate.answers import Answer, allowed
+from pipeline.validate.cases import Case, replay
 from pipeline.validate.records import CaseRecord, Worst
 
 
@@ -20,15 +21,14 @@ def compare(runtime: Runtime, case: Case, answer: Answer, tolerance: Tolerance) 
     ):
         if y.shape != y64.shape:
             raise ValueError(f"{name} has shape {list(y.shape)}, not {list(y64.shape)}")
-        error = np.abs(y - y64)
-        allowed = tolerance.atol + tolerance.rtol * np.abs(y64)
-        share = error / np.maximum(allowed, OWN_ERRORS * own)
-        share = np.where(np.isfinite(y), share, np.inf)
+        error = np.where(np.isfinite(y), np.abs(y - y64), np.inf)
+        share = error / allowed(y64, own, tolerance)
         index = np.unravel_index(int(share.argmax()), share.shape)
-        errors.append(float(np.where(np.isfinite(y), error, np.inf).max()))
+        errors.append(error)
         differences.append(float(np.where(np.isfinite(y), np.abs(y - y32), np.inf).max()))
         shares.append(float(share[index]))
         worsts.append(_worst(name, index, y64, y))
+    output_error, state_error = errors
     largest, worst = max(zip(shares, worsts, strict=True), key=lambda pair: pair[0])
     return CaseRecord(
         case=case.name,
@@ -37,13 +37,20 @@ def compare(runtime: Runtime, case: Case, answer: Answer, tolerance: Tolerance) 
         calls=1 if answer.steps else len(case.cuts),
         of_the_task=case.of_the_task,
         ill_conditioned=answer.steps is not None,
-        output_error=finite(errors[0]),
-        state_error=finite(errors[1]),
+        output_error=finite(float(output_error.max())),
+        state_error=finite(float(state_error.max())),
         pytorch_difference=finite(max(differences)),
         share=finite(largest),
         worst=worst,
         passed=largest <= 1,
+        curve=_curve(output_error) if case.followed else (),
     )
+
+
+def _curve(error: Exact) -> tuple[float | None, ...]:
+    """The largest error in each hundredth of one stream, ``error`` being in the order of time."""
+    steps = error.reshape(-1, error.shape[-1])
+    return tuple(finite(float(part.max())) for part in np.array_split(steps, 100))
 
 
 def _worst(name: str, index: tuple[np.intp, ...], expected: Exact, found: State) -> Worst:

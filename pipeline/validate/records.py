@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.config import Record
-from pipeline.signature import Tolerance
+from pipeline.signature import Precision, Tolerance
 
 SCHEMA_FILE = "validation.schema.json"
 
@@ -41,10 +41,28 @@ class CaseRecord(Record):
     share: float | None
     worst: Worst
     passed: bool
+    curve: tuple[float | None, ...] = Field(
+        (), description="of a long stream: the largest error of output in each hundredth of it"
+    )
+
+
+class FreeRun(Record):
+    """A runtime fed with its own outputs, beside PyTorch fed with its own.
+
+    A text differs at the first other character; it is a tie if the two are no further apart than
+    the tolerance. A forecast differs where it is further off than the float64 twin's would be if
+    each of its values were off by the tolerance.
+    """
+
+    steps: int = Field(description="compared, counted from the first that was not given")
+    first_difference: int | None = Field(description="counted from 0; null: there is none")
+    tie: bool
+    note: str
+    passed: bool
 
 
 class Row(Record):
-    """All cases of one model in one format on one provider."""
+    """All cases of one model in one format with one runtime on one provider."""
 
     model: str
     format: str
@@ -52,6 +70,9 @@ class Row(Record):
     provider: str
     status: Status
     reason: str = ""
+    note: str = Field("", description="what a reader of the row must know of the runtime")
+    precision: Precision = Field("float32", description="what it computes in")
+    tolerance: Tolerance | None = Field(None, description="by which it was judged; null: not run")
     placement: dict[str, str] = Field(default_factory=dict)
     output_error: float | None = None
     state_error: float | None = None
@@ -61,6 +82,9 @@ class Row(Record):
     share: float | None = Field(None, description="largest error as a share of what was allowed")
     seconds: float = 0.0
     cases: tuple[CaseRecord, ...] = ()
+    free_run: FreeRun | None = Field(
+        None, description="null: it was not reached, or the model does not forecast its own input"
+    )
 
 
 class Validation(Record):
@@ -70,6 +94,7 @@ class Validation(Record):
     model: str
     bundle_sha256: str
     providers: tuple[str, ...]
+    runtimes: tuple[str, ...]
     tolerance: Tolerance
     versions: dict[str, str]
     machine: str

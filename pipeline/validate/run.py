@@ -1,11 +1,15 @@
 """Validate a bundle: every case on every runtime, one row each."""
 
+import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import onnxruntime
-import torch
 from pydantic import ValidationError
 
 from pipeline.bundle import Bundle
@@ -14,84 +18,134 @@ from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.checkpoint import versions
 from pipeline.errors import one_line
 from pipeline.model import Network
-from pipeline.runtimes import Absent, Runtime, open_runtimes
-from pipeline.runtimes.base import Input
-from pipeline.runtimes.pytorch import PyTorch, Twin
-from pipeline.signature import Tolerance
+from pipeline.runtimes.base import Absent, Input, Refused, Runtime, RuntimeProcessError
+from pipeline.runtimes.catalog import Runtimes, optional_versions
+from pipeline.runtimes.pytorch import PyTorch, Twin, fewest_threads
+from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
+from pipeline.validate.answers import Answer, answer, with_errors_of
 from pipeline.validate.audit import audit_onnx, audit_torchscript
-from pipeline.validate.cases import Answer, Case, answer, make_cases
+from pipeline.validate.cases import Case, make_cases
 from pipeline.validate.compare import compare, finite
-from pipeline.validate.records import CaseRecord, Row, Validation
+from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
+from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation
 
 
-def validation_versions() -> dict[str, str]:
-    """The versions that decide what a validation finds."""
-    return {**versions(), "onnxruntime": onnxruntime.__version__}
+def validation_versions(runtimes: Runtimes) -> dict[str, str]:
+    """The versions that decide what a validation with these runtimes finds."""
+    return {
+        **versions(),
+        "onnxruntime": onnxruntime.__version__,
+        **optional_versions(runtimes.names),
+    }
+
+
+@cache
+def machine() -> str:
+    """The processor, how many of it, and the system."""
+    name = platform.processor()
+    if platform.system() == "Linux":
+        facts = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        found = (line.partition(":")[2] for line in facts if line.startswith("model name"))
+        name = next(found, name).strip()
+    elif platform.system() == "Darwin":
+        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        name = subprocess.run(asked, capture_output=True, text=True).stdout.strip() or name
+    system = f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}"
+    return f"{name}, {system}" if name else system
+
+
+@dataclass(frozen=True)
+class Answered:
+    """PyTorch's answers to every case on ``source``, and its free run."""
+
+    network: Network
+    source: Input
+    cases: Sequence[tuple[Case, Answer]]
+    free_run: FreeAnswer | None
+
+    def judging(self, precision: Precision) -> "Answered":
+        """The answers for a runtime that computes in ``precision``.
+
+        TF32 is not among the types of PyTorch; it is judged by its tolerance alone.
+        """
+        if precision in ("float32", "tf32"):
+            return self
+        lesser = PyTorch(self.network, precision)
+        return Answered(
+            self.network,
+            self.source,
+            [(case, with_errors_of(lesser, case, exact)) for case, exact in self.cases],
+            free_answer(self.network, self.source, LESS_THAN_FLOAT32[precision], precision),
+        )
+
+
+def answered(network: Network, source: Input, tolerance: Tolerance = FLOAT32) -> Answered:
+    """The answers of ``network`` to every case on inputs drawn from ``source`` ``[time, …]``."""
+    pytorch, twin = PyTorch(network), Twin(network)
+    cases = make_cases(source, network.vocabulary, pytorch)
+    pairs = [(case, answer(case, pytorch, twin)) for case in cases]
+    return Answered(network, source, pairs, free_answer(network, source, tolerance))
 
 
 def validate_bundle(
-    bundle: Bundle, providers: tuple[str, ...], report: Callable[[Row], None] = lambda row: None
+    bundle: Bundle, runtimes: Runtimes, report: Callable[[Row], None] = lambda row: None
 ) -> Validation:
-    """Compare every runtime on every provider with PyTorch; ``report`` sees each row when done.
+    """Compare ``runtimes`` with PyTorch; ``report`` sees each row when done.
 
     Raises:
         IntegrityError: a file of the bundle was changed.
         MalformedError: a file of the bundle is missing or not what it should be.
     """
     bundle.verify()
-    network = bundle.network()
-    answered = answers(network, bundle.held_out())
+    network, manifest = bundle.network(), bundle.manifest
     audits = {
         "ONNX": audit_onnx(bundle.read(ONNX_FILE), network),
         "TorchScript": audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network),
     }
-    manifest, finished = bundle.manifest, []
-    for runtime in open_runtimes(bundle, providers):
-        audit = audits.get(runtime.format, [])
-        row = validation_row(manifest.name, runtime, answered, manifest.tolerance, audit)
-        report(row)
-        finished.append(row)
+    finished = []
+    with fewest_threads(network):
+        exact = answered(network, bundle.held_out(), manifest.tolerance)
+        for runtime in runtimes.open(bundle):
+            audit = audits.get(runtime.format, [])
+            row = validation_row(manifest.name, runtime, exact, manifest.tolerance, audit)
+            report(row)
+            finished.append(row)
     return Validation(
-        model=bundle.manifest.name,
+        model=manifest.name,
         bundle_sha256=bundle.digest,
-        providers=providers,
-        tolerance=bundle.manifest.tolerance,
-        versions=validation_versions(),
-        machine=f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        runtimes=runtimes.names,
+        providers=runtimes.providers,
+        tolerance=manifest.tolerance,
+        versions=validation_versions(runtimes),
+        machine=machine(),
         rows=tuple(finished),
     )
 
 
-def answers(network: Network, source: Input) -> list[tuple[Case, Answer]]:
-    """Every case on inputs drawn from ``source`` ``[time, …]``, with PyTorch's answer to it."""
-    pytorch, twin = PyTorch(network), Twin(network)
-    cases = make_cases(source, network.vocabulary, pytorch)
-    return [(case, answer(case, pytorch, twin)) for case in cases]
-
-
-def current_validation(bundle: Bundle, providers: tuple[str, ...]) -> Validation | None:
+def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
     """The validation in the bundle if it passed and validating now would do the same again."""
     if VALIDATION_FILE not in bundle.manifest.files:
         return None
     try:
-        validation = Validation.model_validate_json(bundle.read(VALIDATION_FILE))
+        found = Validation.model_validate_json(bundle.read(VALIDATION_FILE))
     except ValidationError:
         return None
-    done = (validation.bundle_sha256, validation.providers, validation.versions)
-    now = (bundle.digest, providers, validation_versions())
-    return validation if validation.passed and done == now else None
+    done = (found.bundle_sha256, found.runtimes, found.providers, found.versions, found.machine)
+    asked = (runtimes.names, runtimes.providers, validation_versions(runtimes), machine())
+    return found if found.passed and done == (bundle.digest, *asked) else None
 
 
 def validation_row(
     model: str,
     runtime: Runtime | Absent,
-    answered: Iterable[tuple[Case, Answer]],
+    exact: Answered,
     tolerance: Tolerance,
     audit: Sequence[str] = (),
 ) -> Row:
     """One runtime through all cases; whatever it throws is a finding, not an error of ours.
 
-    ``audit`` lists what is wrong with the weights in the file that it runs.
+    ``audit`` lists what is wrong with the weights in the file that it runs. ``tolerance``
+    judges it if it computes in float32.
     """
     row = Row(
         model=model,
@@ -101,22 +155,36 @@ def validation_row(
         status="not run",
     )
     if isinstance(runtime, Absent):
-        return row.model_copy(update={"reason": runtime.reason})
+        status = "fail" if isinstance(runtime, Refused) else "not run"
+        return row.model_copy(update={"status": status, "reason": runtime.reason})
+    tolerance = LESS_THAN_FLOAT32.get(runtime.precision, tolerance)
+    judged = {"precision": runtime.precision, "tolerance": tolerance, "note": runtime.note}
+    row = row.model_copy(update=judged)
+    exact = exact.judging(runtime.precision)
     started = time.monotonic()
     records: list[CaseRecord] = []
+    free: FreeRun | None = None
+    placement: dict[str, str] = {}
+    trouble = []
     try:
-        records = [compare(runtime, case, answer, tolerance) for case, answer in answered]
+        for case, truth in exact.cases:
+            records.append(compare(runtime, case, truth, tolerance))
+        if exact.free_run is not None:
+            free = compare_free_run(runtime, exact.free_run)
         placement = runtime.placement()
+    except RuntimeProcessError as error:
+        trouble.append(str(error))
     except Exception as error:
-        update = {"status": "fail", "reason": one_line(error), "cases": tuple(records)}
-        return row.model_copy(update=update)
-    elsewhere = [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]
-    failed = [record for record in records if not record.passed]
-    reasons = [*audit, *elsewhere, *(describe(record) for record in failed[:1])]
+        trouble.append(one_line(error))
+    trouble += audit
+    trouble += [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]
+    trouble += [describe(record) for record in records if not record.passed][:1]
+    if free is not None and not free.passed:
+        trouble.append(f"free run, step {free.first_difference}: {free.note}")
     return row.model_copy(
         update={
-            "status": "fail" if reasons else "pass",
-            "reason": "; ".join(reasons),
+            "status": "fail" if trouble else "pass",
+            "reason": "; ".join(trouble),
             "placement": placement,
             "output_error": _largest(record.output_error for record in records),
             "state_error": _largest(record.state_error for record in records),
@@ -126,13 +194,14 @@ def validation_row(
             "share": _largest(record.share for record in records),
             "seconds": round(time.monotonic() - started, 2),
             "cases": tuple(records),
+            "free_run": free,
         }
     )
 
 
 def _largest(errors: Iterable[float | None]) -> float | None:
     """The largest error; None, which stands for infinity, when one of them is."""
-    return finite(max(float("inf") if error is None else error for error in errors))
+    return finite(max((float("inf") if error is None else error for error in errors), default=0.0))
 
 
 def describe(record: CaseRecord) -> str:

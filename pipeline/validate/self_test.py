@@ -13,10 +13,9 @@ from pipeline.runtimes.base import Input
 from pipeline.runtimes.onnx_runtime import EXECUTION_PROVIDER, OnnxRuntime
 from pipeline.signature import FLOAT32
 from pipeline.validate.audit import audit_onnx
-from pipeline.validate.cases import Answer, Case
 from pipeline.validate.faults import FAULTS, plant
 from pipeline.validate.records import Row
-from pipeline.validate.run import answers, validation_row
+from pipeline.validate.run import Answered, answered, validation_row
 
 ELSEWHERE = "a run on another provider than the one asked for"
 _VOCABULARY = "\n !,.0123456789abcdefghijklmnopqrstuvwxyzàéñжш漢🦊"
@@ -79,15 +78,15 @@ def planted_faults(report: Callable[[str], None] = lambda line: None) -> Iterato
             report(f"planting faults into {name}")
             network = random_network(task, cell, hidden_size=16, num_layers=2, seed=seed)
             file, _ = export(network, name)
-            answered = answers(network, _source(network, seed))
-            yield _honest(name, file, network, answered)
+            exact = answered(network, _source(network, seed))
+            yield _honest(name, file, exact)
             for fault in FAULTS:
                 faulty = plant(fault, file)
                 if faulty is None:
                     yield Outcome(model=name, fault=fault.name, status="does not apply", reason="")
                 else:
-                    yield _judged(name, fault.name, _row(name, faulty, network, answered))
-            elsewhere = _row(name, file, network, answered, _AskedForCuda)
+                    yield _judged(name, fault.name, _row(name, faulty, exact))
+            elsewhere = _row(name, file, exact, _AskedForCuda)
             yield _judged(name, ELSEWHERE, elsewhere)
 
 
@@ -104,15 +103,11 @@ def honest_models(
         report(f"honest model {seed + 1} of {count}: {name}")
         network = random_network(task, cell, hidden_size, num_layers, seed, gain)
         file, _ = export(network, f"honest-{seed}")
-        yield _honest(name, file, network, answers(network, _source(network, seed)))
+        yield _honest(name, file, answered(network, _source(network, seed)))
 
 
 def _row(
-    name: str,
-    file: bytes,
-    network: Network,
-    answered: list[tuple[Case, Answer]],
-    runtime_type: type[OnnxRuntime] = OnnxRuntime,
+    name: str, file: bytes, exact: Answered, runtime_type: type[OnnxRuntime] = OnnxRuntime
 ) -> Row:
     """The ordinary validation of one ONNX file; a file that does not load fails it."""
     try:
@@ -126,7 +121,7 @@ def _row(
             status="fail",
             reason=f"does not load: {' '.join(str(error).split())[:200]}",
         )
-    return validation_row(name, runtime, answered, FLOAT32, audit_onnx(file, network))
+    return validation_row(name, runtime, exact, FLOAT32, audit_onnx(file, exact.network))
 
 
 def _judged(model: str, fault: str, row: Row) -> Outcome:
@@ -134,9 +129,7 @@ def _judged(model: str, fault: str, row: Row) -> Outcome:
     return Outcome(model=model, fault=fault, status=status, reason=row.reason)
 
 
-def _honest(
-    name: str, file: bytes, network: Network, answered: list[tuple[Case, Answer]]
-) -> Outcome:
-    row = _row(name, file, network, answered)
+def _honest(name: str, file: bytes, exact: Answered) -> Outcome:
+    row = _row(name, file, exact)
     status: Literal["passed", "false alarm"] = "passed" if row.status == "pass" else "false alarm"
     return Outcome(model=name, fault="", status=status, reason=row.reason)

@@ -1,0 +1,51 @@
+"""OpenVINO on the CPU: in the precision that it chooses, and in the one asked for."""
+
+import sys
+from types import ModuleType
+from typing import cast
+
+import numpy as np
+
+from pipeline.runtimes.base import Input, Runtime, State, package_version
+from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE, Precision
+
+HINT = "INFERENCE_PRECISION_HINT"
+_PRECISION: dict[str, Precision] = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+
+
+class OpenVino(Runtime):
+    """A compiled model; without a ``precision`` OpenVINO takes the processor's fastest."""
+
+    format = "ONNX"
+    provider = home = "cpu"
+
+    def __init__(self, file: bytes, precision: str | None = None) -> None:
+        core = load_openvino().Core()
+        asked = {HINT: precision} if precision else {}
+        compiled = core.compile_model(core.read_model(file), "CPU", asked)
+        found = compiled.get_property(HINT).get_type_name()
+        self.request = compiled.create_infer_request()
+        self.precision = _PRECISION[found]
+        self.name = f"openvino {package_version('openvino')}" + (
+            "" if precision else " as it comes"
+        )
+        if self.precision != "float32":
+            self.note = f"computes in {self.precision} on this processor unless {HINT}=f32 is set"
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        """One call of the contract."""
+        feeds = {INPUT: np.ascontiguousarray(input), STATE: np.ascontiguousarray(state)}
+        results = self.request.infer(feeds)
+        return results[OUTPUT], results[NEXT_STATE]
+
+
+def load_openvino() -> ModuleType:
+    """The ``openvino`` package, imported without its telemetry.
+
+    The import alone writes an identifier into the home folder and reports to its maker, unasked.
+    Where ``openvino_telemetry`` cannot be imported, OpenVINO does neither.
+    """
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
+    import openvino
+
+    return cast(ModuleType, openvino)

@@ -1,0 +1,28 @@
+"""The reference evaluator of the ``onnx`` package: the standard's own words in NumPy."""
+
+from typing import cast
+
+import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from pipeline.runtimes.base import Input, Runtime, State
+from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
+
+
+class Reference(Runtime):
+    """The graph, evaluated node by node."""
+
+    format = "ONNX"
+    provider = home = "cpu"
+    name = f"onnx.reference {onnx.__version__}"
+
+    def __init__(self, file: bytes) -> None:
+        self.evaluator = ReferenceEvaluator(onnx.load_from_string(file))
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        """One call of the contract."""
+        with np.errstate(over="ignore"):  # its sigmoid is 1 / (1 + exp(-x)), whatever x is
+            results = self.evaluator.run([OUTPUT, NEXT_STATE], {INPUT: input, STATE: state})
+        output, next_state = cast(list[State], results)
+        return output, next_state

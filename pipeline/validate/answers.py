@@ -1,0 +1,117 @@
+"""PyTorch's answers to the cases, and how far PyTorch itself is from the truth."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.runtimes.base import Exact, Input, State
+from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.signature import ILL_CONDITIONED, OWN_ERRORS, Tolerance
+from pipeline.validate.cases import Case, replay
+
+_SEED = 20_240_301
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What PyTorch says to a case, in float32 and in float64, over the whole sequence at once.
+
+    ``own_output`` and ``own_state`` are the largest errors of PyTorch's own float32.
+
+    An ill-conditioned case is compared step by step instead: ``steps`` then holds the input and
+    the state of each step, every step as a stream of its own, and the results are theirs.
+    """
+
+    output32: State
+    state32: State
+    output64: Exact
+    state64: Exact
+    own_output: float
+    own_state: float
+    steps: tuple[Input, State] | None = None
+
+
+def answer(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
+    """PyTorch's answers to ``case``, and its own errors."""
+    output32, state32 = pytorch.run(case.input, case.state)
+    output64, state64 = twin.run(case.input, case.state)
+    own_output, own_state = _own_errors(case, pytorch, output64, state64)
+    if max(own_output, own_state) <= ILL_CONDITIONED:
+        return Answer(output32, state32, output64, state64, own_output, own_state)
+    return _answer_step_by_step(case, pytorch, twin)
+
+
+def with_errors_of(lesser: PyTorch, case: Case, exact: Answer) -> Answer:
+    """``exact``, with the errors that PyTorch makes in the precision of ``lesser``.
+
+    By these a runtime is judged that computes in it. Errors that are not finite allow nothing.
+    """
+    if exact.steps is None:
+        own = _own_errors(case, lesser, exact.output64, exact.state64)
+    else:
+        found = lesser.run(*exact.steps)
+        own = _distance(found[0], exact.output64), _distance(found[1], exact.state64)
+    own_output, own_state = (error if np.isfinite(error) else 0.0 for error in own)
+    return replace(
+        exact,
+        own_output=max(own_output, exact.own_output),
+        own_state=max(own_state, exact.own_state),
+    )
+
+
+def allowed(y64: Exact, own: float | Exact, tolerance: Tolerance) -> Exact:
+    """How far each number of a runtime may be from ``y64``, of the shape of ``y64``.
+
+    ``own`` is the error of PyTorch itself.
+    """
+    given = tolerance.atol + tolerance.rtol * np.abs(y64)
+    larger: Exact = np.maximum(given, OWN_ERRORS * own)
+    return larger
+
+
+def nudged(state: State) -> State:
+    """``state``, off by the rounding error of a float32 near one."""
+    sign = np.random.default_rng(_SEED).choice([-1, 1], state.shape)
+    return (state + np.finfo(np.float32).eps * sign).astype(np.float32)
+
+
+def _own_errors(
+    case: Case, pytorch: PyTorch, output64: Exact, state64: Exact
+) -> tuple[float, float]:
+    """The largest errors of PyTorch itself, of output and of state, in any of three runs.
+
+    In a network that amplifies rounding, one run can come close to the truth by luck. So the
+    sequence is run whole, in the pieces of the case, and from a state that is nudged; over a
+    stream that is long enough to be followed, luck does not last.
+    """
+    runs = [pytorch.run(case.input, case.state)]
+    if not case.followed:
+        runs.append(pytorch.run(case.input, nudged(case.state)))
+        if len(case.cuts) > 1 or case.order:
+            runs.append(replay(pytorch, case))
+    own_output = max(_distance(output, output64) for output, _ in runs)
+    return own_output, max(_distance(state, state64) for _, state in runs)
+
+
+def _distance(found: State, exact: Exact) -> float:
+    return float(np.abs(found - exact).max())
+
+
+def _answer_step_by_step(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
+    batch, time = case.input.shape[:2]
+    states = [case.state]
+    for step in range(time - 1):
+        states.append(pytorch.run(case.input[:, step : step + 1], states[-1])[1])
+    flat_input = case.input.reshape(batch * time, 1, *case.input.shape[2:])
+    flat_state = np.stack(states, axis=1).reshape(batch * time, *case.state.shape[1:])
+    output32, state32 = pytorch.run(flat_input, flat_state)
+    output64, state64 = twin.run(flat_input, flat_state)
+    return Answer(
+        output32,
+        state32,
+        output64,
+        state64,
+        own_output=_distance(output32, output64),
+        own_state=_distance(state32, state64),
+        steps=(flat_input, flat_state),
+    )

@@ -1,0 +1,161 @@
+"""Fed with its own outputs, how long does a runtime go the same way as PyTorch?
+
+A text is always continued with the likeliest character, so one wrong logit sends it another way.
+A forecast builds on its own errors, so it may stray as far as the twin's would if each of its
+values were off by the tolerance.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.bundle.golden import streams
+from pipeline.model import Network
+from pipeline.runtimes.base import Exact, Input, State
+from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.signature import ILL_CONDITIONED, UNKNOWN_INDEX, Precision, Tolerance
+from pipeline.validate.answers import allowed, nudged
+from pipeline.validate.records import FreeRun
+
+STEPS = 500
+_READ = 100  # steps of the task that are read before
+_SEED = 20_240_302
+
+
+class _Runs(Protocol):
+    """A runtime, or the float64 twin."""
+
+    def run(self, input: Input, state: State, /) -> tuple[NDArray[Any], NDArray[Any]]:
+        """One call of the contract."""
+
+
+def free_run(
+    runtime: _Runs, given: Input, state: State, steps: int, vocabulary: str | None
+) -> NDArray[Any]:
+    """What ``runtime`` makes after ``given`` ``[1, time, …]``, each output being its next input.
+
+    That is ``[steps]`` code points, always the likeliest and never the unknown entry, or
+    ``[steps, targets]`` values where ``vocabulary`` is None.
+    """
+    made, following = [], given
+    for _ in range(steps):
+        output, state = runtime.run(following, state)
+        following = output[:, -1:]
+        if vocabulary is not None:
+            known = following[0, 0, UNKNOWN_INDEX + 1 :]
+            following = np.array([[ord(vocabulary[int(known.argmax())])]])
+        made.append(following[0, 0])
+    return np.stack(made)
+
+
+@dataclass(frozen=True)
+class FreeAnswer:
+    """What PyTorch makes of ``given`` from ``state``, and how exact that is.
+
+    ``made`` is what it feeds back, in float32; ``exact`` the twin's logits along that text
+    ``[steps, vocabulary + 1]``, or the twin's own forecast ``[steps, targets]``; ``limits``, of
+    the same shape, how far off a runtime may be. ``steps`` are those before PyTorch's float32 is
+    so far off that the way says nothing.
+    """
+
+    given: Input
+    state: State
+    vocabulary: str | None
+    made: NDArray[Any]
+    exact: Exact
+    limits: Exact
+    steps: int
+
+
+def free_answer(
+    network: Network, source: Input, tolerance: Tolerance, precision: Precision = "float32"
+) -> FreeAnswer | None:
+    """PyTorch's free run after the beginning of ``source`` ``[time, …]``.
+
+    A runtime that computes in ``precision`` is judged by ``tolerance`` and by the errors of
+    PyTorch in that precision. None if the model does not forecast its own input.
+    """
+    config = network.config
+    if config.task == "series" and config.features != config.targets:
+        return None
+    pytorch, twin = PyTorch(network), Twin(network)
+    given, vocabulary = streams(source, 1, _READ), network.vocabulary
+    state = network.zero_state(1).numpy()
+    made = free_run(pytorch, given, state, STEPS, vocabulary)
+
+    def along(runtime: _Runs, start: State = state) -> NDArray[Any]:
+        """Logits along the text that PyTorch made, or the runtime's own forecast."""
+        if vocabulary is None:
+            return free_run(runtime, given, start, STEPS, None)
+        return runtime.run(np.concatenate([given, made[None, :-1]], axis=1), start)[0][
+            0, _READ - 1 :
+        ]
+
+    exact = along(twin)
+
+    def own_errors(pytorch: PyTorch) -> Exact:
+        """The larger error of two runs, one from a nudged state, up to each step."""
+        errors = [np.abs(along(pytorch, start) - exact) for start in (state, nudged(state))]
+        largest: Exact = np.maximum.accumulate(np.maximum(*errors).max(axis=1, keepdims=True))
+        return largest
+
+    own = own_errors(pytorch)
+    steps = int((own <= ILL_CONDITIONED).sum())
+    if precision != "float32":
+        own = np.maximum(own, np.nan_to_num(own_errors(PyTorch(network, precision)), posinf=0))
+    limits = allowed(exact, own, tolerance)
+    if vocabulary is None:
+        for signs in (repeat(1.0), repeat(-1.0), _random_signs()):
+            limits = np.maximum(limits, np.abs(along(_OffBy(twin, tolerance, signs)) - exact))
+    return FreeAnswer(given, state, vocabulary, made, exact, limits, steps)
+
+
+@dataclass(frozen=True)
+class _OffBy:
+    """The twin, off by just the tolerance at every step: so far can its forecasts stray."""
+
+    twin: Twin
+    tolerance: Tolerance
+    signs: Iterator[float]
+
+    def run(self, input: Input, state: State, /) -> tuple[Exact, Exact]:
+        output, next_state = self.twin.run(input, state)
+        return output + next(self.signs) * allowed(output, 0.0, self.tolerance), next_state
+
+
+def _random_signs() -> Iterator[float]:
+    rng = np.random.default_rng(_SEED)
+    while True:
+        yield float(rng.choice([-1, 1]))
+
+
+def compare_free_run(runtime: _Runs, answer: FreeAnswer) -> FreeRun:
+    """Let ``runtime`` run free, up to the first step at which it differs from PyTorch."""
+    steps, vocabulary, limits = answer.steps, answer.vocabulary, answer.limits
+    if steps == 0:
+        note = f"PyTorch's own error is over {ILL_CONDITIONED:g} from the first step"
+        return FreeRun(steps=0, first_difference=None, tie=False, note=note, passed=True)
+    made = free_run(runtime, answer.given, answer.state, steps, vocabulary)
+    if vocabulary is None:
+        same = (np.abs(made - answer.exact[:steps]) <= limits[:steps]).all(axis=1)
+    else:
+        same = made == answer.made[:steps]
+    if same.all():
+        return FreeRun(steps=steps, first_difference=None, tie=False, note="", passed=True)
+    first = int(same.argmin())
+    tie = False
+    if vocabulary is None:
+        column = int((np.abs(made[first] - answer.exact[first]) / limits[first]).argmax())
+        note = f"{made[first, column]:.7g}, not {answer.exact[first, column]:.7g}"
+    else:
+        pair = [chr(made[first]), chr(answer.made[first])]
+        indices = [1 + vocabulary.index(character) for character in pair]
+        gap = abs(float(np.diff(answer.exact[first, indices])[0]))
+        limit = float(limits[first, indices].sum())
+        tie = gap <= limit
+        note = f"{pair[0]!r} instead of {pair[1]!r}: logits {gap:.1e} apart, {limit:.1e} allowed"
+    return FreeRun(steps=steps, first_difference=first, tie=tie, note=note, passed=tie)
