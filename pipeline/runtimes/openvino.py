@@ -26,9 +26,7 @@ class OpenVino(Runtime):
         found = compiled.get_property(HINT).get_type_name()
         self.request = compiled.create_infer_request()
         self.precision = _PRECISION[found]
-        self.name = f"openvino {package_version('openvino')}" + (
-            "" if precision else " as it comes"
-        )
+        self.name = f"openvino {package_version('openvino')}, {precision or 'default'}"
         if self.precision != "float32":
             self.note = f"computes in {self.precision} on this processor unless {HINT}=f32 is set"
 

@@ -2,7 +2,8 @@
 
 A text is always continued with the likeliest character, so one wrong logit sends it another way.
 A forecast builds on its own errors, so it may stray as far as the twin's would if each of its
-values were off by the tolerance.
+numbers, those of the state among them, were off by the tolerance. What rounds its weights to less
+than float32 always leans to one side, and strays further in time: that is shown, and no failure.
 """
 
 from collections.abc import Iterator
@@ -69,6 +70,7 @@ class FreeAnswer:
     exact: Exact
     limits: Exact
     steps: int
+    precision: Precision
 
 
 def free_answer(
@@ -111,7 +113,7 @@ def free_answer(
     if vocabulary is None:
         for signs in (repeat(1.0), repeat(-1.0), _random_signs()):
             limits = np.maximum(limits, np.abs(along(_OffBy(twin, tolerance, signs)) - exact))
-    return FreeAnswer(given, state, vocabulary, made, exact, limits, steps)
+    return FreeAnswer(given, state, vocabulary, made, exact, limits, steps, precision)
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,9 @@ class _OffBy:
     signs: Iterator[float]
 
     def run(self, input: Input, state: State, /) -> tuple[Exact, Exact]:
-        output, next_state = self.twin.run(input, state)
-        return output + next(self.signs) * allowed(output, 0.0, self.tolerance), next_state
+        sign, results = next(self.signs), self.twin.run(input, state)
+        output, next_state = (y + sign * allowed(y, 0.0, self.tolerance) for y in results)
+        return output, next_state
 
 
 def _random_signs() -> Iterator[float]:
@@ -151,11 +154,12 @@ def compare_free_run(runtime: _Runs, answer: FreeAnswer) -> FreeRun:
     if vocabulary is None:
         column = int((np.abs(made[first] - answer.exact[first]) / limits[first]).argmax())
         note = f"{made[first, column]:.7g}, not {answer.exact[first, column]:.7g}"
+        passed = answer.precision != "float32"
     else:
         pair = [chr(made[first]), chr(answer.made[first])]
         indices = [1 + vocabulary.index(character) for character in pair]
         gap = abs(float(np.diff(answer.exact[first, indices])[0]))
         limit = float(limits[first, indices].sum())
-        tie = gap <= limit
+        passed = tie = gap <= limit
         note = f"{pair[0]!r} instead of {pair[1]!r}: logits {gap:.1e} apart, {limit:.1e} allowed"
-    return FreeRun(steps=steps, first_difference=first, tie=tie, note=note, passed=tie)
+    return FreeRun(steps=steps, first_difference=first, tie=tie, note=note, passed=passed)

@@ -51,7 +51,7 @@ class FreeRun(Record):
 
     A text differs at the first other character; it is a tie if the two are no further apart than
     the tolerance. A forecast differs where it is further off than the float64 twin's would be if
-    each of its values were off by the tolerance.
+    each of its numbers, those of the state among them, were off by the tolerance.
     """
 
     steps: int = Field(description="compared, counted from the first that was not given")
