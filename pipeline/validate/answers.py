@@ -9,6 +9,7 @@ from pipeline.runtimes.pytorch import PyTorch, Twin
 from pipeline.signature import ILL_CONDITIONED, OWN_ERRORS, Tolerance
 from pipeline.validate.cases import Case, replay
 
+_NUDGED = 32  # streams, at least, from states that are nudged
 _SEED = 20_240_301
 
 
@@ -69,26 +70,30 @@ def allowed(y64: Exact, own: float | Exact, tolerance: Tolerance) -> Exact:
     return larger
 
 
-def nudged(state: State) -> State:
-    """``state``, off by the rounding error of a float32 near one."""
-    sign = np.random.default_rng(_SEED).choice([-1, 1], state.shape)
-    return (state + np.finfo(np.float32).eps * sign).astype(np.float32)
+def nudged(state: State, copies: int = 1) -> State:
+    """``copies`` of ``state`` along the batch, off by the rounding error of a float32 near one."""
+    repeated = np.tile(state, (copies, 1, 1))
+    sign = np.random.default_rng(_SEED).choice([-1, 1], repeated.shape)
+    return (repeated + np.finfo(np.float32).eps * sign).astype(np.float32)
 
 
 def _own_errors(
     case: Case, pytorch: PyTorch, output64: Exact, state64: Exact
 ) -> tuple[float, float]:
-    """The largest errors of PyTorch itself, of output and of state, in any of three runs.
+    """The largest errors of PyTorch itself, of output and of state, in any of many runs.
 
     In a network that amplifies rounding, one run can come close to the truth by luck. So the
-    sequence is run whole, in the pieces of the case, and from a state that is nudged; over a
+    sequence is run whole, in the pieces of the case, and from states that are nudged; over a
     stream that is long enough to be followed, luck does not last.
     """
     runs = [pytorch.run(case.input, case.state)]
     if not case.followed:
-        runs.append(pytorch.run(case.input, nudged(case.state)))
         if len(case.cuts) > 1 or case.order:
             runs.append(replay(pytorch, case))
+        copies = -(-_NUDGED // len(case.state))
+        again = np.tile(case.input, (copies, *[1] * (case.input.ndim - 1)))
+        output, state = pytorch.run(again, nudged(case.state, copies))
+        runs += zip(np.split(output, copies), np.split(state, copies), strict=True)
     own_output = max(_distance(output, output64) for output, _ in runs)
     return own_output, max(_distance(state, state64) for _, state in runs)
 
