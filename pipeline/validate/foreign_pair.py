@@ -1,0 +1,304 @@
+"""What two models of others have in common: which tensors, which state, which sizes are free."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+
+from pipeline.errors import MalformedError, UsageError, unknown
+from pipeline.validate.foreign_model import Model, OnnxModel, Tensor
+
+STATELESS = "none"  # what --state says of a pair that has no state
+_TIME = re.compile(r"time|seq|len|frame|step|^t$", re.IGNORECASE)
+_BATCH = re.compile(r"batch|^[bn]$", re.IGNORECASE)
+
+# Words of a name that say when a state is, and not which: h_in and h_out are both h.
+_BEFORE = {"in", "input", "past", "prev", "previous", "old", "init", "initial", "start"}
+_AFTER = {"out", "output", "next", "present", "new", "n", "y", "final", "last", "updated"}
+_SHORT = {"hx": "h", "hn": "h", "hy": "h", "cx": "c", "cn": "c", "cy": "c"}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user fixed: ``NAME:NEXT``, ``NAME=VALUE`` and ``NAME=SIZE,…``, as typed."""
+
+    states: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    shapes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What both models are given, and what comes out.
+
+    ``states`` are pairs of an index in ``inputs`` and one in ``outputs``. ``order`` and
+    ``other_order`` say which of ``inputs`` each model takes, in its own order; ``other_outputs``
+    where in the other's results each of ``outputs`` is.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    states: tuple[tuple[int, int], ...]
+    values: dict[str, float]
+    order: tuple[int, ...]
+    other_order: tuple[int, ...]
+    other_outputs: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The names of the dynamic axes."""
+        axes = (axis for item in self.inputs for axis in item.shape)
+        return tuple(dict.fromkeys(axis for axis in axes if isinstance(axis, str)))
+
+
+def first_like(kind: str, symbols: Iterable[str]) -> str | None:
+    """The first axis that is named like a ``batch`` or like ``time``."""
+    pattern = {"batch": _BATCH, "time": _TIME}[kind]
+    return next((symbol for symbol in symbols if pattern.search(symbol)), None)
+
+
+def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
+    """Match two models, one of them ONNX, which declares the types and shapes for both.
+
+    Raises:
+        MalformedError: their tensors do not correspond, or the state cannot be found.
+        UsageError: a choice names a tensor that is not there, or cannot be read.
+    """
+    graph = reference if isinstance(reference, OnnxModel) else other
+    if not isinstance(graph, OnnxModel):
+        raise UsageError(
+            "two TorchScript files say nothing of types and shapes; compare each with an ONNX file"
+        )
+    names = [item.name for item in graph.inputs]
+    partner = other if graph is reference else reference
+    order = _matched(names, partner.takes, partner.optional)
+    if order is None:
+        raise MalformedError(
+            f"{graph.path} takes {', '.join(names)} and {partner.path} takes "
+            f"{', '.join(partner.takes)}; give two files that take the same"
+        )
+    inputs, outputs = graph.inputs, [item.name for item in graph.outputs]
+    notes: list[str] = []
+    other_outputs = tuple(range(len(outputs)))
+    if isinstance(partner, OnnxModel):
+        found = _matched(outputs, [item.name for item in partner.outputs])
+        if found is None:
+            raise MalformedError(
+                f"{graph.path} gives {', '.join(outputs)} and {partner.path} gives "
+                f"{', '.join(item.name for item in partner.outputs)}; give two files that give "
+                "the same"
+            )
+        other_outputs = tuple(found.index(index) for index in range(len(outputs)))
+        inputs, notes = _agreed(graph, partner, order)
+    inputs = _reshaped(inputs, choices.shapes, graph)
+    own = tuple(range(len(names)))
+    return Plan(
+        inputs=inputs,
+        outputs=tuple(outputs),
+        states=_states(graph, choices.states),
+        values=dict(_value(text, names) for text in choices.inputs),
+        order=own if graph is reference else order,
+        other_order=order if graph is reference else own,
+        other_outputs=other_outputs,
+        notes=tuple(notes),
+    )
+
+
+def _matched(
+    names: Sequence[str], takes: Sequence[str], optional: int = 0
+) -> tuple[int, ...] | None:
+    """For each of ``takes`` the index in ``names``: by name, the rest in order; None if it fails.
+
+    The last ``optional`` of ``takes`` may be left out.
+    """
+    if not 0 <= len(takes) - len(names) <= optional:
+        return None
+    takes = takes[: len(names)]
+    rest = iter([index for index, name in enumerate(names) if name not in takes])
+    return tuple(names.index(name) if name in names else next(rest) for name in takes)
+
+
+def _agreed(
+    graph: OnnxModel, partner: OnnxModel, order: Sequence[int]
+) -> tuple[tuple[Tensor, ...], list[str]]:
+    """The inputs of ``graph`` with the sizes that either file fixes, and notes on them."""
+    sizes: dict[str, int] = {}
+    inputs, notes = list(graph.inputs), []
+    for index, theirs in zip(order, partner.inputs, strict=True):
+        ours = graph.inputs[index]
+        clash = ours.type != theirs.type or len(ours.shape) != len(theirs.shape)
+        shape = list(ours.shape)
+        for place, (mine, fixed) in enumerate(zip(ours.shape, theirs.shape, strict=False)):
+            if isinstance(mine, int) or isinstance(fixed, str):
+                clash |= isinstance(mine, int) and isinstance(fixed, int) and mine != fixed
+            else:
+                clash |= sizes.setdefault(mine, fixed) != fixed
+                shape[place] = fixed
+        if clash:
+            raise MalformedError(
+                f"{ours.type} {ours} of {graph.path} is {theirs.type} {theirs} in {partner.path}; "
+                "give two files that take the same"
+            )
+        inputs[index] = replace(ours, shape=tuple(shape))
+    for symbol, size in sizes.items():
+        notes.append(f"{symbol} is always {size} in {partner.path}, so no other size was tried")
+    return _renamed(inputs, dict(sizes)), notes
+
+
+def _renamed(inputs: Sequence[Tensor], axes: dict[str, int | str]) -> tuple[Tensor, ...]:
+    def new(axis: int | str) -> int | str:
+        return axes.get(axis, axis) if isinstance(axis, str) else axis
+
+    return tuple(replace(item, shape=tuple(map(new, item.shape))) for item in inputs)
+
+
+def _reshaped(
+    inputs: tuple[Tensor, ...], texts: Iterable[str], graph: OnnxModel
+) -> tuple[Tensor, ...]:
+    """The inputs with what ``--shape`` says; other axes of the same name follow."""
+    for text in texts:
+        name, _, shape = text.rpartition("=")
+        axes = [int(axis) if axis.isdecimal() else axis.strip() for axis in shape.split(",")]
+        if not name or not all(
+            axis if isinstance(axis, int) else axis.isidentifier() for axis in axes
+        ):
+            raise UsageError(
+                f"--shape {text} is not NAME=SIZE,SIZE; a size is a number from 1 up, or a name "
+                "for axes that vary together, as in --shape input=batch,576"
+            )
+        known = {item.name: item for item in inputs}
+        if name not in known:
+            raise unknown("input", name, known)
+        old = known[name].shape
+        fits = len(old) == len(axes) and all(
+            isinstance(a, str) or a == b for a, b in zip(old, axes, strict=True)
+        )
+        if not fits:
+            raise UsageError(f"--shape {text} does not fit {known[name]} of {graph.path}")
+        inputs = _renamed(
+            inputs, {a: b for a, b in zip(old, axes, strict=True) if isinstance(a, str)}
+        )
+        inputs = tuple(
+            replace(item, shape=tuple(axes)) if item.name == name else item for item in inputs
+        )
+    return inputs
+
+
+def _value(text: str, names: Sequence[str]) -> tuple[str, float]:
+    name, _, value = text.rpartition("=")
+    try:
+        number = float({"true": "1", "false": "0"}.get(value.lower(), value))
+    except ValueError:
+        number = float("nan")
+    if not name or not isfinite(number):
+        raise UsageError(f"--input {text} is not NAME=VALUE with a number, true or false")
+    if name not in names:
+        raise unknown("input", name, names)
+    return name, number
+
+
+def _states(graph: OnnxModel, told: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """The state pairs of a graph, as told, or else by their names, or else by their shapes."""
+    if STATELESS in told:
+        if len(told) > 1:
+            raise UsageError(f"--state {STATELESS} says that there is no state; name no other")
+        return ()
+    ins = [item.name for item in graph.inputs]
+    outs = [item.name for item in graph.outputs]
+    if told:
+        pairs = [_told(text, ins, outs) for text in told]
+        if len({a for a, _ in pairs}) < len(pairs) or len({b for _, b in pairs}) < len(pairs):
+            raise UsageError(f"--state {' --state '.join(told)} uses a tensor twice")
+    else:
+        pairs = _by_name(graph) or _by_shape(graph)
+    return tuple(sorted((ins.index(before), outs.index(after)) for before, after in pairs))
+
+
+def _told(text: str, ins: Sequence[str], outs: Sequence[str]) -> tuple[str, str]:
+    """``NAME:NEXT``; names may hold colons themselves."""
+    parts = text.split(":")
+    cuts = [(":".join(parts[:i]), ":".join(parts[i:])) for i in range(1, len(parts))]
+    if not cuts or not all(cuts[0]):
+        raise UsageError(f"--state {text} is not NAME:NEXT, an input and an output")
+    before, after = next((cut for cut in cuts if cut[0] in ins and cut[1] in outs), cuts[0])
+    if before not in ins:
+        raise unknown("input", before, ins)
+    if after not in outs:
+        raise unknown("output", after, outs)
+    return before, after
+
+
+def _by_name(graph: OnnxModel) -> list[tuple[str, str]]:
+    """Pairs such as state and stateN, h0 and hn, past_x and present_x, x_in and x_out."""
+    pairs: dict[str, str] = {}
+    steps: list[tuple[Callable[[str], tuple[str, ...]], Callable[[str], tuple[str, ...]]]] = [
+        (lambda name: _stem(name, _BEFORE), lambda name: _stem(name, _AFTER)),
+        (lambda name: _stem(name, _BEFORE | {"0"}), lambda name: _stem(name, _AFTER | {"1"})),
+    ]
+    for stem_before, stem_after in steps:
+        for before in graph.inputs:
+            matches = [
+                after.name
+                for after in graph.outputs
+                if stem_before(before.name) == stem_after(after.name) != ()
+                and before.name not in pairs
+                and after.name not in pairs.values()
+                and _alike(before, after)
+            ]
+            if len(matches) == 1:
+                pairs[before.name] = matches[0]
+    return list(pairs.items())
+
+
+def _stem(name: str, marks: set[str]) -> tuple[str, ...]:
+    """The words of a name without ``marks``: stateN is (state,), past_key.0 is (key, 0)."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)
+    lower = [_SHORT.get(word.lower(), word.lower()) for word in words]
+    return tuple(word for word in lower if word not in marks)
+
+
+def _alike(before: Tensor, after: Tensor) -> bool:
+    """Whether an output may be fed back; graphs are often vague about the shapes of outputs."""
+    return before.type == after.type and (
+        not after.shape
+        or (
+            len(before.shape) == len(after.shape)
+            and all(
+                a == b or isinstance(a, str) or isinstance(b, str)
+                for a, b in zip(before.shape, after.shape, strict=True)
+            )
+        )
+    )
+
+
+def _by_shape(graph: OnnxModel) -> list[tuple[str, str]]:
+    """Pairs of the same type and shape without an axis of time, if there is but one way."""
+    found = {
+        before.name: [
+            after.name
+            for after in graph.outputs
+            if _alike(before, after)
+            and len(before.shape) == len(after.shape) > 0
+            and not first_like("time", map(str, (*before.shape, *after.shape)))
+        ]
+        for before in graph.inputs
+    }
+    found = {before: afters for before, afters in found.items() if afters}
+    listed = (
+        f"inputs {', '.join(map(str, graph.inputs))}; outputs {', '.join(map(str, graph.outputs))}"
+    )
+    if not found:
+        raise MalformedError(
+            f"no state is to be found in {graph.path}: {listed}; name a pair with --state "
+            f"INPUT:OUTPUT, or say --state {STATELESS}"
+        )
+    afters = [after for several in found.values() for after in several]
+    once = len(set(afters)) == len(afters) == len(found)
+    if not once or len(found) == len(graph.inputs):
+        could = ", ".join(f"{before} → {' or '.join(after)}" for before, after in found.items())
+        raise MalformedError(
+            f"the state of {graph.path} could be {could}; name each pair with --state "
+            f"INPUT:OUTPUT ({listed})"
+        )
+    return [(before, after) for before, (after,) in found.items()]
