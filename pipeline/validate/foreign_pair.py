@@ -252,10 +252,13 @@ def _by_name(graph: OnnxModel) -> list[tuple[str, str]]:
 
 
 def _stem(name: str, marks: set[str]) -> tuple[str, ...]:
-    """The words of a name without ``marks``: stateN is (state,), past_key.0 is (key, 0)."""
+    """The words of a name without ``marks``: stateN is (state,), past_key.0 is (key, 0).
+
+    A name of nothing but marks keeps its last word, so that input and output are no pair.
+    """
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)
     lower = [_SHORT.get(word.lower(), word.lower()) for word in words]
-    return tuple(word for word in lower if word not in marks)
+    return tuple(word for word in lower if word not in marks) or tuple(lower[-1:])
 
 
 def _alike(before: Tensor, after: Tensor) -> bool:
