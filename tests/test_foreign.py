@@ -412,6 +412,8 @@ def test_a_pair_without_state_is_compared_when_told_so(tmp_path: Path) -> None:
         ({"inputs": ("state",)}, "is not NAME=VALUE"),
         ({"inputs": ("state=much",)}, "is not NAME=VALUE"),
         ({"inputs": ("state=nan",)}, "is not NAME=VALUE"),
+        ({"inputs": ("count=0.5",)}, "is not int8"),
+        ({"inputs": ("count=200",)}, "is not int8"),
         ({"shapes": ("stat=1,2",)}, "did you mean 'state'"),
         ({"shapes": ("state",)}, "is not NAME=SIZE"),
         ({"shapes": ("state=1,-2",)}, "is not NAME=SIZE"),
@@ -423,7 +425,10 @@ def test_a_pair_without_state_is_compared_when_told_so(tmp_path: Path) -> None:
 def test_choices_that_cannot_be_are_usage_errors(
     tmp_path: Path, choice: dict[str, tuple[str, ...]], message: str
 ) -> None:
-    file = write(tmp_path / "sum.onnx", running_sum())
+    model = running_sum()
+    count = helper.make_tensor_value_info("count", onnx.TensorProto.INT8, [])
+    model.graph.input.append(count)
+    file = write(tmp_path / "sum.onnx", model)
     with pytest.raises(UsageError, match=message):
         compare(file, file, **choice)
 
@@ -455,7 +460,7 @@ HOSTILE = {
     "opset": (
         '<ir_version: 8, opset_import: ["" : 99]> '
         "g (float[n] h) => (float[n] h_out) { h_out = Relu(h) }",
-        "opsets: ai.onnx 99",
+        "needs opset 99 of ONNX",
     ),
 }
 
@@ -565,6 +570,44 @@ def test_the_command_ends_with_the_code_of_what_happened(
     ):
         code, _, error = pipeline(*arguments)
         assert (code, part in error) == (expected, True), error
+
+
+class Chaos(nn.Module):
+    """An RNN that amplifies rounding until nothing of a long call can be compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.RNN(3, 64, batch_first=True)
+        with torch.no_grad():
+            self.layer.weight_hh_l0 *= 20
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        y, state = self.layer(x, state)
+        return y, state
+
+
+def test_cases_that_prove_nothing_are_said_and_do_not_count(tmp_path: Path) -> None:
+    given = (torch.zeros(2, 5, 3), torch.zeros(1, 2, 64))
+    model = to_onnx(seeded(Chaos), given, (["x", "state"], ["y", "next_state"]), GRU_AXES)
+    row = compare(scripted(tmp_path / "a.pt", seeded(Chaos)), write(tmp_path / "b.onnx", model))
+    assert row.status == "pass"
+    assert "cases prove nothing" in row.reason
+    assert row.output_error < 1e-2
+    assert 0 < len(row.cases) < 30
+    assert any(case.ill_conditioned for case in row.cases)
+
+
+def test_a_torchscript_module_that_insists_on_float32_is_compared_without_a_twin(
+    tmp_path: Path, gru: ModelProto
+) -> None:
+    class Insists(Gru):
+        def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+            y, state = self.layer(x.to(torch.float32), state)
+            return y, state
+
+    row = compare(scripted(tmp_path / "a.pt", seeded(Insists)), write(tmp_path / "b.onnx", gru))
+    assert row.status == "pass"
+    assert "without a float64 twin" in row.reason
 
 
 def test_two_torchscript_files_are_refused(tmp_path: Path) -> None:

@@ -177,6 +177,7 @@ class _Trial:
         self.placement: dict[str, str] = {}
         self.faults: list[str] = []
         self.refused_by_both: list[str] = []
+        self.ill_conditioned: list[str] = []
 
     def run(self, case: Case) -> None:
         """Both models through one case; whatever a runtime throws is a finding."""
@@ -190,8 +191,8 @@ class _Trial:
             self.faults.append(f"{case.name}: {self.other.path} alone refuses: {found}")
         elif fault := self._differ_in_kind(expected, found):
             self.faults.append(f"{case.name}: {fault}")
-        else:
-            self.records.append(self._compared(case, expected, found))
+        elif record := self._compared(case, expected, found):
+            self.records.append(record)
             if not self.placement:
                 given = [case.calls[0][index] for index in self.plan.other_order]
                 self.placement = self.other.placement(given)
@@ -240,12 +241,16 @@ class _Trial:
                     )
         return None
 
-    def _compared(self, case: Case, expected: Calls, found: Calls) -> CaseRecord:
+    def _compared(self, case: Case, expected: Calls, found: Calls) -> CaseRecord | None:
+        """The record of a case; None if the reference itself is too far off to prove anything."""
         exact, ill_conditioned = self._exact(case, expected)
         if ill_conditioned:
             # Later calls of a chain say nothing here, so each starts from the reference's state.
             again = self._chained(self.other, case, carried=expected)
             found = found if isinstance(again, str) else again
+        if self._own_error(expected, exact) > ILL_CONDITIONED:
+            self.ill_conditioned.append(case.name)
+            return None
         after = {index for _, index in self.plan.states}
         places = []
         for index, name in enumerate(self.plan.outputs):
@@ -278,11 +283,14 @@ class _Trial:
         if isinstance(exact, str):
             self.twin = None  # a module that insists on float32
             return expected, False
-        indices = range(len(self.plan.outputs))
-        if max(_own_error(expected, exact, index) for index in indices) <= ILL_CONDITIONED:
+        if self._own_error(expected, exact) <= ILL_CONDITIONED:
             return exact, False
         again = self._chained(self.twin, case, carried=expected)
         return (exact if isinstance(again, str) else again), True
+
+    def _own_error(self, expected: Calls, exact: Calls) -> float:
+        indices = range(len(self.plan.outputs))
+        return max(_own_error(expected, exact, index) for index in indices)
 
     def finish(self) -> list[str]:
         """What is wrong beside the numbers."""
@@ -304,6 +312,12 @@ class _Trial:
             notes.append(
                 f"both files refuse {len(self.refused_by_both)} cases, "
                 f"the first is {self.refused_by_both[0]}"
+            )
+        if self.ill_conditioned:
+            notes.append(
+                f"{len(self.ill_conditioned)} cases prove nothing, as the float32 of "
+                f"{self.reference.path} is itself more than {ILL_CONDITIONED} off in them, "
+                f"first in {self.ill_conditioned[0]}"
             )
         if self.records and self.twin is None:
             notes.append(f"compared with {self.reference.path} itself, without a float64 twin")

@@ -116,6 +116,12 @@ def _read_onnx(path: Path) -> tuple[bytes, str]:
                 f"the weights beside {path} cannot be read: {one_line(error)}"
             ) from error
         data = model.SerializeToString()
+    for item in model.opset_import:
+        if item.domain in ("", "ai.onnx") and item.version > onnx.defs.onnx_opset_version():
+            raise MalformedError(
+                f"{path} needs opset {item.version} of ONNX, and onnx {onnx.__version__} knows up "
+                f"to {onnx.defs.onnx_opset_version()}; export it with a lower one"
+            )
     opsets = (f"{item.domain or 'ai.onnx'} {item.version}" for item in model.opset_import)
     return data, ", ".join(opsets)
 
@@ -172,7 +178,12 @@ class TorchScriptModel:
             arguments = []
             for _, item in zip(given, self._arguments, strict=False):
                 arguments.append(self._packed(item.type, left))
-            return list(_flattened(self.module(*arguments)))
+            try:
+                return list(_flattened(self.module(*arguments)))
+            except (RuntimeError, torch.jit.Error) as error:
+                # Above its last line stands a traceback of TorchScript.
+                said = (str(error).strip().splitlines() or [""])[-1]
+                raise RuntimeError(said.removeprefix("RuntimeError: ")) from error
 
     def placement(self, given: Sequence[Array]) -> dict[str, str]:
         """One place only."""

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import isfinite, nan
+
+import numpy as np
 
 from pipeline.errors import MalformedError, UsageError, unknown
 from pipeline.validate.foreign_model import Model, OnnxModel, Tensor
@@ -97,7 +99,7 @@ def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
         inputs=inputs,
         outputs=tuple(outputs),
         states=_states(graph, choices.states),
-        values=dict(_value(text, names) for text in choices.inputs),
+        values=dict(_value(text, inputs) for text in choices.inputs),
         order=own if graph is reference else order,
         other_order=order if graph is reference else own,
         other_outputs=other_outputs,
@@ -185,16 +187,23 @@ def _reshaped(
     return inputs
 
 
-def _value(text: str, names: Sequence[str]) -> tuple[str, float]:
+def _value(text: str, inputs: Sequence[Tensor]) -> tuple[str, float]:
+    """``NAME=VALUE``, a value that the input's type can hold."""
     name, _, value = text.rpartition("=")
     try:
         number = float({"true": "1", "false": "0"}.get(value.lower(), value))
     except ValueError:
-        number = float("nan")
+        number = nan
     if not name or not isfinite(number):
         raise UsageError(f"--input {text} is not NAME=VALUE with a number, true or false")
-    if name not in names:
-        raise unknown("input", name, names)
+    known = {item.name: item for item in inputs}
+    if name not in known:
+        raise unknown("input", name, known)
+    kind = np.dtype(known[name].type)
+    if kind.kind != "f":
+        low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
+        if number != int(number) or not low <= number <= high:
+            raise UsageError(f"--input {text} is not {kind}, which '{name}' holds")
     return name, number
 
 
