@@ -270,6 +270,20 @@ def test_fixed_inputs_and_shapes_make_a_stream_comparable(
     assert [case.case for case in row.cases] == ["chained calls", "random state"]
 
 
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_what_only_one_file_takes_can_be_fixed(
+    tmp_path: Path, stream: ModelProto, which: str
+) -> None:
+    without = onnx.load_from_string(stream.SerializeToString())
+    del without.graph.input[2]
+    files = [write(tmp_path / "a.onnx", stream), write(tmp_path / "b.onnx", without)]
+    files = files if which == "first" else files[::-1]
+    shapes = ("input=1,8", "state=2,1,4")
+    assert compare(*files, inputs=("sr=16000",), shapes=shapes).status == "pass"
+    with pytest.raises(MalformedError, match="fix with --input what only one of them takes"):
+        compare(*files, shapes=shapes)
+
+
 def test_a_size_that_both_refuse_is_said_and_does_not_count(
     tmp_path: Path, stream: ModelProto
 ) -> None:

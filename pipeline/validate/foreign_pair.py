@@ -57,15 +57,9 @@ def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
         raise UsageError(
             "two TorchScript files say nothing of types and shapes; compare each with an ONNX file"
         )
-    names = [item.name for item in graph.inputs]
     partner = other if graph is reference else reference
-    order = _matched(names, partner.takes, partner.optional)
-    if order is None:
-        raise MalformedError(
-            f"{graph.path} takes {', '.join(names)} and {partner.path} takes "
-            f"{', '.join(partner.takes)}; give two files that take the same"
-        )
-    inputs, outputs = graph.inputs, [item.name for item in graph.outputs]
+    inputs, order = _inputs(graph, partner, {text.rpartition("=")[0] for text in choices.inputs})
+    outputs = [item.name for item in graph.outputs]
     notes: list[str] = []
     other_outputs = tuple(range(len(outputs)))
     if isinstance(partner, OnnxModel):
@@ -77,9 +71,9 @@ def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
                 "the same"
             )
         other_outputs = tuple(found.index(index) for index in range(len(outputs)))
-        inputs, notes = _agreed(graph, partner, order)
+        inputs, notes = _agreed(inputs, order, graph, partner)
     inputs = _reshaped(inputs, choices.shapes, graph)
-    own = tuple(range(len(names)))
+    own = tuple(range(len(graph.inputs)))
     return Plan(
         inputs=inputs,
         outputs=tuple(outputs),
@@ -92,28 +86,51 @@ def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
     )
 
 
+def _inputs(
+    graph: OnnxModel, partner: Model, fixed: set[str]
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """All inputs, and which of them ``partner`` takes; one that only one takes must be fixed."""
+    inputs = graph.inputs
+    order = _matched(graph.takes, partner.takes, partner.optional)
+    if order is None:
+        theirs = partner.inputs if isinstance(partner, OnnxModel) else ()
+        inputs += tuple(
+            item for item in theirs if item.name in fixed and item.name not in graph.takes
+        )
+        alone = fixed - set(partner.takes)
+        order = _matched([item.name for item in inputs], partner.takes, partner.optional, alone)
+    if order is None:
+        raise MalformedError(
+            f"{graph.path} takes {', '.join(graph.takes)} and {partner.path} takes "
+            f"{', '.join(partner.takes)}; give two files that take the same, or fix with --input "
+            "what only one of them takes"
+        )
+    return inputs, order
+
+
 def _matched(
-    names: Sequence[str], takes: Sequence[str], optional: int = 0
+    names: Sequence[str], takes: Sequence[str], optional: int = 0, alone: Iterable[str] = ()
 ) -> tuple[int, ...] | None:
     """For each of ``takes`` the index in ``names``: by name, the rest in order; None if it fails.
 
-    The last ``optional`` of ``takes`` may be left out.
+    The last ``optional`` of ``takes`` may be left out, and so may ``alone`` of ``names``.
     """
-    if not 0 <= len(takes) - len(names) <= optional:
+    used = [index for index, name in enumerate(names) if name not in alone]
+    if not 0 <= len(takes) - len(used) <= optional:
         return None
-    takes = takes[: len(names)]
-    rest = iter([index for index, name in enumerate(names) if name not in takes])
+    takes = takes[: len(used)]
+    rest = iter([index for index in used if names[index] not in takes])
     return tuple(names.index(name) if name in names else next(rest) for name in takes)
 
 
 def _agreed(
-    graph: OnnxModel, partner: OnnxModel, order: Sequence[int]
+    inputs: Sequence[Tensor], order: Sequence[int], graph: OnnxModel, partner: OnnxModel
 ) -> tuple[tuple[Tensor, ...], list[str]]:
-    """The inputs of ``graph`` with the sizes that either file fixes, and notes on them."""
+    """The inputs with the sizes that either file fixes, and notes on them."""
     sizes: dict[str, int] = {}
-    inputs, notes = list(graph.inputs), []
+    agreed, notes = list(inputs), []
     for index, theirs in zip(order, partner.inputs, strict=True):
-        ours = graph.inputs[index]
+        ours = inputs[index]
         clash = ours.type != theirs.type or len(ours.shape) != len(theirs.shape)
         shape = list(ours.shape)
         for place, (mine, fixed) in enumerate(zip(ours.shape, theirs.shape, strict=False)):
@@ -127,10 +144,10 @@ def _agreed(
                 f"{ours.type} {ours} of {graph.path} is {theirs.type} {theirs} in {partner.path}; "
                 "give two files that take the same"
             )
-        inputs[index] = replace(ours, shape=tuple(shape))
+        agreed[index] = replace(ours, shape=tuple(shape))
     for symbol, size in sizes.items():
         notes.append(f"{symbol} is always {size} in {partner.path}, so no other size was tried")
-    return _renamed(inputs, dict(sizes)), notes
+    return _renamed(agreed, dict(sizes)), notes
 
 
 def _renamed(inputs: Sequence[Tensor], axes: dict[str, int | str]) -> tuple[Tensor, ...]:

@@ -52,7 +52,7 @@ class Trial:
             self.faults.append(f"{case.name}: {fault}")
         elif record := self._compared(case, expected, found):
             self.records.append(record)
-            if not self.placement:
+            if len(self.records) == 1:
                 given = [case.calls[0][index] for index in self.plan.other_order]
                 self.placement = self.other.placement(given)
 
@@ -92,6 +92,8 @@ class Trial:
                     )
                 if y.shape != y32.shape:
                     return f"{name} has shape {list(y.shape)}, not {list(y32.shape)}"
+                if not y.size:
+                    return f"{name} is empty"
                 if not np.isfinite(y32).all():
                     at = tuple(map(int, np.argwhere(~np.isfinite(y32))[0]))
                     return (
@@ -107,8 +109,7 @@ class Trial:
             # Later calls of a chain say nothing here, so each starts from the reference's state.
             again = self._chained(self.other, case, carried=expected)
             found = found if isinstance(again, str) else again
-        finite_numbers = all(np.isfinite(y).all() for call in found for y in call)
-        if finite_numbers and self._own_error(expected, exact) > ILL_CONDITIONED:
+        if _finite(found) and self._own_error(expected, exact) > ILL_CONDITIONED:
             self.ill_conditioned.append(case.name)
             return None
         after = {index for _, index in self.plan.states}
@@ -140,7 +141,7 @@ class Trial:
         if self.twin is None:
             return expected, False
         exact = self._chained(self.twin, case)
-        if isinstance(exact, str):
+        if isinstance(exact, str) or not _finite(exact):
             self.twin = None  # a module that insists on float32
             return expected, False
         if self._own_error(expected, exact) <= ILL_CONDITIONED:
@@ -193,6 +194,10 @@ class _Place:
     difference: float
     share: float
     worst: Worst
+
+
+def _finite(calls: Calls) -> bool:
+    return all(bool(np.isfinite(y).all()) for call in calls for y in call)
 
 
 def _own_error(expected: Calls, exact: Calls, index: int) -> float:
