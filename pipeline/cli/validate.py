@@ -1,10 +1,11 @@
 """``pipeline validate``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.cli.foreign import foreign, foreign_options
 from pipeline.cli.options import exported_option, force_option, json_option, next_command
 from pipeline.cli.self_test import self_test
 from pipeline.errors import ParityError, UnavailableError
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write JUnit XML, one test per case.",
 )
+@foreign_options
 @exported_option
 @force_option
 @json_option
@@ -71,6 +73,7 @@ def validate(
     exported: Path,
     force: bool,
     as_json: bool,
+    **pair: Any,
 ) -> None:
     """Compare runtimes with PyTorch, every one that is there on every provider that is there.
 
@@ -80,7 +83,11 @@ def validate(
     pipeline validate sine-lstm --provider cuda
     pipeline validate --self-test
     pipeline validate --junit junit.xml
+    pipeline validate --torchscript a.pt --onnx b.onnx --trust
     """
+    if any(pair.values()):
+        foreign(names, providers, on_trial, report, junit, exported, as_json, **pair)
+        return
     if on_trial:
         self_test(honest, as_json)
         return

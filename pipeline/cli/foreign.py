@@ -1,0 +1,139 @@
+"""``pipeline validate --torchscript A.pt --onnx B.onnx``: two models of others."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli.options import Command
+from pipeline.errors import ParityError, UnavailableError, UnsafeError, UsageError
+
+_FILES = "pipeline.foreign"  # where click keeps the files in the order of the command line
+
+
+def _in_order(
+    context: click.Context, option: click.Parameter, paths: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    """Remember the files of both options in the order given, which click has for callbacks only."""
+    form = {"onnx": "ONNX", "torchscript": "TorchScript"}[option.name or ""]
+    context.meta.setdefault(_FILES, []).extend((form, path) for path in paths)
+    return paths
+
+
+def foreign_options(command: Command) -> Command:
+    """The options of a pair of foreign files."""
+    file = click.Path(path_type=Path, dir_okay=False)
+    for option in (
+        click.option("--trust", is_flag=True, help="Load the TorchScript file: it is code."),
+        click.option(
+            "--shape",
+            "shapes",
+            multiple=True,
+            metavar="NAME=SIZE,…",
+            help="Fix the shape of an input; a word in place of a size is a dynamic axis.",
+        ),
+        click.option(
+            "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="Fix an input."
+        ),
+        click.option(
+            "--state",
+            "states",
+            multiple=True,
+            metavar="NAME:NEXT",
+            help="An input and the output that is its next state. Repeatable; or none.",
+        ),
+        click.option(
+            "--torchscript",
+            type=file,
+            multiple=True,
+            callback=_in_order,
+            help="A TorchScript file to compare; the first of two files is the reference.",
+        ),
+        click.option(
+            "--onnx", type=file, multiple=True, callback=_in_order, help="An ONNX file to compare."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def foreign(
+    names: tuple[str, ...],
+    providers: tuple[str, ...],
+    on_trial: bool,
+    report: Path | None,
+    junit: Path | None,
+    exported: Path,
+    as_json: bool,
+    *,
+    states: tuple[str, ...],
+    inputs: tuple[str, ...],
+    shapes: tuple[str, ...],
+    trust: bool,
+    **_files: Any,
+) -> None:
+    """Compare the two files of ``--onnx`` and ``--torchscript``, and print what was found.
+
+    Raises:
+        UsageError: the options do not go together, or name what is not there.
+        UnsafeError: TorchScript that is not of a bundle in ``exported``, without ``trust``.
+        MalformedError: a file is not what it should be, or the two do not correspond.
+        ParityError: numbers do not match, or nothing could be compared.
+        UnavailableError: a provider that was asked for is not there.
+    """
+    files: list[tuple[str, Path]] = click.get_current_context().meta[_FILES]
+    if len(files) != 2:
+        raise UsageError(
+            f"two files are compared and {len(files)} are given; "
+            "give --torchscript or --onnx twice in all"
+        )
+    for alone, given in (("names", names), ("--report", report), ("--self-test", on_trial)):
+        if given:
+            raise UsageError(f"{alone} cannot be used with --onnx and --torchscript; leave it out")
+    for form, path in files:
+        if form == "TorchScript" and not trust and not _is_ours(path, exported):
+            raise UnsafeError(
+                f"{path} is TorchScript, which is code that runs here; add --trust if you know "
+                "who made it"
+            )
+    from pipeline.report.junit import junit_xml
+    from pipeline.report.output import console, finish
+    from pipeline.report.tables import validation_notes, validation_table
+    from pipeline.runtimes import PROVIDERS, require
+    from pipeline.storage import update_file
+    from pipeline.validate.foreign import ForeignFile, validate_pair
+    from pipeline.validate.foreign_pair import Choices
+
+    require(providers)
+    chosen = tuple(dict.fromkeys(providers)) or PROVIDERS
+    first, second = (ForeignFile(form, path) for form, path in files)
+    with console().status("comparing"):
+        result = validate_pair(first, second, chosen, Choices(states, inputs, shapes))
+    if junit is not None:
+        update_file(junit, junit_xml([result]))
+    finish(
+        as_json,
+        [result.model_dump(mode="json")],
+        [validation_table([result])],
+        notes=validation_notes([result]),
+    )
+    for row in result.rows:
+        if row.provider in providers and row.status == "not run":
+            raise UnavailableError(f"{row.format} did not run on '{row.provider}': {row.reason}")
+    if not result.passed:
+        raise ParityError(f"{result.model}: no match; see the rows marked fail")
+
+
+def _is_ours(path: Path, exported: Path) -> bool:
+    """Whether this is the TorchScript file of a bundle in ``exported``, with its digest."""
+    from pipeline.bundle import open_bundle
+    from pipeline.bundle.manifest import MANIFEST_FILE
+    from pipeline.bundle.write import TORCHSCRIPT_FILE
+
+    folder = path.resolve().parent
+    if folder.parent != exported.resolve() or path.name != TORCHSCRIPT_FILE:
+        return False
+    if not (folder / MANIFEST_FILE).is_file():
+        return False
+    open_bundle(folder).read(TORCHSCRIPT_FILE)
+    return True

@@ -1,0 +1,156 @@
+"""Compare two models of others: chained calls at several sizes, call by call.
+
+The first file is the reference. Where it is TorchScript that also works in float64, the rule is
+that of bundles: as good as the reference itself, or within the tolerance. Elsewhere it is the
+tolerance alone, around the reference's own numbers.
+"""
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.errors import UnavailableError
+from pipeline.runtimes import require
+from pipeline.signature import FLOAT32
+from pipeline.storage import sha256
+from pipeline.validate.compare import finite
+from pipeline.validate.foreign_model import Array, Model, OnnxModel, Tensor, TorchScriptModel
+from pipeline.validate.foreign_pair import Choices, Plan, make_plan
+from pipeline.validate.foreign_trial import Case, Trial
+from pipeline.validate.records import CaseRecord, Row, Validation
+from pipeline.validate.run import describe, validation_versions
+
+SIZES = (1, 2, 3, 7, 50)
+CALLS = 5
+_SHIFTS = (0, 1, 3)  # how far apart in SIZES neighbouring axes are
+_INTEGERS = 10  # exclusive upper end of small integers, such as tokens
+_SEED = 20_240_229
+
+_KINDS: dict[str, type[OnnxModel] | type[TorchScriptModel]] = {
+    kind.format: kind for kind in (OnnxModel, TorchScriptModel)
+}
+
+
+@dataclass(frozen=True)
+class ForeignFile:
+    """A file and the format that it was given as."""
+
+    format: str
+    path: Path
+
+    def open(self, provider: str = "cpu") -> Model:
+        """The file in its runtime.
+
+        Raises:
+            MalformedError: it is not what it was given as.
+            UnavailableError: the provider cannot be started.
+        """
+        return _KINDS[self.format](self.path, provider)
+
+
+def validate_pair(
+    first: ForeignFile, second: ForeignFile, providers: tuple[str, ...], choices: Choices
+) -> Validation:
+    """Compare the second file, on every provider, with the first on the CPU.
+
+    Raises:
+        MalformedError: a file is not what it should be, or the two do not correspond.
+        UsageError: ``choices`` do not fit the files.
+    """
+    reference = first.open()
+    other = second.open()
+    plan = make_plan(reference, other, choices)
+    label = f"{first.path.name} → {second.path.name}"
+    return Validation(
+        model=label,
+        bundle_sha256=sha256(reference.data + other.data),
+        providers=providers,
+        tolerance=FLOAT32,
+        versions=validation_versions(),
+        machine=f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        rows=tuple(_row(label, reference, second, provider, plan) for provider in providers),
+    )
+
+
+def _row(label: str, reference: Model, file: ForeignFile, provider: str, plan: Plan) -> Row:
+    row = Row(
+        model=label,
+        format=file.format,
+        runtime=_KINDS[file.format].runtime,
+        provider=provider,
+        status="not run",
+    )
+    try:
+        require((provider,))
+        other = file.open(provider)
+    except UnavailableError as error:
+        return row.model_copy(update={"reason": str(error)})
+    started = time.monotonic()
+    trial = Trial(reference, other, plan)
+    for case in _cases(plan):
+        trial.run(case)
+    faults = trial.finish()
+    records = trial.records
+    failed = [describe(record) for record in records if not record.passed]
+    return row.model_copy(
+        update={
+            "status": "fail" if faults or failed else "pass",
+            "reason": "; ".join([*faults, *failed[:1], *trial.notes()]),
+            "placement": trial.placement,
+            "output_error": _largest(records, lambda record: record.output_error),
+            "state_error": _largest(records, lambda record: record.state_error),
+            "pytorch_difference": _largest(records, lambda record: record.pytorch_difference),
+            "share": _largest(records, lambda record: record.share),
+            "seconds": round(time.monotonic() - started, 2),
+            "cases": tuple(records),
+        }
+    )
+
+
+def _largest(
+    records: Sequence[CaseRecord], error: Callable[[CaseRecord], float | None]
+) -> float | None:
+    """The largest error; None, which stands for infinity, when one of them is."""
+    errors = map(error, records)
+    return finite(max((inf if item is None else item for item in errors), default=inf))
+
+
+def _cases(plan: Plan) -> Iterator[Case]:
+    """Every dynamic axis through all sizes, together and apart, from zeros and random states."""
+    count = len(SIZES)
+    several = [
+        tuple(SIZES[(start + shift * place) % count] for place in range(len(plan.symbols)))
+        for shift in _SHIFTS
+        for start in range(count)
+    ]
+    fixed = {plan.inputs[before].name for before, _ in plan.states} <= set(plan.values)
+    for chosen in dict.fromkeys(several):
+        sizes = dict(zip(plan.symbols, chosen, strict=True))
+        shown = " ".join(f"{axis}={size}" for axis, size in sizes.items())
+        for start in ("chained calls",) if fixed else ("chained calls", "random state"):
+            rng = np.random.default_rng(_SEED)
+            calls = [
+                [_filled(item, sizes, plan, rng) for item in plan.inputs] for _ in range(CALLS)
+            ]
+            if start == "chained calls":
+                for before, _ in plan.states:
+                    if plan.inputs[before].name not in plan.values:
+                        calls[0][before] = np.zeros_like(calls[0][before])
+            yield Case(f"{start}, {shown}" if shown else start, sizes, calls)
+
+
+def _filled(item: Tensor, sizes: dict[str, int], plan: Plan, rng: np.random.Generator) -> Array:
+    """An input of its declared type: normal floats, small integers, or the value that is told."""
+    shape = [axis if isinstance(axis, int) else sizes[axis] for axis in item.shape]
+    kind = np.dtype(item.type)
+    if item.name in plan.values:
+        return np.full(shape, plan.values[item.name]).astype(kind)
+    if kind.kind == "f":
+        return np.asarray(rng.normal(size=shape)).astype(kind)
+    return np.asarray(rng.integers(0, 2 if kind.kind == "b" else _INTEGERS, shape)).astype(kind)

@@ -1,0 +1,209 @@
+"""Which tensors of two models of others belong together, and what the user fixed of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite, nan
+
+import numpy as np
+
+from pipeline.errors import MalformedError, UsageError, unknown
+from pipeline.validate.foreign_model import Model, OnnxModel, Tensor
+from pipeline.validate.foreign_state import find_states
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user fixed: ``NAME:NEXT``, ``NAME=VALUE`` and ``NAME=SIZE,…``, as typed."""
+
+    states: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    shapes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What both models are given, and what comes out.
+
+    ``states`` are pairs of an index in ``inputs`` and one in ``outputs``. ``order`` and
+    ``other_order`` say which of ``inputs`` each model takes, in its own order; ``other_outputs``
+    where in the other's results each of ``outputs`` is.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    states: tuple[tuple[int, int], ...]
+    values: dict[str, float]
+    order: tuple[int, ...]
+    other_order: tuple[int, ...]
+    other_outputs: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The names of the dynamic axes."""
+        axes = (axis for item in self.inputs for axis in item.shape)
+        return tuple(dict.fromkeys(axis for axis in axes if isinstance(axis, str)))
+
+
+def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
+    """Match two models, one of them ONNX, which declares the types and shapes for both.
+
+    Raises:
+        MalformedError: their tensors do not correspond, or the state cannot be found.
+        UsageError: a choice names a tensor that is not there, or cannot be read.
+    """
+    graph = reference if isinstance(reference, OnnxModel) else other
+    if not isinstance(graph, OnnxModel):
+        raise UsageError(
+            "two TorchScript files say nothing of types and shapes; compare each with an ONNX file"
+        )
+    partner = other if graph is reference else reference
+    inputs, order = _inputs(graph, partner, {text.rpartition("=")[0] for text in choices.inputs})
+    outputs = [item.name for item in graph.outputs]
+    notes: list[str] = []
+    other_outputs = tuple(range(len(outputs)))
+    if isinstance(partner, OnnxModel):
+        found = _matched(outputs, [item.name for item in partner.outputs])
+        if found is None:
+            raise MalformedError(
+                f"{graph.path} gives {', '.join(outputs)} and {partner.path} gives "
+                f"{', '.join(item.name for item in partner.outputs)}; give two files that give "
+                "the same"
+            )
+        other_outputs = tuple(found.index(index) for index in range(len(outputs)))
+        inputs, notes = _agreed(inputs, order, graph, partner)
+    inputs = _reshaped(inputs, choices.shapes, graph)
+    own = tuple(range(len(graph.inputs)))
+    return Plan(
+        inputs=inputs,
+        outputs=tuple(outputs),
+        states=find_states(graph, choices.states),
+        values=dict(_value(text, inputs) for text in choices.inputs),
+        order=own if graph is reference else order,
+        other_order=order if graph is reference else own,
+        other_outputs=other_outputs,
+        notes=tuple(notes),
+    )
+
+
+def _inputs(
+    graph: OnnxModel, partner: Model, fixed: set[str]
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """All inputs, and which of them ``partner`` takes; one that only one takes must be fixed."""
+    inputs = graph.inputs
+    order = _matched(graph.takes, partner.takes, partner.optional)
+    if order is None:
+        theirs = partner.inputs if isinstance(partner, OnnxModel) else ()
+        inputs += tuple(
+            item for item in theirs if item.name in fixed and item.name not in graph.takes
+        )
+        alone = fixed - set(partner.takes)
+        order = _matched([item.name for item in inputs], partner.takes, partner.optional, alone)
+    if order is None:
+        raise MalformedError(
+            f"{graph.path} takes {', '.join(graph.takes)} and {partner.path} takes "
+            f"{', '.join(partner.takes)}; give two files that take the same, or fix with --input "
+            "what only one of them takes"
+        )
+    return inputs, order
+
+
+def _matched(
+    names: Sequence[str], takes: Sequence[str], optional: int = 0, alone: Iterable[str] = ()
+) -> tuple[int, ...] | None:
+    """For each of ``takes`` the index in ``names``: by name, the rest in order; None if it fails.
+
+    The last ``optional`` of ``takes`` may be left out, and so may ``alone`` of ``names``.
+    """
+    used = [index for index, name in enumerate(names) if name not in alone]
+    if not 0 <= len(takes) - len(used) <= optional:
+        return None
+    takes = takes[: len(used)]
+    rest = iter([index for index in used if names[index] not in takes])
+    return tuple(names.index(name) if name in names else next(rest) for name in takes)
+
+
+def _agreed(
+    inputs: Sequence[Tensor], order: Sequence[int], graph: OnnxModel, partner: OnnxModel
+) -> tuple[tuple[Tensor, ...], list[str]]:
+    """The inputs with the sizes that either file fixes, and notes on them."""
+    sizes: dict[str, int] = {}
+    agreed, notes = list(inputs), []
+    for index, theirs in zip(order, partner.inputs, strict=True):
+        ours = inputs[index]
+        clash = ours.type != theirs.type or len(ours.shape) != len(theirs.shape)
+        shape = list(ours.shape)
+        for place, (mine, fixed) in enumerate(zip(ours.shape, theirs.shape, strict=False)):
+            if isinstance(mine, int) or isinstance(fixed, str):
+                clash |= isinstance(mine, int) and isinstance(fixed, int) and mine != fixed
+            else:
+                clash |= sizes.setdefault(mine, fixed) != fixed
+                shape[place] = fixed
+        if clash:
+            raise MalformedError(
+                f"{ours.type} {ours} of {graph.path} is {theirs.type} {theirs} in {partner.path}; "
+                "give two files that take the same"
+            )
+        agreed[index] = replace(ours, shape=tuple(shape))
+    for symbol, size in sizes.items():
+        notes.append(f"{symbol} is always {size} in {partner.path}, so no other size was tried")
+    return _renamed(agreed, dict(sizes)), notes
+
+
+def _renamed(inputs: Sequence[Tensor], axes: dict[str, int | str]) -> tuple[Tensor, ...]:
+    def new(axis: int | str) -> int | str:
+        return axes.get(axis, axis) if isinstance(axis, str) else axis
+
+    return tuple(replace(item, shape=tuple(map(new, item.shape))) for item in inputs)
+
+
+def _reshaped(
+    inputs: tuple[Tensor, ...], texts: Iterable[str], graph: OnnxModel
+) -> tuple[Tensor, ...]:
+    """The inputs with what ``--shape`` says; other axes of the same name follow."""
+    for text in texts:
+        name, _, shape = text.rpartition("=")
+        axes = [int(axis) if axis.isdecimal() else axis.strip() for axis in shape.split(",")]
+        if not name or not all(
+            axis if isinstance(axis, int) else axis.isidentifier() for axis in axes
+        ):
+            raise UsageError(
+                f"--shape {text} is not NAME=SIZE,SIZE; a size is a number from 1 up, or a name "
+                "for axes that vary together, as in --shape input=batch,576"
+            )
+        known = {item.name: item for item in inputs}
+        if name not in known:
+            raise unknown("input", name, known)
+        old = known[name].shape
+        fits = len(old) == len(axes) and all(
+            isinstance(a, str) or a == b for a, b in zip(old, axes, strict=True)
+        )
+        if not fits:
+            raise UsageError(f"--shape {text} does not fit {known[name]} of {graph.path}")
+        inputs = _renamed(
+            inputs, {a: b for a, b in zip(old, axes, strict=True) if isinstance(a, str)}
+        )
+        inputs = tuple(
+            replace(item, shape=tuple(axes)) if item.name == name else item for item in inputs
+        )
+    return inputs
+
+
+def _value(text: str, inputs: Sequence[Tensor]) -> tuple[str, float]:
+    """``NAME=VALUE``, a value that the input's type can hold."""
+    name, _, value = text.rpartition("=")
+    try:
+        number = float({"true": "1", "false": "0"}.get(value.lower(), value))
+    except ValueError:
+        number = nan
+    if not name or not isfinite(number):
+        raise UsageError(f"--input {text} is not NAME=VALUE with a number, true or false")
+    known = {item.name: item for item in inputs}
+    if name not in known:
+        raise unknown("input", name, known)
+    kind = np.dtype(known[name].type)
+    if kind.kind != "f":
+        low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
+        if number != int(number) or not low <= number <= high:
+            raise UsageError(f"--input {text} is not {kind}, which '{name}' holds")
+    return name, number

@@ -1,0 +1,131 @@
+"""Which output of a graph is the next value of which input."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from pipeline.errors import MalformedError, UsageError, unknown
+from pipeline.validate.foreign_model import OnnxModel, Tensor
+
+STATELESS = "none"  # what --state says of a pair that has no state
+_TIME = re.compile(r"time|seq|len|frame|step|^t$", re.IGNORECASE)
+_BATCH = re.compile(r"batch|^[bn]$", re.IGNORECASE)
+
+# Words of a name that say when a state is, and not which: h_in and h_out are both h.
+_BEFORE = {"in", "input", "past", "prev", "previous", "old", "init", "initial", "start"}
+_AFTER = {"out", "output", "next", "present", "new", "n", "y", "final", "last", "updated"}
+_SHORT = {"hx": "h", "hn": "h", "hy": "h", "cx": "c", "cn": "c", "cy": "c"}
+
+
+def first_like(kind: str, symbols: Iterable[str]) -> str | None:
+    """The first axis that is named like a ``batch`` or like ``time``."""
+    pattern = {"batch": _BATCH, "time": _TIME}[kind]
+    return next((symbol for symbol in symbols if pattern.search(symbol)), None)
+
+
+def find_states(graph: OnnxModel, told: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """The state pairs of a graph, as told, or else by their names, or else by their shapes."""
+    if STATELESS in told:
+        if len(told) > 1:
+            raise UsageError(f"--state {STATELESS} says that there is no state; name no other")
+        return ()
+    ins = [item.name for item in graph.inputs]
+    outs = [item.name for item in graph.outputs]
+    if told:
+        pairs = [_told(text, ins, outs) for text in told]
+        if len({a for a, _ in pairs}) < len(pairs) or len({b for _, b in pairs}) < len(pairs):
+            raise UsageError(f"--state {' --state '.join(told)} uses a tensor twice")
+    else:
+        pairs = _by_name(graph) or _by_shape(graph)
+    return tuple(sorted((ins.index(before), outs.index(after)) for before, after in pairs))
+
+
+def _told(text: str, ins: Sequence[str], outs: Sequence[str]) -> tuple[str, str]:
+    """``NAME:NEXT``; names may hold colons themselves."""
+    parts = text.split(":")
+    cuts = [(":".join(parts[:i]), ":".join(parts[i:])) for i in range(1, len(parts))]
+    if not cuts or not all(cuts[0]):
+        raise UsageError(f"--state {text} is not NAME:NEXT, an input and an output")
+    before, after = next((cut for cut in cuts if cut[0] in ins and cut[1] in outs), cuts[0])
+    if before not in ins:
+        raise unknown("input", before, ins)
+    if after not in outs:
+        raise unknown("output", after, outs)
+    return before, after
+
+
+def _by_name(graph: OnnxModel) -> list[tuple[str, str]]:
+    """Pairs such as state and stateN, h0 and hn, past_x and present_x, x_in and x_out."""
+    pairs: dict[str, str] = {}
+    steps: list[tuple[Callable[[str], tuple[str, ...]], Callable[[str], tuple[str, ...]]]] = [
+        (lambda name: _stem(name, _BEFORE), lambda name: _stem(name, _AFTER)),
+        (lambda name: _stem(name, _BEFORE | {"0"}), lambda name: _stem(name, _AFTER | {"1"})),
+    ]
+    for stem_before, stem_after in steps:
+        for before in graph.inputs:
+            matches = [
+                after.name
+                for after in graph.outputs
+                if stem_before(before.name) == stem_after(after.name) != ()
+                and before.name not in pairs
+                and after.name not in pairs.values()
+                and _alike(before, after)
+            ]
+            if len(matches) == 1:
+                pairs[before.name] = matches[0]
+    return list(pairs.items())
+
+
+def _stem(name: str, marks: set[str]) -> tuple[str, ...]:
+    """The words of a name without ``marks``: stateN is (state,), past_key.0 is (key, 0).
+
+    A name of nothing but marks keeps its last word, so that input and output are no pair.
+    """
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)
+    lower = [_SHORT.get(word.lower(), word.lower()) for word in words]
+    return tuple(word for word in lower if word not in marks) or tuple(lower[-1:])
+
+
+def _alike(before: Tensor, after: Tensor) -> bool:
+    """Whether an output may be fed back; graphs are often vague about the shapes of outputs."""
+    return before.type == after.type and (
+        not after.shape
+        or (
+            len(before.shape) == len(after.shape)
+            and all(
+                a == b or isinstance(a, str) or isinstance(b, str)
+                for a, b in zip(before.shape, after.shape, strict=True)
+            )
+        )
+    )
+
+
+def _by_shape(graph: OnnxModel) -> list[tuple[str, str]]:
+    """Pairs of the same type and shape without an axis of time, if there is but one way."""
+    found = {
+        before.name: [
+            after.name
+            for after in graph.outputs
+            if _alike(before, after)
+            and len(before.shape) == len(after.shape) > 0
+            and not first_like("time", map(str, (*before.shape, *after.shape)))
+        ]
+        for before in graph.inputs
+    }
+    found = {before: afters for before, afters in found.items() if afters}
+    listed = (
+        f"inputs {', '.join(map(str, graph.inputs))}; outputs {', '.join(map(str, graph.outputs))}"
+    )
+    if not found:
+        raise MalformedError(
+            f"no state is to be found in {graph.path}: {listed}; name a pair with --state "
+            f"INPUT:OUTPUT, or say --state {STATELESS}"
+        )
+    afters = [after for several in found.values() for after in several]
+    once = len(set(afters)) == len(afters) == len(found)
+    if not once or len(found) == len(graph.inputs):
+        could = ", ".join(f"{before} → {' or '.join(after)}" for before, after in found.items())
+        raise MalformedError(
+            f"the state of {graph.path} could be {could}; name each pair with --state "
+            f"INPUT:OUTPUT ({listed})"
+        )
+    return [(before, after) for before, (after,) in found.items()]
