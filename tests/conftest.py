@@ -1,6 +1,6 @@
 """Tiny models that stand for the real ones: trained for an instant, exported once a session."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,21 @@ from pipeline.storage import read_file, sha256, write_folder
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
 from pipeline.train.scores import score
+from pipeline.validate import cases, free_run
 
 torch.set_num_threads(1)  # more only wait for each other on models this small
 
 TEXT = "the quick brown fox jumps over the lazy dog; naïve café — Ελλάδα 🦊.\n" * 12
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_streams() -> Iterator[None]:
+    """Streams and free runs that end soon; how long they really are has a test of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cases, "STREAM", 600)
+        patch.setattr(cases, "STREAM_PIECES", 30)
+        patch.setattr(free_run, "STEPS", 40)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from pipeline.cli import cli
 from pipeline.config import FAMILIES, PRESETS, Config
 from pipeline.errors import PipelineError
 from pipeline.export import OPSETS
-from pipeline.runtimes import ALL as RUNTIMES
-from pipeline.runtimes import PROVIDERS
+from pipeline.runtimes.catalog import ALL as RUNTIMES
+from pipeline.runtimes.catalog import PROVIDERS
 from pipeline.validate.records import validation_schema
 
 ROOT = Path(__file__).parents[1]

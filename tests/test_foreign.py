@@ -21,8 +21,8 @@ from pipeline.bundle import Bundle
 from pipeline.errors import MalformedError, UnavailableError, UsageError
 from pipeline.validate import Validation
 from pipeline.validate.foreign import SIZES, ForeignFile, validate_pair
-from pipeline.validate.foreign_model import OnnxModel
-from pipeline.validate.foreign_pair import Choices, make_plan
+from pipeline.validate.foreign.model import OnnxModel
+from pipeline.validate.foreign.pair import Choices, make_plan
 
 CPU = ("cpu",)
 

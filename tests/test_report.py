@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
+import onnxruntime
 import pytest
+import torch
 from conftest import write_tiny_bundle
-from tiny import text_config, trained
+from tiny import text_config, trained, validation_of
 
 from pipeline.bundle import Bundle
 from pipeline.checkpoint import save_checkpoint
@@ -23,9 +24,10 @@ from pipeline.report.html import is_current, report_html
 from pipeline.report.junit import junit_xml
 from pipeline.report.samples import TextSample, continue_text
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.signature import LESS_THAN_FLOAT32
 from pipeline.storage import update_file
 from pipeline.train.scores import score
-from pipeline.validate import CaseRecord, Row, Validation, validate_bundle
+from pipeline.validate import CaseRecord, FreeRun, Row, Validation
 
 Validated = tuple[Bundle, Validation]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -55,7 +57,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def validated(tiny_bundle: Callable[[str], Bundle]) -> list[Validated]:
     bundles = [tiny_bundle(name) for name in ("sine-lstm", "char-gru")]
-    return [(bundle, validate_bundle(bundle, ("cpu",))) for bundle in bundles]
+    return [(bundle, validation_of(bundle)) for bundle in bundles]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Validated:
     scores = score(trainer.best_network(), data)
     save_checkpoint(folder / "checkpoint", trainer, config, data, scores)
     bundle = write_tiny_bundle(folder / "checkpoint", folder / "exported" / "char-gru")
-    return bundle, validate_bundle(bundle, ("cpu",))
+    return bundle, validation_of(bundle)
 
 
 def changed(validation: Validation, format: str, **update: Any) -> Validation:
@@ -88,13 +90,16 @@ def failing(validation: Validation) -> Validation:
     cases = (*row.cases[:3], wrong, *row.cases[4:])
     validation = changed(validation, "ONNX", status="fail", reason="it is <b>off</b>", cases=cases)
     crash = {"status": "fail", "reason": "RuntimeError: \x1b[1mtime is frozen", "cases": ()}
+    crash["free_run"] = None
     validation = changed(validation, "TorchScript", **crash)
-    return changed(validation, "PyTorch", status="not run", reason="not installed", cases=())
+    return changed(
+        validation, "PyTorch", status="not run", reason="not installed", cases=(), free_run=None
+    )
 
 
 def test_a_pass_is_said_at_the_top_with_its_counts(validated: list[Validated]) -> None:
     page = Page(report_html(validated))
-    assert "✓ Passed: 2 models 6 rows and 240 cases give PyTorch's numbers." in page.text
+    assert "✓ Passed: 2 models 6 rows and 246 cases give PyTorch's numbers." in page.text
     assert "Failed" not in page.text
     assert page.of("html") == [{"lang": "en"}]
     assert [len(page.of(tag)) for tag in ("h1", "h2")] == [1, 2]
@@ -112,10 +117,13 @@ def test_a_pass_is_said_at_the_top_with_its_counts(validated: list[Validated]) -
 def test_a_failure_is_said_at_the_top_and_named_with_its_place(validated: list[Validated]) -> None:
     (bundle, validation), other = validated
     page = Page(report_html([(bundle, failing(validation)), other]))
-    assert "✗ Failed: 1 of 2 models 2 of 5 rows failed, with 1 of 160 cases" in page.text
-    assert "fail: ONNX on cpu (sine-lstm): it is <b>off</b>" in page.text  # text, not a tag
+    assert "✗ Failed: 1 of 2 models 2 of 5 rows failed, with 1 of 164 cases" in page.text
+    assert (
+        f"fail: onnxruntime {onnxruntime.__version__} on cpu (sine-lstm): it is <b>off</b>"
+        in page.text
+    )  # text, not a tag
     assert "✗ not finite next_state[0, 1, 2] expected 0.125 found not a finite number" in page.text
-    assert "not run: PyTorch on cpu (sine-lstm): not installed" in page.text
+    assert f"not run: PyTorch {torch.__version__} on cpu (sine-lstm): not installed" in page.text
     assert not page.of("b")
 
 
@@ -138,7 +146,7 @@ def test_the_page_is_whole_in_itself_and_says_what_its_pictures_show(
         assert (attributes.get("href") or "#").startswith("#")
         assert not [name for name in attributes if name == "src" or name.startswith("on")]
     pictures = page.of("svg")
-    assert len(pictures) == len(page.of("figure")) == 3 + 2
+    assert len(pictures) == len(page.of("figure")) == 4 + 3
     for picture in pictures:
         assert picture["role"] == "img"
         assert len(picture["aria-label"] or "") > 60
@@ -191,21 +199,37 @@ def test_the_same_findings_give_the_same_page_and_the_file_is_left_alone(
     assert path.stat().st_ino != before.st_ino
 
 
-@pytest.mark.parametrize("fault", ["crash", "NaN"])
-def test_a_model_that_fails_is_reported_all_the_same(
-    validated: list[Validated], monkeypatch: pytest.MonkeyPatch, fault: str
+def test_a_model_that_failed_is_reported_and_not_run_again(
+    validated: list[Validated], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = OnnxRuntime.run
+    def hang(*given: object) -> None:
+        raise AssertionError("a runtime that hung would hang here too")
 
-    def wrong(self: OnnxRuntime, *given: Any) -> Any:
-        if fault == "crash":
-            raise RuntimeError("the <time> is frozen")
-        return tuple(np.full_like(result, np.nan) for result in honest(self, *given))
-
-    monkeypatch.setattr(OnnxRuntime, "run", wrong)
+    monkeypatch.setattr(OnnxRuntime, "run", hang)
     page = Page(report_html([(bundle, failing(found)) for bundle, found in validated]))
-    said = page.text.count("could not run it freely: RuntimeError: the <time> is frozen")
-    assert said == (2 if fault == "crash" else 0)
+    assert page.text.count("no row of ONNX Runtime passed") == 2
+
+
+def test_a_free_run_that_differs_says_where(validated: list[Validated]) -> None:
+    bundle, validation = validated[1]
+    note = "'a' instead of 'b': logits 1.0e-02 apart, 1.0e-04 allowed"
+    wrong = FreeRun(steps=40, first_difference=7, tie=False, note=note, passed=False)
+    validation = changed(validation, "ONNX", status="fail", reason="differs", free_run=wrong)
+    page = Page(report_html([(bundle, validation)]))
+    assert f"✗ differs 40 steps, step 7: {note}" in page.text
+    tie = wrong.model_copy(update={"tie": True, "passed": True})
+    validation = changed(validated[1][1], "ONNX", free_run=tie)
+    assert f"tie 40 steps, step 7: {note}" in Page(report_html([(bundle, validation)])).text
+
+
+def test_a_runtime_that_computes_in_less_is_said_to_be_judged_by_that(
+    validated: list[Validated],
+) -> None:
+    bundle, validation = validated[0]
+    tolerance = LESS_THAN_FLOAT32["bfloat16"]
+    update = {"precision": "bfloat16", "tolerance": tolerance, "note": "told by nobody"}
+    page = Page(report_html([(bundle, changed(validation, "ONNX", **update))]))
+    assert "told by nobody; judged by 0.02 + 0.01 of the value" in page.text
 
 
 def test_a_changed_file_is_never_drawn(validated: list[Validated], tmp_path: Path) -> None:
@@ -232,8 +256,10 @@ def test_junit_has_one_test_per_case(validated: list[Validated]) -> None:
     root = ElementTree.fromstring(junit_xml(validations))
     assert [suite.get("name") for suite in root] == ["sine-lstm", "char-gru"]
     tests = list(root.iter("testcase"))
-    expected = [f"{row.model}.{row.format}.{row.provider}" for row, _ in records(validations)]
-    assert [test.get("classname") for test in tests] == expected
+    free = [test for test in tests if "free run, 40 steps" in (test.get("name") or "")]
+    assert len(free) == 6
+    expected = [f"{row.model}.{row.runtime}.{row.provider}" for row, _ in records(validations)]
+    assert [test.get("classname") for test in tests if test not in free] == expected
     assert len({(test.get("classname"), test.get("name")) for test in tests}) == len(tests)
     for element in (root, *root):
         inside = str(len(list(element.iter("testcase"))))
@@ -243,10 +269,10 @@ def test_junit_has_one_test_per_case(validated: list[Validated]) -> None:
 
 def test_junit_tells_failures_and_rows_that_did_not_run(validated: list[Validated]) -> None:
     root = ElementTree.fromstring(junit_xml([failing(validated[0][1])]))
-    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("42", "2", "1")
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("44", "2", "1")
     crash, wrong = root.iter("failure")
     assert crash.get("message") == "RuntimeError: \N{REPLACEMENT CHARACTER}[1mtime is frozen"
-    assert "next_state[0, 1, 2] is None, not 0.125" in (wrong.get("message") or "")
+    assert "next_state[0, 1, 2] is not finite, not 0.125" in (wrong.get("message") or "")
     assert wrong.text == "it is <b>off</b>"
     assert [skip.get("message") for skip in root.iter("skipped")] == ["not installed"]
 

@@ -1,6 +1,7 @@
 """The validator catches what is planted, and does not cry wolf."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -17,16 +18,20 @@ from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.signature import FLOAT32
 from pipeline.validate.audit import audit_onnx, audit_torchscript
-from pipeline.validate.cases import Answer, Case
 from pipeline.validate.faults import FAULTS, Fault, plant
-from pipeline.validate.run import answers, validation_row
+from pipeline.validate.run import Answered, answered, validation_row
 from pipeline.validate.self_test import honest_models, random_network
 
 # Faults that only the audit can see: the numbers stay within the tolerance.
 INVISIBLE = {"one bit of a weight flipped", "weights rounded to float16"}
 KINDS = [(task, cell) for task in ("series", "text") for cell in CELLS]
 
-Honest = tuple[bytes, Network, list[tuple[Case, Answer]]]
+Honest = tuple[bytes, Network, Answered]
+
+
+def smaller(exact: Answered, size: int) -> Answered:
+    """Only the cases whose input has fewer elements than ``size``."""
+    return replace(exact, cases=[pair for pair in exact.cases if pair[0].input.size < size])
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +46,8 @@ def honest() -> Callable[[str, Cell], Honest]:
             source = np.resize(np.array(points), 300)
             if task == "series":
                 source = np.sin(np.arange(300) / 5, dtype=np.float32)[:, None] + np.float32(3)
-            answered = [
-                (case, answer) for case, answer in answers(network, source) if case.input.size < 999
-            ]
-            made[task, cell] = export(network, "honest")[0], network, answered
+            exact = smaller(answered(network, source), 999)
+            made[task, cell] = export(network, "honest")[0], network, exact
         return made[task, cell]
 
     return make
@@ -129,9 +132,9 @@ def test_no_honest_architecture_raises_an_alarm(
     if network.vocabulary is not None:
         source = rng.choice([ord(character) for character in network.vocabulary], 400)
     file, _ = export(network, "honest")
-    answered = [pair for pair in answers(network, source) if pair[0].input.size < 4000]
+    exact = smaller(answered(network, source), 4000)
     audit = audit_onnx(file, network)
-    row = validation_row("honest", OnnxRuntime(file, "cpu"), answered, FLOAT32, audit)
+    row = validation_row("honest", OnnxRuntime(file, "cpu"), exact, FLOAT32, audit)
     assert row.status == "pass", row.reason
 
 

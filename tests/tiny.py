@@ -1,6 +1,6 @@
 """Models and data small enough to train in a blink, for tests of every stage."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 import torch
 
+from pipeline.bundle import Bundle
 from pipeline.checkpoint import Checkpoint, save_checkpoint
 from pipeline.config import CELLS, PRESETS, Config, override
 from pipeline.data import Series, Text, load
 from pipeline.errors import PipelineError
+from pipeline.runtimes.catalog import Runtimes
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
 from pipeline.train.scores import score
+from pipeline.validate import Row, Validation, validate_bundle
 
 TEXT = "the cat sat on the mat; the dog sat on the cat. " * 12 + "what did the mat do? "
 
@@ -54,6 +57,21 @@ def saved(folder: Path, config: Config, trainer: Trainer | None = None) -> Check
     """The checkpoint of a whole training, written to ``folder``."""
     data, trainer = data_of(config), trainer or trained(config)
     return save_checkpoint(folder, trainer, config, data, score(trainer.best_network(), data))
+
+
+MAIN = ("torchscript", "onnxruntime")
+_runtimes: dict[object, Runtimes] = {}
+
+
+def validation_of(
+    bundle: Bundle,
+    names: tuple[str, ...] = MAIN,
+    providers: tuple[str, ...] = ("cpu",),
+    report: Callable[[Row], None] = lambda row: None,
+) -> Validation:
+    """What is found of ``bundle``; the processes of the runtimes are kept for the next."""
+    runtimes = _runtimes.setdefault((names, providers), Runtimes(names, providers))
+    return validate_bundle(bundle, runtimes, report)
 
 
 @contextmanager

@@ -99,10 +99,9 @@ def foreign(
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import console, finish
     from pipeline.report.tables import validation_notes, validation_table
-    from pipeline.runtimes import PROVIDERS, require
+    from pipeline.runtimes.catalog import PROVIDERS, require
     from pipeline.storage import update_file
-    from pipeline.validate.foreign import ForeignFile, validate_pair
-    from pipeline.validate.foreign_pair import Choices
+    from pipeline.validate.foreign import Choices, ForeignFile, validate_pair
 
     require(providers)
     chosen = tuple(dict.fromkeys(providers)) or PROVIDERS
@@ -114,12 +113,12 @@ def foreign(
     finish(
         as_json,
         [result.model_dump(mode="json")],
-        [validation_table([result])],
+        [validation_table([result], "Validation: largest errors against the first file")],
         notes=validation_notes([result]),
     )
     for row in result.rows:
         if row.provider in providers and row.status == "not run":
-            raise UnavailableError(f"{row.format} did not run on '{row.provider}': {row.reason}")
+            raise UnavailableError(f"{row.runtime} did not run on '{row.provider}': {row.reason}")
     if not result.passed:
         raise ParityError(f"{result.model}: no match; see the rows marked fail")
 

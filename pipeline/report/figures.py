@@ -132,8 +132,39 @@ def forecast(bundle: Bundle) -> Markup:
     return _svg(f"{bundle.manifest.name}, forecast", draw)
 
 
+def along_stream(name: str, rows: Sequence[Row]) -> Markup:
+    """The error along a stream that is followed for long, one line per runtime."""
+
+    def draw(figure: Figure) -> str:
+        axes, told, steps = figure.subplots(), [], 0
+        for index, row in enumerate(rows):
+            for record in (record for record in row.cases if record.curve):
+                errors = [math.nan if error is None else error for error in record.curve]
+                steps = record.time
+                ends = np.linspace(0, steps, len(errors) + 1)[1:]
+                axes.plot(
+                    ends,
+                    errors,
+                    label=_label(row),
+                    linestyle=_DASHES[index % len(_DASHES)],
+                    linewidth=1.2,
+                )
+                largest = max(errors, key=lambda error: math.inf if math.isnan(error) else error)
+                told.append(f"{_label(row)}: at most {largest:.1e}, at the end {errors[-1]:.1e}")
+        axes.set(yscale="log", xlim=(0, steps))
+        axes.set(xlabel="step of the stream", ylabel="largest error of output")
+        axes.minorticks_off()
+        _legend(figure, len(rows))
+        return (
+            f"Errors against the float64 twin along one stream of {steps} steps, the largest in "
+            f"each hundredth of it. {'; '.join(told)}."
+        )
+
+    return _svg(f"{name}, along a stream", draw)
+
+
 def _label(row: Row) -> str:
-    return f"{row.format}, {row.provider}"
+    return row.runtime if row.provider == "cpu" else f"{row.runtime}, {row.provider}"
 
 
 def _legend(figure: Figure, entries: int) -> None:

@@ -10,8 +10,14 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.bundle import Bundle
-from pipeline.errors import PipelineError, one_line
-from pipeline.report.figures import by_length, forecast, histogram, percent, share_of
+from pipeline.report.figures import (
+    along_stream,
+    by_length,
+    forecast,
+    histogram,
+    percent,
+    share_of,
+)
 from pipeline.report.samples import TextSample, continue_text
 from pipeline.report.tables import validation_notes
 from pipeline.runtimes.catalog import ALL, known_providers
@@ -95,15 +101,14 @@ def _section(bundle: Bundle, validation: Validation) -> Section:
     if ran:
         pictures.append(("Errors of all cases against the tolerance", histogram(name, ran)))
         pictures.append(("Errors by length of the sequence", by_length(name, ran)))
-    try:
-        if bundle.manifest.task == "text":
-            sample = continue_text(bundle)
-        else:
-            pictures.append(("Forecast against truth, by ONNX Runtime", forecast(bundle)))
-    except PipelineError:
-        raise
-    except Exception as error:  # a model that fails can fail here too; its row says the same
-        no_sample = one_line(error)
+    if any(record.curve for row in ran for record in row.cases):
+        pictures.append(("Errors along one stream", along_stream(name, ran)))
+    if not any(row.runtime.startswith("onnxruntime") and row.status == "pass" for row in ran):
+        no_sample = "no row of ONNX Runtime passed"
+    elif bundle.manifest.task == "text":
+        sample = continue_text(bundle)
+    else:
+        pictures.append(("Forecast against truth, by ONNX Runtime", forecast(bundle)))
     return Section(
         validation=validation,
         task=bundle.manifest.task,

@@ -11,7 +11,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(validations: Sequence[Validation]) -> bytes:
-    """One suite per model; one test per case of each row, named ``model.format.provider``."""
+    """One suite per model; one test per case of each row, named ``model.runtime.provider``."""
     root = ElementTree.Element("testsuites", name="pipeline validate")
     for validation in validations:
         tests = [test for row in validation.rows for test in _tests(row)]
@@ -31,7 +31,7 @@ def junit_xml(validations: Sequence[Validation]) -> bytes:
 
 def _tests(row: Row) -> Iterator[ElementTree.Element]:
     """A test per case, or one for the whole row where no case can tell what happened to it."""
-    place = f"{row.model}.{row.format}.{row.provider}"
+    place = f"{row.model}.{row.runtime}.{row.provider}"
     for number, record in enumerate(row.cases, 1):
         # Numbered, because two cases can differ in their states alone.
         name = f"{number:02} {record.case}, batch {record.batch}, time {record.time}"
@@ -39,11 +39,20 @@ def _tests(row: Row) -> Iterator[ElementTree.Element]:
         if not record.passed:
             _add(test, "failure", describe(record), row.reason)
         yield test
+    free, passed = row.free_run, all(record.passed for record in row.cases)
+    if free is not None:
+        passed &= free.passed
+        test = ElementTree.Element(
+            "testcase", classname=place, name=f"free run, {free.steps} steps"
+        )
+        if not free.passed:
+            _add(test, "failure", f"step {free.first_difference}: {free.note}", row.reason)
+        yield test
     whole = ElementTree.Element("testcase", classname=place, name="all cases")
     if row.status == "not run":
         _add(whole, "skipped", row.reason)
         yield whole
-    elif row.status == "fail" and all(record.passed for record in row.cases):
+    elif row.status == "fail" and passed:
         _add(whole, "failure", row.reason)
         yield whole
 

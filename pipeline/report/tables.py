@@ -65,9 +65,12 @@ def _error_cells(*parts: Errors) -> list[str]:
     return [f"{value:.4f}" for part in parts for value in (part.rmse, part.mae, part.mase)]
 
 
-def validation_table(validations: Sequence[Validation]) -> Table:
+def validation_table(
+    validations: Sequence[Validation],
+    title: str = "Validation: largest errors against the float64 twin of PyTorch",
+) -> Table:
     """One row per model, runtime and provider that ran; the others are in the notes."""
-    table = _table("Validation: largest errors against the float64 twin of PyTorch", "model")
+    table = _table(title, "model")
     for column in ("runtime", "provider"):
         table.add_column(column)
     for column in ("cases", "output", "next_state", "vs float32", "of tolerance", "free run"):

@@ -91,7 +91,7 @@ def _own_errors(
         if len(case.cuts) > 1 or case.order:
             runs.append(replay(pytorch, case))
         copies = -(-_NUDGED // len(case.state))
-        again = np.tile(case.input, (copies, *[1] * (case.input.ndim - 1)))
+        again = np.concatenate([case.input] * copies)
         output, state = pytorch.run(again, nudged(case.state, copies))
         runs += zip(np.split(output, copies), np.split(state, copies), strict=True)
     own_output = max(_distance(output, output64) for output, _ in runs)

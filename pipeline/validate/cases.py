@@ -12,7 +12,7 @@ from pipeline.runtimes.pytorch import PyTorch
 BATCHES = (1, 3, 32)
 TIMES = (1, 2, 7, 50, 333, 1000)
 STREAM = 10_000  # steps of the one long stream
-_STREAM_PIECES = 500  # calls in which it comes, of 20 steps on average
+STREAM_PIECES = 500  # calls in which it comes, of 20 steps on average
 _READ_BEFORE = 50  # steps that lead to a carried state
 _SEED = 20_240_229
 
@@ -73,7 +73,7 @@ def make_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
         changed = outside(streams(source, batch, time), vocabulary)
         for cuts in ((time,), _cuts(rng, time)):
             yield Case(strange, changed, zeros(batch), cuts, of_the_task=False)
-    pieces = _cuts(rng, STREAM, _STREAM_PIECES)
+    pieces = _cuts(rng, STREAM, STREAM_PIECES)
     yield Case("long stream", streams(source, 1, STREAM), zeros(1), pieces, followed=True)
 
 

@@ -30,13 +30,10 @@ from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
 from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation
 
 
-def validation_versions(runtimes: Runtimes) -> dict[str, str]:
-    """The versions that decide what a validation with these runtimes finds."""
-    return {
-        **versions(),
-        "onnxruntime": onnxruntime.__version__,
-        **optional_versions(runtimes.names),
-    }
+def validation_versions(runtimes: Iterable[str] = ()) -> dict[str, str]:
+    """The versions that decide what a validation finds, with those of optional ``runtimes``."""
+    always = {**versions(), "onnxruntime": onnxruntime.__version__}
+    return always | optional_versions(runtimes)
 
 
 @cache
@@ -116,7 +113,7 @@ def validate_bundle(
         runtimes=runtimes.names,
         providers=runtimes.providers,
         tolerance=manifest.tolerance,
-        versions=validation_versions(runtimes),
+        versions=validation_versions(runtimes.names),
         machine=machine(),
         rows=tuple(finished),
     )
@@ -131,7 +128,7 @@ def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
     except ValidationError:
         return None
     done = (found.bundle_sha256, found.runtimes, found.providers, found.versions, found.machine)
-    asked = (runtimes.names, runtimes.providers, validation_versions(runtimes), machine())
+    asked = (runtimes.names, runtimes.providers, validation_versions(runtimes.names), machine())
     return found if found.passed and done == (bundle.digest, *asked) else None
 
 
@@ -207,7 +204,8 @@ def _largest(errors: Iterable[float | None]) -> float | None:
 def describe(record: CaseRecord) -> str:
     """The case, and the place where it comes closest to its tolerance or goes beyond."""
     worst = record.worst
+    found = "not finite" if worst.found is None else f"{worst.found:.7g}"
     return (
         f"{record.case}, batch {record.batch}, time {record.time}: {worst.tensor}"
-        f"{list(worst.index)} is {worst.found}, not {worst.expected:.7g}"
+        f"{list(worst.index)} is {found}, not {worst.expected:.7g}"
     )

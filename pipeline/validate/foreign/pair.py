@@ -7,8 +7,8 @@ from math import isfinite, nan
 import numpy as np
 
 from pipeline.errors import MalformedError, UsageError, unknown
-from pipeline.validate.foreign_model import Model, OnnxModel, Tensor
-from pipeline.validate.foreign_state import find_states
+from pipeline.validate.foreign.model import Model, OnnxModel, Tensor
+from pipeline.validate.foreign.state import find_states
 
 
 @dataclass(frozen=True)

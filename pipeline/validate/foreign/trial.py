@@ -7,9 +7,9 @@ import numpy as np
 from pipeline.errors import MalformedError, one_line
 from pipeline.signature import BATCH, FLOAT32, ILL_CONDITIONED, OWN_ERRORS, TIME
 from pipeline.validate.compare import finite
-from pipeline.validate.foreign_model import Array, Model, OnnxModel, TorchScriptModel
-from pipeline.validate.foreign_pair import Plan
-from pipeline.validate.foreign_state import first_like
+from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
+from pipeline.validate.foreign.pair import Plan
+from pipeline.validate.foreign.state import first_like
 from pipeline.validate.records import CaseRecord, Worst
 
 Calls = list[list[Array]]  # per call, every tensor

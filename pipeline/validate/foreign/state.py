@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.errors import MalformedError, UsageError, unknown
-from pipeline.validate.foreign_model import OnnxModel, Tensor
+from pipeline.validate.foreign.model import OnnxModel, Tensor
 
 STATELESS = "none"  # what --state says of a pair that has no state
 _TIME = re.compile(r"time|seq|len|frame|step|^t$", re.IGNORECASE)

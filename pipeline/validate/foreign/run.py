@@ -5,7 +5,6 @@ that of bundles: as good as the reference itself, or within the tolerance. Elsew
 tolerance alone, around the reference's own numbers.
 """
 
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,18 +12,17 @@ from math import inf
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from pipeline.errors import UnavailableError
-from pipeline.runtimes import require
+from pipeline.runtimes.catalog import require
 from pipeline.signature import FLOAT32
 from pipeline.storage import sha256
 from pipeline.validate.compare import finite
-from pipeline.validate.foreign_model import Array, Model, OnnxModel, Tensor, TorchScriptModel
-from pipeline.validate.foreign_pair import Choices, Plan, make_plan
-from pipeline.validate.foreign_trial import Case, Trial
+from pipeline.validate.foreign.model import Array, Model, OnnxModel, Tensor, TorchScriptModel
+from pipeline.validate.foreign.pair import Choices, Plan, make_plan
+from pipeline.validate.foreign.trial import Case, Trial
 from pipeline.validate.records import CaseRecord, Row, Validation
-from pipeline.validate.run import describe, validation_versions
+from pipeline.validate.run import describe, machine, validation_versions
 
 SIZES = (1, 2, 3, 7, 50)
 CALLS = 5
@@ -70,10 +68,11 @@ def validate_pair(
     return Validation(
         model=label,
         bundle_sha256=sha256(reference.data + other.data),
+        runtimes=(),
         providers=providers,
         tolerance=FLOAT32,
         versions=validation_versions(),
-        machine=f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        machine=machine(),
         rows=tuple(_row(label, reference, second, provider, plan) for provider in providers),
     )
 
@@ -101,7 +100,9 @@ def _row(label: str, reference: Model, file: ForeignFile, provider: str, plan: P
     return row.model_copy(
         update={
             "status": "fail" if faults or failed else "pass",
-            "reason": "; ".join([*faults, *failed[:1], *trial.notes()]),
+            "reason": "; ".join([*faults, *failed[:1]]),
+            "note": "; ".join(trial.notes()),
+            "tolerance": FLOAT32,
             "placement": trial.placement,
             "output_error": _largest(records, lambda record: record.output_error),
             "state_error": _largest(records, lambda record: record.state_error),

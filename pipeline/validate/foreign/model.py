@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx.external_data_helper import load_external_data_for_model
 
 from pipeline.errors import MalformedError, PipelineError, one_line
-from pipeline.runtimes.onnx_runtime import EXECUTION_PROVIDER, node_placement, open_session
+from pipeline.runtimes.onnx_runtime import execution_providers, node_placement, open_session
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.storage import read_file
 
@@ -70,7 +70,7 @@ class OnnxModel:
     optional = 0
 
     def __init__(self, path: Path, provider: str) -> None:
-        self.path, self.provider, self.home = path, provider, EXECUTION_PROVIDER[provider]
+        self.path, self.provider, self.home = path, provider, execution_providers()[provider]
         self.data, opsets = _read_onnx(path)
         try:
             self.session = open_session(self.data, provider)
