@@ -3,41 +3,67 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
+from tiny import validation_of
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.write import file_entry
 from pipeline.config import PRESETS
 from pipeline.errors import UnavailableError, UsageError
-from pipeline.runtimes import ALL, Absent, Refused, Runtime, catalog, open_runtimes, require
+from pipeline.runtimes import catalog
+from pipeline.runtimes.base import (
+    Absent,
+    Input,
+    Refused,
+    Runtime,
+    RuntimeProcessError,
+    State,
+)
+from pipeline.runtimes.catalog import ALL, Kind, Runtimes, require
+from pipeline.runtimes.isolated import Worker
+from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers
 from pipeline.runtimes.openvino import HINT, OpenVino, load_openvino
-from pipeline.runtimes.pytorch import PyTorch
-from pipeline.signature import BFLOAT16, FLOAT16
-from pipeline.validate import current_validation, validate_bundle
-from pipeline.validate.records import Row
-from pipeline.validate.run import validation_row
+from pipeline.runtimes.pytorch import PyTorch, fewest_threads
+from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32
+from pipeline.validate import Row, current_validation
+from pipeline.validate.run import Answered, answered, validation_row
 
 Bundles = Callable[[str], Bundle]
 OPTIONAL = ("openvino", "tract")
 ONNX_RUNTIMES = ("onnxruntime", "reference", *OPTIONAL)
 
 
-def opened(bundle: Bundle, name: str) -> list[Runtime]:
-    """All that ``name`` opens on the CPU, which must not be absent."""
-    found = list(open_runtimes(bundle, ("cpu",), (name,)))
-    assert found
-    runtimes = [runtime for runtime in found if not isinstance(runtime, Absent)]
-    assert len(runtimes) == len(found), found
-    return runtimes
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Callable[[Bundle, str], Iterator[Runtime]]]:
+    """All that a runtime of some name opens on the CPU, which must not be absent."""
+    kept: dict[str, Runtimes] = {}
+
+    def open_all(bundle: Bundle, name: str) -> Iterator[Runtime]:
+        runtimes = kept.setdefault(name, Runtimes((name,), ("cpu",)))
+        for runtime in list(runtimes.open(bundle))[:1]:
+            assert isinstance(runtime, PyTorch)
+        for runtime in runtimes.open(bundle):
+            assert not isinstance(runtime, Absent), runtime
+            if not isinstance(runtime, PyTorch):
+                yield runtime
+
+    yield open_all
+    for runtimes in kept.values():
+        runtimes.close()
+
+
+Opened = Callable[[Bundle, str], Iterator[Runtime]]
 
 
 def rows_of(bundle: Bundle, name: str) -> list[Row]:
-    validation = validate_bundle(bundle, ("cpu",), runtimes=(name,))
-    return [row for row in validation.rows if row.status != "not run"]
+    return [row for row in validation_of(bundle, (name,)).rows if row.format != "PyTorch"]
 
 
 @pytest.mark.parametrize("name", ["reference", *OPTIONAL])
@@ -47,21 +73,22 @@ def test_a_runtime_passes_every_case(tiny_bundle: Bundles, preset: str, name: st
     assert len(rows) == (2 if name == "openvino" else 1)
     for row in rows:
         assert (row.status, row.reason) == ("pass", "")
-        assert len(row.cases) == 40
+        assert len(row.cases) == 41
         assert row.tolerance is not None
+        assert row.free_run is not None
 
 
 @pytest.mark.parametrize("name", ONNX_RUNTIMES)
 @pytest.mark.parametrize("preset", ["sine-gru", "char-lstm"])
 def test_one_opened_model_takes_any_size_and_carries_the_state(
-    tiny_bundle: Bundles, preset: str, name: str
+    tiny_bundle: Bundles, opened: Opened, preset: str, name: str
 ) -> None:
     bundle = tiny_bundle(preset)
     honest = PyTorch(bundle.network())
     for runtime in opened(bundle, name):
-        tolerance = runtime.tolerance or bundle.manifest.tolerance
-        for batch, time in ((2, 5), (1, 1), (7, 3), (1, 40)):
-            input = np.resize(bundle.held_out(), (batch, time, *bundle.held_out().shape[1:]))
+        tolerance = LESS_THAN_FLOAT32.get(runtime.precision, bundle.manifest.tolerance)
+        for batch, length in ((2, 5), (1, 1), (7, 3), (1, 40)):
+            input = np.resize(bundle.held_out(), (batch, length, *bundle.held_out().shape[1:]))
             state = honest.run(input, honest.network.zero_state(batch).numpy())[1]
             for found, expected in zip(
                 runtime.run(input, state), honest.run(input, state), strict=True
@@ -71,7 +98,9 @@ def test_one_opened_model_takes_any_size_and_carries_the_state(
 
 
 @pytest.mark.parametrize("name", ONNX_RUNTIMES)
-def test_results_are_not_overwritten_by_the_next_call(tiny_bundle: Bundles, name: str) -> None:
+def test_results_are_not_overwritten_by_the_next_call(
+    tiny_bundle: Bundles, opened: Opened, name: str
+) -> None:
     bundle = tiny_bundle("sine-lstm")
     input = bundle.held_out()[None, :4]
     state = PyTorch(bundle.network()).network.zero_state(1).numpy()
@@ -86,27 +115,59 @@ def test_results_are_not_overwritten_by_the_next_call(tiny_bundle: Bundles, name
 def test_openvino_has_a_row_as_it_comes_and_one_in_float32(tiny_bundle: Bundles) -> None:
     bundle = tiny_bundle("char-gru")
     default, exact = rows_of(bundle, "openvino")
-    assert "default (" in default.runtime
+    assert default.runtime.endswith(", default")
     assert exact.runtime.endswith(", f32")
-    assert (exact.tolerance, exact.note) == (bundle.manifest.tolerance, "")
-    if "(f32)" in default.runtime:  # a processor without bfloat16
-        assert (default.tolerance, default.note) == (bundle.manifest.tolerance, "")
+    assert (exact.tolerance, exact.precision, exact.note) == (FLOAT32, "float32", "")
+    if default.precision == "float32":  # a processor without bfloat16
+        assert (default.tolerance, default.note) == (FLOAT32, "")
     else:
-        assert default.tolerance in (BFLOAT16, FLOAT16)
+        assert default.tolerance == LESS_THAN_FLOAT32[default.precision]
         assert f"{HINT}=f32" in default.note
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", BFLOAT16), ("f16", FLOAT16)])
-def test_a_model_that_openvino_computes_in_less_is_judged_by_that(
-    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, precision: str, tolerance: object
+@pytest.mark.parametrize(("found", "precision"), [("bf16", "bfloat16"), ("f16", "float16")])
+def test_a_model_that_openvino_computes_in_less_says_so(
+    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, found: str, precision: str
 ) -> None:
     openvino = load_openvino()
-    found = getattr(openvino.Type, precision)
-    monkeypatch.setattr(openvino.CompiledModel, "get_property", lambda *_: found)
+    kind = getattr(openvino.Type, found)
+    monkeypatch.setattr(openvino.CompiledModel, "get_property", lambda *_: kind)
     runtime = OpenVino(tiny_bundle("sine-rnn").read("onnx/model.onnx"))
-    assert runtime.tolerance == tolerance
-    assert f"default ({precision})" in runtime.name
+    assert runtime.precision == precision
     assert f"computes in {precision}" in runtime.note
+
+
+class Lesser(PyTorch):
+    """PyTorch in bfloat16, as if it were another runtime."""
+
+    format, name, home = "ONNX", "lesser", "cpu"
+
+
+@pytest.fixture(scope="module", params=["sine-rnn", "sine-gru", "char-lstm"])
+def exact(tiny_bundle: Bundles, request: pytest.FixtureRequest) -> Answered:
+    bundle = tiny_bundle(request.param)
+    return answered(bundle.network(), bundle.held_out())
+
+
+def test_a_runtime_in_bfloat16_is_judged_by_that_and_by_pytorch_in_bfloat16(
+    exact: Answered,
+) -> None:
+    row = validation_row("m", Lesser(exact.network, "bfloat16"), exact, FLOAT32)
+    assert (row.status, row.reason, row.precision) == ("pass", "", "bfloat16")
+    assert row.tolerance == LESS_THAN_FLOAT32["bfloat16"]
+    assert (row.output_error or 0) > 1e-4  # float32 would have been closer
+    liar = Lesser(exact.network, "bfloat16")
+    liar.precision = "float32"
+    assert validation_row("m", liar, exact, FLOAT32).status == "fail"
+
+
+def test_a_fault_is_caught_in_bfloat16_too(exact: Answered) -> None:
+    class Forgets(Lesser):
+        def run(self, input: Input, state: State) -> tuple[State, State]:
+            return super().run(input, np.zeros_like(state))
+
+    row = validation_row("m", Forgets(exact.network, "bfloat16"), exact, FLOAT32)
+    assert row.status == "fail"
 
 
 def test_openvino_reports_to_nobody_and_leaves_nothing_in_the_home_folder(
@@ -131,7 +192,7 @@ def test_openvino_reports_to_nobody_and_leaves_nothing_in_the_home_folder(
 
 @pytest.fixture(params=OPTIONAL)
 def missing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of an optional runtime that cannot be imported during the test."""
+    """The name of an optional runtime that is not installed during the test."""
     name: str = request.param
     monkeypatch.setitem(sys.modules, name, None)
     return name
@@ -140,23 +201,13 @@ def missing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_runtime_that_is_not_installed_is_named_with_its_extra(
     tiny_bundle: Bundles, missing: str
 ) -> None:
-    (absent,) = open_runtimes(tiny_bundle("sine-rnn"), ("cpu",), (missing,))
+    runtimes = Runtimes((missing,), ("cpu",))
+    _, absent = runtimes.open(tiny_bundle("sine-rnn"))
     assert isinstance(absent, Absent)
-    row = validation_row("m", absent, [], BFLOAT16)
-    assert (row.status, row.runtime, row.tolerance) == ("not run", missing, None)
-    assert f"pip install 'pipeline[{missing}]'" in row.reason
+    assert (absent.name, absent.provider) == (missing, "cpu")
+    assert f"pip install 'pipeline[{missing}]'" in absent.reason
     with pytest.raises(UnavailableError, match=rf"pipeline\[{missing}\]"):
         require((), (missing,))
-
-
-def test_a_runtime_that_cannot_be_imported_says_so(
-    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(catalog, "find_spec", lambda name: object())
-    monkeypatch.setitem(sys.modules, "tract", None)
-    (absent,) = open_runtimes(tiny_bundle("sine-rnn"), ("cpu",), ("tract",))
-    assert isinstance(absent, Absent)
-    assert "tract" in absent.reason
 
 
 def test_a_runtime_that_does_not_exist_gets_the_nearest_name() -> None:
@@ -169,41 +220,172 @@ def test_a_runtime_without_the_provider_asked_for_is_refused() -> None:
         require(("cuda",), ("tract",))
 
 
-@pytest.mark.parametrize("name", ONNX_RUNTIMES)
+def test_further_providers_of_the_build_are_known_by_their_short_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offered = ["CoreMLExecutionProvider", "AzureExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    assert list(execution_providers()) == ["cpu", "cuda", "coreml"]
+    require(("coreml",))
+    with pytest.raises(UsageError, match="did you mean 'coreml'"):
+        require(("core",))
+
+
+@pytest.mark.parametrize("name", ["torchscript", *ONNX_RUNTIMES])
 def test_a_model_that_cannot_be_opened_is_a_row_and_the_others_still_run(
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     bundle = tiny_bundle("sine-rnn")
-    read = Bundle.read
-    broken = ("onnx/model.onnx", b"not a model")
+    read, broken = Bundle.read, catalog.RUNTIMES[name].file
     monkeypatch.setattr(
-        Bundle, "read", lambda self, file: broken[1] if file == broken[0] else read(self, file)
+        Bundle, "read", lambda self, file: b"no model" if file == broken else read(self, file)
     )
-    refused, after = open_runtimes(bundle, ("cpu",), (name, "torchscript"))
+    with Runtimes((name,), ("cpu",)) as runtimes:
+        pytorch, refused, *_ = runtimes.open(bundle)
+    assert isinstance(pytorch, PyTorch)
     assert isinstance(refused, Refused)
-    row = validation_row("m", refused, [], BFLOAT16)
-    assert row.status == "fail"
-    assert row.reason
-    assert "\n" not in row.reason
-    assert not isinstance(after, Absent)
+    assert refused.reason
+    assert "\n" not in refused.reason
 
 
-def test_a_validation_is_current_while_runtimes_and_versions_are_the_same(
+class Crashes(PyTorch):
+    """A runtime whose process ends in the middle of a call."""
+
+    def __init__(self) -> None:
+        self.precision = "float32"
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        print("segment 7 is gone", file=sys.stderr, flush=True)
+        os.abort()
+
+
+class Hangs(Crashes):
+    """A runtime that never answers."""
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        time.sleep(1000)
+        raise AssertionError
+
+
+class Prints(Crashes):
+    """A runtime that writes where answers are written."""
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        print("loading weights, please wait")
+        os.write(1, b"100 % \xff\n")
+        return state, state
+
+
+class Throws(Crashes):
+    """A runtime with an error of a class that only it knows."""
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        raise type("DeviceLost", (Exception,), {})("the device\nis gone")
+
+
+ZERO = np.zeros((1, 1, 1), np.float32)
+
+
+def test_a_runtime_that_crashes_says_how_and_the_worker_opens_the_next() -> None:
+    with Worker() as worker:
+        with pytest.raises(RuntimeProcessError, match=r"^crashed with SIGABRT: segment 7 is gone"):
+            worker.open(Crashes).run(ZERO, ZERO)
+        output, _ = worker.open(Prints).run(ZERO, ZERO)
+        assert output == ZERO
+
+
+def test_a_runtime_that_hangs_is_ended_when_its_time_is_up() -> None:
+    with Worker(time_limit=20) as worker:
+        runtime = worker.open(Hangs)
+        worker.time_limit = 0.2
+        process = worker._process
+        assert process is not None
+        with pytest.raises(RuntimeProcessError, match=r"^hangs: no answer within 0.2 s"):
+            runtime.run(ZERO, ZERO)
+        assert process.poll() is not None
+
+
+def test_an_error_of_a_runtime_comes_back_on_one_line() -> None:
+    with (
+        Worker() as worker,
+        pytest.raises(RuntimeProcessError, match=r"^DeviceLost: the device is"),
+    ):
+        worker.open(Throws).run(ZERO, ZERO)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "reason"),
+    [(Crashes, "crashed with SIGABRT: segment 7"), (Throws, "DeviceLost: the device is gone")],
+)
+def test_a_runtime_that_fails_is_a_row_that_says_so_and_the_others_still_run(
+    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, runtime: type[Runtime], reason: str
+) -> None:
+    broken = Kind("ONNX", "torch", "onnx/model.onnx", lambda file, provider: [runtime])
+    monkeypatch.setitem(catalog.RUNTIMES, "onnxruntime", broken)
+    with Runtimes(("onnxruntime", "reference"), ("cpu",)) as runtimes:
+        found = []
+        bundle = tiny_bundle("sine-rnn")
+        exact = answered(bundle.network(), bundle.held_out())
+        found = [validation_row("m", item, exact, FLOAT32) for item in runtimes.open(bundle)]
+    assert [row.status for row in found] == ["pass", "fail", "pass"]
+    assert found[1].reason.startswith(reason)
+
+
+def test_a_provider_that_takes_no_recurrent_node_has_not_run(
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    validation = validate_bundle(tiny_bundle("sine-rnn"), ("cpu",), runtimes=("tract",))
+    offered = {"cpu": "CPUExecutionProvider", "npu": "NpuExecutionProvider"}
+    monkeypatch.setattr(catalog, "execution_providers", lambda: offered)
+    monkeypatch.setattr(catalog, "why_absent", lambda provider: None)
+
+    def openers(file: bytes, provider: str) -> list[Callable[[], Runtime]]:
+        return [partial(Fallen, file)]
+
+    kind = Kind("ONNX", "onnxruntime", "onnx/model.onnx", openers, lambda: offered)
+    monkeypatch.setitem(catalog.RUNTIMES, "onnxruntime", kind)
+    with Runtimes(("onnxruntime",), ("npu",)) as runtimes:
+        (absent,) = runtimes.open(tiny_bundle("sine-gru"))
+    assert isinstance(absent, Absent)
+    assert "NpuExecutionProvider runs no recurrent nodes: recurrent_0" in absent.reason
+
+
+class Fallen(OnnxRuntime):
+    """A session that was to run on a provider, and runs on the CPU."""
+
+    def __init__(self, file: bytes) -> None:
+        super().__init__(file, "cpu")
+        self.home = "NpuExecutionProvider"
+
+
+def test_a_validation_is_current_while_runtimes_versions_and_machine_are_the_same(
+    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validation = validation_of(tiny_bundle("sine-rnn"), ("tract",))
     bundle = tiny_bundle("sine-rnn")
     content = validation.model_dump_json().encode()
     monkeypatch.setitem(bundle.manifest.files, "validation.json", file_entry(content))
     monkeypatch.setattr(Bundle, "read", lambda self, file: content)
-    assert current_validation(bundle, ("cpu",), ("tract",)) == validation
-    assert current_validation(bundle, ("cpu",), ("tract", "reference")) is None
-    assert current_validation(bundle, ("cpu",)) is None
+    asked = Runtimes(("tract",), ("cpu",))
+    assert current_validation(bundle, asked) == validation
+    assert current_validation(bundle, Runtimes(("tract", "reference"), ("cpu",))) is None
+    assert current_validation(bundle, Runtimes()) is None
     with monkeypatch.context() as patch:
         patch.setattr(catalog, "package_version", lambda package: "99")
-        assert current_validation(bundle, ("cpu",), ("tract",)) is None
+        assert current_validation(bundle, asked) is None
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.validate.run.machine", lambda: "another processor")
+        assert current_validation(bundle, asked) is None
     monkeypatch.setitem(sys.modules, "tract", None)
-    assert current_validation(bundle, ("cpu",), ("tract",)) is None
+    assert current_validation(bundle, asked) is None
+
+
+def test_threads_are_as_they_were_after_a_validation(tiny_bundle: Bundles) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    with fewest_threads(tiny_bundle("char-lstm").network()):
+        assert 1 <= torch.get_num_threads() <= before
+    assert torch.get_num_threads() == before
 
 
 def test_the_optional_runtimes_are_those_with_an_extra() -> None:

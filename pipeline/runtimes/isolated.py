@@ -10,7 +10,6 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
@@ -19,7 +18,6 @@ import torch
 from pipeline.runtimes.base import Facts, Input, Runtime, RuntimeProcessError, State
 
 TIME_LIMIT = 120.0  # seconds that a runtime has to open a model, or for one call
-_SOURCE = Path(__file__).parents[2]  # where this package is imported from
 
 
 class Worker:
@@ -71,8 +69,11 @@ class Worker:
         self._answers = queue.Queue()
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "pipeline.runtimes.worker"],
-            cwd=_SOURCE,
-            env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": str(torch.get_num_threads()),
+                "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
