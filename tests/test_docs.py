@@ -93,13 +93,15 @@ def test_help_texts_name_what_the_code_knows() -> None:
 def test_the_tree_in_the_readme_is_the_tree() -> None:
     block = re.search(r"```text\npipeline/\n(.*?)```", README, flags=re.S)
     assert block
-    shown, folder = set(), ""
+    shown: set[str] = set()
+    folders: list[str] = []
     for line in block[1].splitlines():
         name = line.split()[0]
+        folders = folders[: (len(line) - len(line.lstrip())) // 2 - 1]
         if name.endswith("/"):
-            folder = name
+            folders.append(name)
         else:
-            shown.add((folder if line.startswith("    ") else "") + name)
+            shown.add("".join(folders) + name)
             assert len(line.split()) > 1, f"{name} is not explained"
     package = ROOT / "pipeline"
     files = [*package.rglob("*.py"), *package.rglob("*.j2")]

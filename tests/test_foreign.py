@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from pipeline.bundle import Bundle
 from pipeline.errors import MalformedError, UnavailableError, UsageError
 from pipeline.validate import Validation
-from pipeline.validate.foreign import SIZES, ForeignFile, validate_pair
+from pipeline.validate.foreign import ForeignFile, validate_pair
 from pipeline.validate.foreign.model import OnnxModel
 from pipeline.validate.foreign.pair import Choices, make_plan
+from pipeline.validate.foreign.run import SIZES
 
 CPU = ("cpu",)
 
@@ -201,7 +202,7 @@ def test_torchscript_can_be_compared_with_an_onnx_reference(
 ) -> None:
     row = compare(write(tmp_path / "a.onnx", gru), scripted(tmp_path / "b.pt", seeded(Gru)))
     assert (row.status, row.format) == ("pass", "TorchScript")
-    assert "without a float64 twin" in row.reason
+    assert "without a float64 twin" in row.note
 
 
 def test_inputs_in_another_order_are_matched_by_name(tmp_path: Path, lstm: ModelProto) -> None:
@@ -290,11 +291,12 @@ def test_a_size_that_both_refuse_is_said_and_does_not_count(
     first, second = write(tmp_path / "a.onnx", stream), write(tmp_path / "b.onnx", stream)
     row = compare(first, second, shapes=("input=n,8",))
     assert row.status == "pass"
-    assert "both files refuse" in row.reason
+    assert "both files refuse" in row.note
     assert len(row.cases) < 30
     row = compare(first, second)
     assert (row.status, row.cases) == ("fail", ())
-    assert row.reason.startswith("nothing was compared; both files refuse 30 cases")
+    assert row.reason == "nothing was compared"
+    assert row.note.startswith("both files refuse 30 cases")
 
 
 @pytest.mark.parametrize("frozen", ["first", "second"])
@@ -605,7 +607,7 @@ def test_cases_that_prove_nothing_are_said_and_do_not_count(tmp_path: Path) -> N
     model = to_onnx(seeded(Chaos), given, (["x", "state"], ["y", "next_state"]), GRU_AXES)
     row = compare(scripted(tmp_path / "a.pt", seeded(Chaos)), write(tmp_path / "b.onnx", model))
     assert row.status == "pass"
-    assert "cases prove nothing" in row.reason
+    assert "cases prove nothing" in row.note
     assert row.output_error < 1e-2
     assert 0 < len(row.cases) < 30
     assert any(case.ill_conditioned for case in row.cases)
@@ -621,7 +623,7 @@ def test_a_torchscript_module_that_insists_on_float32_is_compared_without_a_twin
 
     row = compare(scripted(tmp_path / "a.pt", seeded(Insists)), write(tmp_path / "b.onnx", gru))
     assert row.status == "pass"
-    assert "without a float64 twin" in row.reason
+    assert "without a float64 twin" in row.note
 
 
 def test_two_torchscript_files_are_refused(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class TorchScriptModel:
     """
 
     format = "TorchScript"
-    runtime = f"torch {torch.__version__}"
+    runtime = f"TorchScript {torch.__version__}"
 
     def __init__(self, path: Path, provider: str, exact: bool = False) -> None:
         self.path, self.provider, self.home, self.exact = path, provider, provider, exact
