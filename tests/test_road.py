@@ -1,5 +1,6 @@
 """The whole road through the command line: what it prints, what it skips, what it refuses."""
 
+import dataclasses
 import json
 import os
 import resource
@@ -9,10 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.runtimes import catalog
+from pipeline.runtimes.base import Input, State
+from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.storage import exclusive
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +38,35 @@ class Result:
         assert "Traceback" not in self.err
         for part in parts:
             assert part in last, last
+
+
+FEW = ("--runtime", "onnxruntime", "--force")
+
+
+class Off(OnnxRuntime):
+    """ONNX Runtime, a little off."""
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        output, next_state = super().run(input, state)
+        return output + np.float32(1e-2), next_state
+
+
+class Hangs(OnnxRuntime):
+    """ONNX Runtime, and never an answer."""
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        time.sleep(1000)
+        raise AssertionError
+
+
+def replace_onnx_runtime(monkeypatch: pytest.MonkeyPatch, other: type[OnnxRuntime]) -> None:
+    """Let ``other`` run where ONNX Runtime is asked for; its process imports it from here."""
+    openers = {
+        "openers": lambda file, provider: [partial(other, file, provider)],
+        "providers": lambda: ("cpu",),
+    }
+    kind = dataclasses.replace(catalog.RUNTIMES["onnxruntime"], **openers)
+    monkeypatch.setitem(catalog.RUNTIMES, "onnxruntime", kind)
 
 
 class Here:
@@ -193,7 +228,7 @@ def test_a_provider_that_is_not_there_is_named_with_the_way_to_get_it(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     result = pipeline("validate", "--force")
     assert result.code == 0
-    assert "not run: ONNX on cuda (sine-gru, char-lstm)" in result.err
+    assert "not run: onnxruntime on cuda (sine-gru, char-lstm)" in result.err
     assert "make EXTRA=gpu" in result.err
 
 
@@ -271,6 +306,8 @@ def test_the_users_own_column_of_numbers_goes_the_whole_road(
         (["export", "--opset", "3"], 2, ["--opset 3", "18 to 23"]),
         (["validate"], 2, ["exported holds no model", "pipeline export"]),
         (["validate", "--provider", "kuda"], 2, ["did you mean 'cuda'?"]),
+        (["validate", "--runtime", "trakt"], 2, ["did you mean 'tract'?"]),
+        (["validate", "--time-limit", "0"], 2, ["--time-limit"]),
     ],
 )
 def test_bad_usage_is_one_line_with_its_exit_code(
@@ -349,22 +386,52 @@ def test_a_bundle_with_one_flipped_bit_is_not_validated(arrived: Path, pipeline:
 def test_numbers_that_do_not_match_are_exit_6_and_stand_in_the_report(
     arrived: Path, pipeline: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.runtimes.onnx_runtime import OnnxRuntime
-
-    honest = OnnxRuntime.run
-    monkeypatch.setattr(
-        OnnxRuntime, "run", lambda self, x, s: tuple(y + 1e-2 for y in honest(self, x, s))
-    )
-    result = pipeline("validate", "sine-gru", "--force")
+    replace_onnx_runtime(monkeypatch, Off)
+    result = pipeline("validate", "sine-gru", *FEW)
     result.one_line_error("sine-gru: not as PyTorch")
     assert result.code == 6
     assert "fail" in result.out
     assert "Failed: 1 of 1 model" in (arrived / "exported" / "report.html").read_text()
     content = json.loads((arrived / "exported" / "sine-gru" / "validation.json").read_text())
-    assert [row["status"] for row in content["rows"] if row["cases"]] == ["pass", "pass", "fail"]
+    assert [row["status"] for row in content["rows"] if row["cases"]] == ["pass", "fail"]
     monkeypatch.undo()
     os.chdir(arrived)
-    assert "unchanged" not in pipeline("validate", "sine-gru").err  # a failure is never current
+    assert "unchanged" not in pipeline("validate", "sine-gru", *FEW).err  # no failure is current
+
+
+def test_a_runtime_that_hangs_is_ended_and_the_others_still_run(
+    arrived: Path, pipeline: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_onnx_runtime(monkeypatch, Hangs)
+    asked = ("--runtime", "onnxruntime", "--runtime", "reference", "--time-limit", "6")
+    result = pipeline("validate", "sine-gru", *asked)
+    assert result.code == 6
+    assert "hangs: no answer within 6 s, and was ended; --time-limit gives it longer" in result.err
+    content = json.loads((arrived / "exported" / "sine-gru" / "validation.json").read_text())
+    assert [row["status"] for row in content["rows"]] == ["pass", "fail", "pass"]
+
+
+def test_a_runtime_asked_for_by_name_must_be_there(
+    arrived: Path, pipeline: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = pipeline("validate", "sine-gru", "--runtime", "tract")
+    assert result.code == 0
+    content = json.loads((arrived / "exported" / "sine-gru" / "validation.json").read_text())
+    assert content["runtimes"] == ["tract"]
+    monkeypatch.setitem(sys.modules, "tract", None)
+    result = pipeline("validate", "sine-gru", "--runtime", "tract")
+    result.one_line_error("runtime 'tract' is not there", "pip install 'pipeline[tract]'")
+    assert result.code == 7
+    result = pipeline("validate", "sine-gru")  # not asked for: named, and no failure
+    assert result.code == 0
+    assert "not run: tract on cpu (sine-gru)" in result.err
+
+
+def test_a_bundle_that_misses_a_file_is_told_which(arrived: Path, pipeline: Here) -> None:
+    (arrived / "exported" / "sine-gru" / "onnx" / "model.onnx").unlink()
+    result = pipeline("validate", "sine-gru")
+    result.one_line_error("sine-gru/onnx/model.onnx")
+    assert result.code == 3
 
 
 def test_a_provider_asked_for_by_name_must_be_there(
