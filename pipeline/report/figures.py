@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from pipeline.bundle import Bundle
 from pipeline.report.plot import draw_forecasts
+from pipeline.signature import FLOAT32
 from pipeline.train.scores import FREE_RUN
 from pipeline.validate import CaseRecord, Row
 
@@ -136,11 +137,12 @@ def along_stream(name: str, rows: Sequence[Row]) -> Markup:
     """The error along a stream that is followed for long, one line per runtime."""
 
     def draw(figure: Figure) -> str:
-        axes, told, steps = figure.subplots(), [], 0
+        axes, told, steps, every = figure.subplots(), [], 0, [FLOAT32.atol]
         for index, row in enumerate(rows):
             for record in (record for record in row.cases if record.curve):
                 errors = [math.nan if error is None else error for error in record.curve]
                 steps = record.time
+                every += [error for error in errors if error > 0]
                 ends = np.linspace(0, steps, len(errors) + 1)[1:]
                 axes.plot(
                     ends,
@@ -151,7 +153,10 @@ def along_stream(name: str, rows: Sequence[Row]) -> Markup:
                 )
                 largest = max(errors, key=lambda error: math.inf if math.isnan(error) else error)
                 told.append(f"{_label(row)}: at most {largest:.1e}, at the end {errors[-1]:.1e}")
-        axes.set(yscale="log", xlim=(0, steps))
+        axes.axhline(FLOAT32.atol, color=_BEYOND, linewidth=1)
+        axes.text(0, FLOAT32.atol, " absolute part of the tolerance", va="bottom", fontsize=9)
+        low, high = math.floor(math.log10(min(every))), math.ceil(math.log10(2 * max(every)))
+        axes.set(yscale="log", xlim=(0, steps), ylim=(10.0**low, 10.0**high))
         axes.set(xlabel="step of the stream", ylabel="largest error of output")
         axes.minorticks_off()
         _legend(figure, len(rows))
