@@ -3,7 +3,7 @@
 PipelineError
 ├── UsageError        2   wrong usage: an unknown name, an option that cannot be
 ├── MalformedError    3   malformed input: not a checkpoint, truncated, wrong shape, missing key
-├── UnsafeError       4   refused as unsafe: a path that leaves its folder
+├── UnsafeError       4   refused as unsafe: a path that leaves its folder, code of strangers
 ├── IntegrityError    5   a digest does not match
 ├── ParityError       6   numbers do not match
 ├── UnavailableError  7   a provider or runtime that was asked for is not there
