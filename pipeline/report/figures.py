@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -74,6 +74,7 @@ def histogram(name: str, rows: Sequence[Row]) -> Markup:
         axes.set(xscale="log", xlim=(_FLOOR, _CEILING), ylabel="cases")
         axes.set_xlabel("largest error of a case, of the tolerance")
         axes.set_xticks(list(_TICKS), list(_TICKS.values()))
+        axes.minorticks_off()
         axes.axvspan(1, _CEILING, color=_BEYOND, alpha=0.15, linewidth=0, zorder=0)
         _legend(figure, len(rows))
         every = sorted(share for row in shares for share in row)
@@ -130,7 +131,7 @@ def forecast(bundle: Bundle) -> Markup:
             "against the truth; below, their difference."
         )
 
-    return _svg(f"{bundle.manifest.name}, forecast", draw)
+    return _svg(f"{bundle.manifest.name}, forecast", draw, layout="constrained")
 
 
 def along_stream(name: str, rows: Sequence[Row]) -> Markup:
@@ -174,18 +175,25 @@ def _label(row: Row) -> str:
 
 def _legend(figure: Figure, entries: int) -> None:
     """A legend above the axes, which keep their height however many entries there are."""
-    figure.set_figheight(_SIZE[1] + 0.2 * (entries // 2))
-    figure.legend(loc="outside upper left", ncols=2, frameon=False)
+    legend = 0.15 + 0.2 * -(-entries // 2)  # inches
+    height = _SIZE[1] - 0.3 + legend
+    figure.set_figheight(height)
+    figure.subplots_adjust(0.15, 0.5 / height, 0.96, 1 - legend / height)
+    figure.legend(loc="upper left", ncols=2, frameon=False)
 
 
-def _svg(salt: str, draw: Callable[[Figure], str]) -> Markup:
+def _svg(
+    salt: str,
+    draw: Callable[[Figure], str],
+    layout: Literal["constrained"] | None = None,
+) -> Markup:
     """What ``draw`` draws, as SVG to stand in a page; ``draw`` returns the alternative text.
 
     ``salt`` keeps its ids apart from those of other pictures, and is the same every time.
     """
     buffer = io.BytesIO()
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
-        figure = Figure(figsize=_SIZE, layout="constrained")
+        figure = Figure(figsize=_SIZE, layout=layout)
         alternative = draw(figure)
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
     root = ElementTree.fromstring(buffer.getvalue())

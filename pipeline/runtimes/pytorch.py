@@ -45,7 +45,7 @@ class Twin:
 
 @contextmanager
 def fewest_threads(network: Network) -> Iterator[None]:
-    """Let PyTorch use one thread, unless more are measured to be faster for this network.
+    """Let PyTorch use one thread, unless more are measured to be far faster for this network.
 
     On a busy machine, threads that wait for each other at every step make a small network many
     times slower.
@@ -53,15 +53,17 @@ def fewest_threads(network: Network) -> Iterator[None]:
     before = torch.get_num_threads()
     given = network.signature.input
     features = [axis for axis in given.shape[2:] if isinstance(axis, int)]
-    input = torch.zeros((32, 50, *features), dtype=getattr(torch, given.type))
-    state = network.zero_state(32)
+    input = torch.zeros((8, 20, *features), dtype=getattr(torch, given.type))
+    state = network.zero_state(8)
     seconds = {}
     try:
         for count in sorted({1, before}):
             torch.set_num_threads(count)
             with torch.inference_mode():
-                seconds[count] = min(timeit.repeat(lambda: network(input, state), number=1))
-        torch.set_num_threads(1 if seconds[1] <= 1.2 * seconds[before] else before)
+                seconds[count] = min(
+                    timeit.repeat(lambda: network(input, state), number=1, repeat=3)
+                )
+        torch.set_num_threads(1 if seconds[1] <= 1.5 * seconds[before] else before)
         yield
     finally:
         torch.set_num_threads(before)
