@@ -178,7 +178,7 @@ def _legend(figure: Figure, entries: int) -> None:
     legend = 0.15 + 0.2 * -(-entries // 2)  # inches
     height = _SIZE[1] - 0.3 + legend
     figure.set_figheight(height)
-    figure.subplots_adjust(0.15, 0.5 / height, 0.96, 1 - legend / height)
+    figure.subplots_adjust(0.2, 0.5 / height, 0.94, 1 - legend / height)
     figure.legend(loc="upper left", ncols=2, frameon=False)
 
 
