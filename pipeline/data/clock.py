@@ -97,7 +97,11 @@ def _dates(cells: Any) -> pd.DatetimeIndex:
     """Cells as times in UTC without a zone, NaT where one is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about formats it must guess; what it cannot read is NaT
-        times = pd.to_datetime(pd.Series(cells), errors="coerce", utc=True)
+        column = pd.Series(cells)
+        times = pd.to_datetime(column, errors="coerce", utc=True)
+        if times.isna().any():  # dates and times of day may stand in one column
+            mixed = pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True)
+            times = mixed if mixed.isna().sum() < times.isna().sum() else times
     return pd.DatetimeIndex(times).tz_localize(None).as_unit("us")
 
 
@@ -144,7 +148,7 @@ def _clock(times: pd.Index) -> Clock:
     if same_hour and step >= 28 * _DAY and (len(set(times.day)) == 1 or times.is_month_end.all()):
         gaps, months = _in_steps(np.diff(times.year * 12 + times.month))
         return Clock(gaps, _counted(months, "month"), round(12 / months) if months <= 12 else 1)
-    if same_hour and step == _DAY and len(times) > 7 and (times.dayofweek < 5).all():
+    if same_hour and step == _DAY and len(times) > 7 and (times.day_of_week < 5).all():
         days = times.to_numpy().astype("datetime64[D]")
         return Clock(np.busday_count(days[:-1], days[1:]).astype(np.float64), "1 business day", 5)
     unit, name = next((pair for pair in _UNITS if step >= pair[0]), _UNITS[-1])

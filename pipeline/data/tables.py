@@ -58,7 +58,7 @@ def _parse_csv(data: bytes, path: Path) -> pd.DataFrame:
     if delimiter == ";":  # as spreadsheets write it where the comma is the decimal mark
         rows = {row: [_with_point(cell) for cell in cells] for row, cells in rows.items()}
     head = next(iter(rows), 1)
-    names = [cell.strip() for cell in rows.get(head, [BARE])]
+    names = [" ".join(cell.split()) for cell in rows.get(head, [BARE])]
     number = next((name for name in names if is_number(name)), None)
     if number is None:
         rows.pop(head, None)
@@ -102,7 +102,7 @@ def _parse_parquet(data: bytes, path: Path) -> pd.DataFrame:
 
 def listed(names: Iterable[Any], shown: int = 8) -> str:
     """The first of ``names``, for a message."""
-    names = list(map(str, names))
+    names = list(map(_short, names))
     return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
 
 
@@ -113,8 +113,12 @@ def place(label: Any) -> str:
 
 def quoted(cell: Any) -> str:
     """A cell, for a message."""
-    text = str(cell)
-    return f"'{text[:40]}…'" if len(text) > 40 else f"'{text}'"
+    return f"'{_short(cell)}'"
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text[:40] + "…" if len(text) > 40 else text
 
 
 def is_missing(cell: Any) -> bool:
