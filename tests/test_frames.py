@@ -1,6 +1,7 @@
 """Series that users bring: what is read from a file, and how each fault is told."""
 
 import builtins
+import re
 from pathlib import Path
 from typing import Any
 
@@ -354,14 +355,20 @@ def test_whatever_stands_in_a_file_is_read_or_refused_in_one_line(
 # --- real series, which a package carries
 
 
-def test_sea_temperatures_of_statsmodels_are_months() -> None:
-    datasets = pytest.importorskip("statsmodels.datasets")
-    table = datasets.elnino.load_pandas().data
-    series = table.set_index("YEAR").stack()
-    times = pd.Series(pd.to_datetime([f"{int(y)}-{m}" for y, m in series.index], format="%Y-%b"))
-    frame = pd.DataFrame({"celsius": series.to_numpy()}, index=range(len(series)))
-    values, season, _ = in_time(frame, times, None, False, Path("sea.csv"))
-    assert (len(values), season) == (732, 12)
+def test_sea_temperatures_of_the_readme_are_months(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("statsmodels")
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(from statsmodels.*?)```", readme, flags=re.S)
+    said = re.search(r"^sea.csv: .*$", readme, flags=re.M)
+    assert code
+    assert said
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code[1], "README.md", "exec"), {})
+    series = read_series(SeriesSource(file="sea.csv"))
+    assert series.notes == (said[0],)
+    assert (len(series.values), series.season) == (732, 12)
 
 
 def test_missing_weeks_of_carbon_dioxide_are_told_and_filled() -> None:

@@ -69,6 +69,9 @@ def plot_scores(checkpoints: Sequence[Checkpoint], path: Path) -> None:
         axes.grid(axis="y", color="0.9")
         if checkpoints[0].config.model.task == "series":
             axes.set(xscale="log", xlabel="RMSE of one step, test part, raw units (less is better)")
+            low, high = axes.get_xlim()
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("{x:g}" if high < 10 * low else "")
         else:
             axes.set(xlabel="bits per character, validation part (less is better)")
         figure.legend(loc="outside upper left", ncols=6, frameon=False)
