@@ -42,13 +42,10 @@ def _run(
     for direction in range(w.size(0)):
         bias_w, bias_r = biases[direction].chunk(2)
         state: list[Tensor] = [
-            x.new_zeros(batch, r.size(2)) if start is None else start[direction]
-            for start in starts
+            x.new_zeros(batch, r.size(2)) if start is None else start[direction] for start in starts
         ]
         for t in reversed(range(time)) if direction else range(time):
-            after = step(
-                x[t] @ w[direction].T + bias_w, state[0] @ r[direction].T + bias_r, state
-            )
+            after = step(x[t] @ w[direction].T + bias_w, state[0] @ r[direction].T + bias_r, state)
             if lengths is None:
                 state, y[t, direction] = list(after), after[0]
             else:  # a sequence that is over keeps its state, and one to be reversed awaits its end
@@ -135,9 +132,7 @@ def _(
 
 
 @onnx_gru.register_fake
-def _(
-    x: Any, w: Any, r: Any, b: Any, lengths: Any, h: Any, hidden_size: int
-) -> tuple[Tensor, ...]:
+def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h: Any, hidden_size: int) -> tuple[Tensor, ...]:
     return _shapes(x, w, hidden_size, h)
 
 
@@ -149,7 +144,7 @@ def _(
 
 
 # onnxscript traces these functions; what they are given and return are symbolic ONNX values.
-def _direction(w: Any) -> dict[str, str]:
+def _direction(w: Any) -> Any:
     return {"direction": "bidirectional"} if w.shape[0] == 2 else {}
 
 

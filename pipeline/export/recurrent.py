@@ -96,12 +96,15 @@ class OnnxLayers(nn.Module):
         h, c = (*start, None, None)[:2]
         if self.projected and h is not None:
             w, x, h = self.get_buffer(f"W_first_{layer}"), self._with_first(x, h, lengths), None
+        results: tuple[Tensor, ...]
         if self.mode == "LSTM":
-            return ops.onnx_lstm(x, w, r, b, lengths, h, c, self.hidden_size)
-        if self.mode == "GRU":
-            return ops.onnx_gru(x, w, r, b, lengths, h, self.hidden_size)
-        activation = "Tanh" if self.mode == "RNN_TANH" else "Relu"
-        return ops.onnx_rnn(x, w, r, b, lengths, h, self.hidden_size, activation)
+            results = ops.onnx_lstm(x, w, r, b, lengths, h, c, self.hidden_size)
+        elif self.mode == "GRU":
+            results = ops.onnx_gru(x, w, r, b, lengths, h, self.hidden_size)
+        else:
+            activation = "Tanh" if self.mode == "RNN_TANH" else "Relu"
+            results = ops.onnx_rnn(x, w, r, b, lengths, h, self.hidden_size, activation)
+        return results
 
     def _with_first(self, x: Tensor, h: Tensor, lengths: Tensor | None) -> Tensor:
         """x, and beside it h at the step each direction starts with, zero at the others."""
