@@ -99,7 +99,17 @@ class Cases:
     ) -> None:
         self.module, self.example, self.name = module, example, name
         with _PackedLengths() as packed:
+            before = _kept_tensors(module)
             self.outputs = run_eagerly(module, example.args, name)
+            after = _kept_tensors(module)
+            again = run_eagerly(module, example.args, name)
+        if not all(_same(b, a, [a]) for a, b in zip(self.outputs, again, strict=True)):
+            kept = sorted(key for key in after if not _equal(before.get(key, []), after[key]))
+            reason = f"it keeps {' and '.join(kept)}" if kept else "it draws random numbers"
+            raise MalformedError(
+                f"{name} gives other numbers when it is called again, since {reason}; a graph is a "
+                "function of its inputs, so take them as inputs and give their next values back"
+            )
         self._short: list[Tensor] | None = None  # a case whose longest sequence does not fill x
         self._lengths = self._find_lengths(packed.noted)
         try:
@@ -214,6 +224,20 @@ class Cases:
                 lengths = np.sort(lengths)[::-1].copy()
             tensors[place] = torch.from_numpy(lengths).to(tensors[place].dtype)
         return tensors
+
+
+def _kept_tensors(module: nn.Module) -> dict[str, list[Tensor]]:
+    """Every buffer and attribute with tensors, by its qualified name."""
+    return {
+        f"'{name}.{key}'" if name else f"'{key}'": [t.clone() for t in Example.tensors_of(value)]
+        for name, child in module.named_modules()
+        for key, value in (*vars(child).items(), *child._buffers.items())
+        if key != "_buffers"
+    }
+
+
+def _equal(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    return len(some) == len(others) and all(map(torch.equal, some, others))
 
 
 def _nudged(tensors: Sequence[Tensor]) -> list[Tensor]:

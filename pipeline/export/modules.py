@@ -4,6 +4,7 @@ import copy
 import io
 import re
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -155,40 +156,51 @@ def _to_onnx(
     module: nn.Module, example: Example, output_names: Sequence[str], opset: int
 ) -> tuple[ExportedProgram, ModelProto]:
     trail = Trail(module, example.axes)
-    with exportable(module):
-        try:
-            # Without this, sizes of 1 are constants.
-            ones_may_grow = config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
-            with trail.followed(), quiet_exporter(), torch.no_grad(), ones_may_grow:
-                program = torch.export.export(
-                    module, example.args, dynamic_shapes=example.dynamic_shapes(), strict=False
-                )
-        except PipelineError as error:
-            raise _cannot_export("ONNX", trail.here, str(error)) from error
-        except GuardOnDataDependentSymNode as error:
-            reason = "a Python if, loop or size in it depends on numbers; use tensor operations"
-            raise _cannot_export("ONNX", trail.here, reason) from error
-        except Exception as error:
-            if not trail.frozen:
-                raise _cannot_export("ONNX", trail.here, one_line(error)) from error
-            axis, place = next(iter(trail.frozen.items()))
-            reason = (
-                f"it works at {axis} {example.sizes[axis]} alone, as a Python loop over the axis "
-                f"does; use tensor operations, or leave '{axis}' out of dynamic_axes"
-            )
-            raise _cannot_export("ONNX", place, reason) from error
-        try:
-            model = translate(
-                program,
-                opset_version=opset,
-                input_names=example.names,
-                output_names=list(output_names),
-                dynamic_shapes=example.axes,
-            )
-        except Exception as error:
-            place, reason = _untranslated(program, error, trail)
-            raise _cannot_export("ONNX", place, reason) from error
+    program = _capture(module, example, trail)
+    try:
+        model = translate(
+            program,
+            opset_version=opset,
+            input_names=example.names,
+            output_names=list(output_names),
+            dynamic_shapes=example.axes,
+        )
+    except Exception as error:
+        place, reason = _untranslated(program, error, trail)
+        raise _cannot_export("ONNX", place, reason) from error
     return program, tidy(model, type(module).__name__, {})
+
+
+def _capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgram:
+    # Without this, sizes of 1 are constants.
+    ones_may_grow = config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+    silence = redirect_stderr(io.StringIO())  # where torch prints a graph that it gives up
+    try:
+        with (
+            exportable(module),
+            trail.followed(),
+            quiet_exporter(),
+            torch.no_grad(),
+            ones_may_grow,
+            silence,
+        ):
+            return torch.export.export(
+                module, example.args, dynamic_shapes=example.dynamic_shapes(), strict=False
+            )
+    except PipelineError as error:
+        raise _cannot_export("ONNX", trail.here, str(error)) from error
+    except GuardOnDataDependentSymNode as error:
+        reason = "a Python if, loop or size in it depends on numbers; use tensor operations"
+        raise _cannot_export("ONNX", trail.here, reason) from error
+    except Exception as error:
+        if not trail.frozen:
+            raise _cannot_export("ONNX", trail.here, one_line(error)) from error
+        axis, place = next(iter(trail.frozen.items()))
+        reason = (
+            f"it works at {axis} {example.sizes[axis]} alone, as a Python loop over the axis "
+            f"does; use tensor operations, or leave '{axis}' out of dynamic_axes"
+        )
+        raise _cannot_export("ONNX", place, reason) from error
 
 
 def _untranslated(program: ExportedProgram, error: Exception, trail: Trail) -> tuple[str, str]:
@@ -197,12 +209,14 @@ def _untranslated(program: ExportedProgram, error: Exception, trail: Trail) -> t
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
     reason = " ".join(str(chain[-1]).split())[:300]
-    failed = re.search(r"node %(\w+) ", " ".join(map(str, chain)))
-    for node in program.run_decompositions().graph.nodes:
+    # Decomposed, an operation is called like the one it was, with other endings.
+    failed = re.search(r"node %(\w+?)(_\d+)? ", " ".join(map(str, chain)))
+    modules = dict(trail.root.named_modules())
+    for node in program.graph.nodes:
         stack = node.meta.get("nn_module_stack")
-        if failed and node.name == failed[1] and stack:
+        if failed and failed[1] in node.name and stack:
             name = list(stack.values())[-1][0]
-            return trail.describe(trail.root.get_submodule(name)), reason
+            return trail.describe(modules.get(name, trail.root)), reason
     return trail.describe(trail.root), reason
 
 

@@ -23,19 +23,23 @@ from pipeline.signature import BATCH, INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE
 OPSETS = range(18, 24)
 DEFAULT_OPSET = 18  # the oldest that torch.onnx writes, so that old runtimes load it
 
+_LOGGERS = ("torch.onnx", "torch.fx.experimental.symbolic_shapes")
+
 
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
     """Keep torch's deprecation, tracer and registry messages from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def example_inputs(network: Network, batch: int, time: int) -> tuple[torch.Tensor, torch.Tensor]:
