@@ -23,6 +23,10 @@ from pipeline.export.example import Axes, Example, Sizes, run_eagerly
 
 _OPERATORS = {"onnx_rnn": "RNN", "onnx_gru": "GRU", "onnx_lstm": "LSTM"}
 _CASES = 8
+_PADDED = (
+    "; a graph keeps packed sequences padded, so unpack them by pad_packed_sequence with the "
+    "total_length of the input before anything that works across steps"
+)
 
 Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
@@ -112,6 +116,7 @@ class Cases:
             )
         self._short: list[Tensor] | None = None  # a case whose longest sequence does not fill x
         self._lengths = self._find_lengths(packed.noted)
+        self._hint = _PADDED if packed.noted else ""
         try:
             self.twin: nn.Module | None = copy.deepcopy(module).double()
             self._exactly(example.tensors)
@@ -151,7 +156,7 @@ class Cases:
                     continue
                 raise ParityError(
                     f"{kind} of {self.name} gives output {number} with {problem}, at {where}; "
-                    "nothing was written"
+                    f"nothing was written{self._hint}"
                 )
 
     def _eagerly(self, tensors: Sequence[Tensor]) -> list[Tensor]:
