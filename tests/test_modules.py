@@ -155,7 +155,7 @@ BLOCKS = st.fixed_dictionaries(
     example=st.tuples(st.integers(1, 4), st.integers(2, 6)),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_random_modules_give_pytorchs_numbers_at_other_sizes(
     tmp_path_factory: pytest.TempPathFactory,
     embedded: bool,
@@ -381,6 +381,25 @@ def test_a_module_that_counts_the_padding_is_refused(tmp_path: Path) -> None:
     axes = BATCH_TIME | {"lengths": {0: "batch"}}
     with pytest.raises(ParityError, match=r"output 0 with other numbers.*total_length"):
         export_onnx(Pooled(), inputs, tmp_path / "m.onnx", dynamic_axes=axes)
+    full = torch.randn(3, 7, 3), torch.tensor([2, 7, 7])  # as it is meant to be used
+    export_onnx(
+        Pooled(), inputs, tmp_path / "m.onnx", dynamic_axes=axes, check_inputs=[full, inputs]
+    )
+    with pytest.raises(UsageError, match="check_inputs has 1 tensors, not 2"):
+        export_onnx(Pooled(), inputs, tmp_path / "m.onnx", check_inputs=[full[:1]])
+
+
+def test_an_axis_that_cannot_change_in_pytorch_is_refused(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    axes = {"input": {1: "time"}}
+    with pytest.raises(MalformedError, match="'time' that PyTorch runs at no other size"):
+        export_onnx(module, torch.randn(2, 4, 3), tmp_path / "m.onnx", dynamic_axes=axes)
+
+
+def test_what_onnx_runtime_cannot_run_is_refused(tmp_path: Path) -> None:
+    module = Plain(nn.LSTM(3, 4), 4).double()
+    with pytest.raises(ParityError, match="LSTM operator does not support double"):
+        export_onnx(module, torch.randn(2, 4, 3).double(), tmp_path / "m.onnx")
 
 
 def test_unbatched_input_and_declared_names(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.overrides import TorchFunctionMode
 
-from pipeline.errors import MalformedError, ParityError, one_line
+from pipeline.errors import MalformedError, ParityError, UsageError, one_line
 from pipeline.export.checks import (
     RecurrentNode,
     dims,
@@ -91,7 +91,9 @@ class Cases:
     ``module`` is changed to float64 copies, never itself; ``further`` are inputs of the user's.
 
     Raises:
-        MalformedError: PyTorch fails on the example, or on every other size of an axis.
+        MalformedError: PyTorch fails on the example, or on every other size of an axis, or the
+            module is no function of its inputs.
+        UsageError: ``further`` has other tensors than the example.
     """
 
     def __init__(
@@ -123,6 +125,12 @@ class Cases:
         except Exception:  # a module that insists on float32 is its own reference
             self.twin = None
         self.cases = [example.tensors_of(inputs) for inputs in further] or list(self._random())
+        for tensors in self.cases:
+            if len(tensors) != len(example.names):
+                raise UsageError(
+                    f"check_inputs has {len(tensors)} tensors, not {len(example.names)}; give "
+                    "each the arguments that the example has"
+                )
 
     def compare(self, kind: str, run: Run) -> None:
         """Compare ``run`` with PyTorch on every case.

@@ -57,10 +57,11 @@ def export_onnx(
         input_names: names of the input tensors; by default those of the parameters.
         output_names: names of the output tensors; by default ``output``, or ``output_0`` and on.
         dynamic_axes: the axes of each tensor that may have any size, with a name for each:
-            ``{"x": {0: "batch", 1: "time"}}``. All others are fixed to the example's size.
+            ``{"x": {0: "batch", 1: "time"}}``. All others of the inputs are fixed to the example's
+            size. An axis of an output follows from the inputs; here it is checked to be dynamic.
         opset: the version of ONNX's operators, 18 to 23.
-        check_inputs: arguments to compare the graph with PyTorch on, where random ones at other
-            sizes would not do.
+        check_inputs: arguments, of any sizes, to compare the graph with PyTorch on in place of
+            random ones.
 
     Raises:
         MalformedError: the module cannot be exported; says which submodule, and why.
@@ -165,10 +166,10 @@ def _to_onnx(
             output_names=list(output_names),
             dynamic_shapes=example.axes,
         )
+        return program, tidy(model, type(module).__name__, {})
     except Exception as error:
         place, reason = _untranslated(program, error, trail)
         raise _cannot_export("ONNX", place, reason) from error
-    return program, tidy(model, type(module).__name__, {})
 
 
 def _capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgram:

@@ -25,7 +25,7 @@ def exportable(module: nn.Module) -> Iterator[None]:
     ``forward`` methods look for a child with the weights in ONNX's layout, which layers outside
     ``module`` do not have.
     """
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.RNNBase)]
+    layers = [layer for layer in module.modules() if isinstance(layer, _CLASSES)]
     try:
         for layer in layers:
             layer.add_module(_STAND_IN, OnnxLayers(layer))
