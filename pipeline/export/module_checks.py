@@ -88,7 +88,7 @@ class _PackedLengths(TorchFunctionMode):
 class Cases:
     """Inputs that the export has not seen, with PyTorch's answers in float32 and float64.
 
-    ``module`` is changed to float64 copies, never itself; ``further`` are inputs of the user's.
+    Random ones, or ``further``, which are the user's own.
 
     Raises:
         MalformedError: PyTorch fails on the example, or on every other size of an axis, or the

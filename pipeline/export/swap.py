@@ -56,7 +56,7 @@ def _run(
     packed = input if isinstance(input, PackedSequence) else None
     x = packed.data if packed is not None else input
     assert isinstance(x, Tensor)
-    rows = list(hx) if isinstance(hx, tuple) else [] if hx is None else [hx]
+    rows = list(hx) if isinstance(hx, tuple | list) else [] if hx is None else [hx]
     lengths = None
     batched = x.dim() == 3
     if packed is not None:
