@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from pipeline.cli.options import Command
-from pipeline.errors import ParityError, UnavailableError, UnsafeError, UsageError
+from pipeline.cli.options import Command, must_have_run
+from pipeline.errors import ParityError, UnsafeError, UsageError
 
 _FILES = "pipeline.foreign"  # where click keeps the files in the order of the command line
 
@@ -116,9 +116,7 @@ def foreign(
         [validation_table([result], "Validation: largest errors against the first file")],
         notes=validation_notes([result]),
     )
-    for row in result.rows:
-        if row.provider in providers and row.status == "not run":
-            raise UnavailableError(f"{row.runtime} did not run on '{row.provider}': {row.reason}")
+    must_have_run(result.rows, providers)
     if not result.passed:
         raise ParityError(f"{result.model}: no match; see the rows marked fail")
 

@@ -1,10 +1,15 @@
 """Options and phrases that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from pipeline.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from pipeline.validate import Row
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -19,6 +24,13 @@ checkpoints_option = _folder("--checkpoints", "checkpoints", "Folder of the chec
 exported_option = _folder("--exported", "exported", "Folder of the bundles.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 force_option = click.option("--force", is_flag=True, help="Do the work even if nothing changed.")
+
+
+def must_have_run(rows: Iterable["Row"], providers: Container[str]) -> None:
+    """Raises UnavailableError for the first of ``rows`` on ``providers`` that did not run."""
+    for row in rows:
+        if row.provider in providers and row.status == "not run":
+            raise UnavailableError(f"{row.runtime} did not run on '{row.provider}': {row.reason}")
 
 
 def next_command(command: str, names: tuple[str, ...]) -> str:

@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.foreign import foreign, foreign_options
-from pipeline.cli.options import exported_option, force_option, json_option, next_command
+from pipeline.cli.options import (
+    exported_option,
+    force_option,
+    json_option,
+    must_have_run,
+    next_command,
+)
 from pipeline.cli.self_test import self_test
-from pipeline.errors import ParityError, UnavailableError
+from pipeline.errors import ParityError
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle
@@ -122,9 +128,7 @@ def validate(
     )
     # A runtime is asked for by its own name; a provider other than the CPU asks for all it has.
     asked = set(providers or ("cpu",)) if runtimes else set(providers) - {"cpu"}
-    for row in (row for result in results for row in result.rows):
-        if row.provider in asked and row.status == "not run":
-            raise UnavailableError(f"{row.runtime} did not run on '{row.provider}': {row.reason}")
+    must_have_run((row for result in results for row in result.rows), asked)
     if failed:
         raise ParityError(f"{', '.join(failed)}: not as PyTorch; see the rows marked fail")
 

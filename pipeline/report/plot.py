@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.bundle import Bundle
 from pipeline.errors import UsageError
-from pipeline.report.samples import free_run
+from pipeline.report.samples import continue_series
 from pipeline.storage import write_file
 from pipeline.train.scores import FREE_RUN, TextScores
 
@@ -46,7 +46,7 @@ def draw_forecasts(figure: Figure, bundles: Sequence[Bundle], ink: str = "0.35")
     """Draw what each of ``bundles`` forecasts on its own against the truth, in colour ``ink``."""
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for bundle in bundles:
-        truth, forecast = free_run(bundle, FREE_RUN)
+        truth, forecast = continue_series(bundle, FREE_RUN)
         start = len(truth) - len(forecast)
         steps = np.arange(start, len(truth))
         above.plot(steps, forecast, label=f"{bundle.manifest.name}, free run", linewidth=1.5)

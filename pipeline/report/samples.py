@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.write import ONNX_FILE
-from pipeline.runtimes.base import State
+from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.validate.free_run import free_run
 
 _HISTORY = 100  # steps of a series that are read before the forecast begins
 _PROMPT = 120  # characters of a text that are read before the model goes on
@@ -31,17 +32,12 @@ class TextSample:
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def free_run(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def continue_series(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The truth ``[history + steps]`` and the forecast ``[steps]`` of the first target."""
     truth = bundle.held_out()[: _HISTORY + steps].astype(np.float32)
     steps = min(steps, len(truth) // 2)  # a short series has a short test part
-    runtime, state = _open_stream(bundle)
-    output, state = runtime.run(truth[None, : len(truth) - steps], state)
-    forecast = [output[:, -1:]]
-    for _ in range(steps - 1):
-        output, state = runtime.run(forecast[-1], state)
-        forecast.append(output)
-    return truth[:, 0], np.concatenate(forecast, axis=1)[0, :, 0]
+    made = free_run(*_open_stream(bundle, truth[: len(truth) - steps]), steps, None)
+    return truth[:, 0], made[:, 0]
 
 
 def continue_text(bundle: Bundle) -> TextSample:
@@ -52,16 +48,12 @@ def continue_text(bundle: Bundle) -> TextSample:
     text = "".join(map(chr, points.tolist()))
     begin = min(_PROMPT, len(text) // 2)
     truth = text[begin : begin + _WRITTEN]
-    runtime, state = _open_stream(bundle)
-    given, written = points[None, :begin], ""
-    for _ in truth:
-        output, state = runtime.run(given, state)
-        written += vocabulary[int(output[0, -1, 1:].argmax())]  # 0 is the unknown entry
-        given = np.array([[ord(written[-1])]])
-    return TextSample(text[:begin], written, truth)
+    made = free_run(*_open_stream(bundle, points[:begin]), len(truth), vocabulary)
+    return TextSample(text[:begin], "".join(map(chr, made)), truth)
 
 
-def _open_stream(bundle: Bundle) -> tuple[OnnxRuntime, State]:
-    """The model on the CPU, and the state that starts one stream."""
+def _open_stream(bundle: Bundle, given: Input) -> tuple[OnnxRuntime, Input, State]:
+    """The model on the CPU, ``given`` ``[time, …]`` as one stream, and the state that starts it."""
     rows = [axis for axis in bundle.manifest.state.shape if isinstance(axis, int)]
-    return OnnxRuntime(bundle.read(ONNX_FILE), "cpu"), np.zeros((1, *rows), np.float32)
+    runtime = OnnxRuntime(bundle.read(ONNX_FILE), "cpu")
+    return runtime, given[None], np.zeros((1, *rows), np.float32)

@@ -12,14 +12,19 @@ from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.errors import UnavailableError, UsageError, unknown
 from pipeline.runtimes.base import Absent, Refused, Runtime, RuntimeProcessError, package_version
 from pipeline.runtimes.isolated import TIME_LIMIT, Worker
-from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers, why_absent
+from pipeline.runtimes.onnx_runtime import (
+    EXECUTION_PROVIDER,
+    OnnxRuntime,
+    execution_providers,
+    why_absent,
+)
 from pipeline.runtimes.openvino import OpenVino
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.runtimes.reference import Reference
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.runtimes.tract import Tract
 
-PROVIDERS = ("cpu", "cuda")
+PROVIDERS = tuple(EXECUTION_PROVIDER)
 
 Opener = Callable[[], Runtime]
 

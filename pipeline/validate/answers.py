@@ -34,9 +34,9 @@ class Answer:
 
 def answer(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
     """PyTorch's answers to ``case``, and its own errors."""
-    output32, state32 = pytorch.run(case.input, case.state)
-    output64, state64 = twin.run(case.input, case.state)
-    own_output, own_state = _own_errors(case, pytorch, output64, state64)
+    output32, state32 = whole = pytorch.run(case.input, case.state)
+    output64, state64 = exact = twin.run(case.input, case.state)
+    own_output, own_state = _own_errors(case, pytorch, whole, exact)
     if max(own_output, own_state) <= ILL_CONDITIONED:
         return Answer(output32, state32, output64, state64, own_output, own_state)
     return _answer_step_by_step(case, pytorch, twin)
@@ -48,7 +48,8 @@ def with_errors_of(lesser: PyTorch, case: Case, exact: Answer) -> Answer:
     By these a runtime is judged that computes in it. Errors that are not finite allow nothing.
     """
     if exact.steps is None:
-        own = _own_errors(case, lesser, exact.output64, exact.state64)
+        whole = lesser.run(case.input, case.state)
+        own = _own_errors(case, lesser, whole, (exact.output64, exact.state64))
     else:
         found = lesser.run(*exact.steps)
         own = _distance(found[0], exact.output64), _distance(found[1], exact.state64)
@@ -78,22 +79,22 @@ def nudged(state: State, copies: int = 1) -> State:
 
 
 def _own_errors(
-    case: Case, pytorch: PyTorch, output64: Exact, state64: Exact
+    case: Case, pytorch: PyTorch, whole: tuple[State, State], exact: tuple[Exact, Exact]
 ) -> tuple[float, float]:
     """The largest errors of PyTorch itself, of output and of state, in any of many runs.
 
-    In a network that amplifies rounding, one stream can come close to the truth by luck. So few
-    streams are also run from many states that are nudged; over a stream that is long enough to be
-    followed, luck does not last.
+    ``whole`` is its run of the case as it is, ``exact`` the twin's. In a network that amplifies
+    rounding, one stream can come close to the truth by luck. So few streams are also run from many
+    states that are nudged; over a stream that is long enough to be followed, luck does not last.
     """
-    runs = [pytorch.run(case.input, case.state)]
+    runs = [whole]
     copies = _STREAMS // len(case.state) - 1
     if copies > 0 and not case.followed:
         again = np.concatenate([case.input] * copies)
         output, state = pytorch.run(again, nudged(case.state, copies))
         runs += zip(np.split(output, copies), np.split(state, copies), strict=True)
-    own_output = max(_distance(output, output64) for output, _ in runs)
-    return own_output, max(_distance(state, state64) for _, state in runs)
+    own_output = max(_distance(output, exact[0]) for output, _ in runs)
+    return own_output, max(_distance(state, exact[1]) for _, state in runs)
 
 
 def _distance(found: State, exact: Exact) -> float:

@@ -1,6 +1,7 @@
 """Put one runtime through one case and measure how far off it is."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def compare(runtime: Runtime, case: Case, answer: Answer, tolerance: Tolerance) 
         shares.append(float(share[index]))
         worsts.append(_worst(name, index, y64, y))
     output_error, state_error = errors
-    largest, worst = max(zip(shares, worsts, strict=True), key=lambda pair: pair[0])
+    closest, worst = max(zip(shares, worsts, strict=True), key=lambda pair: pair[0])
     return CaseRecord(
         case=case.name,
         batch=case.input.shape[0],
@@ -40,9 +41,9 @@ def compare(runtime: Runtime, case: Case, answer: Answer, tolerance: Tolerance) 
         output_error=finite(float(output_error.max())),
         state_error=finite(float(state_error.max())),
         pytorch_difference=finite(max(differences)),
-        share=finite(largest),
+        share=finite(closest),
         worst=worst,
-        passed=largest <= 1,
+        passed=closest <= 1,
         curve=_curve(output_error) if case.followed else (),
     )
 
@@ -60,6 +61,11 @@ def _worst(name: str, index: tuple[np.intp, ...], expected: Exact, found: State)
         expected=float(expected[index]),
         found=finite(float(found[index])),
     )
+
+
+def largest(errors: Iterable[float | None]) -> float | None:
+    """The largest error; None, which stands for infinity, when one of them is or there is none."""
+    return finite(max((math.inf if error is None else error for error in errors), default=math.inf))
 
 
 def finite(value: float) -> float | None:

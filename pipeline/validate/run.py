@@ -25,7 +25,7 @@ from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.validate.answers import Answer, answer, with_errors_of
 from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.cases import Case, make_cases
-from pipeline.validate.compare import compare, finite
+from pipeline.validate.compare import compare, largest
 from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
 from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation
 
@@ -183,22 +183,17 @@ def validation_row(
             "status": "fail" if trouble else "pass",
             "reason": "; ".join(trouble),
             "placement": placement,
-            "output_error": _largest(record.output_error for record in records),
-            "state_error": _largest(record.state_error for record in records),
-            "pytorch_difference": _largest(
+            "output_error": largest(record.output_error for record in records),
+            "state_error": largest(record.state_error for record in records),
+            "pytorch_difference": largest(
                 record.pytorch_difference for record in records if record.of_the_task
             ),
-            "share": _largest(record.share for record in records),
+            "share": largest(record.share for record in records),
             "seconds": round(time.monotonic() - started, 2),
             "cases": tuple(records),
             "free_run": free,
         }
     )
-
-
-def _largest(errors: Iterable[float | None]) -> float | None:
-    """The largest error; None, which stands for infinity, when one of them is."""
-    return finite(max((float("inf") if error is None else error for error in errors), default=0.0))
 
 
 def describe(record: CaseRecord) -> str:

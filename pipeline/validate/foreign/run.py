@@ -6,9 +6,8 @@ tolerance alone, around the reference's own numbers.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,11 @@ from pipeline.errors import UnavailableError
 from pipeline.runtimes.catalog import require
 from pipeline.signature import FLOAT32
 from pipeline.storage import sha256
-from pipeline.validate.compare import finite
+from pipeline.validate.compare import largest
 from pipeline.validate.foreign.model import Array, Model, OnnxModel, Tensor, TorchScriptModel
 from pipeline.validate.foreign.pair import Choices, Plan, make_plan
 from pipeline.validate.foreign.trial import Case, Trial
-from pipeline.validate.records import CaseRecord, Row, Validation
+from pipeline.validate.records import Row, Validation
 from pipeline.validate.run import describe, machine, validation_versions
 
 SIZES = (1, 2, 3, 7, 50)
@@ -104,22 +103,14 @@ def _row(label: str, reference: Model, file: ForeignFile, provider: str, plan: P
             "note": "; ".join(trial.notes()),
             "tolerance": FLOAT32,
             "placement": trial.placement,
-            "output_error": _largest(records, lambda record: record.output_error),
-            "state_error": _largest(records, lambda record: record.state_error),
-            "pytorch_difference": _largest(records, lambda record: record.pytorch_difference),
-            "share": _largest(records, lambda record: record.share),
+            "output_error": largest(record.output_error for record in records),
+            "state_error": largest(record.state_error for record in records),
+            "pytorch_difference": largest(record.pytorch_difference for record in records),
+            "share": largest(record.share for record in records),
             "seconds": round(time.monotonic() - started, 2),
             "cases": tuple(records),
         }
     )
-
-
-def _largest(
-    records: Sequence[CaseRecord], error: Callable[[CaseRecord], float | None]
-) -> float | None:
-    """The largest error; None, which stands for infinity, when one of them is."""
-    errors = map(error, records)
-    return finite(max((inf if item is None else item for item in errors), default=inf))
 
 
 def _cases(plan: Plan) -> Iterator[Case]:

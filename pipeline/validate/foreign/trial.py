@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.errors import MalformedError, one_line
-from pipeline.signature import BATCH, FLOAT32, ILL_CONDITIONED, OWN_ERRORS, TIME
+from pipeline.signature import BATCH, FLOAT32, ILL_CONDITIONED, TIME
+from pipeline.validate.answers import allowed
 from pipeline.validate.compare import finite
 from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import Plan
@@ -212,8 +213,7 @@ def _place(tensor: str, of_state: bool, own: float, y: Array, y32: Array, y64: A
     whole = y32.dtype.kind != "f"  # integers and booleans are right or wrong
     y, y32, y64 = (item.astype(np.float64) for item in (y, y32, y64))
     error = np.abs(y - y64)
-    allowed = np.maximum(FLOAT32.atol + FLOAT32.rtol * np.abs(y64), OWN_ERRORS * own)
-    share = np.where(error == 0, 0, np.inf if whole else error / allowed)
+    share = np.where(error == 0, 0, np.inf if whole else error / allowed(y64, own, FLOAT32))
     share = np.where(np.isfinite(y), share, np.inf)
     at = np.unravel_index(int(share.argmax()), share.shape)
     return _Place(

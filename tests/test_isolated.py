@@ -1,0 +1,103 @@
+"""A runtime in a process of its own: what becomes of crashes, hangs and errors."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from pipeline.bundle import Bundle
+from pipeline.runtimes import catalog
+from pipeline.runtimes.base import Input, Runtime, RuntimeProcessError, State
+from pipeline.runtimes.catalog import Kind, Runtimes
+from pipeline.runtimes.isolated import Worker
+from pipeline.runtimes.pytorch import PyTorch
+from pipeline.signature import FLOAT32
+from pipeline.validate.run import answered, validation_row
+
+Bundles = Callable[[str], Bundle]
+
+
+class Crashes(PyTorch):
+    """A runtime whose process ends in the middle of a call."""
+
+    def __init__(self) -> None:
+        self.precision = "float32"
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        print("segment 7 is gone", file=sys.stderr, flush=True)
+        os.abort()
+
+
+class Hangs(Crashes):
+    """A runtime that never answers."""
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        time.sleep(1000)
+        raise AssertionError
+
+
+class Prints(Crashes):
+    """A runtime that writes where answers are written."""
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        print("loading weights, please wait")
+        os.write(1, b"100 % \xff\n")
+        return state, state
+
+
+class Throws(Crashes):
+    """A runtime with an error of a class that only it knows."""
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        raise type("DeviceLost", (Exception,), {})("the device\nis gone")
+
+
+ZERO = np.zeros((1, 1, 1), np.float32)
+
+
+def test_a_runtime_that_crashes_says_how_and_the_worker_opens_the_next() -> None:
+    with Worker() as worker:
+        with pytest.raises(RuntimeProcessError, match=r"^crashed with SIGABRT: segment 7 is gone"):
+            worker.open(Crashes).run(ZERO, ZERO)
+        output, _ = worker.open(Prints).run(ZERO, ZERO)
+        assert output == ZERO
+
+
+def test_a_runtime_that_hangs_is_ended_when_its_time_is_up() -> None:
+    with Worker(time_limit=20) as worker:
+        runtime = worker.open(Hangs)
+        worker.time_limit = 0.2
+        process = worker._process
+        assert process is not None
+        with pytest.raises(RuntimeProcessError, match=r"^hangs: no answer within 0.2 s"):
+            runtime.run(ZERO, ZERO)
+        assert process.poll() is not None
+
+
+def test_an_error_of_a_runtime_comes_back_on_one_line() -> None:
+    with (
+        Worker() as worker,
+        pytest.raises(RuntimeProcessError, match=r"^DeviceLost: the device is"),
+    ):
+        worker.open(Throws).run(ZERO, ZERO)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "reason"),
+    [(Crashes, "crashed with SIGABRT: segment 7"), (Throws, "DeviceLost: the device is gone")],
+)
+def test_a_runtime_that_fails_is_a_row_that_says_so_and_the_others_still_run(
+    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, runtime: type[Runtime], reason: str
+) -> None:
+    broken = Kind("ONNX", "torch", "onnx/model.onnx", lambda file, provider: [runtime])
+    monkeypatch.setitem(catalog.RUNTIMES, "onnxruntime", broken)
+    with Runtimes(("onnxruntime", "reference"), ("cpu",)) as runtimes:
+        found = []
+        bundle = tiny_bundle("sine-rnn")
+        exact = answered(bundle.network(), bundle.held_out())
+        found = [validation_row("m", item, exact, FLOAT32) for item in runtimes.open(bundle)]
+    assert [row.status for row in found] == ["pass", "fail", "pass"]
+    assert found[1].reason.startswith(reason)
