@@ -1,5 +1,7 @@
 """What a training run is made of, its six presets, and how options override them."""
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -8,8 +10,10 @@ from pipeline.errors import UsageError, unknown
 
 Cell = Literal["rnn", "lstm", "gru"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Fill = Literal["previous", "linear"]
 
 CELLS: tuple[Cell, ...] = get_args(Cell)
+FILLS: tuple[Fill, ...] = get_args(Fill)
 
 
 class Record(BaseModel):
@@ -32,11 +36,22 @@ class SineSource(Record):
 
 
 class SeriesSource(Record):
-    """One column of numbers in a text file."""
+    """A table of numbers in a CSV or Parquet file: long, wide, or one bare column.
+
+    Each option left out is found in the file. ``columns`` is what was found: the columns in the
+    order of the network's features, the targets first.
+    """
 
     kind: Literal["series"] = "series"
     file: str
-    season: int = Field(1, ge=1)
+    target: tuple[str, ...] = ()
+    time: str | None = None
+    id: str | None = None
+    fill: Fill | None = None
+    resample: str | None = None
+    season: int | None = Field(None, ge=1)
+    horizon: int | None = Field(None, ge=1)
+    columns: tuple[str, ...] = ()
 
 
 class TextSource(Record):
@@ -44,6 +59,9 @@ class TextSource(Record):
 
     kind: Literal["text"] = "text"
     files: tuple[str, ...] = ()
+    lowercase: bool = False
+    alphabet: str | None = Field(None, min_length=1)
+    min_count: int = Field(1, ge=1)
 
 
 Source = Annotated[SineSource | SeriesSource | TextSource, Field(discriminator="kind")]
@@ -226,6 +244,52 @@ def override(config: Config, options: dict[str, Any]) -> Config:
         return Config.model_validate(tree)
     except ValidationError as error:
         raise UsageError(_one_line(error)) from error
+
+
+def grid(
+    presets: Sequence[Config],
+    options: dict[str, Any],
+    hidden_sizes: Sequence[int] = (),
+    num_layers: Sequence[int] = (),
+) -> list[Config]:
+    """``presets`` with ``options``, in every size asked for; an empty sequence asks for none.
+
+    Where there are several sizes they are part of the names, as in ``sine-lstm-100x2``; then, and
+    where ``presets`` are several, the ``name`` among the options takes the place of ``sine``.
+
+    Raises:
+        UsageError: an option or a size cannot be, or two members have the same name.
+    """
+    sized = len(hidden_sizes) > 1 or len(num_layers) > 1
+    rest = {key: value for key, value in options.items() if key != "name"}
+    members: dict[str, Config] = {}
+    for preset in presets:
+        stem = preset.name
+        if "name" in options:
+            several = sized or len(presets) > 1
+            stem = f"{options['name']}-{preset.model.cell}" if several else options["name"]
+        for size, layers in product(hidden_sizes or (None,), num_layers or (None,)):
+            sizes = {"hidden_size": size, "num_layers": layers}
+            given = {key: value for key, value in sizes.items() if value is not None}
+            config = override(preset, rest | given)
+            shape = f"-{config.model.hidden_size}x{config.model.num_layers}" if sized else ""
+            config = override(config, {"name": stem + shape})
+            if members.setdefault(config.name, config) != config:
+                raise UsageError("--name fits one task; name a preset, or give --task")
+    return list(members.values())
+
+
+def with_columns(config: Config, columns: tuple[str, ...], targets: int) -> Config:
+    """``config`` for a file in which ``columns`` were found, the first ``targets`` of them
+    to be forecast."""
+    assert isinstance(config.source, SeriesSource)
+    size = {"features": len(columns), "targets": targets}
+    return config.model_copy(
+        update={
+            "source": config.source.model_copy(update={"columns": columns}),
+            "model": config.model.model_copy(update=size),
+        }
+    )
 
 
 def _one_line(error: ValidationError) -> str:

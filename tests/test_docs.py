@@ -14,7 +14,7 @@ import pytest
 from pipeline.bundle import Bundle
 from pipeline.bundle.manifest import manifest_schema
 from pipeline.cli import cli
-from pipeline.config import FAMILIES, PRESETS, Config
+from pipeline.config import FAMILIES, PRESETS, Config, SeriesSource
 from pipeline.errors import PipelineError
 from pipeline.export import OPSETS
 from pipeline.runtimes.catalog import ALL as RUNTIMES
@@ -69,11 +69,13 @@ def test_every_training_option_sets_a_field_of_the_configuration() -> None:
     for preset in (PRESETS["sine-rnn"], PRESETS["char-rnn"]):
         content = preset.model_dump()
         fields |= {*content["source"], *content["model"], *content["training"]}
-    own = {"names", "family", "device", "text", "series", "season", "resume", "checkpoints"}
+    fields |= {*SeriesSource.model_fields}
+    own = {"names", "family", "device", "text", "series", "picture", "resume", "checkpoints"}
     own |= {"force", "as_json"}
     options = {parameter.name for parameter in cli.commands["train"].params}
     assert options - own <= fields
-    fixed = {"kind", "files", "task", "features", "targets"}  # decided by the data
+    fixed = {"kind", "file", "files", "task"}  # decided by the data, as the columns are
+    fixed |= {"columns", "features", "targets"}
     assert fields - fixed <= options
 
 

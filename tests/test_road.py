@@ -341,7 +341,18 @@ def test_a_series_with_nan_is_refused_with_its_row(pipeline: Here, tmp_path: Pat
     rows[41] = "nan"
     (tmp_path / "bad.csv").write_text("\n".join(rows))
     result = pipeline("train", "sine-rnn", *SMALL, "--series", "bad.csv")
-    result.one_line_error("row 42", "not finite")
+    result.one_line_error("row 42", "missing", "--fill")
+    assert result.code == 3
+
+
+def test_a_text_cell_in_a_number_column_is_refused_with_row_and_column(
+    pipeline: Here, tmp_path: Path
+) -> None:
+    rows = [f"2024-01-01 {i // 60:02}:{i % 60:02},{i % 9},{i % 7}" for i in range(200)]
+    rows[40] = "2024-01-01 00:40,4,broken"
+    (tmp_path / "bad.csv").write_text("\n".join(["ds,y,wind", *rows]))
+    result = pipeline("train", "sine-rnn", *SMALL, "--series", "bad.csv")
+    result.one_line_error("bad.csv, row 42, column 'wind'", "'broken' is not a number")
     assert result.code == 3
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import data_of, new_trainer, series_config, text_config, trained
 from torch.nn import functional
 
-from pipeline.config import CELLS
+from pipeline.config import CELLS, PRESETS, Config, override, with_columns
 from pipeline.data import Series, Text
 from pipeline.model import CodePointTable, Network
 from pipeline.train.scores import (
@@ -144,6 +144,77 @@ def test_scores_do_not_depend_on_the_mode_of_the_network() -> None:
     config = series_config("lstm", num_layers=2, dropout=0.5)
     data, network = data_of(config), trained(config).best_network()
     assert score(network.train(), data) == score(network.eval(), data)
+
+
+# --- several columns
+
+
+def table_of(length: int = 200, targets: int = 1, **options: Any) -> tuple[Series, Config]:
+    """Two columns of different size, the first ``targets`` of them to forecast, and a model."""
+    wave = np.sin(np.arange(length))
+    values = np.stack([wave, 50 + 10 * np.roll(wave, 1)], axis=1).astype(np.float32)
+    data = Series(values, 1, held_out=values, targets=targets, columns=("a", "b"), **options)
+    source = {"kind": "series", "file": "a.csv"}
+    config = override(PRESETS["sine-gru"], {"source": source, "hidden_size": 4, "epochs": 2})
+    return data, with_columns(config, data.columns, targets)
+
+
+def test_column_that_is_not_forecast_is_read_and_scaled_by_the_training_part() -> None:
+    data, config = table_of()
+    network = trained(config, data).best_network()
+    assert network.scaler is not None
+    np.testing.assert_allclose(network.scaler.input_mean, data.train.mean(axis=0), rtol=1e-4)
+    assert network.scaler.output_mean == network.scaler.input_mean[:1]
+    assert network.scaler.output_std == network.scaler.input_std[:1]
+    with torch.no_grad():
+        input = torch.from_numpy(data.values)[None]
+        output, _ = network(input, network.zero_state(1))
+        other, _ = network(input + torch.tensor([0.0, 5.0]), network.zero_state(1))
+    assert output.shape == (1, 200, 1)
+    assert not torch.allclose(output, other)
+    start = data.validation_end
+    difference = output[0, start - 1 : -1, 0].numpy() - data.values[start:, 0]
+    scores = scores_of(data, network)
+    assert scores.one_step.mae == pytest.approx(np.abs(difference).mean(), rel=1e-4)
+    persistence = np.abs(np.diff(data.values[start - 1 :, 0])).mean()
+    assert scores.one_step_persistence.mae == pytest.approx(persistence, rel=1e-4)
+
+
+def test_network_that_reads_more_than_it_forecasts_has_no_free_run() -> None:
+    data, config = table_of()
+    scores = scores_of(data, new_trainer(config, data).network)
+    assert scores.free_run is None
+    assert scores.free_run_persistence.mae > 0
+
+
+def test_loss_on_the_validation_part_is_that_of_the_targets_alone() -> None:
+    data, config = table_of()
+    trainer = new_trainer(config, data)
+    changed = data.values.copy()
+    changed[data.validation_end - 1, 1] = 1e6  # read by no forecast that counts, and no target
+    other = new_trainer(config, Series(changed, 1, held_out=changed, columns=("a", "b")))
+    with torch.no_grad():
+        losses = [t.task.validation_loss(trainer.network) for t in (trainer, other)]
+    assert losses[0] == losses[1]
+
+
+def test_several_targets_run_free_and_mase_is_the_mean_of_theirs() -> None:
+    data, config = table_of(targets=2)
+    network = new_trainer(config, data).network.eval()
+    scores = scores_of(data, network)
+    with torch.no_grad():
+        free = free_run(network, data.values, np.array([160]), 40)
+    assert free.shape == (1, 40, 2)
+    assert scores.free_run is not None
+    errors = np.abs(free[0] - data.values[160:])
+    assert scores.free_run.mae == pytest.approx(errors.mean(), rel=1e-4)
+    scales = np.abs(np.diff(data.train, axis=0)).mean(axis=0)
+    assert scores.free_run.mase == pytest.approx((errors.mean(axis=0) / scales).mean(), rel=1e-4)
+
+
+def test_horizon_is_how_far_a_free_run_goes() -> None:
+    data, config = table_of(targets=2, horizon=12)
+    assert scores_of(data, new_trainer(config, data).network).free_run_steps == 12
 
 
 # --- texts

@@ -8,13 +8,14 @@ from pipeline.signature import Signature, TensorSpec
 from pipeline.train.scores import Errors, SeriesScores, TextScores
 
 
-def first_lines(task: str) -> str:
+def first_lines(task: str, features: int = 1) -> str:
     """Python that runs ``onnx/model.onnx`` in a stream, with numpy and onnxruntime alone."""
     if task == "text":
         prepare = 'text = np.array([[ord(c) for c in "The "]])  # [batch, time] code points'
         call, answer = "text", "output[0, -1].argmax()  # index of the likeliest next character"
     else:
-        prepare = "values = np.zeros((1, 50, 1), np.float32)  # [batch, time, features], raw units"
+        shape = f"(1, 50, {features})"
+        prepare = f"values = np.zeros({shape}, np.float32)  # [batch, time, features], raw units"
         call, answer = "values", "output[0, -1]  # the forecast of the next value"
     return f"""\
 import numpy as np
@@ -56,7 +57,7 @@ Scaling and the character table are inside the graph.
 ## First lines
 
 ```python
-{first_lines(model.task)}```
+{first_lines(model.task, 1 if model.task == "text" else model.features)}```
 
 ## Scores
 
@@ -82,7 +83,8 @@ def _source(checkpoint: Checkpoint) -> str:
         if source.files:
             return "text: " + ", ".join(Path(file).name for file in source.files)
         return f"the language reference of Python {checkpoint.versions['python']}"
-    return "the series " + Path(source.file).name
+    columns = f", columns {', '.join(source.columns)} in this order" if source.columns else ""
+    return f"the series {Path(source.file).name}{columns}"
 
 
 def _tensor_row(spec: TensorSpec) -> str:
@@ -102,9 +104,13 @@ def _scores(scores: SeriesScores | TextScores) -> str:
         )
     steps = scores.free_run_steps
 
-    def row(name: str, one: Errors, free: Errors) -> str:
-        cells = (one.mae, one.rmse, one.mase, free.mae, free.rmse, free.mase)
-        return f"| {name} | " + " | ".join(f"{value:.4f}" for value in cells) + " |\n"
+    def row(name: str, *parts: Errors | None) -> str:
+        cells = [
+            f"{value:.4f}" if part else ""
+            for part in parts
+            for value in ((part.mae, part.rmse, part.mase) if part else (0, 0, 0))
+        ]
+        return f"| {name} | " + " | ".join(cells) + " |\n"
 
     return (
         f"| test part | MAE, one step | RMSE | MASE | MAE, {steps} steps free | RMSE | MASE |\n"

@@ -33,6 +33,20 @@ def must_have_run(rows: Iterable["Row"], providers: Container[str]) -> None:
             raise UnavailableError(f"{row.runtime} did not run on '{row.provider}': {row.reason}")
 
 
+def several(flag: str, kind: type[int] | type[str], purpose: str) -> Callable[[Command], Command]:
+    """An option whose value is a tuple without repetitions, written with commas."""
+
+    def split(
+        context: click.Context, option: click.Parameter, value: str | None
+    ) -> tuple[Any, ...]:
+        parts = [part.strip() for part in value.split(",")] if value is not None else []
+        convert = click.types.convert_type(kind)
+        return tuple(dict.fromkeys(convert(part, option, context) for part in parts))
+
+    metavar = "N,…" if kind is int else "NAME,…"
+    return click.option(flag, callback=split, metavar=metavar, help=purpose)
+
+
 def next_command(command: str, names: tuple[str, ...]) -> str:
     """The command to type next, for the same models."""
     return " ".join((command, *names))

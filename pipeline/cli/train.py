@@ -5,14 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import checkpoints_option, force_option, json_option, next_command
+from pipeline.cli.options import (
+    checkpoints_option,
+    force_option,
+    json_option,
+    next_command,
+    several,
+)
+from pipeline.cli.train_one import train_one
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    import torch
-
-    from pipeline.checkpoint import Checkpoint
-    from pipeline.config import Config
+    from pipeline.config import Source
+    from pipeline.data import Series, Text
 
 _PRECISIONS = click.Choice(["auto", "float32", "bfloat16"])
 
@@ -20,10 +25,10 @@ _PRECISIONS = click.Choice(["auto", "float32", "bfloat16"])
 @click.command()
 @click.argument("names", nargs=-1, metavar="[PRESET]...")
 @click.option("--task", "family", help="Only presets of this task: sine or char.")
-@click.option("--cell", help="Only presets of this cell: rnn, lstm or gru.")
+@several("--cell", str, "Only presets of these cells: rnn, lstm, gru.")
 @click.option("--name", help="Name of the checkpoint, instead of the preset's.")
-@click.option("--hidden-size", type=int, help="Units of each recurrent layer.")
-@click.option("--num-layers", type=int, help="Recurrent layers.")
+@several("--hidden-size", int, "Units of each layer; several make a grid.")
+@several("--num-layers", int, "Recurrent layers; several make a grid.")
 @click.option("--embedding-size", type=int, help="Columns of the character embedding.")
 @click.option("--dropout", type=float, help="Dropout between layers.")
 @click.option("--epochs", type=int, help="Passes over the training part.")
@@ -40,12 +45,22 @@ _PRECISIONS = click.Choice(["auto", "float32", "bfloat16"])
 @click.option("--seed", type=int, help="Of weights, order and dropout.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option("--text", multiple=True, metavar="FILE", help="Train on this UTF-8 text. Repeatable.")
-@click.option("--series", metavar="FILE", help="Train on this column of numbers.")
+@click.option("--lowercase", is_flag=True, default=None, help="Of the text, before all else.")
+@click.option("--alphabet", metavar="a-z", help="Leave all other characters of the text out.")
+@click.option("--min-count", type=int, help="Rarer characters become the unknown entry.")
+@click.option("--series", metavar="FILE", help="Train on this table in CSV or Parquet.")
+@click.option("--target", multiple=True, metavar="COLUMN", help="To forecast. Repeatable.")
+@click.option("--time", metavar="COLUMN", help="When the rows of --series are.")
+@click.option("--id", metavar="[COLUMN=]ID", help="Which of several series; COLUMN is unique_id.")
+@click.option("--fill", type=click.Choice(["previous", "linear"]), help="Fill missing values so.")
+@click.option("--resample", metavar="D", help="Average onto even steps: h, D, B, W, MS, …")
 @click.option("--season", type=int, help="Period of --series in steps, for seasonal naive.")
+@click.option("--horizon", type=int, help="Steps of a free run of --series, for its score.")
 @click.option("--length", type=int, help="Samples of the sine.")
 @click.option("--frequency", type=float, multiple=True, help="Of a sine wave. Repeatable.")
 @click.option("--noise", type=float, help="Deviation of the noise on the sine.")
 @click.option("--noise-seed", type=int, help="Of the noise on the sine.")
+@click.option("--plot", "picture", type=click.Path(path_type=Path), help="Draw the scores.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training.")
 @checkpoints_option
 @force_option
@@ -53,10 +68,13 @@ _PRECISIONS = click.Choice(["auto", "float32", "bfloat16"])
 def train(
     names: tuple[str, ...],
     family: str | None,
-    cell: str | None,
+    cell: tuple[str, ...],
+    hidden_size: tuple[int, ...],
+    num_layers: tuple[int, ...],
     device: str,
     text: tuple[str, ...],
     series: str | None,
+    picture: Path | None,
     resume: bool,
     checkpoints: Path,
     force: bool,
@@ -69,71 +87,57 @@ def train(
     pipeline train
     pipeline train char-lstm --hidden-size 256 --minutes 5
     pipeline train --cell gru --text book.txt --name book-gru
+    pipeline train --task sine --cell rnn,lstm,gru --hidden-size 50,100 --num-layers 1,2
     """
-    from pipeline.config import override, select
-    from pipeline.report.output import finish
-    from pipeline.report.tables import score_tables
+    from pipeline.config import grid, select
+    from pipeline.data import load
+    from pipeline.report.output import finish, say
+    from pipeline.report.tables import by_score, score_charts, score_tables
     from pipeline.train.loop import choose_device
 
     if text and series:
         raise UsageError("--text and --series exclude each other; give one of them")
-    given = {key: value for key, value in options.items() if value not in (None, ())}
+    given = {key: value for key, value in options.items() if value is not None and value != ()}
     if text:
         family, given["source"] = family or "char", {"kind": "text", "files": text}
     elif series:
         family, given["source"] = family or "sine", {"kind": "series", "file": series}
-    configs = [override(config, given) for config in select(names, family, cell)]
-    if "name" in given and len(configs) > 1:
+    presets = [preset for one in cell or (None,) for preset in select(names, family, one)]
+    is_grid = any(len(values) > 1 for values in (cell, hidden_size, num_layers))
+    if "name" in given and len(presets) > 1 and not is_grid:
         raise UsageError("--name fits one model; name one preset, or give --task and --cell")
+    configs = grid(presets, given, hidden_size, num_layers)
+    if picture is not None:
+        from pipeline.report.plot import check_picture
+
+        check_picture(picture, {config.model.task for config in configs})
     place = choose_device(device)
-    results = [_train_one(config, checkpoints, place, resume, force) for config in configs]
+    read: dict[Source, Series | Text] = {}
+    results = []
+    for config in configs:
+        if config.source not in read:
+            read[config.source] = load(config.source)
+            for note in read[config.source].notes:
+                say(note)
+        data = read[config.source]
+        results.append(train_one(config, data, checkpoints, place, resume, force))
+    trained = [checkpoint for checkpoint, _ in results]
+    if is_grid:
+        trained = by_score(trained)
+    if picture is not None:
+        from pipeline.report.plot import plot_scores
+
+        plot_scores(trained, picture)
+        say(f"drawn: {picture}")
     finish(
         as_json,
         [
             {"name": checkpoint.config.name, "status": status, **checkpoint.model_dump(mode="json")}
             for checkpoint, status in results
         ],
-        score_tables([checkpoint for checkpoint, _ in results]),
+        [*score_tables(trained), *(score_charts(trained) if is_grid else ())],
         next_command(
             "pipeline export",
             tuple(config.name for config in configs) if names or "name" in given else (),
         ),
     )
-
-
-def _train_one(
-    config: "Config", root: Path, device: "torch.device", resume: bool, force: bool
-) -> tuple["Checkpoint", str]:
-    from pipeline import checkpoint as store
-    from pipeline.data import load
-    from pipeline.report.output import console, say
-    from pipeline.report.progress import training_bar
-    from pipeline.storage import exclusive
-    from pipeline.train.batches import make_task
-    from pipeline.train.loop import Trainer
-    from pipeline.train.scores import score
-
-    folder = root / config.name
-    data = load(config.source)
-    with exclusive(folder):
-        if not force and (finished := store.finished_checkpoint(folder, config, data.digest)):
-            say(f"{config.name}: unchanged")
-            return finished, "unchanged"
-        trainer = Trainer(config, make_task(config, data), device)
-        snapshot = store.load_snapshot(folder, config, data.digest) if resume else None
-        if snapshot:
-            trainer.restore(snapshot)
-            say(f"{config.name}: going on after epoch {snapshot.epoch}")
-        elif resume:
-            say(f"{config.name}: nothing to resume, starting anew")
-        saved = trainer.seconds
-        with training_bar(console(), config.name) as bar:
-            for progress in trainer.run():
-                bar.show(progress)
-                if progress.validation_loss is not None and trainer.seconds - saved > 2:
-                    store.save_snapshot(folder, trainer.snapshot(), config, data.digest)
-                    saved = trainer.seconds
-        scores = score(trainer.best_network(), data)
-        checkpoint = store.save_checkpoint(folder, trainer, config, data, scores)
-    say(f"{config.name}: trained in {trainer.seconds:.0f} s")
-    return checkpoint, "trained"

@@ -6,10 +6,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
 from onnx import ModelProto
+from torch import nn
+from torch.export import ExportedProgram
 
 from pipeline import __version__
 from pipeline.export.ops import TRANSLATIONS
@@ -20,19 +23,23 @@ from pipeline.signature import BATCH, INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE
 OPSETS = range(18, 24)
 DEFAULT_OPSET = 18  # the oldest that torch.onnx writes, so that old runtimes load it
 
+_LOGGERS = ("torch.onnx", "torch.fx.experimental.symbolic_shapes")
+
 
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
     """Keep torch's deprecation, tracer and registry messages from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def example_inputs(network: Network, batch: int, time: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,6 +50,21 @@ def example_inputs(network: Network, batch: int, time: int) -> tuple[torch.Tenso
     return torch.zeros(shape, dtype=getattr(torch, spec.type)), network.zero_state(batch)
 
 
+def translate(source: nn.Module | ExportedProgram, *inputs: Any, **options: Any) -> ModelProto:
+    """``torch.onnx.export`` with recurrent operators translated to one ONNX node each."""
+    with quiet_exporter(), torch.no_grad():
+        program = torch.onnx.export(
+            source,
+            *inputs,
+            dynamo=True,
+            verbose=False,
+            custom_translation_table=TRANSLATIONS,
+            **options,
+        )
+    assert program is not None  # only the TorchScript-based exporter returns None
+    return program.model_proto
+
+
 def to_onnx(network: Network, name: str, opset: int = DEFAULT_OPSET) -> ModelProto:
     """Export ``network``; the graph is called ``name``.
 
@@ -51,28 +73,23 @@ def to_onnx(network: Network, name: str, opset: int = DEFAULT_OPSET) -> ModelPro
     """
     batch, time = torch.export.Dim(BATCH, min=1), torch.export.Dim(TIME, min=1)
     twin = copy.deepcopy(network).eval()
-    with onnx_layers(twin), quiet_exporter(), torch.no_grad():
-        program = torch.onnx.export(
+    with onnx_layers(twin):
+        model = translate(
             twin,
             example_inputs(network, batch=2, time=3),
-            dynamo=True,
-            verbose=False,
             opset_version=opset,
             input_names=[INPUT, STATE],
             output_names=[OUTPUT, NEXT_STATE],
             dynamic_shapes=({0: batch, 1: time}, {0: batch}),
-            custom_translation_table=TRANSLATIONS,
         )
-    assert program is not None  # only the TorchScript-based exporter returns None
-    return _tidy(program.model_proto, network, name)
+    return tidy(model, name, _metadata(network, name))
 
 
-def _tidy(model: ModelProto, network: Network, name: str) -> ModelProto:
-    """Strip traces of the exporter, name the recurrent nodes, and write down the contract."""
+def tidy(model: ModelProto, name: str, metadata: dict[str, str]) -> ModelProto:
+    """Strip traces of the exporter, name graph and recurrent nodes, and set the metadata."""
     graph = model.graph
     graph.name = name
-    operator = OPERATOR[network.config.cell]
-    recurrent = [node for node in graph.node if node.op_type == operator]
+    recurrent = [node for node in graph.node if node.op_type in OPERATOR.values()]
     for layer, node in enumerate(recurrent):
         node.name = f"recurrent_{layer}"
     for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
@@ -83,7 +100,7 @@ def _tidy(model: ModelProto, network: Network, name: str) -> ModelProto:
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import))
     model.doc_string = ""
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, _metadata(network, name))
+    onnx.helper.set_model_props(model, metadata)
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
 

@@ -1,6 +1,6 @@
-"""Swap PyTorch's recurrent layers for modules made of ONNX's own operators."""
+"""PyTorch's recurrent layers made of ONNX's own operators, and the swap in our networks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -13,11 +13,10 @@ from pipeline.model import Recurrent
 # PyTorch i f g o and r z n.
 GATE_ORDER: dict[str, tuple[int, ...]] = {
     "RNN_TANH": (0,),
+    "RNN_RELU": (0,),
     "LSTM": (0, 3, 1, 2),
     "GRU": (1, 0, 2),
 }
-
-_OPERATOR = {"RNN_TANH": ops.onnx_rnn, "LSTM": ops.onnx_lstm, "GRU": ops.onnx_gru}
 
 
 def onnx_gates(weight: Tensor, mode: str) -> Tensor:
@@ -27,36 +26,111 @@ def onnx_gates(weight: Tensor, mode: str) -> Tensor:
     return torch.cat([blocks[gate] for gate in order])
 
 
-class OnnxRecurrent(nn.Module):
-    """Stands in for :class:`pipeline.model.Recurrent`, one ONNX operator per layer."""
+class OnnxLayers(nn.Module):
+    """An ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` as one ONNX operator per layer.
+
+    ONNX knows no projections, yet the LSTM that has one, h = P·m with m = o·tanh(c), is one that
+    has none: its gates W·x + R·h are W·x + (R·P)·m, and P is applied to what comes out. Only a
+    first h has no m; it enters the first step beside x, with R for its weights.
+    """
+
+    def __init__(self, source: nn.RNNBase) -> None:
+        super().__init__()
+        self.mode, self.hidden_size = source.mode, source.hidden_size
+        self.num_layers, self.bias = source.num_layers, source.bias
+        self.projected = source.proj_size > 0
+        suffixes = ("", "_reverse") if source.bidirectional else ("",)
+        self.num_directions = len(suffixes)
+
+        def stacked(kind: str, layer: int) -> Tensor:
+            return torch.stack(
+                [
+                    onnx_gates(getattr(source, f"{kind}_l{layer}{suffix}").detach(), self.mode)
+                    for suffix in suffixes
+                ]
+            ).contiguous()
+
+        for layer in range(self.num_layers):
+            w, r = stacked("weight_ih", layer), stacked("weight_hh", layer)
+            if self.projected:
+                p = torch.stack(
+                    [getattr(source, f"weight_hr_l{layer}{suffix}").detach() for suffix in suffixes]
+                )
+                self.register_buffer(f"P_{layer}", p.transpose(1, 2).contiguous())
+                # The columns of R for the first h of each direction, zero for the other's.
+                first = [torch.block_diag(*r)[k : k + r.size(1)] for k in (0, r.size(1))]
+                w_first = torch.cat([w, torch.stack(first[: len(r)])], dim=2)
+                self.register_buffer(f"W_first_{layer}", w_first.contiguous())
+                r = (r.double() @ p.double()).to(r.dtype)
+            self.register_buffer(f"W_{layer}", w)
+            self.register_buffer(f"R_{layer}", r)
+            if self.bias:
+                b = [stacked("bias_ih", layer), stacked("bias_hh", layer)]
+                self.register_buffer(f"B_{layer}", torch.cat(b, dim=1).contiguous())
+
+    def forward(
+        self, x: Tensor, starts: Sequence[Sequence[Tensor]], lengths: Tensor | None = None
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """x ``[time, batch, input]`` through all layers.
+
+        ``starts`` holds what each layer starts with: ``[h]``, ``[h, c]`` or nothing, which is
+        zeros, in tensors ``[directions, batch, hidden]``. ``lengths`` is int32 ``[batch]``.
+        Returns y ``[time, batch, directions·hidden]`` and what each layer ends with.
+        """
+        ends: list[list[Tensor]] = []
+        for layer in range(self.num_layers):
+            y, *end = self._layer(layer, x, starts[layer], lengths)
+            if self.projected:
+                p = self.get_buffer(f"P_{layer}")
+                y, end[0] = y @ p, end[0] @ p
+            # [time, directions, batch, hidden] to [time, batch, directions·hidden]
+            x = y.squeeze(1) if self.num_directions == 1 else y.transpose(1, 2).flatten(2)
+            ends.append(end)
+        return x, ends
+
+    def _layer(
+        self, layer: int, x: Tensor, start: Sequence[Tensor], lengths: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        w, r = self.get_buffer(f"W_{layer}"), self.get_buffer(f"R_{layer}")
+        b = self.get_buffer(f"B_{layer}") if self.bias else None
+        h, c = (*start, None, None)[:2]
+        if self.projected and h is not None:
+            w, x, h = self.get_buffer(f"W_first_{layer}"), self._with_first(x, h, lengths), None
+        results: tuple[Tensor, ...]
+        if self.mode == "LSTM":
+            results = ops.onnx_lstm(x, w, r, b, lengths, h, c, self.hidden_size)
+        elif self.mode == "GRU":
+            results = ops.onnx_gru(x, w, r, b, lengths, h, self.hidden_size)
+        else:
+            activation = "Tanh" if self.mode == "RNN_TANH" else "Relu"
+            results = ops.onnx_rnn(x, w, r, b, lengths, h, self.hidden_size, activation)
+        return results
+
+    def _with_first(self, x: Tensor, h: Tensor, lengths: Tensor | None) -> Tensor:
+        """x, and beside it h at the step each direction starts with, zero at the others."""
+        steps = torch.arange(x.size(0), device=x.device)[:, None, None]
+        last = x.size(0) - 1 if lengths is None else lengths[:, None] - 1
+        firsts = [steps == 0, steps == last]
+        beside = [
+            torch.where(first, part, torch.zeros_like(part))
+            for first, part in zip(firsts, h.unbind(), strict=False)
+        ]
+        return torch.cat([x, *beside], dim=2)
+
+
+class OnnxRecurrent(OnnxLayers):
+    """Stands in for :class:`pipeline.model.Recurrent`."""
 
     def __init__(self, source: Recurrent) -> None:
-        super().__init__()
-        self.mode = source.layers.mode
-        self.hidden_size = source.layers.hidden_size
-        self.num_layers = source.layers.num_layers
-        for layer in range(self.num_layers):
-            w, r, b_w, b_r = (
-                onnx_gates(getattr(source.layers, f"{kind}_l{layer}").detach(), self.mode)
-                for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
-            self.register_buffer(f"W_{layer}", w[None].contiguous())
-            self.register_buffer(f"R_{layer}", r[None].contiguous())
-            self.register_buffer(f"B_{layer}", torch.cat([b_w, b_r])[None].contiguous())
+        super().__init__(source.layers)
 
-    def forward(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """x ``[batch, time, input]``, rows ``[S, batch, hidden]``; the same two after it."""
         starts = rows.split(1) if rows.size(0) > 1 else (rows,)
-        ends: list[list[Tensor]] = []  # of every layer: [h] or [h, c]
-        x = x.transpose(0, 1)
-        for layer in range(self.num_layers):
-            weights = [getattr(self, f"{kind}_{layer}") for kind in "WRB"]
-            start = starts[layer :: self.num_layers]  # (h,) or (h, c) of this layer
-            y, *end = _OPERATOR[self.mode](x, *weights, *start, self.hidden_size)
-            x = y.squeeze(1)
-            ends.append(end)
+        of_layers = [starts[layer :: self.num_layers] for layer in range(self.num_layers)]
+        y, ends = super().forward(x.transpose(0, 1), of_layers)
         next_rows = [part for parts in zip(*ends, strict=True) for part in parts]  # all h, all c
-        return x.transpose(0, 1), torch.cat(next_rows) if len(next_rows) > 1 else next_rows[0]
+        return y.transpose(0, 1), torch.cat(next_rows) if len(next_rows) > 1 else next_rows[0]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pipeline.report.figures import (
     percent,
     share_of,
 )
-from pipeline.report.samples import TextSample, continue_text
+from pipeline.report.samples import TextSample, continue_text, forecasts_itself
 from pipeline.report.tables import validation_notes
 from pipeline.runtimes.catalog import ALL, known_providers
 from pipeline.storage import canonical_json, sha256
@@ -107,6 +107,8 @@ def _section(bundle: Bundle, validation: Validation) -> Section:
         no_sample = "no row of ONNX Runtime passed"
     elif bundle.manifest.task == "text":
         sample = continue_text(bundle)
+    elif not forecasts_itself(bundle):
+        no_sample = "it reads columns that it does not forecast"
     else:
         pictures.append(("Forecast against truth, by ONNX Runtime", forecast(bundle)))
     return Section(

@@ -1,7 +1,8 @@
-"""Pictures of what exported models do, drawn from their bundles with ONNX Runtime."""
+"""Pictures of what exported models do, run by ONNX Runtime, and of how trainings scored."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,8 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.bundle import Bundle
+from pipeline.checkpoint import Checkpoint
+from pipeline.config import CELLS
 from pipeline.errors import UsageError
-from pipeline.report.samples import continue_series
+from pipeline.report.samples import continue_series, forecasts_itself
+from pipeline.report.tables import score_of
 from pipeline.storage import write_file
 from pipeline.train.scores import FREE_RUN, TextScores
 
@@ -24,19 +28,86 @@ def plot(bundles: Sequence[Bundle], path: Path) -> None:
         UsageError: the ending of ``path`` is no picture format, or the bundles mix tasks.
         StorageError: the file system refused.
     """
-    kind = path.suffix.removeprefix(".").lower()
-    if kind not in _FORMATS:
-        raise UsageError(f"--plot {path}: the name must end in .{', .'.join(_FORMATS)}")
     tasks = {bundle.manifest.task for bundle in bundles}
-    if len(tasks) > 1:
-        raise UsageError("--plot draws either series or text models; name only one kind")
-    # Fixed salt and no date, so that the same bundles give the same file.
-    with mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
-        figure = Figure(figsize=(9, 4.2), layout="constrained")
+    check_picture(path, tasks)
+    mixed = [bundle for bundle in bundles if tasks == {"series"} and not forecasts_itself(bundle)]
+    if mixed:
+        raise UsageError(
+            f"--plot: {mixed[0].manifest.name} reads columns that it does not forecast, so it "
+            "cannot run free; name others"
+        )
+    with _picture(path, height=4.2) as figure:
         if tasks == {"series"}:
             draw_forecasts(figure, bundles)
         else:
             _draw_bits(figure, bundles)
+
+
+def plot_scores(checkpoints: Sequence[Checkpoint], path: Path) -> None:
+    """Draw the scores of ``checkpoints`` to ``path``, beside those that need no network.
+
+    Raises:
+        UsageError: the ending of ``path`` is no picture format, or the checkpoints mix tasks.
+        StorageError: the file system refused.
+    """
+    check_picture(path, {item.config.model.task for item in checkpoints})
+    scores = {item.config.name: score_of(item) for item in checkpoints}
+    cells = [item.config.model.cell for item in checkpoints]
+    with _picture(path, height=1.4 + 0.25 * len(scores)) as figure:
+        axes = figure.add_subplot()
+        places = np.arange(len(scores))
+        for index, cell in enumerate(CELLS):
+            own = [place for place in places if cells[place] == cell]
+            if own:
+                values = [list(scores.values())[place] for place in own]
+                axes.plot(values, own, "osD"[index], color=f"C{index}", label=cell.upper())
+        for index, (name, value) in enumerate(_without_network(checkpoints[0]).items()):
+            dashes = ("--", ":", "-.")[index % 3]
+            axes.axvline(value, color="0.5", linestyle=dashes, linewidth=1, label=name)
+        axes.set_yticks(places, list(scores))
+        axes.set_ylim(len(scores) - 0.5, -0.5)
+        axes.grid(axis="y", color="0.9")
+        if checkpoints[0].config.model.task == "series":
+            axes.set(xscale="log", xlabel="RMSE of one step, test part, raw units (less is better)")
+            low, high = axes.get_xlim()
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("{x:g}" if high < 10 * low else "")
+        else:
+            axes.set(xlabel="bits per character, validation part (less is better)")
+        figure.legend(loc="outside upper left", ncols=6, frameon=False)
+
+
+def _without_network(checkpoint: Checkpoint) -> dict[str, float]:
+    """The scores of what needs no network; a logarithmic axis has no place for 0."""
+    scores = checkpoint.training.scores
+    if isinstance(scores, TextScores):
+        return {"best n-gram model": min(scores.ngram_bits)}
+    simple = {
+        "persistence": scores.one_step_persistence.rmse,
+        "seasonal naive": scores.one_step_seasonal.rmse,
+    }
+    return {name: value for name, value in simple.items() if value > 0}
+
+
+def check_picture(path: Path, tasks: Collection[str]) -> None:
+    """Refuse a picture that :func:`plot` and :func:`plot_scores` cannot draw.
+
+    Raises:
+        UsageError: the ending of ``path`` is no picture format, or there are several ``tasks``.
+    """
+    if path.suffix.removeprefix(".").lower() not in _FORMATS:
+        raise UsageError(f"--plot {path}: the name must end in .{', .'.join(_FORMATS)}")
+    if len(tasks) > 1:
+        raise UsageError("--plot draws either series or text models; name only one kind")
+
+
+@contextmanager
+def _picture(path: Path, height: float) -> Iterator[Figure]:
+    """A figure that is then written to ``path``; the same drawing gives the same file."""
+    kind = path.suffix.removeprefix(".").lower()
+    with mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
+        figure = Figure(figsize=(9, height), layout="constrained")
+        yield figure
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
     write_file(path, buffer.getvalue())

@@ -32,8 +32,17 @@ class TextSample:
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
+def forecasts_itself(bundle: Bundle) -> bool:
+    """Whether the outputs of a series model can be its next inputs."""
+    model = bundle.manifest.model
+    return model.task == "series" and model.features == model.targets
+
+
 def continue_series(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The truth ``[history + steps]`` and the forecast ``[steps]`` of the first target."""
+    """The truth ``[history + steps]`` and the forecast ``[steps]`` of the first target.
+
+    The model must forecast all that it reads.
+    """
     truth = bundle.held_out()[: _HISTORY + steps].astype(np.float32)
     steps = min(steps, len(truth) // 2)  # a short series has a short test part
     made = free_run(*_open_stream(bundle, truth[: len(truth) - steps]), steps, None)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from rich.markup import escape
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text as Styled
 
@@ -13,6 +14,7 @@ from pipeline.train.scores import Errors, SeriesScores, TextScores
 from pipeline.validate import FreeRun, Row, Validation
 from pipeline.validate.self_test import Outcome
 
+_BAR = 40  # columns of the longest bar
 _STYLE = {"pass": "green", "fail": "bold red"}
 
 
@@ -61,8 +63,40 @@ def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Table]:
     return [table for table in (series, text) if table.row_count]
 
 
-def _error_cells(*parts: Errors) -> list[str]:
-    return [f"{value:.4f}" for part in parts for value in (part.rmse, part.mae, part.mase)]
+def score_of(checkpoint: Checkpoint) -> float:
+    """What models are compared by, less being better: RMSE of one step, or bits per character."""
+    scores = checkpoint.training.scores
+    return scores.one_step.rmse if isinstance(scores, SeriesScores) else scores.bits_per_character
+
+
+def by_score(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """The best first, series before texts."""
+    return sorted(checkpoints, key=lambda item: (item.config.model.task, score_of(item)))
+
+
+def score_charts(checkpoints: Iterable[Checkpoint]) -> Iterable[Table]:
+    """A bar per model, in the order given: one chart for series, one for text."""
+    for task, measure in (("series", "RMSE 1 step"), ("text", "bits/char")):
+        scores = {
+            item.config.name: score_of(item)
+            for item in checkpoints
+            if item.config.model.task == task
+        }
+        if scores:
+            chart = _table(f"{measure}: less is better", "model", measure)
+            chart.add_column("")
+            for name, score in scores.items():
+                bar = ProgressBar(total=max(scores.values()) or 1, completed=score, width=_BAR)
+                chart.add_row(name, f"{score:.4f}" if task == "series" else f"{score:.3f}", bar)
+            yield chart
+
+
+def _error_cells(*parts: Errors | None) -> list[str]:
+    return [
+        "" if part is None else f"{getattr(part, name):.4f}"
+        for part in parts
+        for name in ("rmse", "mae", "mase")
+    ]
 
 
 def validation_table(
@@ -183,7 +217,9 @@ def manifest_table(manifest: Manifest) -> Table:
         table.add_row("bits per character", f"{scores.bits_per_character:.3f}")
     else:
         table.add_row("RMSE, one step", f"{scores.one_step.rmse:.4f}")
-        table.add_row(f"RMSE, {scores.free_run_steps} steps free", f"{scores.free_run.rmse:.4f}")
+        if scores.free_run is not None:
+            steps = scores.free_run_steps
+            table.add_row(f"RMSE, {steps} steps free", f"{scores.free_run.rmse:.4f}")
     table.add_row("opset", str(manifest.opset))
     table.add_row("files", f"{len(manifest.files)}, all digests match")
     return table

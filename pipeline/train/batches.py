@@ -51,7 +51,8 @@ class SeriesTask:
     def __init__(self, config: Config, data: Series) -> None:
         assert isinstance(config.model, SeriesModel)
         self.model = config.model
-        self.scaler = Scaler.fit(data.train)
+        self.scaler = _scaler(data)
+        self.targets = data.targets
         self.values = torch.from_numpy(data.values)
         self.train_end, self.validation_end = data.train_end, data.validation_end
         self.seed = config.training.seed
@@ -74,7 +75,7 @@ class SeriesTask:
         order = torch.randperm(self.windows, generator=generator) * self.stride + shift
         for starts in order.split(self.batch_size):
             rows = self.values[starts[:, None] + torch.arange(self.window + 1)]
-            yield Batch(rows[:, :-1], rows[:, 1:], fresh=True)
+            yield Batch(rows[:, :-1], rows[:, 1:, : self.targets], fresh=True)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean squared error in units of the deviation, after a few steps of warm-up."""
@@ -87,7 +88,18 @@ class SeriesTask:
         values = self.values[None, : self.validation_end].to(network.head.weight.device)
         output, _ = network(values[:, :-1], network.zero_state(1))
         start = self.train_end - 1 - _LOSS_WARM_UP  # the loss skips the warm-up again
-        return float(self.loss(output[:, start:], values[:, start + 1 :]))
+        return float(self.loss(output[:, start:], values[:, start + 1 :, : self.targets]))
+
+
+def _scaler(data: Series) -> Scaler:
+    """The scaler of the training part; only the targets come out again."""
+    scaler, targets = Scaler.fit(data.train), data.targets
+    return scaler.model_copy(
+        update={
+            "output_mean": scaler.output_mean[:targets],
+            "output_std": scaler.output_std[:targets],
+        }
+    )
 
 
 class TextTask:

@@ -32,12 +32,16 @@ class Errors(Record):
 
 
 class SeriesScores(Record):
-    """Errors on the test part: the network's, persistence's and the seasonal-naive forecast's."""
+    """Errors on the test part: the network's, persistence's and the seasonal-naive forecast's.
+
+    With several targets MAE and MASE are means over them, RMSE is over all their values.
+    ``free_run`` is None where the network also reads what it does not forecast.
+    """
 
     one_step: Errors
     one_step_persistence: Errors
     one_step_seasonal: Errors
-    free_run: Errors
+    free_run: Errors | None
     free_run_persistence: Errors
     free_run_seasonal: Errors
     free_run_steps: int
@@ -63,24 +67,31 @@ def score(network: Network, data: Series | Text) -> SeriesScores | TextScores:
 
 
 def _score_series(network: Network, data: Series) -> SeriesScores:
-    values = data.values.astype(np.float64)
+    values = data.values[:, : data.targets].astype(np.float64)
     start, season = data.validation_end, data.season
-    scale = float(np.abs(np.diff(values[: data.train_end], axis=0)).mean())
-    predicted = _teacher_forced(network, data.values)  # [time - 1, 1]: forecasts of values[1:]
+    scales = [np.abs(np.diff(column)).mean() for column in values[: data.train_end].T]
+    predicted = _teacher_forced(network, data.values)  # [time - 1, targets]: those of values[1:]
 
     def errors(difference: NDArray[np.float64]) -> Errors:
-        mae = float(np.abs(difference).mean())
-        return Errors(mae=mae, rmse=float(np.sqrt((difference**2).mean())), mase=mae / scale)
+        maes = [np.abs(difference[..., target]).mean() for target in range(data.targets)]
+        return Errors(
+            mae=float(np.mean(maes)),
+            rmse=float(np.sqrt((difference**2).mean())),
+            mase=float(np.mean(np.divide(maes, scales))),
+        )
 
-    free_steps = min(FREE_RUN, len(values) - start)
+    free_steps = data.horizon or min(FREE_RUN, len(values) - start)
     origins = np.arange(start, len(values) - free_steps + 1, _ORIGINS)
     ahead = origins[:, None] + np.arange(free_steps)  # [origins, steps] of the truth
     seasonal = origins[:, None] - season + np.arange(free_steps) % season
+    free = None
+    if data.values.shape[1] == data.targets:
+        free = errors(free_run(network, data.values, origins, free_steps) - values[ahead])
     return SeriesScores(
         one_step=errors(predicted[start - 1 :] - values[start:]),
         one_step_persistence=errors(values[start - 1 : -1] - values[start:]),
         one_step_seasonal=errors(values[start - season : -season] - values[start:]),
-        free_run=errors(free_run(network, data.values, origins, free_steps) - values[ahead]),
+        free_run=free,
         free_run_persistence=errors(values[origins - 1][:, None] - values[ahead]),
         free_run_seasonal=errors(values[seasonal] - values[ahead]),
         free_run_steps=free_steps,
@@ -88,7 +99,7 @@ def _score_series(network: Network, data: Series) -> SeriesScores:
 
 
 def _teacher_forced(network: Network, values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """One-step forecasts of ``values[1:]``, each from all values before it, ``[time - 1, 1]``."""
+    """One-step forecasts of ``values[1:]``, each from all before it, ``[time - 1, targets]``."""
     state, parts = network.zero_state(1), []
     for chunk in torch.from_numpy(values[None, :-1]).split(_CHUNK, dim=1):
         output, state = network(chunk, state)
@@ -99,7 +110,7 @@ def _teacher_forced(network: Network, values: NDArray[np.float32]) -> NDArray[np
 def free_run(
     network: Network, values: NDArray[np.float32], origins: NDArray[np.int64], steps: int
 ) -> NDArray[np.float64]:
-    """Forecasts of ``steps`` values from every origin, fed back; ``[origins, steps, 1]``."""
+    """Forecasts of ``steps`` values from every origin, fed back; ``[origins, steps, targets]``."""
     starts, state = [], network.zero_state(1)
     inputs = torch.from_numpy(values)[None]
     done = 0

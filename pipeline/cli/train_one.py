@@ -1,0 +1,62 @@
+"""One training of ``pipeline train``: skipped, taken up again, or from the start."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.checkpoint import Checkpoint
+    from pipeline.config import Config
+    from pipeline.data import Series, Text
+
+
+def train_one(
+    config: "Config",
+    data: "Series | Text",
+    root: Path,
+    device: "torch.device",
+    resume: bool,
+    force: bool,
+) -> tuple["Checkpoint", str]:
+    """The checkpoint of ``config`` in ``root``, and whether it was ``unchanged`` or ``trained``.
+
+    Raises:
+        MalformedError: the data does not fit, or the loss became NaN or infinite.
+        StorageError: the file system refused, or another run holds the checkpoint.
+    """
+    from pipeline import checkpoint as store
+    from pipeline.config import with_columns
+    from pipeline.data import Series
+    from pipeline.report.output import console, say
+    from pipeline.report.progress import training_bar
+    from pipeline.storage import exclusive
+    from pipeline.train.batches import make_task
+    from pipeline.train.loop import Trainer
+    from pipeline.train.scores import score
+
+    folder = root / config.name
+    if isinstance(data, Series) and data.columns:
+        config = with_columns(config, data.columns, data.targets)
+    with exclusive(folder):
+        if not force and (finished := store.finished_checkpoint(folder, config, data.digest)):
+            say(f"{config.name}: unchanged")
+            return finished, "unchanged"
+        trainer = Trainer(config, make_task(config, data), device)
+        snapshot = store.load_snapshot(folder, config, data.digest) if resume else None
+        if snapshot:
+            trainer.restore(snapshot)
+            say(f"{config.name}: going on after epoch {snapshot.epoch}")
+        elif resume:
+            say(f"{config.name}: nothing to resume, starting anew")
+        saved = trainer.seconds
+        with training_bar(console(), config.name) as bar:
+            for progress in trainer.run():
+                bar.show(progress)
+                if progress.validation_loss is not None and trainer.seconds - saved > 2:
+                    store.save_snapshot(folder, trainer.snapshot(), config, data.digest)
+                    saved = trainer.seconds
+        scores = score(trainer.best_network(), data)
+        checkpoint = store.save_checkpoint(folder, trainer, config, data, scores)
+    say(f"{config.name}: trained in {trainer.seconds:.0f} s")
+    return checkpoint, "trained"

@@ -1,0 +1,168 @@
+"""When the values of a series are: times in order, at even steps, and the season they suggest."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.data.tables import is_missing, is_number, numbers, place, quoted
+from pipeline.errors import MalformedError, UsageError
+
+_EVEN = 0.01  # of a step; times that were rounded are still even
+_MINUTE, _DAY = 60.0, 86_400.0
+_UNITS = ((_DAY, "day"), (3600.0, "hour"), (_MINUTE, "minute"), (1.0, "second"))
+_RESAMPLE = "average onto even steps with --resample, for example --resample D"
+_FILL = "fill them in with --fill previous or --fill linear"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How many steps each row is after the one before, ``gaps`` ``[rows - 1]``.
+
+    ``season`` is how many steps such data usually repeat after: hours after a day, days after a
+    week, months after a year. It is 1 where nothing is usual.
+    """
+
+    gaps: NDArray[np.float64]
+    step: str
+    season: int
+
+
+def are_times(cells: list[Any]) -> bool:
+    """Whether all of ``cells`` can be read as dates."""
+    return not any(map(is_number, cells)) and not _dates(cells).hasnans
+
+
+def in_time(
+    values: pd.DataFrame, column: pd.Series, resample: str | None, fill: bool, path: Path
+) -> tuple[pd.DataFrame, int, list[str]]:
+    """The rows of ``values`` in the order of ``column`` at even steps, the season, and notes.
+
+    With ``resample`` rows are averaged onto steps of that length. With ``fill`` a step without a
+    row becomes a row of NaN.
+
+    Raises:
+        UsageError: ``resample`` is no length of time, or the times are bare numbers.
+        MalformedError: a cell is no time, a time stands twice, or steps are uneven; the first
+            such row is named.
+    """
+    times, notes = _times(column, path), []
+    order = np.argsort(times.to_numpy(), kind="stable")
+    if (np.diff(order) < 0).any():
+        notes.append("rows sorted by time")
+        values, times = values.iloc[order], times[order]
+    if resample:
+        values = _averaged(values, times, resample, path)
+        times = values.index
+        notes.append(f"averaged onto steps of {resample}")
+    if len(values) < 2:
+        return values, 1, notes
+    rows = values.index
+    for twin in np.flatnonzero(times[1:] == times[:-1])[:1]:
+        raise MalformedError(
+            f"{path}, {place(rows[twin + 1])}: the time {quoted(column[rows[twin + 1]])} stands in "
+            f"{place(rows[twin])} already; remove one of the two, or {_RESAMPLE}"
+        )
+    clock = _clock(times)
+    steps = np.rint(clock.gaps)
+
+    def refuse(first: int, remedy: str) -> NoReturn:
+        raise MalformedError(
+            f"{path}, {place(rows[first + 1])}: {clock.gaps[first]:.6g} steps after "
+            f"{place(rows[first])}, where a step is {clock.step}; {remedy}"
+        )
+
+    uneven = np.flatnonzero((np.abs(clock.gaps - steps) > _EVEN) | (steps < 1))
+    if uneven.size:
+        refuse(int(uneven[0]), _RESAMPLE)
+    if steps.sum() > 2 * len(values):  # a wrong date, rather than rows that are missing
+        refuse(int(steps.argmax()), f"correct the time, or {_RESAMPLE}")
+    if steps.max() > 1:
+        if not fill:
+            refuse(int((steps > 1).argmax()), _FILL)
+        at = np.concatenate([[0], steps.cumsum()]).astype(np.int64)
+        every = np.arange(at[-1] + 1)
+        # A row that was put in goes by the name of the one before it.
+        names = rows[np.searchsorted(at, every, side="right") - 1]
+        values = values.set_axis(at).reindex(every).set_axis(names)
+        notes.append(f"{len(every) - len(at)} missing steps of {clock.step} put in")
+    return values, clock.season, notes
+
+
+def _dates(cells: Any) -> pd.DatetimeIndex:
+    """Cells as times in UTC without a zone, NaT where one is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about formats it must guess; what it cannot read is NaT
+        column = pd.Series(cells)
+        times = pd.to_datetime(column, errors="coerce", utc=True)
+        if times.isna().any():  # dates and times of day may stand in one column
+            mixed = pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True)
+            times = mixed if mixed.isna().sum() < times.isna().sum() else times
+    return pd.DatetimeIndex(times).tz_localize(None).as_unit("us")
+
+
+def _times(column: pd.Series, path: Path) -> pd.Index:
+    """Dates, or numbers where all cells are numbers and not dates as 20260131."""
+    for row, cell in column.items():
+        if is_missing(cell):
+            raise MalformedError(
+                f"{path}, {place(row)}, column '{column.name}': the time is missing; remove the row"
+            )
+    if not pd.api.types.is_datetime64_any_dtype(column):
+        compact = column.astype(str).str.fullmatch(r"\s*[12]\d{3}[01]\d[0-3]\d\s*").all()
+        if not compact and all(map(is_number, column)):
+            return pd.Index(numbers(column, path))
+        column = column.astype(str).str.strip()
+    times = _dates(column)
+    for bad in np.flatnonzero(times.isna())[:1]:
+        raise MalformedError(
+            f"{path}, {place(column.index[bad])}, column '{column.name}': "
+            f"{quoted(column.iloc[bad])} is not a time like those above it; write it as 2026-01-31 "
+            "or 2026-01-31 18:00"
+        )
+    return times
+
+
+def _averaged(values: pd.DataFrame, times: pd.Index, step: str, path: Path) -> pd.DataFrame:
+    if not isinstance(times, pd.DatetimeIndex):
+        raise UsageError(f"--resample needs dates, and the times of {path} are numbers")
+    try:
+        return values.set_axis(times).resample(step).mean()
+    except ValueError as error:
+        raise UsageError(
+            f"--resample '{step}' is no frequency of pandas; try h, D, B, W or MS"
+        ) from error
+
+
+def _clock(times: pd.Index) -> Clock:
+    """Gaps in calendar months or business days where the times are such, else in time passed."""
+    if not isinstance(times, pd.DatetimeIndex):
+        gaps, step = _in_steps(np.diff(times.to_numpy()))
+        return Clock(gaps, f"{step:g}", 1)
+    seconds, step = _in_steps(np.diff(times.asi8) / 1e6)
+    same_hour = len(set(times.hour * 60 + times.minute)) == 1
+    if same_hour and step >= 28 * _DAY and (len(set(times.day)) == 1 or times.is_month_end.all()):
+        gaps, months = _in_steps(np.diff(times.year * 12 + times.month))
+        return Clock(gaps, _counted(months, "month"), round(12 / months) if months <= 12 else 1)
+    if same_hour and step == _DAY and len(times) > 7 and (times.day_of_week < 5).all():
+        days = times.to_numpy().astype("datetime64[D]")
+        return Clock(np.busday_count(days[:-1], days[1:]).astype(np.float64), "1 business day", 5)
+    unit, name = next((pair for pair in _UNITS if step >= pair[0]), _UNITS[-1])
+    usual = {_DAY: 7, 7 * _DAY: 52}.get(step, 1)
+    if _MINUTE <= step < _DAY and _DAY % step == 0:
+        usual = round(_DAY / step)
+    return Clock(seconds, _counted(step / unit, name), usual)
+
+
+def _in_steps(gaps: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+    """``gaps`` in units of the step, which is the middle one of them, and the step."""
+    step = float(np.sort(gaps)[(len(gaps) - 1) // 2])
+    return gaps / step, step
+
+
+def _counted(count: float, unit: str) -> str:
+    return f"{count:g} {unit}" if count == 1 else f"{count:g} {unit}s"

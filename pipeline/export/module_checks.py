@@ -1,0 +1,262 @@
+"""Post-conditions of the export of any module: its graph, and its numbers at other sizes."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+
+import numpy as np
+import torch
+from onnx import ModelProto
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.overrides import TorchFunctionMode
+
+from pipeline.errors import MalformedError, ParityError, UsageError, one_line
+from pipeline.export.checks import (
+    RecurrentNode,
+    dims,
+    format_breaches,
+    recurrent_breaches,
+    within_tolerance,
+)
+from pipeline.export.example import Axes, Example, Sizes, run_eagerly
+
+_OPERATORS = {"onnx_rnn": "RNN", "onnx_gru": "GRU", "onnx_lstm": "LSTM"}
+_CASES = 8
+_PADDED = (
+    "; a graph keeps packed sequences padded, so unpack them by pad_packed_sequence with the "
+    "total_length of the input before anything that works across steps"
+)
+
+Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+
+def check_module_graph(
+    model: ModelProto, program: ExportedProgram, example: Example, dynamic_axes: Axes | None
+) -> None:
+    """Hold the graph against what was traced and declared.
+
+    Raises:
+        ParityError: it breaks it; every breach is listed.
+    """
+    breaches = [
+        *format_breaches(model),
+        *recurrent_breaches(model, list(_traced_layers(program))),
+        *_static_axes(model, dynamic_axes or {}),
+    ]
+    if breaches:
+        raise ParityError(f"the exported graph breaks what it has to be: {'; '.join(breaches)}")
+
+
+def _traced_layers(program: ExportedProgram) -> Iterator[RecurrentNode]:
+    """The recurrent layers as they were called, one by one."""
+    for node in program.graph.nodes:
+        name = getattr(node.target, "_opname", "")
+        if name in _OPERATORS:
+            names = [argument.name for argument in node.target._schema.arguments]
+            given = dict(zip(names, node.args, strict=True))
+            yield RecurrentNode(
+                _OPERATORS[name],
+                given["hidden_size"],
+                given["w"].meta["val"].size(0),
+                given.get("activation", "Tanh"),
+            )
+
+
+def _static_axes(model: ModelProto, dynamic_axes: Axes) -> Iterator[str]:
+    for value in (*model.graph.input, *model.graph.output):
+        shape = dims(value)
+        for axis, name in dynamic_axes.get(value.name, {}).items():
+            if axis >= len(shape) or not isinstance(shape[axis], str):
+                yield f"axis {axis} of '{value.name}' is not the dynamic '{name}': {shape}"
+
+
+class _PackedLengths(TorchFunctionMode):
+    """Notes the time axis and the lengths of what a module packs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[tuple[int, list[int]]] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if getattr(func, "__name__", "") == "_pack_padded_sequence":
+            data, lengths, batch_first = args
+            self.noted.append((data.size(1 if batch_first else 0), lengths.tolist()))
+        return func(*args, **(kwargs or {}))
+
+
+class Cases:
+    """Inputs that the export has not seen, with PyTorch's answers in float32 and float64.
+
+    Random ones, or ``further``, which are the user's own.
+
+    Raises:
+        MalformedError: PyTorch fails on the example, or on every other size of an axis, or the
+            module is no function of its inputs.
+        UsageError: ``further`` has other tensors than the example.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        example: Example,
+        further: Sequence[Sequence[object]],
+        name: str,
+    ) -> None:
+        self.module, self.example, self.name = module, example, name
+        with _PackedLengths() as packed:
+            before = _kept_tensors(module)
+            self.outputs = run_eagerly(module, example.args, name)
+            after = _kept_tensors(module)
+            again = run_eagerly(module, example.args, name)
+        if not all(_same(b, a, [a]) for a, b in zip(self.outputs, again, strict=True)):
+            kept = sorted(key for key in after if not _equal(before.get(key, []), after[key]))
+            reason = f"it keeps {' and '.join(kept)}" if kept else "it draws random numbers"
+            raise MalformedError(
+                f"{name} gives other numbers when it is called again, since {reason}; a graph is a "
+                "function of its inputs, so take them as inputs and give their next values back"
+            )
+        self._short: list[Tensor] | None = None  # a case whose longest sequence does not fill x
+        self._lengths = self._find_lengths(packed.noted)
+        self._hint = _PADDED if packed.noted else ""
+        try:
+            self.twin: nn.Module | None = copy.deepcopy(module).double()
+            self._exactly(example.tensors)
+        except Exception:  # a module that insists on float32 is its own reference
+            self.twin = None
+        self.cases = [example.tensors_of(inputs) for inputs in further] or list(self._random())
+        for tensors in self.cases:
+            if len(tensors) != len(example.names):
+                raise UsageError(
+                    f"check_inputs has {len(tensors)} tensors, not {len(example.names)}; give "
+                    "each the arguments that the example has"
+                )
+
+    def compare(self, kind: str, run: Run) -> None:
+        """Compare ``run`` with PyTorch on every case.
+
+        Raises:
+            ParityError: it fails, or a number differs by more than the tolerance.
+        """
+        for tensors in self.cases:
+            where = ", ".join(
+                f"{name} {list(tensor.shape)}"
+                for name, tensor in zip(self.example.names, tensors, strict=True)
+            )
+            own = [self._eagerly(tensors), self._eagerly(_nudged(tensors))]
+            truth = self._exactly(tensors) if self.twin is not None else own[0]
+            try:
+                found = run(tensors)
+            except Exception as error:
+                raise ParityError(
+                    f"{kind} of {self.name} fails where PyTorch does not, at {where}: "
+                    f"{one_line(error)}; nothing was written"
+                ) from error
+            for number, (y64, y, *y32) in enumerate(zip(truth, found, *own, strict=True)):
+                if tensors is self._short and y.dim() == y64.dim():
+                    # PyTorch drops the steps that no sequence reaches; a graph pads them.
+                    y = y[tuple(slice(size) for size in y64.shape)]
+                if y.shape != y64.shape:
+                    problem = f"shape {list(y.shape)}, not {list(y64.shape)}"
+                elif not _same(y, y64, y32):
+                    problem = f"other numbers, off by {float((y - y64).abs().max()):.2g}"
+                else:
+                    continue
+                raise ParityError(
+                    f"{kind} of {self.name} gives output {number} with {problem}, at {where}; "
+                    f"nothing was written{self._hint}"
+                )
+
+    def _eagerly(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return run_eagerly(self.module, self.example.with_tensors(tensors), self.name)
+
+    def _exactly(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        assert self.twin is not None
+        exact = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
+        return run_eagerly(self.twin, self.example.with_tensors(exact), self.name)
+
+    def _find_lengths(self, noted: list[tuple[int, list[int]]]) -> dict[int, str | int]:
+        """Which inputs hold lengths of sequences, and the axis (name or size) that bounds them."""
+        found: dict[int, str | int] = {}
+        for time, lengths in noted:
+            bounds = [name for name, size in self.example.sizes.items() if size == time]
+            for place, tensor in enumerate(self.example.tensors):
+                integers = not tensor.is_floating_point() and tensor.dim() == 1
+                if integers and sorted(tensor.tolist()) == sorted(lengths):
+                    batch = self.example.axes[place].get(0)
+                    others = [name for name in bounds if name != batch]
+                    found[place] = others[0] if others else time
+        return found
+
+    def _random(self) -> Iterator[list[Tensor]]:
+        """Cases at sizes that the example has not, as far as PyTorch can run them."""
+        rng = np.random.default_rng(0)
+        untried, refusal = set(self.example.sizes), None
+        for sizes in self._sizes():
+            tensors = self._drawn(sizes, rng)
+            try:
+                self._eagerly(tensors)
+            except MalformedError as error:
+                refusal = error
+                continue
+            untried -= {name for name, size in sizes.items() if size != self.example.sizes[name]}
+            yield tensors
+        if untried:
+            raise MalformedError(
+                f"{self.name} has a dynamic axis '{min(untried)}' that PyTorch runs at no other "
+                f"size; pass check_inputs, or leave the axis out of dynamic_axes ({refusal})"
+            )
+        if self._lengths:
+            self._short = self._drawn(
+                {n: 3 * size for n, size in self.example.sizes.items()}, rng, 1
+            )
+            with suppress(MalformedError):
+                self._eagerly(self._short)
+                yield self._short
+
+    def _sizes(self) -> Iterator[Sizes]:
+        own = self.example.sizes
+        for k in range(_CASES if own else 2):
+            sizes = {}
+            for place, (name, size) in enumerate(own.items()):
+                choices = (1, 7, 2 * size, 4, 13, 3 * size, 2, 32)
+                sizes[name] = choices[(k + 3 * place) % len(choices)]
+            yield sizes
+        if len(own) > 1:  # axes that depend on one another
+            yield from ({name: k * size for name, size in own.items()} for k in (2, 3))
+
+    def _drawn(self, sizes: Sizes, rng: np.random.Generator, shorter: int = 0) -> list[Tensor]:
+        """Random inputs; the longest sequence is ``shorter`` than its axis."""
+        tensors = self.example.at(sizes, rng)
+        for place, bound in self._lengths.items():
+            longest = max(1, (sizes[bound] if isinstance(bound, str) else bound) - shorter)
+            lengths = rng.integers(1, longest, tensors[place].shape, endpoint=True)
+            lengths[:1] = longest
+            example = self.example.tensors[place].tolist()
+            if example == sorted(example, reverse=True):
+                lengths = np.sort(lengths)[::-1].copy()
+            tensors[place] = torch.from_numpy(lengths).to(tensors[place].dtype)
+        return tensors
+
+
+def _kept_tensors(module: nn.Module) -> dict[str, list[Tensor]]:
+    """Every buffer and attribute with tensors, by its qualified name."""
+    return {
+        f"'{name}.{key}'" if name else f"'{key}'": [t.clone() for t in Example.tensors_of(value)]
+        for name, child in module.named_modules()
+        for key, value in (*vars(child).items(), *child._buffers.items())
+        if key != "_buffers"
+    }
+
+
+def _equal(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    return len(some) == len(others) and all(map(torch.equal, some, others))
+
+
+def _nudged(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The same inputs but for their last bits, to see how far rounding carries."""
+    return [t + torch.finfo(t.dtype).eps if t.is_floating_point() else t for t in tensors]
+
+
+def _same(y: Tensor, y64: Tensor, y32: Sequence[Tensor]) -> bool:
+    return within_tolerance(y, y64, y32) if y.is_floating_point() else torch.equal(y, y64)
