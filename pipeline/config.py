@@ -11,6 +11,8 @@ from pipeline.errors import UsageError, unknown
 Cell = Literal["rnn", "lstm", "gru"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Fill = Literal["previous", "linear"]
+Nonlinearity = Literal["tanh", "relu"]
+Readout = Literal["each", "last", "final"]
 
 CELLS: tuple[Cell, ...] = get_args(Cell)
 FILLS: tuple[Fill, ...] = get_args(Fill)
@@ -69,16 +71,46 @@ _SOURCE: TypeAdapter[SineSource | SeriesSource | TextSource] = TypeAdapter(Sourc
 
 
 class _Architecture(Record):
+    """The recurrent layers, with the options of ``torch.nn``, and what the head reads of them.
+
+    ``readout`` is ``each`` (every step), ``last`` (all directions at the last step) or ``final``
+    (what each direction ends with: the last step of one, the first of the other).
+    """
+
     cell: Cell
     hidden_size: int = Field(ge=1, le=65_536)
     num_layers: int = Field(1, ge=1, le=64)
     dropout: float = Field(0.0, ge=0, lt=1, description="between layers, as in torch.nn.LSTM")
+    bidirectional: bool = Field(False, description="whole sequences, without a state to carry on")
+    bias: bool = True
+    nonlinearity: Nonlinearity = Field("tanh", description="of the cell rnn")
+    proj_size: int = Field(0, ge=0, description="of the cell lstm: columns of its h; 0 keeps all")
+    readout: Readout = "each"
 
     @model_validator(mode="after")
-    def _dropout_needs_layers(self) -> "_Architecture":
+    def _options_fit(self) -> "_Architecture":
         if self.dropout > 0 and self.num_layers == 1:
             raise ValueError("--dropout acts between layers; it needs --num-layers 2 or more")
+        if self.nonlinearity != "tanh" and self.cell != "rnn":
+            raise ValueError(f"--nonlinearity is for the cell rnn; leave it out for {self.cell}")
+        if self.proj_size and self.cell != "lstm":
+            raise ValueError(f"--proj-size is for the cell lstm; leave it out for {self.cell}")
+        if self.proj_size >= self.hidden_size:
+            raise ValueError(
+                f"--proj-size {self.proj_size} must be less than the hidden size, which is "
+                f"{self.hidden_size}"
+            )
+        if self.readout != "each" and not self.bidirectional:
+            raise ValueError(
+                f"a network in one direction has an output for each step, not '{self.readout}'; "
+                "leave readout out, or give --bidirectional"
+            )
         return self
+
+    @property
+    def h_size(self) -> int:
+        """Columns of one direction's h: fewer than ``hidden_size`` where it is projected."""
+        return self.proj_size or self.hidden_size
 
 
 class SeriesModel(_Architecture):
@@ -133,6 +165,11 @@ class Config(Record):
             raise ValueError(f"a {self.model.task} model cannot learn from '{self.source.kind}'")
         if self.training.label_smoothing and not is_text:
             raise ValueError("--label-smoothing means nothing for a series; leave it out")
+        if self.model.bidirectional and self.model.readout == "each":
+            raise ValueError(
+                "a bidirectional network with an output for each step would see what it is to "
+                "forecast; give readout 'final' or 'last'"
+            )
         return self
 
 

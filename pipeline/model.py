@@ -1,11 +1,12 @@
 """The network: one pure function (input, state) → (output, next_state), scaling and table inside.
 
-encoder  →  recurrent layers  →  head  →  decoder
+encoder  →  recurrent layers  →  readout  →  head  →  decoder
 """
 
 import copy
+import warnings
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -79,26 +80,69 @@ class CodePointTable(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """PyTorch's recurrent layers, their state in one tensor ``[S, batch, hidden]``."""
+    """PyTorch's recurrent layers, their state in one tensor ``[S, batch, hidden]``.
+
+    A projected h has fewer columns than the state; zeros fill its rows. Where there is no state
+    (S is 0) every call starts from zeros.
+    """
 
     def __init__(self, config: SeriesModel | TextModel, input_size: int) -> None:
         super().__init__()
+        own: dict[Cell, dict[str, Any]] = {
+            "rnn": {"nonlinearity": config.nonlinearity},
+            "lstm": {"proj_size": config.proj_size},
+            "gru": {},
+        }
         self.layers = _RECURRENT[config.cell](
             input_size,
             config.hidden_size,
             config.num_layers,
+            bias=config.bias,
             dropout=config.dropout,
+            bidirectional=config.bidirectional,
             batch_first=True,
+            **own[config.cell],
         )
 
     def forward(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """x ``[batch, time, input]`` to ``[batch, time, hidden]``, and the rows after it."""
+        """x ``[batch, time, input]`` to ``[batch, time, directions·h]``, and the rows after it."""
+        with warnings.catch_warnings():
+            # It is told of once, and changes no number.
+            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+            return self._run(x, rows)
+
+    def _run(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        if rows.size(0) == 0:
+            return self.layers(x)[0], rows
         if isinstance(self.layers, nn.LSTM):
             h, c = rows.chunk(2)
-            x, last = self.layers(x, (h.contiguous(), c.contiguous()))  # as cuDNN needs them
-            return x, torch.cat(last)
+            h = h[..., : self.layers.proj_size or None]
+            x, (h, c) = self.layers(x, (h.contiguous(), c.contiguous()))  # as cuDNN needs them
+            return x, torch.cat([pad_columns(h, c.size(2)), c])
         y, next_rows = self.layers(x, rows.contiguous())
         return y, next_rows
+
+
+def pad_columns(h: Tensor, width: int) -> Tensor:
+    """``h`` with zeros behind its columns, up to ``width`` of them."""
+    missing = width - h.size(-1)
+    return functional.pad(h, (0, missing)) if missing else h
+
+
+class Readout(nn.Module):
+    """What the head reads of the recurrent layers, whose two directions lie side by side."""
+
+    def __init__(self, config: SeriesModel | TextModel) -> None:
+        super().__init__()
+        self.kind, self.h_size = config.readout, config.h_size
+
+    def forward(self, y: Tensor) -> Tensor:
+        """``[batch, time, directions·h]`` to the same, or to ``[batch, 1, directions·h]``."""
+        if self.kind == "each":
+            return y
+        if self.kind == "last":
+            return y[:, -1:]
+        return torch.cat([y[:, -1:, : self.h_size], y[:, :1, self.h_size :]], dim=2)
 
 
 class Network(nn.Module):
@@ -137,22 +181,26 @@ class Network(nn.Module):
             self.encoder = Standardize(scaler.input_mean, scaler.input_std)
             self.decoder = Destandardize(scaler.output_mean, scaler.output_std)
         self.recurrent = Recurrent(config, width)
-        self.head = nn.Linear(config.hidden_size, targets)
+        self.readout = Readout(config)
+        self.head = nn.Linear(config.h_size * (2 if config.bidirectional else 1), targets)
 
     @property
     def signature(self) -> Signature:
-        """Names, types and shapes of the four tensors."""
+        """Names, types and shapes of the tensors."""
         return signature(self.config, len(self.vocabulary or ""))
 
     def zero_state(self, batch: int) -> Tensor:
-        """The state that starts ``batch`` streams, ``[batch, S, hidden]``."""
+        """The state that starts ``batch`` streams, ``[batch, S, hidden]``.
+
+        S is 0 for a network that reads whole sequences.
+        """
         rows = len(self.signature.state_rows)
         return self.head.weight.new_zeros(batch, rows, self.config.hidden_size)
 
     def forward(self, input: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """One call of the contract; shapes as in ``signature``."""
         x, rows = self.recurrent(self.encoder(input), state.transpose(0, 1))
-        return self.decoder(self.head(x)), rows.transpose(0, 1)
+        return self.decoder(self.head(self.readout(x))), rows.transpose(0, 1)
 
     def twin(self, dtype: torch.dtype) -> "Network":
         """The same network computed in ``dtype``, ready to use.

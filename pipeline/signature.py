@@ -2,7 +2,8 @@
 
     (input, state) → (output, next_state)
 
-These names are spelled here and nowhere else.
+or, of a network that reads whole sequences in both directions, input → output. These names are
+spelled here and nowhere else.
 """
 
 from typing import Literal
@@ -47,7 +48,10 @@ class TensorSpec(Record):
 
 
 class Signature(Record):
-    """The four tensors of a model, and what the rows of its state hold."""
+    """The tensors of a model, and what the rows of its state hold.
+
+    A network that reads whole sequences has a state of no rows, which is in no file.
+    """
 
     input: TensorSpec
     state: TensorSpec
@@ -56,20 +60,30 @@ class Signature(Record):
     state_rows: tuple[str, ...]
 
     @property
-    def inputs(self) -> tuple[TensorSpec, TensorSpec]:
-        """What goes in, in the order of the graph."""
-        return self.input, self.state
+    def streams(self) -> bool:
+        """Whether a sequence may come in pieces, with the state carried on."""
+        return bool(self.state_rows)
 
     @property
-    def outputs(self) -> tuple[TensorSpec, TensorSpec]:
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What goes in, in the order of the graph."""
+        return (self.input, self.state) if self.streams else (self.input,)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
         """What comes out, in the order of the graph."""
-        return self.output, self.next_state
+        return (self.output, self.next_state) if self.streams else (self.output,)
 
 
-def state_rows(cell: Cell, num_layers: int) -> tuple[str, ...]:
-    """Names of the rows of ``state``: ``h_0 … h_{L-1}``, and for an LSTM then ``c_0 … c_{L-1}``."""
-    parts = ("h", "c") if cell == "lstm" else ("h",)
-    return tuple(f"{part}_{layer}" for part in parts for layer in range(num_layers))
+def state_rows(config: SeriesModel | TextModel) -> tuple[str, ...]:
+    """Names of the rows of ``state``: ``h_0 … h_{L-1}``, and for an LSTM then ``c_0 … c_{L-1}``.
+
+    A bidirectional network has none: its second direction begins at the end.
+    """
+    if config.bidirectional:
+        return ()
+    parts = ("h", "c") if config.cell == "lstm" else ("h",)
+    return tuple(f"{part}_{layer}" for part in parts for layer in range(config.num_layers))
 
 
 def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Signature:
@@ -78,27 +92,34 @@ def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Sign
     ``vocabulary_size`` counts the known characters of a text model; its logits have one
     column more, for the unknown entry.
     """
-    rows = state_rows(config.cell, config.num_layers)
+    rows = state_rows(config)
     state_shape = (BATCH, len(rows), config.hidden_size)
+    steps: int | str = TIME if config.readout == "each" else 1
+    labels = config.bidirectional and config.readout == "each"  # nothing is left to forecast
     if isinstance(config, TextModel):
         input_type: Literal["float32", "int64"] = "int64"
         input_shape: tuple[int | str, ...] = (BATCH, TIME)
         input_meaning = "Unicode code points"
-        output_shape = (BATCH, TIME, vocabulary_size + 1)
-        output_meaning = "logits of the next character; column 0 is the unknown entry"
+        output_shape = (BATCH, steps, vocabulary_size + 1)
+        output_meaning = f"logits of {'each' if labels else 'the next'} character"
+        output_meaning += "; column 0 is the unknown entry"
     else:
         input_type, input_shape = "float32", (BATCH, TIME, config.features)
         input_meaning = "values in raw units"
-        output_shape = (BATCH, TIME, config.targets)
-        output_meaning = "the next values in raw units"
+        output_shape = (BATCH, steps, config.targets)
+        output_meaning = f"{'values for each step' if labels else 'the next values'} in raw units"
+    state_meaning, next_meaning = "zeros start a stream", "feed it back as state to go on"
+    if config.proj_size:
+        state_meaning += f"; of the h rows the first {config.proj_size} columns are read"
+        next_meaning += f"; the h rows are zero from column {config.proj_size} on"
 
     def float32(name: str, shape: tuple[int | str, ...], meaning: str) -> TensorSpec:
         return TensorSpec(name=name, type="float32", shape=shape, meaning=meaning)
 
     return Signature(
         input=TensorSpec(name=INPUT, type=input_type, shape=input_shape, meaning=input_meaning),
-        state=float32(STATE, state_shape, "zeros start a stream"),
+        state=float32(STATE, state_shape, state_meaning),
         output=float32(OUTPUT, output_shape, output_meaning),
-        next_state=float32(NEXT_STATE, state_shape, "feed it back as state to go on"),
+        next_state=float32(NEXT_STATE, state_shape, next_meaning),
         state_rows=rows,
     )
