@@ -1,4 +1,4 @@
-"""Checkpoints on disk: weights in safetensors, everything else in JSON.
+"""Checkpoints on disk, trained or imported: weights in safetensors, everything else in JSON.
 
     checkpoints/<name>/
       checkpoint.json            configuration, scores, digests; names its weights file
@@ -23,7 +23,14 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from pipeline import __version__
-from pipeline.config import Config, Record, preset_order
+from pipeline.config import (
+    Config,
+    ImportedConfig,
+    ImportedSource,
+    Record,
+    Source,
+    preset_order,
+)
 from pipeline.data import Series, Text
 from pipeline.errors import IntegrityError, MalformedError, UnsafeError, UsageError, unknown
 from pipeline.model import Network, Scaler
@@ -43,6 +50,9 @@ CHECKPOINT_FILE = "checkpoint.json"
 TRAINING_FILE = "training.safetensors"
 
 
+HeldOut = str | tuple[tuple[float, ...], ...]  # text, or rows of features
+
+
 class Weights(Record):
     """The weights file of a checkpoint."""
 
@@ -60,20 +70,23 @@ class TrainingRecord(Record):
     precision: Literal["float32", "bfloat16"]
     threads: int
     device: str
-    parameters: int
     history: tuple[dict[str, float], ...]
     scores: SeriesScores | TextScores
 
 
 class Checkpoint(Record):
-    """The content of ``checkpoint.json``."""
+    """The content of ``checkpoint.json``; an imported one has no ``training``.
+
+    ``held_out`` are inputs that training never saw, or inputs made up for an imported one.
+    """
 
     format: Literal[1] = 1
-    config: Config
+    config: Config | ImportedConfig
+    parameters: int
     scaler: Scaler | None
     vocabulary: str | None
-    held_out: str | tuple[tuple[float, ...], ...]
-    training: TrainingRecord
+    held_out: HeldOut
+    training: TrainingRecord | None
     versions: dict[str, str]
     weights: Weights
 
@@ -101,40 +114,63 @@ def save_checkpoint(
     Raises:
         StorageError: the file system refused; the previous checkpoint is still there.
     """
-    network = trainer.best_network()
-    weights = save_safetensors(dict(network.state_dict()))
-    digest = sha256(weights)
     assert trainer.precision is not None
     assert trainer.threads is not None
+    held_out = (
+        data.held_out
+        if isinstance(data, Text)
+        else tuple(tuple(map(float, row)) for row in data.held_out)
+    )
+    training = TrainingRecord(
+        data_sha256=data.digest,
+        seed=config.training.seed,
+        epochs=trainer.epoch,
+        best_epoch=trainer.best_epoch,
+        precision=trainer.precision,
+        threads=trainer.threads,
+        device=trainer.device.type,
+        history=tuple(trainer.history),
+        scores=scores,
+    )
+    checkpoint, weights = make_checkpoint(trainer.best_network(), config, held_out, training)
+    write_checkpoint(folder, checkpoint, weights)
+    return checkpoint
+
+
+def make_checkpoint(
+    network: Network,
+    config: Config | ImportedConfig,
+    held_out: HeldOut,
+    training: TrainingRecord | None = None,
+) -> tuple[Checkpoint, bytes]:
+    """A network with all that belongs to it, as ``checkpoint.json`` and a file of weights."""
+    weights = save_safetensors(dict(network.state_dict()))
+    digest = sha256(weights)
     checkpoint = Checkpoint(
         config=config,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
         scaler=network.scaler,
         vocabulary=network.vocabulary,
-        held_out=data.held_out
-        if isinstance(data, Text)
-        else tuple(tuple(map(float, row)) for row in data.held_out),
-        training=TrainingRecord(
-            data_sha256=data.digest,
-            seed=config.training.seed,
-            epochs=trainer.epoch,
-            best_epoch=trainer.best_epoch,
-            precision=trainer.precision,
-            threads=trainer.threads,
-            device=trainer.device.type,
-            parameters=sum(parameter.numel() for parameter in network.parameters()),
-            history=tuple(trainer.history),
-            scores=scores,
-        ),
+        held_out=held_out,
+        training=training,
         versions=versions(),
         weights=Weights(file=f"weights-{digest[:16]}.safetensors", sha256=digest),
     )
+    return checkpoint, weights
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, weights: bytes) -> None:
+    """Write a checkpoint in place of what ``folder`` held.
+
+    Raises:
+        StorageError: the file system refused; the previous checkpoint is still there.
+    """
     write_file(folder / checkpoint.weights.file, weights)
     write_file(folder / CHECKPOINT_FILE, canonical_json(checkpoint.model_dump(mode="json")))
     with storage_errors(folder):
         for old in (*folder.glob("weights-*.safetensors"), folder / TRAINING_FILE):
             if old.name != checkpoint.weights.file:
                 old.unlink(missing_ok=True)
-    return checkpoint
 
 
 def finished_checkpoint(folder: Path, config: Config, data_sha256: str) -> Checkpoint | None:
@@ -144,8 +180,8 @@ def finished_checkpoint(folder: Path, config: Config, data_sha256: str) -> Check
         load_network(folder, checkpoint)
     except (MalformedError, IntegrityError, UnsafeError):
         return None
-    same = checkpoint.config == config and checkpoint.training.data_sha256 == data_sha256
-    return checkpoint if same else None
+    data = checkpoint.training.data_sha256 if checkpoint.training else None
+    return checkpoint if checkpoint.config == config and data == data_sha256 else None
 
 
 def find_models(root: Path, file: str, names: tuple[str, ...], made_by: str) -> list[Path]:
@@ -199,7 +235,7 @@ def load_network(folder: Path, checkpoint: Checkpoint) -> Network:
     network = Network(
         checkpoint.config.model, scaler=checkpoint.scaler, vocabulary=checkpoint.vocabulary
     )
-    return put_weights(network, tensors, path)
+    return put_weights(network, tensors, path, allow_non_finite(checkpoint.config.source))
 
 
 def parse_weights(data: bytes, path: Path) -> dict[str, Tensor]:
@@ -216,8 +252,15 @@ def parse_weights(data: bytes, path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def put_weights(network: Network, tensors: dict[str, Tensor], path: Path) -> Network:
-    """``network`` with exactly ``tensors``.
+def allow_non_finite(source: Source | ImportedSource) -> bool:
+    """Whether a model of ``source`` may have weights that are NaN or infinite."""
+    return isinstance(source, ImportedSource) and source.non_finite
+
+
+def put_weights(
+    network: Network, tensors: dict[str, Tensor], path: Path, non_finite: bool = False
+) -> Network:
+    """``network`` with exactly ``tensors``; ``non_finite`` lets NaN and infinity pass.
 
     Raises:
         MalformedError: names or shapes differ (all are listed), or a weight is not finite.
@@ -238,7 +281,9 @@ def put_weights(network: Network, tensors: dict[str, Tensor], path: Path) -> Net
         if tensors[name].dtype != own[name].dtype
     ]
     faults += [
-        f"{name} is not finite" for name, tensor in tensors.items() if not tensor.isfinite().all()
+        f"{name} is not finite"
+        for name, tensor in tensors.items()
+        if not non_finite and not tensor.isfinite().all()
     ]
     if faults:
         raise MalformedError(f"{path} does not fit its model: {'; '.join(sorted(faults))}")

@@ -66,6 +66,15 @@ class TextSource(Record):
     min_count: int = Field(1, ge=1)
 
 
+class ImportedSource(Record):
+    """A weights file of others; ``non_finite`` weights are refused unless they were allowed."""
+
+    kind: Literal["imported"] = "imported"
+    file: str
+    sha256: str
+    non_finite: bool = False
+
+
 Source = Annotated[SineSource | SeriesSource | TextSource, Field(discriminator="kind")]
 _SOURCE: TypeAdapter[SineSource | SeriesSource | TextSource] = TypeAdapter(Source)
 
@@ -150,10 +159,13 @@ class TrainingConfig(Record):
     seed: int = Field(0, ge=0, lt=2**31)
 
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
 class Config(Record):
     """Everything that decides the weights of one model, apart from the machine."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: Name
     source: Source
     model: ModelConfig
     training: TrainingConfig
@@ -171,6 +183,14 @@ class Config(Record):
                 "forecast; give readout 'final' or 'last'"
             )
         return self
+
+
+class ImportedConfig(Record):
+    """A network whose weights others have trained."""
+
+    name: Name
+    source: ImportedSource
+    model: ModelConfig
 
 
 def _sine(cell: Cell, hidden_size: int, learning_rate: float, epochs: int) -> Config:

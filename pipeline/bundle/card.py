@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.checkpoint import Checkpoint
-from pipeline.config import SineSource, TextSource
+from pipeline.checkpoint import Checkpoint, TrainingRecord
+from pipeline.config import ImportedSource, SineSource, Source, TextSource
 from pipeline.signature import Signature, TensorSpec
 from pipeline.train.scores import Errors, SeriesScores, TextScores
 
@@ -32,7 +32,7 @@ print({answer.split("  #")[0]})  #{answer.split("  #")[1]}
 
 def model_card(checkpoint: Checkpoint, signature: Signature) -> str:
     """The card of ``checkpoint`` in Markdown."""
-    config, training = checkpoint.config, checkpoint.training
+    config = checkpoint.config
     model = config.model
     purpose = (
         "gives the logits of the next character, one for every character it has read"
@@ -44,7 +44,7 @@ def model_card(checkpoint: Checkpoint, signature: Signature) -> str:
 # {config.name}
 
 A recurrent network ({model.cell.upper()}, {model.num_layers} × {model.hidden_size} units, \
-{training.parameters:,} parameters) that {purpose}. Trained on {_source(checkpoint)}.
+{checkpoint.parameters:,} parameters) that {purpose}. {_origin(checkpoint)}.
 
     (input, state) → (output, next_state)
 
@@ -59,13 +59,7 @@ Scaling and the character table are inside the graph.
 ```python
 {first_lines(model.task, 1 if model.task == "text" else model.features)}```
 
-## Scores
-
-{_scores(training.scores)}
-Trained for {training.epochs} epochs (best: {training.best_epoch}) with seed {training.seed} in \
-{training.precision} on {training.device}; SHA-256 of the data {training.data_sha256[:16]}….
-
-## Files
+{_training(checkpoint.training)}## Files
 
 `onnx/model.onnx` and `model.pt` (TorchScript) are this function; `model.safetensors` holds the
 PyTorch weights, `golden.json` calls with their results to replay, `manifest.json` all of this for
@@ -73,8 +67,14 @@ a machine, and `validation.json`, once `pipeline validate` has run, how close ea
 """
 
 
-def _source(checkpoint: Checkpoint) -> str:
+def _origin(checkpoint: Checkpoint) -> str:
     source = checkpoint.config.source
+    if isinstance(source, ImportedSource):
+        return f"Imported from {source.file} (SHA-256 {source.sha256[:16]}…), trained elsewhere"
+    return f"Trained on {_data(source, checkpoint.versions)}"
+
+
+def _data(source: Source, versions: dict[str, str]) -> str:
     if isinstance(source, SineSource):
         waves = " + ".join(f"sin({frequency:g}·x)" for frequency in source.frequency)
         noise = f" with noise of deviation {source.noise:g}" if source.noise else ""
@@ -82,7 +82,7 @@ def _source(checkpoint: Checkpoint) -> str:
     if isinstance(source, TextSource):
         if source.files:
             return "text: " + ", ".join(Path(file).name for file in source.files)
-        return f"the language reference of Python {checkpoint.versions['python']}"
+        return f"the language reference of Python {versions['python']}"
     columns = f", columns {', '.join(source.columns)} in this order" if source.columns else ""
     return f"the series {Path(source.file).name}{columns}"
 
@@ -90,6 +90,19 @@ def _source(checkpoint: Checkpoint) -> str:
 def _tensor_row(spec: TensorSpec) -> str:
     shape = ", ".join(map(str, spec.shape))
     return f"| `{spec.name}` | {spec.type} | [{shape}] | {spec.meaning} |\n"
+
+
+def _training(training: TrainingRecord | None) -> str:
+    if training is None:
+        return ""
+    return f"""\
+## Scores
+
+{_scores(training.scores)}
+Trained for {training.epochs} epochs (best: {training.best_epoch}) with seed {training.seed} in \
+{training.precision} on {training.device}; SHA-256 of the data {training.data_sha256[:16]}….
+
+"""
 
 
 def _scores(scores: SeriesScores | TextScores) -> str:

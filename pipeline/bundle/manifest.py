@@ -6,7 +6,7 @@ import jsonschema
 from pydantic import Field
 
 from pipeline.checkpoint import TrainingRecord
-from pipeline.config import ModelConfig, Record, Source
+from pipeline.config import ImportedSource, ModelConfig, Record, Source
 from pipeline.errors import MalformedError
 from pipeline.model import Scaler
 from pipeline.signature import TensorSpec, Tolerance
@@ -47,8 +47,9 @@ class Manifest(Record):
     state: StateEntry
     scaler: Scaler | None
     vocabulary: str | None
-    source: Source
-    training: TrainingRecord
+    source: Source | ImportedSource
+    parameters: int
+    training: TrainingRecord | None
     checkpoint_sha256: str
     versions: dict[str, str]
     tolerance: Tolerance

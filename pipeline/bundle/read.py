@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pipeline.bundle.golden import Array, held_out_input
 from pipeline.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, check_manifest
 from pipeline.bundle.write import GOLDEN_FILE, WEIGHTS_FILE, file_entry, manifest_bytes
-from pipeline.checkpoint import parse_weights, put_weights, versions
+from pipeline.checkpoint import allow_non_finite, parse_weights, put_weights, versions
 from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.model import Network
 from pipeline.storage import (
@@ -71,7 +71,8 @@ class Bundle:
             self.manifest.model, scaler=self.manifest.scaler, vocabulary=self.manifest.vocabulary
         )
         path = self.folder / WEIGHTS_FILE
-        return put_weights(network, parse_weights(self.read(WEIGHTS_FILE), path), path)
+        tensors = parse_weights(self.read(WEIGHTS_FILE), path)
+        return put_weights(network, tensors, path, allow_non_finite(self.manifest.source))
 
     def held_out(self) -> Array:
         """Inputs ``[time, …]`` of the task that training never saw.

@@ -69,6 +69,7 @@ def build_bundle(
         scaler=checkpoint.scaler,
         vocabulary=checkpoint.vocabulary,
         source=config.source,
+        parameters=checkpoint.parameters,
         training=checkpoint.training,
         checkpoint_sha256=checkpoint_sha256,
         versions=versions(),

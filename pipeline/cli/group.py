@@ -6,6 +6,7 @@ import click
 
 from pipeline import __version__
 from pipeline.cli.export import export
+from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
 from pipeline.cli.train import train
 from pipeline.cli.validate import validate
@@ -72,5 +73,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (train, export, validate, inspect, presets):
+for command in (train, import_, export, validate, inspect, presets):
     cli.add_command(command)

@@ -105,6 +105,8 @@ def _section(bundle: Bundle, validation: Validation) -> Section:
         pictures.append(("Errors along one stream", along_stream(name, ran)))
     if not any(row.runtime.startswith("onnxruntime") and row.status == "pass" for row in ran):
         no_sample = "no row of ONNX Runtime passed"
+    elif bundle.manifest.training is None:
+        no_sample = "it was imported, without data of its task"
     elif bundle.manifest.task == "text":
         sample = continue_text(bundle)
     elif not forecasts_itself(bundle):

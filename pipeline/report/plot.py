@@ -25,11 +25,17 @@ def plot(bundles: Sequence[Bundle], path: Path) -> None:
     """Draw ``bundles`` to ``path``: forecasts against the truth, or texts against n-grams.
 
     Raises:
-        UsageError: the ending of ``path`` is no picture format, or the bundles mix tasks.
+        UsageError: the ending of ``path`` is no picture format, the bundles mix tasks, or one has
+            nothing to draw.
         StorageError: the file system refused.
     """
     tasks = {bundle.manifest.task for bundle in bundles}
     check_picture(path, tasks)
+    for bundle in bundles:
+        if bundle.manifest.training is None:
+            raise UsageError(
+                f"--plot: {bundle.manifest.name} was imported and has no data to draw; name others"
+            )
     mixed = [bundle for bundle in bundles if tasks == {"series"} and not forecasts_itself(bundle)]
     if mixed:
         raise UsageError(
@@ -79,6 +85,7 @@ def plot_scores(checkpoints: Sequence[Checkpoint], path: Path) -> None:
 
 def _without_network(checkpoint: Checkpoint) -> dict[str, float]:
     """The scores of what needs no network; a logarithmic axis has no place for 0."""
+    assert checkpoint.training is not None
     scores = checkpoint.training.scores
     if isinstance(scores, TextScores):
         return {"best n-gram model": min(scores.ngram_bits)}
@@ -135,15 +142,13 @@ def draw_forecasts(figure: Figure, bundles: Sequence[Bundle], ink: str = "0.35")
 def _draw_bits(figure: Figure, bundles: Sequence[Bundle]) -> None:
     axes = figure.add_subplot()
     bits: dict[str, float] = {}
+    models: dict[str, float] = {}
     for bundle in bundles:
-        scores = bundle.manifest.training.scores
-        assert isinstance(scores, TextScores)
-        bits |= {f"order {order}": value for order, value in enumerate(scores.ngram_bits)}
-    models = {
-        bundle.manifest.name: bundle.manifest.training.scores.bits_per_character
-        for bundle in bundles
-        if isinstance(bundle.manifest.training.scores, TextScores)
-    }
+        training = bundle.manifest.training
+        assert training is not None
+        assert isinstance(training.scores, TextScores)
+        bits |= {f"order {order}": value for order, value in enumerate(training.scores.ngram_bits)}
+        models[bundle.manifest.name] = training.scores.bits_per_character
     colors = ["0.7"] * len(bits) + [f"C{index}" for index in range(len(models))]
     bars = axes.barh([*bits, *models], [*bits.values(), *models.values()], color=colors)
     axes.bar_label(bars, fmt="%.3f", padding=3)

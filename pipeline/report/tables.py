@@ -9,7 +9,8 @@ from rich.text import Text as Styled
 
 from pipeline.bundle.manifest import Manifest
 from pipeline.checkpoint import Checkpoint
-from pipeline.config import Config
+from pipeline.config import Config, ImportedSource
+from pipeline.importer.findings import Finding
 from pipeline.train.scores import Errors, SeriesScores, TextScores
 from pipeline.validate import FreeRun, Row, Validation
 from pipeline.validate.self_test import Outcome
@@ -28,7 +29,6 @@ def _table(title: str, *columns: str) -> Table:
 
 def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Table]:
     """RNN, LSTM and GRU side by side: one table for series, one for text."""
-    scored = [(item.config, item.training) for item in checkpoints]
     series = _table(
         "Series: errors on the test part, raw units",
         *("model", "weights", "RMSE 1 step", "MAE", "MASE", "RMSE free", "MAE", "MASE"),
@@ -38,17 +38,20 @@ def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Table]:
         *("model", "weights", "bits/char", "nats", "accuracy", "best n-gram, bits/char"),
     )
     baselines: dict[str, SeriesScores] = {}
-    for config, training in scored:
+    for item in checkpoints:
+        name, parameters, training = item.config.name, f"{item.parameters:,}", item.training
+        if training is None:
+            continue
         scores = training.scores
         if isinstance(scores, SeriesScores):
             cells = _error_cells(scores.one_step, scores.free_run)
-            series.add_row(config.name, f"{training.parameters:,}", *cells)
+            series.add_row(name, parameters, *cells)
             baselines[training.data_sha256] = scores
         else:
             best = min(scores.ngram_bits)
             text.add_row(
-                config.name,
-                f"{training.parameters:,}",
+                name,
+                parameters,
                 f"{scores.bits_per_character:.3f}",
                 f"{scores.loss:.3f}",
                 f"{scores.accuracy:.1%}",
@@ -65,6 +68,7 @@ def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Table]:
 
 def score_of(checkpoint: Checkpoint) -> float:
     """What models are compared by, less being better: RMSE of one step, or bits per character."""
+    assert checkpoint.training is not None
     scores = checkpoint.training.scores
     return scores.one_step.rmse if isinstance(scores, SeriesScores) else scores.bits_per_character
 
@@ -200,6 +204,16 @@ def preset_table(presets: Iterable[Config]) -> Table:
     return table
 
 
+def findings_table(title: str, found: Iterable[Finding]) -> Table:
+    """What was understood of weights of others, and from what."""
+    table = _table(title, "what")
+    table.add_column("understood", overflow="fold")
+    table.add_column("from", overflow="fold", style="dim")
+    for finding in found:
+        table.add_row(finding.what, escape(finding.value), escape(finding.because))
+    return table
+
+
 def manifest_table(manifest: Manifest) -> Table:
     """The facts of a bundle that a person asks for first."""
     table = _table(manifest.name, "what")
@@ -207,15 +221,17 @@ def manifest_table(manifest: Manifest) -> Table:
     table.add_row("task", manifest.task)
     model = manifest.model
     table.add_row("model", f"{model.cell}, {model.num_layers} × {model.hidden_size}")
-    table.add_row("parameters", f"{manifest.training.parameters:,}")
+    table.add_row("parameters", f"{manifest.parameters:,}")
     for spec in (*manifest.inputs, *manifest.outputs):
         shape = ", ".join(map(str, spec.shape))
         table.add_row(spec.name, escape(f"{spec.type} [{shape}]: {spec.meaning}"))
     table.add_row("state rows", ", ".join(manifest.state.rows))
-    scores = manifest.training.scores
+    scores = manifest.training.scores if manifest.training else None
+    if isinstance(manifest.source, ImportedSource):
+        table.add_row("imported from", escape(manifest.source.file))
     if isinstance(scores, TextScores):
         table.add_row("bits per character", f"{scores.bits_per_character:.3f}")
-    else:
+    elif scores is not None:
         table.add_row("RMSE, one step", f"{scores.one_step.rmse:.4f}")
         if scores.free_run is not None:
             steps = scores.free_run_steps

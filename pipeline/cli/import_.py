@@ -1,0 +1,134 @@
+"""``pipeline import``."""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.cli.options import (
+    Command,
+    checkpoints_option,
+    force_option,
+    json_option,
+    next_command,
+)
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.checkpoint import Checkpoint
+    from pipeline.importer import Imported
+
+
+def _pairs(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[float, float], ...]:
+    pairs = []
+    for value in values:
+        try:
+            mean, deviation = map(float, value.split(","))
+        except ValueError:
+            mean = deviation = math.nan
+        if not (math.isfinite(mean) and math.isfinite(deviation) and deviation > 0):
+            raise UsageError(
+                f"{option.opts[0]} {value}: give two numbers, mean and deviation, as in 12.5,3.1; "
+                "the deviation is above 0"
+            )
+        pairs.append((mean, deviation))
+    return tuple(pairs)
+
+
+def _scaler(flag: str, purpose: str) -> Callable[[Command], Command]:
+    return click.option(flag, multiple=True, callback=_pairs, metavar="MEAN,STD", help=purpose)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the checkpoint, instead of the file's.")
+@click.option("--key", metavar="KEY", help="Which state dict, where the file holds several.")
+@click.option("--recurrent", metavar="LAYER", help="Which recurrent layers, of several.")
+@click.option("--embedding", metavar="LAYER", help="Which of two layers is the embedding.")
+@click.option("--ignore", metavar="NAME", multiple=True, help="Leave out weights. Repeatable.")
+@click.option("--task", type=click.Choice(["series", "text"]), help="What the columns are.")
+@click.option("--nonlinearity", type=click.Choice(["tanh", "relu"]), help="Of an RNN.")
+@click.option("--readout", type=click.Choice(["last", "final", "each"]), help="Of two directions.")
+@_scaler("--scaler", "Of the input, and of the output; once, or for each column.")
+@_scaler("--output-scaler", "Of the output, where it is another.")
+@click.option("--vocabulary", metavar="FILE|CHARACTERS", help="In the order of their indices.")
+@click.option("--one-hot", is_flag=True, help="Columns are one-hot characters.")
+@click.option("--allow-non-finite", "non_finite", is_flag=True, help="Let NaN and infinity pass.")
+@checkpoints_option
+@force_option
+@json_option
+def import_(
+    file: Path,
+    name: str | None,
+    key: str | None,
+    recurrent: str | None,
+    embedding: str | None,
+    ignore: tuple[str, ...],
+    checkpoints: Path,
+    force: bool,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Make a checkpoint of weights that others have trained.
+
+    FILE is a state dict saved by torch.save or safetensors, or a trainer's checkpoint with one
+    inside. Names and shapes say what the network is; no code in the file is run.
+
+    \b
+    pipeline import lstm.pt --scaler 21.3,4.7
+    pipeline import char_rnn.pt --one-hot --vocabulary abcdefghijklmnopqrstuvwxyz
+    """
+    from pipeline.importer import Choices, import_weights
+    from pipeline.importer.findings import findings
+    from pipeline.report.output import console, finish, say
+    from pipeline.report.tables import findings_table
+
+    name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._") or "imported"
+    imported = import_weights(
+        file, Choices(**choices), key=key, recurrent=recurrent, embedding=embedding, ignore=ignore
+    )
+    found = findings(imported)
+    if not as_json:
+        console(stderr=False).print(findings_table(str(file), found))
+    checkpoint, status = _write(imported, name, checkpoints / name, force)
+    say(f"{name}: {status}")
+    content = {
+        "name": name,
+        "status": status,
+        "understood": [finding.model_dump(mode="json") for finding in found],
+        **checkpoint.model_dump(mode="json"),
+    }
+    finish(as_json, content, [], next_command("pipeline export", (name,)))
+
+
+def _write(imported: "Imported", name: str, folder: Path, force: bool) -> tuple["Checkpoint", str]:
+    """The checkpoint in ``folder``, and whether it was ``unchanged`` or ``imported``."""
+    from pydantic import ValidationError
+
+    from pipeline import checkpoint as store
+    from pipeline.errors import PipelineError
+    from pipeline.importer.network import made_up_input
+    from pipeline.storage import exclusive
+
+    try:
+        config = imported.config(name)
+    except ValidationError as error:
+        raise UsageError(f"--name {name}: {error.errors()[0]['msg']}") from error
+    made, weights = store.make_checkpoint(imported.network, config, made_up_input(imported.network))
+    with exclusive(folder):
+        if (folder / store.CHECKPOINT_FILE).exists() and not force:
+            try:
+                same = store.read_checkpoint(folder) == made
+                store.load_network(folder, made)
+            except PipelineError:
+                same = False
+            if same:
+                return made, "unchanged"
+            raise UsageError(f"{folder} holds another; give --name, or replace it by --force")
+        store.write_checkpoint(folder, made, weights)
+    return made, "imported"

@@ -1,0 +1,103 @@
+"""The state dict in the content of a weights file, wherever a trainer put it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import MalformedError, UsageError, unknown
+
+_USUAL = ("", "state_dict", "model_state_dict", "model")  # where trainers keep it, "" at the top
+_PREFIXES = ("module.", "model.", "_orig_mod.")  # DataParallel, Lightning, torch.compile
+
+# A weight or bias of a recurrent layer, or of a cell, which has no number.
+RECURRENT = re.compile(
+    r"(?:(?P<stack>.+)\.)?(?P<what>(?:weight|bias)_(?:ih|hh|hr))"
+    r"(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?"
+)
+
+
+class StateDict(NamedTuple):
+    """Tensors by name, with what stood before all their names taken off."""
+
+    key: str  # where in the file it was, "" at the top
+    prefix: str
+    tensors: dict[str, Tensor]
+
+
+def find_state_dict(path: Path, content: Any, key: str | None, bytes_in_file: int) -> StateDict:
+    """The state dict in ``content`` that has recurrent layers, or the one under ``key``.
+
+    Raises:
+        UsageError: there is none under ``key``, or there are several.
+        MalformedError: there is none, or a tensor in it cannot be a weight.
+    """
+    if not isinstance(content, Mapping):
+        raise MalformedError(
+            f"{path} holds a {type(content).__name__}, not a state dict; save "
+            "module.state_dict() with torch.save"
+        )
+    found = dict(_mappings(content))
+    if key is not None and key not in found:
+        raise unknown("state dict in the file", key, found) if found else _none(path, content)
+    with_layers = [
+        name for name, tensors in found.items() if any(map(RECURRENT.fullmatch, tensors))
+    ]
+    usual = [name for name in _USUAL if name in with_layers]
+    if key is None:
+        if not with_layers:
+            raise _none(path, content)
+        if len(with_layers) > 1 and not usual:
+            raise UsageError(
+                f"{path} holds the state dicts {', '.join(with_layers)}; choose by --key"
+            )
+        key = (usual or with_layers)[0]
+    tensors = found[key]
+    _check(path, tensors, bytes_in_file)
+    prefix = ""
+    while longer := next((p for p in _PREFIXES if all(name.startswith(p) for name in tensors)), ""):
+        prefix += longer
+        tensors = {name.removeprefix(longer): tensor for name, tensor in tensors.items()}
+    return StateDict(key, prefix, tensors)
+
+
+def _mappings(content: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """What maps names to tensors, at the top and one level below."""
+    for key, value in (("", content), *content.items()):
+        if isinstance(key, str) and isinstance(value, Mapping):
+            tensors = {
+                name: item
+                for name, item in value.items()
+                if isinstance(name, str) and isinstance(item, Tensor)
+            }
+            if tensors:
+                yield key, tensors
+
+
+def _none(path: Path, content: Mapping[Any, Any]) -> MalformedError:
+    names = ", ".join(str(name)[:60] for name in list(content)[:8]) or "nothing"
+    return MalformedError(
+        f"{path} has no weights of recurrent layers (weight_ih_l0, …); it holds {names}"
+        f"{', …' if len(content) > 8 else ''}; give a state dict of a module with nn.RNN, nn.LSTM "
+        "or nn.GRU"
+    )
+
+
+def _check(path: Path, tensors: Mapping[str, Tensor], bytes_in_file: int) -> None:
+    """Refuse tensors that have no numbers in the file, or far fewer than their shape says."""
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    faults = []
+    for name, tensor in tensors.items():
+        if tensor.device.type != "cpu":
+            faults.append(f"{name} has a shape and no numbers")
+        elif tensor.layout != torch.strided:
+            faults.append(f"{name} is {str(tensor.layout).removeprefix('torch.')}")
+    if not faults and claimed > 4 * bytes_in_file:  # tied weights are in the file once
+        faults.append(f"{claimed:,} bytes of weights in a file of {bytes_in_file:,}")
+    if faults:
+        raise MalformedError(
+            f"{path} cannot be used: {'; '.join(faults)}; save the state_dict of the module anew"
+        )
