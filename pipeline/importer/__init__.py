@@ -55,6 +55,7 @@ def import_weights(
 
     Raises:
         UnsafeError: loading the file would run code, or unpack far more than it holds.
+        IntegrityError: a byte of the file is not the one that was saved.
         MalformedError: it is no whole file of weights, or they are not those of one network.
         UsageError: something only the user knows was not said, or means nothing here.
         StorageError: a file cannot be read.

@@ -9,13 +9,20 @@ import io
 import pickle
 import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipeline.checkpoint import parse_weights
-from pipeline.errors import MalformedError, UnsafeError, one_line
+from pipeline.errors import (
+    IntegrityError,
+    MalformedError,
+    PipelineError,
+    UnsafeError,
+    one_line,
+)
 from pipeline.importer.pickles import opcodes, pickled_globals
 
 _ZIP, _PICKLE, _HDF5 = b"PK", b"\x80", b"\x89HDF\r\n"
@@ -29,6 +36,7 @@ def read_weights_file(path: Path, data: bytes) -> tuple[str, Any]:
 
     Raises:
         UnsafeError: loading it would run code, or unpack far more than it holds.
+        IntegrityError: a byte of it is not the one that was saved.
         MalformedError: it is truncated, damaged, or no file of weights.
     """
     if not data:
@@ -49,31 +57,29 @@ def read_weights_file(path: Path, data: bytes) -> tuple[str, Any]:
     )
 
 
-def _entries(path: Path, data: bytes) -> list[zipfile.ZipInfo]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-        raise MalformedError(f"{path} is a truncated or damaged archive; copy it again") from error
-
-
 def _check_archive(path: Path, data: bytes) -> None:
     """Refuse what is no archive of ``torch.save``, and archives that unpack to more than they are.
 
-    ``torch.save`` stores without compressing, and no two entries share bytes.
+    ``torch.save`` stores without compressing, no two entries share bytes, and each has a checksum
+    (``torch.load`` does not look at it).
     """
-    entries = _entries(path, data)
-    for entry in entries:
-        if entry.compress_type != zipfile.ZIP_STORED:
-            raise UnsafeError(
-                f"{path} is compressed ('{entry.filename}' unpacks to {entry.file_size:,} bytes), "
-                "which torch.save never does; do not use this file"
-            )
-    claimed = sum(entry.file_size for entry in entries)
-    if claimed > len(data):
-        raise UnsafeError(
-            f"{path} has {len(data):,} bytes and claims to hold {claimed:,}; do not use this file"
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            _check_entries(path, entries, len(data))
+            changed = archive.testzip()
+    except PipelineError:
+        raise
+    except Exception as error:  # damaged archives make zipfile raise many kinds
+        raise MalformedError(f"{path} is a truncated or damaged archive; copy it again") from error
+    if changed is not None:
+        raise IntegrityError(
+            f"{path}: '{changed}' does not have the checksum that it was saved with; copy the file "
+            "again"
         )
+
+
+def _check_entries(path: Path, entries: Sequence[zipfile.ZipInfo], bytes_in_file: int) -> None:
     names = [entry.filename.partition("/")[2] for entry in entries]
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         raise MalformedError(
@@ -81,16 +87,25 @@ def _check_archive(path: Path, data: bytes) -> None:
             f'weights: python -c "import torch; '
             f"torch.save(torch.jit.load('{path}').state_dict(), '{path.stem}-weights.pt')\""
         )
+    for entry in entries:
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise UnsafeError(
+                f"{path} is compressed ('{entry.filename}' unpacks to {entry.file_size:,} bytes), "
+                "which torch.save never does; do not use this file"
+            )
+    claimed = sum(entry.file_size for entry in entries)
+    if claimed > bytes_in_file:
+        raise UnsafeError(
+            f"{path} has {bytes_in_file:,} bytes and claims to hold {claimed:,}; do not use this "
+            "file"
+        )
 
 
 def _pickle_in_archive(path: Path, data: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for entry in archive.infolist():
             if entry.filename.partition("/")[2] == "data.pkl":
-                try:
-                    return archive.read(entry)
-                except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
-                    raise MalformedError(f"{path} is damaged ({error}); copy it again") from error
+                return archive.read(entry)
     raise MalformedError(f"{path} is a zip archive that torch.save did not write; unpack it")
 
 
@@ -112,9 +127,10 @@ def _unpickle(path: Path, data: bytes, pickled: bytes) -> Any:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         _refuse_code(path, pickled_globals(pickled))
-        reason = str(error).rpartition("WeightsUnpickler error: ")[2].splitlines()[0][:200]
+        reason = " ".join(str(error).rpartition("WeightsUnpickler error:")[2].split())[:160]
         raise MalformedError(
-            f"{path} is damaged, or holds more than weights ({reason}); save its state_dict anew"
+            f"{path} is damaged, or holds more than weights ({reason or 'no pickle'}); save its "
+            "state_dict anew"
         ) from error
     except Exception as error:  # a damaged file can make PyTorch raise anything
         raise MalformedError(
@@ -127,10 +143,11 @@ def _refuse_code(path: Path, names: set[str]) -> None:
     strange = sorted(name for name in names if not _rebuilds_tensors(name))
     if not strange:
         return
-    modules = [name for name in strange if name.startswith("torch.nn.modules.")]
-    others = [name for name in strange if name not in modules]
-    shown = ", ".join(others[:5] or modules[:5])
-    if modules:
+    parts = [name for name in strange if name.startswith("torch.nn.modules.")]
+    others = [name for name in strange if name not in parts]
+    functions = [name for name in others if name.rpartition(".")[2][:1].islower()]
+    shown = ", ".join((functions or others or parts)[:5])
+    if parts and not functions:
         raise UnsafeError(
             f"{path} is a whole pickled module ({shown}), and loading it runs code; if you wrote "
             'it yourself, keep its weights: python -c "import torch; torch.save(torch.load('
