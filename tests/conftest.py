@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import Here
 
 from pipeline.bundle import Bundle, build_bundle, open_bundle
 from pipeline.checkpoint import CHECKPOINT_FILE, load_network, save_checkpoint
@@ -90,3 +91,11 @@ def tiny_bundle(
         return write_tiny_bundle(tiny_checkpoint(preset), folder)
 
     return make
+
+
+@pytest.fixture
+def pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Here:
+    monkeypatch.chdir(tmp_path)
+    return Here(monkeypatch, capsys)

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
-
-from tests.tutorials import Forecaster
+from tutorials import Forecaster
 
 CANARY = "canary"  # what a payload would write into the working folder
 

@@ -1,7 +1,6 @@
 """Two models that others exported: what is found in them, what is caught, what is refused."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from command_line import Here
 from foreign_models import (
     GRU_AXES,
     LSTM_GRAPH,
@@ -407,53 +407,41 @@ def test_weights_beside_the_file_are_read_or_missed(tmp_path: Path, lstm: ModelP
 
 
 @pytest.fixture
-def pipeline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """The command line in ``tmp_path``: exit code, standard output, last line of the errors."""
-    monkeypatch.chdir(tmp_path)
+def validate(pipeline: Here) -> Callable[..., tuple[int, str, str]]:
+    """``pipeline validate``: exit code, standard output, last line of the errors."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        from pipeline.cli import main
-
-        monkeypatch.setattr(sys, "argv", ["pipeline", "validate", *arguments])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.out, (captured.err.strip().splitlines() or [""])[-1]
+        done = pipeline("validate", *arguments)
+        assert "Traceback" not in done.err
+        return done.code, done.out, done.err.splitlines()[-1] if done.err else ""
 
     return run
 
 
 def test_the_command_compares_and_reports(
-    tmp_path: Path, pipeline: Callable[..., tuple[int, str, str]], gru: ModelProto
+    tmp_path: Path, validate: Callable[..., tuple[int, str, str]], gru: ModelProto
 ) -> None:
     write(tmp_path / "b.onnx", gru)
     scripted(tmp_path / "a.pt", seeded(Gru))
     pair = ("--torchscript", "a.pt", "--onnx", "b.onnx")
-    code, out, error = pipeline(*pair)
+    code, out, error = validate(*pair)
     assert (code, out) == (4, "")
     assert "a.pt is TorchScript" in error
     assert "--trust" in error
-    code, out, _ = pipeline(*pair, "--trust", "--json", "--junit", "j.xml", "--provider", "cpu")
+    code, out, _ = validate(*pair, "--trust", "--json", "--junit", "j.xml", "--provider", "cpu")
     assert code == 0
     (content,) = json.loads(out)
     assert Validation.model_validate_json(json.dumps(content)).passed
     assert content["model"] == "a.pt → b.onnx"
     assert int(ElementTree.parse(tmp_path / "j.xml").getroot().get("tests", 0)) == 30
-    code, out, _ = pipeline("--onnx", "b.onnx", "--torchscript", "a.pt", "--trust")
+    code, out, _ = validate("--onnx", "b.onnx", "--torchscript", "a.pt", "--trust")
     assert code == 0
     assert "TorchScript" in out
     assert "b.onnx → a.pt" in out
 
 
 def test_the_command_ends_with_the_code_of_what_happened(
-    tmp_path: Path, pipeline: Callable[..., tuple[int, str, str]], gru: ModelProto
+    tmp_path: Path, validate: Callable[..., tuple[int, str, str]], gru: ModelProto
 ) -> None:
     write(tmp_path / "a.onnx", running_sum())
     write(tmp_path / "b.onnx", running_sum("stateN = Sub(x, state)"))
@@ -474,7 +462,7 @@ def test_the_command_ends_with_the_code_of_what_happened(
         (("--torchscript", "text", "--onnx", "a.onnx", "--trust"), 3, "text is not TorchScript"),
         (("--torchscript", "t", "--torchscript", "t"), 4, "--trust"),
     ):
-        code, _, error = pipeline(*arguments)
+        code, _, error = validate(*arguments)
         assert (code, part in error) == (expected, True), error
 
 
@@ -524,14 +512,14 @@ def test_two_torchscript_files_are_refused(tmp_path: Path) -> None:
 
 def test_the_torchscript_file_of_a_bundle_of_ones_own_needs_no_trust(
     tmp_path: Path,
-    pipeline: Callable[..., tuple[int, str, str]],
+    validate: Callable[..., tuple[int, str, str]],
     tiny_bundle: Callable[[str], Bundle],
 ) -> None:
     folder = tiny_bundle("sine-rnn").folder
     pair = ("--torchscript", f"{folder}/model.pt", "--onnx", f"{folder}/onnx/model.onnx")
-    code, _, error = pipeline(*pair, "--exported", str(folder.parent))
+    code, _, error = validate(*pair, "--exported", str(folder.parent))
     assert code == 0, error
-    code, _, error = pipeline(*pair)
+    code, _, error = validate(*pair)
     assert code == 4
 
 

@@ -8,12 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hostile import CANARY, HOSTILE, Payload, old, saved, weights
 from safetensors.torch import save as save_safetensors
+from tutorials import Embedded
 
 from pipeline.errors import IntegrityError, MalformedError, PipelineError
 from pipeline.importer import Choices, import_weights
-from tests.hostile import CANARY, HOSTILE, Payload, old, saved, weights
-from tests.tutorials import Embedded
 
 
 def refusal(path: Path, choices: Choices | None = None) -> PipelineError:

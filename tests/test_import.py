@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
+from tutorials import LAYERS, BothWays, CharRNN, Embedded, Forecaster
 
 from pipeline.errors import MalformedError, UsageError
 from pipeline.importer import Choices, Imported, import_weights
 from pipeline.importer.findings import findings
 from pipeline.model import Network
-from tests.tutorials import LAYERS, BothWays, CharRNN, Embedded, Forecaster
 
 LETTERS = string.ascii_lowercase
 

@@ -9,35 +9,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import PROCESS, ROOT, Here, run_process
 
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.storage import exclusive
 
-ROOT = Path(__file__).parents[1]
 SMALL = ["--hidden-size", "4", "--epochs", "1", "--window", "16"]
-PROCESS = [sys.executable, "-m", "pipeline"]
-
-
-class Result:
-    """What a command left: exit code, standard output and standard error."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    def one_line_error(self, *parts: str) -> None:
-        last = self.err.rstrip("\n").splitlines()[-1]
-        assert last.startswith("error: "), self.err
-        assert "Traceback" not in self.err
-        for part in parts:
-            assert part in last, last
 
 
 FEW = ("--runtime", "onnxruntime", "--force")
@@ -69,34 +54,6 @@ def replace_onnx_runtime(monkeypatch: pytest.MonkeyPatch, other: type[OnnxRuntim
     monkeypatch.setitem(catalog.RUNTIMES, "onnxruntime", kind)
 
 
-class Here:
-    """A folder to run commands in, in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-
-    def __call__(self, *arguments: str) -> Result:
-        from pipeline.cli import main
-
-        self.monkeypatch.setattr(sys, "argv", ["pipeline", *arguments])
-        self.capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        captured = self.capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-
-@pytest.fixture
-def pipeline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Here:
-    monkeypatch.chdir(tmp_path)
-    return Here(monkeypatch, capsys)
-
-
 @pytest.fixture(scope="module")
 def travelled(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
     """A folder in which two small models went the whole road."""
@@ -118,20 +75,6 @@ def arrived(travelled: Path, tmp_path: Path, pipeline: Here) -> Path:
     for part in ("checkpoints", "exported"):
         shutil.copytree(travelled / part, tmp_path / part)
     return tmp_path
-
-
-def run_process(arguments: Sequence[str], folder: Path, **options: object) -> Result:
-    done = subprocess.run(
-        [*PROCESS, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        timeout=300,
-        check=False,
-        **options,  # type: ignore[call-overload]
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def leftovers(folder: Path) -> list[Path]:
