@@ -4,10 +4,8 @@ import sys
 from types import ModuleType
 from typing import cast
 
-import numpy as np
-
-from pipeline.runtimes.base import Input, Runtime, State, package_version
-from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE, Precision
+from pipeline.runtimes.base import Input, Runtime, State, feeds, package_version, results
+from pipeline.signature import Precision
 
 HINT = "INFERENCE_PRECISION_HINT"
 _PRECISION: dict[str, Precision] = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
@@ -26,15 +24,15 @@ class OpenVino(Runtime):
         found = compiled.get_property(HINT).get_type_name()
         self.request = compiled.create_infer_request()
         self.precision = _PRECISION[found]
+        self.gives = [port.get_any_name() for port in compiled.outputs]
         self.name = f"openvino {package_version('openvino')}, {precision or 'default'}"
         if self.precision != "float32":
             self.note = f"computes in {self.precision} on this processor unless {HINT}=f32 is set"
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""
-        feeds = {INPUT: np.ascontiguousarray(input), STATE: np.ascontiguousarray(state)}
-        results = self.request.infer(feeds)
-        return results[OUTPUT], results[NEXT_STATE]
+        found = self.request.infer(feeds(input, state))
+        return results([found[name] for name in self.gives], state)
 
 
 def load_openvino() -> ModuleType:
