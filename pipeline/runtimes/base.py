@@ -43,10 +43,10 @@ class Runtime(Protocol):
         return {}
 
 
-def feeds(input: Input, state: State) -> dict[str, Input]:
+def feeds(input: Input, state: State) -> dict[str, NDArray[Any]]:
     """The inputs of a file by name; a state of no rows is not among them."""
-    given: dict[str, Input] = {INPUT: np.ascontiguousarray(input)}
-    return {**given, STATE: np.ascontiguousarray(state)} if state.shape[1] else given
+    given = {INPUT: input, STATE: state} if state.shape[1] else {INPUT: input}
+    return {name: np.ascontiguousarray(array) for name, array in given.items()}
 
 
 def results(found: Sequence[Any], state: State) -> tuple[State, State]:

@@ -24,15 +24,13 @@ class OpenVino(Runtime):
         found = compiled.get_property(HINT).get_type_name()
         self.request = compiled.create_infer_request()
         self.precision = _PRECISION[found]
-        self.gives = [port.get_any_name() for port in compiled.outputs]
         self.name = f"openvino {package_version('openvino')}, {precision or 'default'}"
         if self.precision != "float32":
             self.note = f"computes in {self.precision} on this processor unless {HINT}=f32 is set"
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""
-        found = self.request.infer(feeds(input, state))
-        return results([found[name] for name in self.gives], state)
+        return results(self.request.infer(feeds(input, state)).to_tuple(), state)
 
 
 def load_openvino() -> ModuleType:
