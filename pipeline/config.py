@@ -121,6 +121,17 @@ class _Architecture(Record):
         """Columns of one direction's h: fewer than ``hidden_size`` where it is projected."""
         return self.proj_size or self.hidden_size
 
+    def __str__(self) -> str:
+        """The layers in words: ``LSTM, 2 × 64 units, bidirectional``."""
+        options = {
+            "bidirectional": self.bidirectional,
+            f"projected to {self.proj_size}": self.proj_size > 0,
+            self.nonlinearity: self.nonlinearity != "tanh",
+            "without bias": not self.bias,
+        }
+        parts = [self.cell.upper(), f"{self.num_layers} × {self.hidden_size} units"]
+        return ", ".join([*parts, *(name for name, chosen in options.items() if chosen)])
+
 
 class SeriesModel(_Architecture):
     """Scaler, recurrent layers, linear head, inverse scaler."""
@@ -181,6 +192,11 @@ class Config(Record):
             raise ValueError(
                 "a bidirectional network with an output for each step would see what it is to "
                 "forecast; give readout 'final' or 'last'"
+            )
+        if self.model.bidirectional and self.training.state_penalty:
+            raise ValueError(
+                "--state-penalty means nothing for a bidirectional network, which carries no "
+                "state; leave it out"
             )
         return self
 
@@ -246,6 +262,9 @@ def preset_order(name: str) -> tuple[int, str]:
     places = list(PRESETS)
     return (places.index(name) if name in PRESETS else len(places), name)
 
+
+# What --bidirectional stands for, unless more is said.
+WHOLE_SEQUENCES = {"bidirectional": True, "readout": "final", "state_penalty": 0.0}
 
 FAMILIES = ("sine", "char")  # what --task takes: the first half of a preset's name
 

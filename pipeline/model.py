@@ -202,9 +202,26 @@ class Network(nn.Module):
         x, rows = self.recurrent(self.encoder(input), state.transpose(0, 1))
         return self.decoder(self.head(self.readout(x))), rows.transpose(0, 1)
 
+    def exported(self) -> nn.Module:
+        """What goes into files: this network, or input → output of one that has no state."""
+        return self if self.signature.streams else WholeSequences(self)
+
     def twin(self, dtype: torch.dtype) -> "Network":
         """The same network computed in ``dtype``, ready to use.
 
         All results are measured against that in float64.
         """
         return copy.deepcopy(self).to(dtype).eval()
+
+
+class WholeSequences(nn.Module):
+    """A network without a state, as it is exported."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input: Tensor) -> Tensor:
+        """One call of the contract: input → output."""
+        output, _ = self.network(input, self.network.zero_state(input.size(0)))
+        return cast(Tensor, output)

@@ -52,7 +52,7 @@ def test_both_directions_go_the_whole_road(pipeline: Here, tmp_path: Path, reado
     assert done.code == 0, done.err
 
 
-def test_infinite_weights_go_the_road_where_they_are_allowed(
+def test_infinite_weights_are_imported_where_they_are_allowed_and_export_tells_what_they_do(
     pipeline: Here, tmp_path: Path
 ) -> None:
     letters = CharRNN("gru", 5, 6).state_dict()
@@ -64,9 +64,9 @@ def test_infinite_weights_go_the_road_where_they_are_allowed(
     done.one_line_error("infinity in decoder.bias", "--allow-non-finite")
     assert not (tmp_path / "checkpoints").exists()
     assert pipeline(*arguments, "--allow-non-finite").code == 0
-    assert pipeline("export").code == 0
-    done = pipeline("validate", *FEW)
-    assert done.code == 0, done.err
+    done = pipeline("export")
+    assert done.code == 3
+    done.one_line_error("the network gives NaN or infinity, which cannot be compared")
 
 
 def test_the_same_import_is_unchanged_and_another_replaces_nothing(

@@ -3,29 +3,38 @@
 from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint, TrainingRecord
-from pipeline.config import ImportedSource, SineSource, Source, TextSource
-from pipeline.signature import Signature, TensorSpec
+from pipeline.config import Config, ImportedSource, SineSource, Source, TextSource
+from pipeline.signature import TIME, Signature, TensorSpec
 from pipeline.train.scores import Errors, SeriesScores, TextScores
 
 
-def first_lines(task: str, features: int = 1) -> str:
-    """Python that runs ``onnx/model.onnx`` in a stream, with numpy and onnxruntime alone."""
+def first_lines(task: str, features: int = 1, streams: bool = True) -> str:
+    """Python that runs ``onnx/model.onnx`` with numpy and onnxruntime alone.
+
+    In a stream, or over a whole sequence.
+    """
     if task == "text":
         prepare = 'text = np.array([[ord(c) for c in "The "]])  # [batch, time] code points'
-        call, answer = "text", "output[0, -1].argmax()  # index of the likeliest next character"
+        given, answer = "text", "output[0, -1].argmax()  # index of the likeliest next character"
     else:
         shape = f"(1, 50, {features})"
         prepare = f"values = np.zeros({shape}, np.float32)  # [batch, time, features], raw units"
-        call, answer = "values", "output[0, -1]  # the forecast of the next value"
+        given, answer = "values", "output[0, -1]  # the forecast of the next value"
+    if streams:
+        start = """
+state = np.zeros([1, *session.get_inputs()[1].shape[1:]], np.float32)  # zeros start a stream"""
+        call = f"""\
+for chunk in np.split({given}, 2, axis=1):
+    output, state = session.run(None, {{"input": chunk, "state": state}})"""
+    else:
+        start, call = "", f'(output,) = session.run(None, {{"input": {given}}})'
     return f"""\
 import numpy as np
 import onnxruntime
 
-session = onnxruntime.InferenceSession("onnx/model.onnx")
-state = np.zeros([1, *session.get_inputs()[1].shape[1:]], np.float32)  # zeros start a stream
+session = onnxruntime.InferenceSession("onnx/model.onnx"){start}
 {prepare}
-for chunk in np.split({call}, 2, axis=1):
-    output, state = session.run(None, {{"input": chunk, "state": state}})
+{call}
 print({answer.split("  #")[0]})  #{answer.split("  #")[1]}
 """
 
@@ -34,30 +43,28 @@ def model_card(checkpoint: Checkpoint, signature: Signature) -> str:
     """The card of ``checkpoint`` in Markdown."""
     config = checkpoint.config
     model = config.model
-    purpose = (
-        "gives the logits of the next character, one for every character it has read"
-        if model.task == "text"
-        else "forecasts the next value, one for every value it has read"
-    )
-    rows = [signature.input, signature.state, signature.output, signature.next_state]
+    rows = [*signature.inputs, *signature.outputs]
+    ins, outs = (", ".join(s.name for s in part) for part in (signature.inputs, signature.outputs))
+    call = f"({ins}) → ({outs})" if signature.streams else f"{ins} → {outs}"
+    features = 1 if model.task == "text" else model.features
     return f"""\
 # {config.name}
 
-A recurrent network ({model.cell.upper()}, {model.num_layers} × {model.hidden_size} units, \
-{checkpoint.parameters:,} parameters) that {purpose}. {_origin(checkpoint)}.
+A recurrent network ({model}, {checkpoint.parameters:,} parameters) that \
+{_purpose(model.task, signature)}. {_origin(checkpoint)}.
 
-    (input, state) → (output, next_state)
+    {call}
 
 | tensor | type | shape | meaning |
 |---|---|---|---|
 {"".join(_tensor_row(spec) for spec in rows)}
-`batch` and `time` are dynamic. Rows of the state: {", ".join(signature.state_rows)}. \
+`batch` and `time` are dynamic. {_reading(checkpoint, signature)} \
 Scaling and the character table are inside the graph.
 
 ## First lines
 
 ```python
-{first_lines(model.task, 1 if model.task == "text" else model.features)}```
+{first_lines(model.task, features, signature.streams)}```
 
 {_training(checkpoint.training)}## Files
 
@@ -65,6 +72,28 @@ Scaling and the character table are inside the graph.
 PyTorch weights, `golden.json` calls with their results to replay, `manifest.json` all of this for
 a machine, and `validation.json`, once `pipeline validate` has run, how close each runtime came.
 """
+
+
+def _purpose(task: str, signature: Signature) -> str:
+    what = (
+        "gives the logits of the next character" if task == "text" else "forecasts the next value"
+    )
+    read = "character" if task == "text" else "value"
+    if signature.streams:
+        return f"{what}, one for every {read} it has read"
+    if TIME in signature.output.shape:
+        return f"reads whole sequences, in both directions, and has an output for every {read}"
+    return f"{what} after a whole sequence, which it reads in both directions"
+
+
+def _reading(checkpoint: Checkpoint, signature: Signature) -> str:
+    if signature.streams:
+        return f"Rows of the state: {', '.join(signature.state_rows)}."
+    whole = "There is no state: every call is a whole sequence, which cannot be cut."
+    if not isinstance(checkpoint.config, Config):
+        return whole
+    window = checkpoint.config.training.window
+    return f"{whole} Training read {window} steps at a time; about so many give the best results."
 
 
 def _origin(checkpoint: Checkpoint) -> str:

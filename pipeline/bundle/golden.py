@@ -27,6 +27,20 @@ class Call:
     output: NDArray[np.float32]
     next_state: NDArray[np.float32]
 
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """What goes in, by name; a state of no rows is in no file."""
+        return _in_files({INPUT: self.input, STATE: self.state})
+
+    @property
+    def outputs(self) -> dict[str, Array]:
+        """What comes out, by name."""
+        return _in_files({OUTPUT: self.output, NEXT_STATE: self.next_state})
+
+
+def _in_files(tensors: dict[str, Array]) -> dict[str, Array]:
+    return {name: array for name, array in tensors.items() if array.shape[1]}
+
 
 def held_out_input(held_out: str | Sequence[Sequence[float]]) -> Array:
     """The part of the data that training never saw, as one input ``[time, …]``."""
@@ -84,8 +98,15 @@ def trajectory(
 
 def golden_trajectories(network: Network, source: Array) -> dict[str, list[Call]]:
     """The trajectories of ``golden.json``; ``source`` is the held-out input."""
-    warmed_up = trajectory(network, streams(source, 1, 50), [50])[0].next_state
     strange = outside(streams(source, 2, 6), network.vocabulary)
+    if not network.signature.streams:
+        return {
+            "one sequence": trajectory(network, streams(source, 1, 10), [10]),
+            "one step": trajectory(network, streams(source, 1, 1), [1]),
+            "three sequences at once": trajectory(network, streams(source, 3, 5), [5]),
+            "input that training did not know": trajectory(network, strange, [6]),
+        }
+    warmed_up = trajectory(network, streams(source, 1, 50), [50])[0].next_state
     return {
         "one stream from zeros": trajectory(network, streams(source, 1, 10), [1, 2, 7]),
         "three streams at once": trajectory(network, streams(source, 3, 5), [4, 1]),
@@ -115,12 +136,11 @@ def golden_json(checkpoint: Checkpoint, trajectories: dict[str, list[Call]]) -> 
         "trajectories": [
             {
                 "name": name,
-                STATE: _tensor(calls[0].state),
+                **{key: _tensor(array) for key, array in calls[0].inputs.items() if key == STATE},
                 "calls": [
                     {
                         INPUT: _tensor(call.input),
-                        OUTPUT: _tensor(call.output),
-                        NEXT_STATE: _tensor(call.next_state),
+                        **{key: _tensor(array) for key, array in call.outputs.items()},
                     }
                     for call in calls
                 ],
@@ -132,18 +152,17 @@ def golden_json(checkpoint: Checkpoint, trajectories: dict[str, list[Call]]) -> 
 
 
 def backend_test_files(network: Network, source: Array) -> dict[str, bytes]:
-    """Files in the layout of ONNX's backend tests: fresh state, carried state, other sizes."""
+    """Files in the layout of ONNX's backend tests: fresh state, carried state, other sizes.
+
+    For whole sequences: one, another, other sizes.
+    """
     fresh, carried = trajectory(network, streams(source, 1, 10), [5, 5])
     other = trajectory(network, streams(source, 3, 11), [11])[0]
     files = {}
     for index, call in enumerate((fresh, carried, other)):
-        named = {
-            "input_0": (INPUT, call.input),
-            "input_1": (STATE, call.state),
-            "output_0": (OUTPUT, call.output),
-            "output_1": (NEXT_STATE, call.next_state),
-        }
-        for file, (name, array) in named.items():
-            tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
-            files[f"onnx/test_data_set_{index}/{file}.pb"] = tensor.SerializeToString()
+        for kind, tensors in (("input", call.inputs), ("output", call.outputs)):
+            for place, (name, array) in enumerate(tensors.items()):
+                tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+                file = f"onnx/test_data_set_{index}/{kind}_{place}.pb"
+                files[file] = tensor.SerializeToString()
     return files

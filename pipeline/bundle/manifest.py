@@ -24,7 +24,10 @@ class FileEntry(Record):
 
 
 class StateEntry(Record):
-    """How a stream is carried on: ``output`` of one call is ``input`` of the next."""
+    """How a stream is carried on: ``output`` of one call is ``input`` of the next.
+
+    ``h_columns`` are used of a row of h; fewer than the shape says where it is projected.
+    """
 
     input: str
     output: str
@@ -32,6 +35,7 @@ class StateEntry(Record):
     shape: tuple[int | str, ...]
     initial: float
     rows: tuple[str, ...]
+    h_columns: int
 
 
 class Manifest(Record):
@@ -44,7 +48,11 @@ class Manifest(Record):
     opset: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    state: StateEntry
+    state: StateEntry | None = Field(description="null: whole sequences, without a state")
+    window: int | None = Field(
+        description="steps that a network of whole sequences was trained on, if that is known; "
+        "null for one that carries state"
+    )
     scaler: Scaler | None
     vocabulary: str | None
     source: Source | ImportedSource

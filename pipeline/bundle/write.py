@@ -18,6 +18,7 @@ from pipeline.bundle.manifest import (
     check_manifest,
 )
 from pipeline.checkpoint import Checkpoint, versions
+from pipeline.config import ImportedConfig
 from pipeline.export import export
 from pipeline.model import Network
 from pipeline.signature import FLOAT32, NEXT_STATE, STATE
@@ -59,13 +60,10 @@ def build_bundle(
         opset=opset,
         inputs=signature.inputs,
         outputs=signature.outputs,
-        state=StateEntry(
-            input=STATE,
-            output=NEXT_STATE,
-            shape=signature.state.shape,
-            initial=0.0,
-            rows=signature.state_rows,
-        ),
+        state=_state_entry(network) if signature.streams else None,
+        window=None
+        if signature.streams or isinstance(config, ImportedConfig)
+        else config.training.window,
         scaler=checkpoint.scaler,
         vocabulary=checkpoint.vocabulary,
         source=config.source,
@@ -77,6 +75,18 @@ def build_bundle(
         files={name: file_entry(data) for name, data in files.items()},
     )
     return {**files, MANIFEST_FILE: manifest_bytes(manifest)}
+
+
+def _state_entry(network: Network) -> StateEntry:
+    signature = network.signature
+    return StateEntry(
+        input=STATE,
+        output=NEXT_STATE,
+        shape=signature.state.shape,
+        initial=0.0,
+        rows=signature.state_rows,
+        h_columns=network.config.h_size,
+    )
 
 
 def file_entry(data: bytes) -> FileEntry:

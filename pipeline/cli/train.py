@@ -31,6 +31,10 @@ _PRECISIONS = click.Choice(["auto", "float32", "bfloat16"])
 @several("--num-layers", int, "Recurrent layers; several make a grid.")
 @click.option("--embedding-size", type=int, help="Columns of the character embedding.")
 @click.option("--dropout", type=float, help="Dropout between layers.")
+@click.option("--bidirectional", is_flag=True, help="Read whole windows, in both directions.")
+@click.option("--no-bias", "bias", flag_value=False, default=None, help="Of the recurrent layers.")
+@click.option("--nonlinearity", type=click.Choice(["tanh", "relu"]), help="Of the cell rnn.")
+@click.option("--proj-size", type=int, help="Project the h of an lstm to so many columns.")
 @click.option("--epochs", type=int, help="Passes over the training part.")
 @click.option("--minutes", type=float, help="Time budget; the schedule fits itself to it.")
 @click.option("--learning-rate", type=float, help="Peak of the schedule.")
@@ -75,6 +79,7 @@ def train(
     text: tuple[str, ...],
     series: str | None,
     picture: Path | None,
+    bidirectional: bool,
     resume: bool,
     checkpoints: Path,
     force: bool,
@@ -89,7 +94,7 @@ def train(
     pipeline train --cell gru --text book.txt --name book-gru
     pipeline train --task sine --cell rnn,lstm,gru --hidden-size 50,100 --num-layers 1,2
     """
-    from pipeline.config import grid, select
+    from pipeline.config import WHOLE_SEQUENCES, grid, select
     from pipeline.data import load
     from pipeline.report.output import finish, say
     from pipeline.report.tables import by_score, score_charts, score_tables
@@ -102,6 +107,8 @@ def train(
         family, given["source"] = family or "char", {"kind": "text", "files": text}
     elif series:
         family, given["source"] = family or "sine", {"kind": "series", "file": series}
+    if bidirectional:
+        given = WHOLE_SEQUENCES | given
     presets = [preset for one in cell or (None,) for preset in select(names, family, one)]
     is_grid = any(len(values) > 1 for values in (cell, hidden_size, num_layers))
     if "name" in given and len(presets) > 1 and not is_grid:

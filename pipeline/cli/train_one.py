@@ -56,7 +56,7 @@ def train_one(
                 if progress.validation_loss is not None and trainer.seconds - saved > 2:
                     store.save_snapshot(folder, trainer.snapshot(), config, data.digest)
                     saved = trainer.seconds
-        scores = score(trainer.best_network(), data)
+        scores = score(trainer.best_network(), data, config.training.window)
         checkpoint = store.save_checkpoint(folder, trainer, config, data, scores)
     say(f"{config.name}: trained in {trainer.seconds:.0f} s")
     return checkpoint, "trained"

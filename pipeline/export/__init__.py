@@ -13,6 +13,7 @@ def export(network: Network, name: str, opset: int = DEFAULT_OPSET) -> tuple[byt
     """``network`` as the bytes of an ONNX file and of a TorchScript file.
 
     Raises:
+        MalformedError: the network gives NaN or infinity.
         ParityError: what came out breaks the contract or gives other numbers; nothing is kept.
     """
     graph = to_onnx(network, name, opset)

@@ -11,7 +11,7 @@ import torch
 from onnx import ModelProto, NodeProto
 from torch import Tensor
 
-from pipeline.errors import ParityError
+from pipeline.errors import MalformedError, ParityError
 from pipeline.export.onnx_graph import quiet_exporter
 from pipeline.model import Network
 from pipeline.signature import (
@@ -19,9 +19,7 @@ from pipeline.signature import (
     FLOAT32,
     ILL_CONDITIONED,
     INPUT,
-    NEXT_STATE,
     OPERATOR,
-    OUTPUT,
     OWN_ERRORS,
     STATE,
     TIME,
@@ -49,13 +47,18 @@ def check_graph(model: ModelProto, network: Network) -> None:
 def _breaches(model: ModelProto, network: Network) -> Iterator[str]:
     yield from format_breaches(model)
     config = network.config
-    node = RecurrentNode(OPERATOR[config.cell], config.hidden_size)
+    node = RecurrentNode(
+        OPERATOR[config.cell],
+        config.hidden_size,
+        directions=2 if config.bidirectional else 1,
+        activation=config.nonlinearity.capitalize(),
+    )
     yield from recurrent_breaches(model, [node] * config.num_layers)
     for node_ in model.graph.node:
         if node_.op_type in _FORBIDDEN:
             yield f"operator {node_.op_type} at '{node_.name}'"
     yield from _interface_breaches(model, network.signature)
-    yield from _frozen_axes(model)
+    yield from _frozen_axes(model, network.signature)
 
 
 def format_breaches(model: ModelProto) -> Iterator[str]:
@@ -137,18 +140,21 @@ def dims(value: onnx.ValueInfoProto) -> list[int | str | None]:
     ]
 
 
-def _frozen_axes(model: ModelProto) -> Iterator[str]:
+def _frozen_axes(model: ModelProto, signature: Signature) -> Iterator[str]:
     """Tensors on the way from the inputs that lost their symbolic batch, or time."""
     shapes = {value.name: dims(value) for value in (*model.graph.value_info, *model.graph.output)}
     alive, timed = {INPUT, STATE}, {INPUT}
+    layers = [node for node in model.graph.node if node.op_type in OPERATOR.values()]
+    reads_a_step = False
     for node in model.graph.node:
-        if alive.isdisjoint(node.input):
+        if alive.isdisjoint(node.input) or node.op_type == "Shape":  # sizes are no tensors
             continue
         alive.update(node.output)
-        if not timed.isdisjoint(node.input):
-            # y of a recurrent node goes along the time axis, y_h and y_c stand at its end
-            ends_time = node.op_type in OPERATOR.values()
-            timed.update(node.output[:1] if ends_time else node.output)
+        if node in layers:  # y goes along the time axis, y_h and y_c stand at its end
+            timed.update(node.output[:1])
+            reads_a_step = node == layers[-1] and TIME not in signature.output.shape
+        elif not timed.isdisjoint(node.input) and not (reads_a_step and node.op_type == "Slice"):
+            timed.update(node.output)
         for name in filter(None, node.output):
             axes = shapes.get(name, [])
             if BATCH not in axes:
@@ -161,6 +167,7 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
     """Run both files at sizes that the export did not use, from a state that is not zero.
 
     Raises:
+        MalformedError: PyTorch itself gives NaN or infinity.
         ParityError: a number differs from PyTorch's by more than the tolerance.
     """
     session = cpu_session(onnx_file)
@@ -168,6 +175,8 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
         traced = torch.jit.load(io.BytesIO(torchscript_file))
     rng = np.random.default_rng(0)
     twin = network.twin(torch.float64)
+    takes = [spec.name for spec in network.signature.inputs]
+    gives = [spec.name for spec in network.signature.outputs]
     for batch, time in _SIZES:
         source = torch.from_numpy(_random_input(network, rng, batch, time))
         state = torch.from_numpy(
@@ -176,12 +185,21 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
         exact_source = source.double() if source.is_floating_point() else source
         with torch.inference_mode():
             truth = twin(exact_source, state.double())
+            if not all(bool(y.isfinite().all()) for y in truth):
+                raise MalformedError(
+                    "the network gives NaN or infinity, which cannot be compared; give it finite "
+                    "weights"
+                )
             own = network(source, state), network(source, state + torch.finfo(state.dtype).eps)
-            scripted = traced(source, state)
-        feeds = {INPUT: source.numpy(), STATE: state.numpy()}
-        inferred = map(torch.from_numpy, session.run([OUTPUT, NEXT_STATE], feeds))
-        for kind, found in (("ONNX", inferred), ("TorchScript", scripted)):
-            for name, y64, y, *y32 in zip((OUTPUT, NEXT_STATE), truth, found, *own, strict=True):
+            scripted = traced(*(source, state)[: len(takes)])
+        feeds = dict(zip(takes, (source.numpy(), state.numpy()), strict=False))
+        inferred = [torch.from_numpy(y) for y in session.run(gives, feeds)]
+        for kind, found in (
+            ("ONNX", inferred),
+            ("TorchScript", scripted if network.signature.streams else [scripted]),
+        ):
+            answers = zip(truth, *own, strict=True)
+            for name, y, (y64, *y32) in zip(gives, found, answers, strict=False):
                 if y.shape != y64.shape or not _matches(y, y64, y32):
                     raise ParityError(
                         f"{kind} gives another {name} than PyTorch at batch {batch}, time {time}; "

@@ -18,7 +18,7 @@ from pipeline import __version__
 from pipeline.export.ops import TRANSLATIONS
 from pipeline.export.recurrent import onnx_layers
 from pipeline.model import Network
-from pipeline.signature import BATCH, INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE, TIME
+from pipeline.signature import BATCH, NEXT_STATE, OPERATOR, STATE, TIME
 
 OPSETS = range(18, 24)
 DEFAULT_OPSET = 18  # the oldest that torch.onnx writes, so that old runtimes load it
@@ -42,12 +42,16 @@ def quiet_exporter() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def example_inputs(network: Network, batch: int, time: int) -> tuple[torch.Tensor, torch.Tensor]:
+def example_inputs(network: Network, batch: int, time: int) -> tuple[torch.Tensor, ...]:
     """Inputs of the right shapes and types, for tracing."""
-    spec = network.signature.input
     size = {BATCH: batch, TIME: time}
-    shape = [size[axis] if isinstance(axis, str) else axis for axis in spec.shape]
-    return torch.zeros(shape, dtype=getattr(torch, spec.type)), network.zero_state(batch)
+    return tuple(
+        torch.zeros(
+            [size[axis] if isinstance(axis, str) else axis for axis in spec.shape],
+            dtype=getattr(torch, spec.type),
+        )
+        for spec in network.signature.inputs
+    )
 
 
 def translate(source: nn.Module | ExportedProgram, *inputs: Any, **options: Any) -> ModelProto:
@@ -71,16 +75,20 @@ def to_onnx(network: Network, name: str, opset: int = DEFAULT_OPSET) -> ModelPro
     The result has dynamic batch and time, the state contract in ``metadata_props``, and
     nothing that depends on the machine it was made on.
     """
-    batch, time = torch.export.Dim(BATCH, min=1), torch.export.Dim(TIME, min=1)
+    dim = {axis: torch.export.Dim(axis, min=1) for axis in (BATCH, TIME)}
+    signature = network.signature
     twin = copy.deepcopy(network).eval()
     with onnx_layers(twin):
         model = translate(
-            twin,
+            twin.exported(),
             example_inputs(network, batch=2, time=3),
             opset_version=opset,
-            input_names=[INPUT, STATE],
-            output_names=[OUTPUT, NEXT_STATE],
-            dynamic_shapes=({0: batch, 1: time}, {0: batch}),
+            input_names=[spec.name for spec in signature.inputs],
+            output_names=[spec.name for spec in signature.outputs],
+            dynamic_shapes=tuple(
+                {place: dim[axis] for place, axis in enumerate(spec.shape) if axis in dim}
+                for spec in signature.inputs
+            ),
         )
     return tidy(model, name, _metadata(network, name))
 
@@ -111,16 +119,17 @@ def _metadata(network: Network, name: str) -> dict[str, str]:
         "name": name,
         "task": network.config.task,
         "model": network.config.model_dump_json(),
-        "state": json.dumps(
-            {
-                "input": STATE,
-                "output": NEXT_STATE,
-                "shape": signature.state.shape,
-                "initial": 0,
-                "rows": signature.state_rows,
-            }
-        ),
     }
+    if signature.streams:
+        state = {
+            "input": STATE,
+            "output": NEXT_STATE,
+            "shape": signature.state.shape,
+            "initial": 0,
+            "rows": signature.state_rows,
+            "h_columns": network.config.h_size,
+        }
+        metadata["state"] = json.dumps(state)
     if network.vocabulary is not None:
         metadata["vocabulary"] = network.vocabulary
     if network.scaler is not None:

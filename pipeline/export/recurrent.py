@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.export import ops
-from pipeline.model import Recurrent
+from pipeline.model import Recurrent, pad_columns
 
 # Where ONNX's gate number k stands among PyTorch's: ONNX has i o f c (LSTM) and z r h (GRU),
 # PyTorch i f g o and r z n.
@@ -91,11 +91,12 @@ class OnnxLayers(nn.Module):
     def _layer(
         self, layer: int, x: Tensor, start: Sequence[Tensor], lengths: Tensor | None
     ) -> tuple[Tensor, ...]:
-        w, r = self.get_buffer(f"W_{layer}"), self.get_buffer(f"R_{layer}")
-        b = self.get_buffer(f"B_{layer}") if self.bias else None
         h, c = (*start, None, None)[:2]
+        weights = "W"
         if self.projected and h is not None:
-            w, x, h = self.get_buffer(f"W_first_{layer}"), self._with_first(x, h, lengths), None
+            weights, x, h = "W_first", self._with_first(x, h, lengths), None
+        w, r = self.get_buffer(f"{weights}_{layer}"), self.get_buffer(f"R_{layer}")
+        b = self.get_buffer(f"B_{layer}") if self.bias else None
         results: tuple[Tensor, ...]
         if self.mode == "LSTM":
             results = ops.onnx_lstm(x, w, r, b, lengths, h, c, self.hidden_size)
@@ -123,13 +124,29 @@ class OnnxRecurrent(OnnxLayers):
 
     def __init__(self, source: Recurrent) -> None:
         super().__init__(source.layers)
+        self.h_size = source.layers.proj_size or source.layers.hidden_size
+        if self.projected:  # only one of the two is in a graph
+            unused = "W_first" if source.layers.bidirectional else "W"
+            for layer in range(self.num_layers):
+                delattr(self, f"{unused}_{layer}")
 
     def forward(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """x ``[batch, time, input]``, rows ``[S, batch, hidden]``; the same two after it."""
+        x = x.transpose(0, 1)
+        if rows.size(0) == 0:
+            y, _ = super().forward(x, [()] * self.num_layers)
+            return y.transpose(0, 1), rows
         starts = rows.split(1) if rows.size(0) > 1 else (rows,)
+        if self.projected:
+            h, c = starts[: self.num_layers], starts[self.num_layers :]
+            starts = (*(row[..., : self.h_size] for row in h), *c)
         of_layers = [starts[layer :: self.num_layers] for layer in range(self.num_layers)]
-        y, ends = super().forward(x.transpose(0, 1), of_layers)
-        next_rows = [part for parts in zip(*ends, strict=True) for part in parts]  # all h, all c
+        y, ends = super().forward(x, of_layers)
+        next_rows = [  # all h, all c
+            pad_columns(part, self.hidden_size)
+            for parts in zip(*ends, strict=True)
+            for part in parts
+        ]
         return y.transpose(0, 1), torch.cat(next_rows) if len(next_rows) > 1 else next_rows[0]
 
 

@@ -13,7 +13,7 @@ from pipeline.model import Network
 
 def to_torchscript(network: Network) -> bytes:
     """Trace ``network``; the result loads with ``torch.jit.load`` in Python and C++."""
-    return trace(network, example_inputs(network, batch=2, time=3))
+    return trace(network.exported(), example_inputs(network, batch=2, time=3))
 
 
 def trace(module: nn.Module, inputs: tuple[Any, ...]) -> bytes:

@@ -18,11 +18,12 @@ from pipeline.report.figures import (
     percent,
     share_of,
 )
-from pipeline.report.samples import TextSample, continue_text, forecasts_itself
+from pipeline.report.samples import TextSample, continue_text
 from pipeline.report.tables import validation_notes
 from pipeline.runtimes.catalog import ALL, known_providers
 from pipeline.storage import canonical_json, sha256
 from pipeline.validate import CaseRecord, Row, Validation
+from pipeline.validate.free_run import why_not_free
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -107,10 +108,10 @@ def _section(bundle: Bundle, validation: Validation) -> Section:
         no_sample = "no row of ONNX Runtime passed"
     elif bundle.manifest.training is None:
         no_sample = "it was imported, without data of its task"
+    elif reason := why_not_free(bundle.manifest.model):
+        no_sample = reason
     elif bundle.manifest.task == "text":
         sample = continue_text(bundle)
-    elif not forecasts_itself(bundle):
-        no_sample = "it reads columns that it does not forecast"
     else:
         pictures.append(("Forecast against truth, by ONNX Runtime", forecast(bundle)))
     return Section(

@@ -13,10 +13,11 @@ from pipeline.bundle import Bundle
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import CELLS
 from pipeline.errors import UsageError
-from pipeline.report.samples import continue_series, forecasts_itself
+from pipeline.report.samples import continue_series
 from pipeline.report.tables import score_of
 from pipeline.storage import write_file
 from pipeline.train.scores import FREE_RUN, TextScores
+from pipeline.validate.free_run import why_not_free
 
 _FORMATS = ("png", "svg", "pdf")
 
@@ -31,17 +32,13 @@ def plot(bundles: Sequence[Bundle], path: Path) -> None:
     """
     tasks = {bundle.manifest.task for bundle in bundles}
     check_picture(path, tasks)
-    for bundle in bundles:
-        if bundle.manifest.training is None:
+    for manifest in (bundle.manifest for bundle in bundles):
+        if manifest.training is None:
             raise UsageError(
-                f"--plot: {bundle.manifest.name} was imported and has no data to draw; name others"
+                f"--plot: {manifest.name} was imported and has no data to draw; name others"
             )
-    mixed = [bundle for bundle in bundles if tasks == {"series"} and not forecasts_itself(bundle)]
-    if mixed:
-        raise UsageError(
-            f"--plot: {mixed[0].manifest.name} reads columns that it does not forecast, so it "
-            "cannot run free; name others"
-        )
+        if tasks == {"series"} and (reason := why_not_free(manifest.model)):
+            raise UsageError(f"--plot: {manifest.name} cannot run free: {reason}; name others")
     with _picture(path, height=4.2) as figure:
         if tasks == {"series"}:
             draw_forecasts(figure, bundles)

@@ -10,6 +10,7 @@ from pipeline.bundle import Bundle
 from pipeline.bundle.write import ONNX_FILE
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.signature import signature
 from pipeline.validate.free_run import free_run
 
 _HISTORY = 100  # steps of a series that are read before the forecast begins
@@ -30,12 +31,6 @@ class TextSample:
         """How many characters are right before the first that is not."""
         pairs = zip(self.written, self.truth, strict=True)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def forecasts_itself(bundle: Bundle) -> bool:
-    """Whether the outputs of a series model can be its next inputs."""
-    model = bundle.manifest.model
-    return model.task == "series" and model.features == model.targets
 
 
 def continue_series(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -63,6 +58,9 @@ def continue_text(bundle: Bundle) -> TextSample:
 
 def _open_stream(bundle: Bundle, given: Input) -> tuple[OnnxRuntime, Input, State]:
     """The model on the CPU, ``given`` ``[time, …]`` as one stream, and the state that starts it."""
-    rows = [axis for axis in bundle.manifest.state.shape if isinstance(axis, int)]
+    manifest = bundle.manifest
+    rows = [axis for axis in signature(manifest.model).state.shape if isinstance(axis, int)]
     runtime = OnnxRuntime(bundle.read(ONNX_FILE), "cpu")
+    if manifest.window:  # whole sequences, as long as those that training read
+        given = given[-manifest.window :]
     return runtime, given[None], np.zeros((1, *rows), np.float32)

@@ -123,7 +123,8 @@ def validation_table(
                 row.runtime,
                 row.provider,
                 str(len(row.cases)),
-                *(_error(row, value) for value in (row.output_error, row.state_error)),
+                _error(row, row.output_error),
+                _error(row, row.state_error) if row.state_error != 0 else "none",  # no state
                 _error(row, row.pytorch_difference),
                 "" if row.share is None else f"{row.share:.0%}",
                 _way(row.free_run),
@@ -219,13 +220,13 @@ def manifest_table(manifest: Manifest) -> Table:
     table = _table(manifest.name, "what")
     table.add_column("value", overflow="fold")
     table.add_row("task", manifest.task)
-    model = manifest.model
-    table.add_row("model", f"{model.cell}, {model.num_layers} × {model.hidden_size}")
+    table.add_row("model", str(manifest.model))
     table.add_row("parameters", f"{manifest.parameters:,}")
     for spec in (*manifest.inputs, *manifest.outputs):
         shape = ", ".join(map(str, spec.shape))
         table.add_row(spec.name, escape(f"{spec.type} [{shape}]: {spec.meaning}"))
-    table.add_row("state rows", ", ".join(manifest.state.rows))
+    rows = manifest.state.rows if manifest.state else ("none: whole sequences",)
+    table.add_row("state rows", ", ".join(rows))
     scores = manifest.training.scores if manifest.training else None
     if isinstance(manifest.source, ImportedSource):
         table.add_row("imported from", escape(manifest.source.file))

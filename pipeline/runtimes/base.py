@@ -1,13 +1,14 @@
 """What the validator needs to know of a runtime."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signature import Precision
+from pipeline.signature import INPUT, STATE, Precision
 
 Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]
@@ -31,12 +32,31 @@ class Runtime(Protocol):
     """What a reader of its results must know."""
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract: output ``[batch, time, …]`` and next state."""
+        """One call of the contract: output ``[batch, time, …]`` and next state.
+
+        Of a model without a state, both states are ``[batch, 0, hidden]``.
+        """
 
     def placement(self) -> dict[str, str]:
         """On which provider every recurrent node of the last profile ran; empty if there is
         but one place."""
         return {}
+
+
+def feeds(input: Input, state: State) -> dict[str, NDArray[Any]]:
+    """The inputs of a file by name; a state of no rows is not among them."""
+    given = {INPUT: input, STATE: state} if state.shape[1] else {INPUT: input}
+    return {name: np.ascontiguousarray(array) for name, array in given.items()}
+
+
+def results(found: Sequence[Any], state: State) -> tuple[State, State]:
+    """Output and next state from what a file gives; no state is followed by the same.
+
+    Raises:
+        ValueError: the file gives more, or less.
+    """
+    output, next_state = found if state.shape[1] else (*found, state)
+    return output, next_state
 
 
 class RuntimeProcessError(Exception):

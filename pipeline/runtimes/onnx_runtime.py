@@ -11,8 +11,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.errors import UnavailableError
-from pipeline.runtimes.base import Input, Runtime, State
-from pipeline.signature import INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE
+from pipeline.runtimes.base import Input, Runtime, State, feeds, results
+from pipeline.signature import OPERATOR
 
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _NAME = f"onnxruntime {onnxruntime.__version__}"
@@ -40,18 +40,16 @@ class OnnxRuntime(Runtime):
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""
-        feeds = {INPUT: np.ascontiguousarray(input), STATE: np.ascontiguousarray(state)}
-        output, next_state = self.session.run([OUTPUT, NEXT_STATE], feeds)
-        return output, next_state
+        return results(self.session.run(None, feeds(input, state)), state)
 
     def placement(self) -> dict[str, str]:
         """Where each recurrent node ran, from the profile of one call in a session of its own."""
-        feeds = {}
+        zeros = {}
         for argument in self.session.get_inputs():
             shape = [axis if isinstance(axis, int) else 1 for axis in argument.shape]
             kind = np.int64 if argument.type == "tensor(int64)" else np.float32
-            feeds[argument.name] = np.zeros(shape, kind)
-        return node_placement(self.file, self.provider, feeds)
+            zeros[argument.name] = np.zeros(shape, kind)
+        return node_placement(self.file, self.provider, zeros)
 
 
 def execution_providers() -> dict[str, str]:

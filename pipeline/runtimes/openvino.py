@@ -4,10 +4,8 @@ import sys
 from types import ModuleType
 from typing import cast
 
-import numpy as np
-
-from pipeline.runtimes.base import Input, Runtime, State, package_version
-from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE, Precision
+from pipeline.runtimes.base import Input, Runtime, State, feeds, package_version, results
+from pipeline.signature import Precision
 
 HINT = "INFERENCE_PRECISION_HINT"
 _PRECISION: dict[str, Precision] = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
@@ -32,9 +30,7 @@ class OpenVino(Runtime):
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""
-        feeds = {INPUT: np.ascontiguousarray(input), STATE: np.ascontiguousarray(state)}
-        results = self.request.infer(feeds)
-        return results[OUTPUT], results[NEXT_STATE]
+        return results(self.request.infer(feeds(input, state)).to_tuple(), state)
 
 
 def load_openvino() -> ModuleType:

@@ -6,8 +6,7 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from pipeline.runtimes.base import Input, Runtime, State
-from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
+from pipeline.runtimes.base import Input, Runtime, State, feeds, results
 
 
 class Reference(Runtime):
@@ -23,6 +22,5 @@ class Reference(Runtime):
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""
         with np.errstate(over="ignore"):  # its sigmoid is 1 / (1 + exp(-x)), whatever x is
-            results = self.evaluator.run([OUTPUT, NEXT_STATE], {INPUT: input, STATE: state})
-        output, next_state = cast(list[State], results)
-        return output, next_state
+            found = self.evaluator.run(None, feeds(input, state))
+        return results(cast(list[State], found), state)

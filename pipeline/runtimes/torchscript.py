@@ -3,10 +3,9 @@
 import io
 import warnings
 
-import numpy as np
 import torch
 
-from pipeline.runtimes.base import Input, Runtime, State
+from pipeline.runtimes.base import Input, Runtime, State, feeds, results
 
 
 class TorchScript(Runtime):
@@ -25,8 +24,7 @@ class TorchScript(Runtime):
         """One call of the contract."""
         # TF32 keeps 10 bits of the mantissa; parity is measured without it.
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            output, next_state = self.module(
-                torch.from_numpy(np.ascontiguousarray(input)).to(self.provider),
-                torch.from_numpy(np.ascontiguousarray(state)).to(self.provider),
-            )
-        return output.cpu().numpy(), next_state.cpu().contiguous().numpy()
+            given = feeds(input, state).values()
+            found = self.module(*(torch.from_numpy(array).to(self.provider) for array in given))
+        tensors = found if isinstance(found, tuple) else (found,)
+        return results([tensor.cpu().contiguous().numpy() for tensor in tensors], state)

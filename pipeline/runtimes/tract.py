@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from pipeline.runtimes.base import Input, Runtime, State, package_version
+from pipeline.runtimes.base import Input, Runtime, State, feeds, package_version, results
 
 
 class Tract(Runtime):
@@ -23,5 +23,5 @@ class Tract(Runtime):
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract; tract knows the tensors by their order."""
-        output, next_state = self.model.run([input, state])
-        return output.to_numpy(), next_state.to_numpy()
+        found = self.model.run(list(feeds(input, state).values()))
+        return results([tensor.to_numpy() for tensor in found], state)

@@ -13,6 +13,7 @@ from pipeline.data import Series, Text
 from pipeline.data.text import code_points
 from pipeline.errors import MalformedError
 from pipeline.model import CodePointTable, Network, Scaler
+from pipeline.train.windows import Windows, after_windows
 
 _LOSS_WARM_UP = 4  # steps of a series window that only fill the state
 _LANES = 16  # streams that the validation part of a text is read in
@@ -20,7 +21,8 @@ _LANES = 16  # streams that the validation part of a text is read in
 
 @dataclass(frozen=True)
 class Batch:
-    """``input`` and ``target`` are ``[batch, time, …]``; a ``fresh`` batch starts from zeros."""
+    """``input`` is ``[batch, time, …]``, and so is ``target``, or ``[batch, 1, …]`` for networks
+    of whole sequences; a ``fresh`` batch starts from zeros."""
 
     input: Tensor
     target: Tensor
@@ -55,26 +57,20 @@ class SeriesTask:
         self.targets = data.targets
         self.values = torch.from_numpy(data.values)
         self.train_end, self.validation_end = data.train_end, data.validation_end
-        self.seed = config.training.seed
-        self.batch_size = config.training.batch_size
         self.window = min(config.training.window, data.train_end - 1)
-        self.stride = max(1, self.window // 8)
-        windows = len(range(0, data.train_end - self.window - self.stride + 1, self.stride)) or 1
-        self.steps_per_epoch = -(-windows // self.batch_size)
-        self.windows = windows
+        self.windows = Windows(
+            data.train_end, self.window, config.training.batch_size, config.training.seed
+        )
+        self.steps_per_epoch = self.windows.batches
 
     def network(self) -> Network:
         """A new network whose scaler fits the training part."""
         return Network(self.model, scaler=self.scaler)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Every window once; where the grid of windows begins is random."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        room = self.train_end - 1 - self.window - (self.windows - 1) * self.stride
-        shift = int(torch.randint(0, room + 1, (), generator=generator))
-        order = torch.randperm(self.windows, generator=generator) * self.stride + shift
-        for starts in order.split(self.batch_size):
-            rows = self.values[starts[:, None] + torch.arange(self.window + 1)]
+        """Every window once."""
+        for places in self.windows.places(epoch):
+            rows = self.values[places]
             yield Batch(rows[:, :-1], rows[:, 1:, : self.targets], fresh=True)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
@@ -89,6 +85,22 @@ class SeriesTask:
         output, _ = network(values[:, :-1], network.zero_state(1))
         start = self.train_end - 1 - _LOSS_WARM_UP  # the loss skips the warm-up again
         return float(self.loss(output[:, start:], values[:, start + 1 :, : self.targets]))
+
+
+class WholeSeriesTask(SeriesTask):
+    """For networks of whole sequences: a window, and the one step after it."""
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Every window once."""
+        for batch in super().batches(epoch):
+            yield Batch(batch.input, batch.target[:, -1:], fresh=True)
+
+    def validation_loss(self, network: Network) -> float:
+        """Every step of the validation part, from the window before it."""
+        values = self.values[: self.validation_end]
+        output = torch.cat([*after_windows(network, values, self.window, self.train_end)])
+        target = values[self.train_end :, : self.targets].to(output.device)
+        return float(self.loss(output[:, None], target[:, None]))
 
 
 def _scaler(data: Series) -> Scaler:
@@ -156,10 +168,39 @@ class TextTask:
         return float(self._cross_entropy(output, target, smoothing=0.0))
 
 
+class WholeTextTask(TextTask):
+    """For networks of whole sequences: windows in random order, and the character after each."""
+
+    def __init__(self, config: Config, data: Text) -> None:
+        super().__init__(config, data)
+        options = config.training
+        self.points = torch.from_numpy(code_points(data.content))
+        self.train_end = len(data.train)
+        self.windows = Windows(self.train_end, self.window, options.batch_size, options.seed)
+        self.steps_per_epoch = self.windows.batches
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Every window once."""
+        for places in self.windows.places(epoch):
+            points = self.points[places]
+            yield Batch(points[:, :-1], points[:, -1:], fresh=True)
+
+    def validation_loss(self, network: Network) -> float:
+        """Characters of the validation part at even steps, each from the window before it."""
+        stride = self.windows.stride
+        parts = after_windows(network, self.points, self.window, self.train_end, stride)
+        output = torch.cat([*parts])
+        target = self.points[self.train_end :: stride].to(output.device)
+        return float(self._cross_entropy(output[:, None], target[:, None], smoothing=0.0))
+
+
 def make_task(config: Config, data: Series | Text) -> SeriesTask | TextTask:
     """The task of ``config`` on ``data``.
 
     Raises:
         MalformedError: the data is too short for one window.
     """
-    return TextTask(config, data) if isinstance(data, Text) else SeriesTask(config, data)
+    whole = config.model.bidirectional
+    if isinstance(data, Text):
+        return (WholeTextTask if whole else TextTask)(config, data)
+    return (WholeSeriesTask if whole else SeriesTask)(config, data)

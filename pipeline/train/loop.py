@@ -164,7 +164,9 @@ class Trainer:
             output, state = network(input, state)
         state = state.float()
         loss = self.task.loss(output.float(), target)
-        return loss + self.options.state_penalty * state.square().mean(), state
+        if state.numel():  # a network of whole sequences has none
+            loss = loss + self.options.state_penalty * state.square().mean()
+        return loss, state
 
     def _rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine over the steps or the time budget."""

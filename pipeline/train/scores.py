@@ -1,19 +1,23 @@
 """How good a network is, in units that mean something, beside forecasts that need no network."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from pipeline.config import Record
 from pipeline.data import Series, Text
 from pipeline.data.text import code_points
 from pipeline.model import CodePointTable, Network
+from pipeline.train.windows import after_windows
 
 FREE_RUN = 100  # steps that a forecast goes on without seeing the truth
 _ORIGINS = 10  # steps between the origins of two free runs
+_ORIGINS_AT_ONCE = 1024  # free runs of whole sequences side by side, to bound memory
 _ORDERS = range(6)
 _SMOOTHING = 0.1
 _CHUNK = 4096  # time steps evaluated at once, to bound memory
@@ -57,20 +61,23 @@ class TextScores(Record):
     ngram_bits: tuple[float, ...]
 
 
-def score(network: Network, data: Series | Text) -> SeriesScores | TextScores:
-    """The scores of a network on the part of ``data`` that is kept for it."""
+def score(network: Network, data: Series | Text, window: int = 64) -> SeriesScores | TextScores:
+    """The scores of a network on the part of ``data`` that is kept for it.
+
+    A network of whole sequences reads ``window`` steps at a time, or all of the training part.
+    """
     network = network.eval()
     with torch.inference_mode():
         if isinstance(data, Text):
-            return _score_text(network, data)
-        return _score_series(network, data)
+            return _score_text(network, data, min(window, len(data.train)))
+        return _score_series(network, data, min(window, data.train_end - 1))
 
 
-def _score_series(network: Network, data: Series) -> SeriesScores:
+def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
     values = data.values[:, : data.targets].astype(np.float64)
     start, season = data.validation_end, data.season
     scales = [np.abs(np.diff(column)).mean() for column in values[: data.train_end].T]
-    predicted = _teacher_forced(network, data.values)  # [time - 1, targets]: those of values[1:]
+    predicted = _one_step(network, data.values, start, window)
 
     def errors(difference: NDArray[np.float64]) -> Errors:
         maes = [np.abs(difference[..., target]).mean() for target in range(data.targets)]
@@ -86,9 +93,11 @@ def _score_series(network: Network, data: Series) -> SeriesScores:
     seasonal = origins[:, None] - season + np.arange(free_steps) % season
     free = None
     if data.values.shape[1] == data.targets:
-        free = errors(free_run(network, data.values, origins, free_steps) - values[ahead])
+        given = (network, data.values, origins, free_steps)
+        run = free_run(*given) if network.signature.streams else _sliding_free_run(*given, window)
+        free = errors(run - values[ahead])
     return SeriesScores(
-        one_step=errors(predicted[start - 1 :] - values[start:]),
+        one_step=errors(predicted - values[start:]),
         one_step_persistence=errors(values[start - 1 : -1] - values[start:]),
         one_step_seasonal=errors(values[start - season : -season] - values[start:]),
         free_run=free,
@@ -98,13 +107,23 @@ def _score_series(network: Network, data: Series) -> SeriesScores:
     )
 
 
-def _teacher_forced(network: Network, values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """One-step forecasts of ``values[1:]``, each from all before it, ``[time - 1, targets]``."""
-    state, parts = network.zero_state(1), []
-    for chunk in torch.from_numpy(values[None, :-1]).split(_CHUNK, dim=1):
+def _one_step(
+    network: Network, values: NDArray[np.float32], start: int, window: int
+) -> NDArray[np.float64]:
+    """Forecasts of ``values[start:]``, each from all before it or from a window of that."""
+    sequence = torch.from_numpy(values)
+    if network.signature.streams:
+        parts = [*_carried_on(network, sequence)]
+        return torch.cat(parts).double().numpy()[start - 1 :]
+    return torch.cat([*after_windows(network, sequence, window, start)]).double().numpy()
+
+
+def _carried_on(network: Network, sequence: Tensor) -> Iterator[Tensor]:
+    """What ``network`` says of ``sequence[1:]``, each step from all before it."""
+    state = network.zero_state(1)
+    for chunk in sequence[None, :-1].split(_CHUNK, dim=1):
         output, state = network(chunk, state)
-        parts.append(output[0].double().numpy())
-    return np.concatenate(parts)
+        yield output[0]
 
 
 def free_run(
@@ -127,16 +146,40 @@ def free_run(
     return torch.cat(forecast, dim=1).double().numpy()
 
 
-def _score_text(network: Network, data: Text) -> TextScores:
+def _sliding_free_run(
+    network: Network,
+    values: NDArray[np.float32],
+    origins: NDArray[np.int64],
+    steps: int,
+    window: int,
+) -> NDArray[np.float64]:
+    """A free run of whole sequences: what is forecast goes into the next window."""
+    ends = []
+    for some in np.array_split(origins, -(-len(origins) // _ORIGINS_AT_ONCE)):
+        x = torch.from_numpy(values[some[:, None] + np.arange(-window, 0)])
+        for _ in range(steps):
+            output, _ = network(x[:, -window:], network.zero_state(len(x)))
+            x = torch.cat([x, output[:, -1:]], dim=1)
+        ends.append(x[:, window:])
+    return torch.cat(ends).double().numpy()
+
+
+def _score_text(network: Network, data: Text, window: int) -> TextScores:
     assert network.vocabulary is not None
-    points = torch.from_numpy(code_points(data.validation))[None]
-    targets = CodePointTable(network.vocabulary)(points).long()[0, 1:]
-    state, nats, hits = network.zero_state(1), 0.0, 0
-    for start in range(0, len(targets), _CHUNK):
-        part = slice(start, min(start + _CHUNK, len(targets)))
-        logits, state = network(points[:, part], state)
-        nats += float(functional.cross_entropy(logits[0], targets[part], reduction="sum"))
-        hits += int((logits[0].argmax(dim=1) == targets[part]).sum())
+    points = torch.from_numpy(code_points(data.content))
+    first = len(data.train)
+    if network.signature.streams:
+        first += 1  # the first character that is read says nothing of itself
+        parts = _carried_on(network, points[first - 1 :])
+    else:
+        parts = after_windows(network, points, window, first)
+    targets = CodePointTable(network.vocabulary)(points[None, first:]).long()[0]
+    nats, hits, start = 0.0, 0, 0
+    for logits in parts:
+        part = targets[start : start + len(logits)]
+        nats += float(functional.cross_entropy(logits, part, reduction="sum"))
+        hits += int((logits.argmax(dim=1) == part).sum())
+        start += len(part)
     loss = nats / len(targets)
     return TextScores(
         loss=loss,

@@ -15,6 +15,7 @@ STREAM = 10_000  # steps of the one long stream
 STREAM_PIECES = 500  # calls in which it comes, of 20 steps on average
 _READ_BEFORE = 50  # steps that lead to a carried state
 _SEED = 20_240_229
+_CARRIED, _RANDOM = "whole, carried state", "whole, random state"
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,19 @@ class Case:
 
 
 def make_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Iterator[Case]:
-    """The cases for inputs drawn from ``source`` ``[time, …]``.
+    """The cases for inputs drawn from ``source`` ``[time, …]``, as far as they apply.
 
-    States are zeros, or *carried*: where PyTorch stood after some other steps of ``source``, or
+    A network of whole sequences has no state to start from, and nothing that can be cut.
+    """
+    for case in _all_cases(source, vocabulary, pytorch):
+        if pytorch.network.signature.streams or (
+            len(case.cuts) == 1 and case.name not in (_CARRIED, _RANDOM)
+        ):
+            yield case
+
+
+def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Iterator[Case]:
+    """States are zeros, or *carried*: where PyTorch stood after some other steps of ``source``, or
     random ones that no input leads to. Those with random states are not of the task.
     """
     rng = np.random.default_rng(_SEED)
@@ -56,10 +67,10 @@ def make_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
         for time in TIMES:
             yield Case("whole", streams(source, batch, time), zeros(batch), (time,))
     for batch, time in ((1, 7), (3, 1000), (32, 333)):
-        yield Case("whole, carried state", streams(source, batch, time), carried(batch), (time,))
+        yield Case(_CARRIED, streams(source, batch, time), carried(batch), (time,))
     for batch, time in ((1, 1000), (3, 50), (32, 1), (32, 333)):
         given = streams(source, batch, time)
-        yield Case("whole, random state", given, random(batch), (time,), of_the_task=False)
+        yield Case(_RANDOM, given, random(batch), (time,), of_the_task=False)
     for batch, time in ((1, 333), (3, 1000), (32, 50)):
         for state in (zeros(batch), carried(batch)):
             yield Case("random chunks", streams(source, batch, time), state, _cuts(rng, time))

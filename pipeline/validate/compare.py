@@ -22,6 +22,9 @@ def compare(runtime: Runtime, case: Case, answer: Answer, tolerance: Tolerance) 
     ):
         if y.shape != y64.shape:
             raise ValueError(f"{name} has shape {list(y.shape)}, not {list(y64.shape)}")
+        if y64.shape[1] == 0:  # a network of whole sequences has no state
+            errors.append(np.zeros(1))
+            continue
         error = np.where(np.isfinite(y), np.abs(y - y64), np.inf)
         share = error / allowed(y64, own, tolerance)
         index = np.unravel_index(int(share.argmax()), share.shape)

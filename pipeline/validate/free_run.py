@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bundle.golden import streams
+from pipeline.config import SeriesModel, TextModel
 from pipeline.model import Network
 from pipeline.runtimes.base import Exact, Input, State
 from pipeline.runtimes.pytorch import PyTorch, Twin
@@ -40,17 +41,28 @@ def free_run(
     """What ``runtime`` makes after ``given`` ``[1, time, …]``, each output being its next input.
 
     That is ``[steps]`` code points, always the likeliest and never the unknown entry, or
-    ``[steps, targets]`` values where ``vocabulary`` is None.
+    ``[steps, targets]`` values where ``vocabulary`` is None. Without a state, ``given`` is a window
+    that slides on: it is read again, less its first step and with what was made.
     """
     made, following = [], given
     for _ in range(steps):
         output, state = runtime.run(following, state)
-        following = output[:, -1:]
+        step = output[:, -1:]
         if vocabulary is not None:
-            known = following[0, 0, UNKNOWN_INDEX + 1 :]
-            following = np.array([[ord(vocabulary[int(known.argmax())])]])
-        made.append(following[0, 0])
+            known = step[0, 0, UNKNOWN_INDEX + 1 :]
+            step = np.array([[ord(vocabulary[int(known.argmax())])]])
+        made.append(step[0, 0])
+        following = step if state.shape[1] else np.concatenate([following[:, 1:], step], axis=1)
     return np.stack(made)
+
+
+def why_not_free(config: SeriesModel | TextModel) -> str:
+    """Why the outputs of a model cannot be its next inputs; empty if they can."""
+    if config.bidirectional and config.readout == "each":
+        return "it says what belongs to each step, and forecasts nothing"
+    if config.task == "series" and config.features != config.targets:
+        return "it reads columns that it does not forecast"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -81,8 +93,7 @@ def free_answer(
     A runtime that computes in ``precision`` is judged by ``tolerance`` and by the errors of
     PyTorch in that precision. None if the model does not forecast its own input.
     """
-    config = network.config
-    if config.task == "series" and config.features != config.targets:
+    if why_not_free(network.config):
         return None
     pytorch, twin = PyTorch(network), Twin(network)
     given, vocabulary = streams(source, 1, _READ), network.vocabulary
@@ -93,9 +104,11 @@ def free_answer(
         """Logits along the text that PyTorch made, or the runtime's own forecast."""
         if vocabulary is None:
             return free_run(runtime, given, start, STEPS, None)
-        return runtime.run(np.concatenate([given, made[None, :-1]], axis=1), start)[0][
-            0, _READ - 1 :
-        ]
+        text = np.concatenate([given[0], made[:-1]])
+        if network.signature.streams:
+            return runtime.run(text[None], start)[0][0, _READ - 1 :]
+        windows = np.lib.stride_tricks.sliding_window_view(text, _READ)
+        return runtime.run(windows, network.zero_state(STEPS).numpy())[0][:, -1]
 
     exact = along(twin)
 

@@ -26,7 +26,7 @@ class CaseRecord(Record):
 
     ``output_error`` and ``state_error`` are against the float64 twin, ``pytorch_difference``
     is that of both from PyTorch's float32, and ``share`` is the largest error as a share of what
-    it was allowed. An error that is null is NaN or infinite.
+    it was allowed. An error that is null is NaN or infinite; without a state, ``state_error`` is 0.
     """
 
     case: str
