@@ -118,7 +118,7 @@ def test_json_names_the_weights_and_holds_the_digests(folder: Path) -> None:
     weights = weights_of(folder)
     assert content["weights"] == {"file": weights.name, "sha256": sha256(weights.read_bytes())}
     assert len(content["training"]["data_sha256"]) == 64
-    assert content["training"]["parameters"] == sum(
+    assert content["parameters"] == sum(
         tensor.numel() for tensor in load(weights.read_bytes()).values()
     )
     assert content["training"]["scores"]["one_step"]["rmse"] > 0
@@ -278,7 +278,7 @@ def test_missing_key_is_named(folder: Path, section: str, key: str | None) -> No
     [
         ("training", "seed", "many"),
         ("training", "history", 1),
-        ("training", "parameters", None),
+        ("training", "epochs", None),
         ("weights", "file", 7),
         ("config", "source", {"kind": "magic"}),
         ("config", "surprise", 1),

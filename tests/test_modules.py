@@ -2,6 +2,7 @@
 
 import copy
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -155,7 +156,7 @@ BLOCKS = st.fixed_dictionaries(
     example=st.tuples(st.integers(1, 4), st.integers(2, 6)),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=int(os.environ.get("MODULES", "5")), deadline=None)
 def test_random_modules_give_pytorchs_numbers_at_other_sizes(
     tmp_path_factory: pytest.TempPathFactory,
     embedded: bool,
