@@ -32,10 +32,16 @@ class OnnxLayers(nn.Module):
     ONNX knows no projections, yet the LSTM that has one, h = P·m with m = o·tanh(c), is one that
     has none: its gates W·x + R·h are W·x + (R·P)·m, and P is applied to what comes out. Only a
     first h has no m; it enters the first step beside x, with R for its weights.
+
+    ``zeros_are_given``: where a layer starts from zeros, its node is given them. It need not be by
+    the specification, but tract 0.23 cannot make zeros for a batch of dynamic size and crashes.
     """
 
-    def __init__(self, source: nn.RNNBase) -> None:
+    def __init__(self, source: nn.RNNBase, zeros_are_given: bool = False) -> None:
         super().__init__()
+        self.zeros_are_given = zeros_are_given
+        if zeros_are_given:  # a buffer, since tract takes the zeros of ONNX for float64
+            self.register_buffer("zero", torch.zeros(1, 1, 1))
         self.mode, self.hidden_size = source.mode, source.hidden_size
         self.num_layers, self.bias = source.num_layers, source.bias
         self.projected = source.proj_size > 0
@@ -97,6 +103,9 @@ class OnnxLayers(nn.Module):
             weights, x, h = "W_first", self._with_first(x, h, lengths), None
         w, r = self.get_buffer(f"{weights}_{layer}"), self.get_buffer(f"R_{layer}")
         b = self.get_buffer(f"B_{layer}") if self.bias else None
+        if self.zeros_are_given:
+            zeros = self.get_buffer("zero").expand(self.num_directions, x.size(1), self.hidden_size)
+            h, c = (zeros if part is None else part for part in (h, c))
         results: tuple[Tensor, ...]
         if self.mode == "LSTM":
             results = ops.onnx_lstm(x, w, r, b, lengths, h, c, self.hidden_size)
@@ -123,10 +132,11 @@ class OnnxRecurrent(OnnxLayers):
     """Stands in for :class:`pipeline.model.Recurrent`."""
 
     def __init__(self, source: Recurrent) -> None:
-        super().__init__(source.layers)
-        self.h_size = source.layers.proj_size or source.layers.hidden_size
+        layers = source.layers
+        super().__init__(layers, zeros_are_given=layers.bidirectional or layers.proj_size > 0)
+        self.h_size = layers.proj_size or layers.hidden_size
         if self.projected:  # only one of the two is in a graph
-            unused = "W_first" if source.layers.bidirectional else "W"
+            unused = "W_first" if layers.bidirectional else "W"
             for layer in range(self.num_layers):
                 delattr(self, f"{unused}_{layer}")
 

@@ -6,9 +6,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-from pipeline.signature import INPUT, STATE, Precision
+from pipeline.signature import INPUT, OPERATOR, STATE, Precision
 
 Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]
@@ -57,6 +58,26 @@ def results(found: Sequence[Any], state: State) -> tuple[State, State]:
     """
     output, next_state = found if state.shape[1] else (*found, state)
     return output, next_state
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What is to be known of a recurrent node, for runtimes that cannot run every one."""
+
+    operator: str
+    relu: bool
+    bidirectional: bool
+
+
+def layers_of(onnx_file: bytes) -> list[Layer]:
+    """The recurrent nodes of a file, in order."""
+    layers = []
+    for node in onnx.load_from_string(onnx_file).graph.node:
+        if node.op_type in OPERATOR.values():
+            found = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+            relu = any(name.lower() == b"relu" for name in found.get("activations", ()))
+            layers.append(Layer(node.op_type, relu, found.get("direction") == b"bidirectional"))
+    return layers
 
 
 class RuntimeProcessError(Exception):

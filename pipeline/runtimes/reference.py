@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from pipeline.runtimes.base import Input, Runtime, State, feeds, results
+from pipeline.errors import UnavailableError
+from pipeline.runtimes.base import Input, Runtime, State, feeds, layers_of, results
 
 
 class Reference(Runtime):
@@ -17,6 +18,8 @@ class Reference(Runtime):
     name = f"onnx.reference {onnx.__version__}"
 
     def __init__(self, file: bytes) -> None:
+        if any(layer.relu for layer in layers_of(file)):
+            raise UnavailableError(f"{self.name} has no RNN with relu, only with tanh")
         self.evaluator = ReferenceEvaluator(onnx.load_from_string(file))
 
     def run(self, input: Input, state: State) -> tuple[State, State]:

@@ -1,9 +1,20 @@
 """tract, an engine in Rust: one model with symbolic batch and time."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.runtimes.base import Input, Runtime, State, feeds, package_version, results
+from pipeline.errors import UnavailableError
+from pipeline.runtimes.base import (
+    Input,
+    Layer,
+    Runtime,
+    State,
+    feeds,
+    layers_of,
+    package_version,
+    results,
+)
 
 
 class Tract(Runtime):
@@ -16,6 +27,8 @@ class Tract(Runtime):
         import tract
 
         self.name = f"tract {package_version('tract')}"
+        if bug := _bug(layers_of(file)):
+            raise UnavailableError(f"{self.name} {bug}, which is a bug of it")
         with tempfile.TemporaryDirectory() as folder:  # it loads from a path only
             path = Path(folder) / "model.onnx"
             path.write_bytes(file)
@@ -25,3 +38,12 @@ class Tract(Runtime):
         """One call of the contract; tract knows the tensors by their order."""
         found = self.model.run(list(feeds(input, state).values()))
         return results([tensor.to_numpy() for tensor in found], state)
+
+
+def _bug(layers: Sequence[Layer]) -> str:
+    """What tract 0.23 is known to do wrong with such layers, if anything."""
+    if any(layer.relu for layer in layers):
+        return "computes every RNN with tanh, also one with relu"
+    if len(layers) == 1 and layers[0].operator == "LSTM" and layers[0].bidirectional:
+        return "runs a single bidirectional LSTM layer for a batch of one and no other"
+    return ""
