@@ -11,13 +11,13 @@
 import json
 import platform
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import onnx
 import safetensors
 import torch
-from pydantic import ValidationError
+from pydantic import Discriminator, Tag, ValidationError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
@@ -74,6 +74,16 @@ class TrainingRecord(Record):
     scores: SeriesScores | TextScores
 
 
+def _origin(config: Any) -> str:
+    """``trained`` or ``imported``, of a configuration or of the JSON of one."""
+    source = config.get("source") if isinstance(config, dict) else getattr(config, "source", None)
+    kind = source.get("kind") if isinstance(source, dict) else getattr(source, "kind", None)
+    return _IMPORTED if kind == "imported" else _TRAINED
+
+
+_TRAINED, _IMPORTED = "trained", "imported"
+
+
 class Checkpoint(Record):
     """The content of ``checkpoint.json``; an imported one has no ``training``.
 
@@ -81,7 +91,10 @@ class Checkpoint(Record):
     """
 
     format: Literal[1] = 1
-    config: Config | ImportedConfig
+    config: Annotated[
+        Annotated[Config, Tag(_TRAINED)] | Annotated[ImportedConfig, Tag(_IMPORTED)],
+        Discriminator(_origin),
+    ]
     parameters: int
     scaler: Scaler | None
     vocabulary: str | None
@@ -213,7 +226,8 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         return Checkpoint.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the top"
+        parts = [str(part) for part in first["loc"] if part not in (_TRAINED, _IMPORTED)]
+        place = ".".join(parts) or "the top"
         raise MalformedError(
             f"{path} is not a checkpoint: {first['msg']} at {place}; train it anew"
         ) from error

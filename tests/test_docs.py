@@ -33,7 +33,7 @@ def readme_commands() -> list[list[str]]:
     """Every command line of the README that starts with ``pipeline``."""
     blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.S)
     lines = [line for block in blocks for line in block.splitlines()]
-    lines += re.findall(r"`(pipeline [^`]+)`", README)
+    lines += re.findall(r"`(pipeline \w+ [^`]+)`", README)
     commands = [shlex.split(line, comments=True) for line in lines]
     return [command[1:] for command in commands if command and command[0] == "pipeline"]
 
