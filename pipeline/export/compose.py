@@ -1,0 +1,129 @@
+"""Pieces of a core graph put to use in larger graphs, so that no network is described twice.
+
+A core graph (input, state) → (output, next_state) falls into two: the *trunk* reads an input and
+gives the next state, and the *head* makes the output of the last layer's h. So a state says what
+comes next before anything more is read, and a loop is: head, choice, trunk.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from pipeline.model import Network
+from pipeline.signature import BATCH, INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE, Signature
+
+
+class Core:
+    """The core graph of a network that carries a state, in parts that can be used again."""
+
+    def __init__(self, model: ModelProto, network: Network) -> None:
+        self.model, self.config, self.signature = model, network.config, network.signature
+        graph = model.graph
+        self.weights = {item.name: item for item in graph.initializer}
+        last = [node for node in graph.node if node.op_type in OPERATOR.values()][-1]
+        self._features = last.output[0]
+        for node in graph.node:  # y is [time, 1, batch, h], and the head reads [batch, time, h]
+            if self._features in node.input and node.op_type in ("Squeeze", "Transpose"):
+                self._features = node.output[0]
+        self._trunk = _needed(graph, NEXT_STATE, {INPUT, STATE})
+        self._head = _needed(graph, OUTPUT, {self._features})
+
+    def trunk(self, prefix: str, source: str, state: str, after: str) -> list[NodeProto]:
+        """Nodes that read ``source`` ``[batch, time, …]``, from ``state`` to ``after``.
+
+        There must be a step to read.
+        """
+        return self._copies(self._trunk, prefix, {INPUT: source, STATE: state, NEXT_STATE: after})
+
+    def head(self, prefix: str, state: str, output: str) -> list[NodeProto]:
+        """Nodes that make ``output`` ``[batch, 1, …]``, which comes next, of ``state`` alone."""
+        row = self.config.num_layers - 1  # of the last layer's h
+        features = f"{prefix}features"
+        nodes = cut(prefix, state, features, {1: (row, row + 1), 2: (0, self.config.h_size)})
+        return nodes + self._copies(self._head, prefix, {self._features: features, OUTPUT: output})
+
+    def call(
+        self, function: FunctionProto, prefix: str, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> list[NodeProto]:
+        """The nodes of an ONNX function of its own, put in place."""
+        names = dict(zip((*function.input, *function.output), (*inputs, *outputs), strict=True))
+        return self._copies(function.node, prefix, names)
+
+    def _copies(
+        self, nodes: Iterable[NodeProto], prefix: str, names: Mapping[str, str]
+    ) -> list[NodeProto]:
+        """Copies of ``nodes``, tensors called as ``names`` says or with ``prefix``; not weights."""
+
+        def renamed(name: str) -> str:
+            return names.get(name) or (name if not name or name in self.weights else prefix + name)
+
+        copies = []
+        for number, node in enumerate(nodes):
+            copy = NodeProto()
+            copy.CopyFrom(node)
+            copy.name = f"{prefix}{node.op_type}_{number}"
+            copy.input[:] = map(renamed, node.input)
+            copy.output[:] = map(renamed, node.output)
+            copies.append(copy)
+        return copies
+
+    def assemble(
+        self,
+        nodes: Sequence[NodeProto],
+        inputs: Sequence[ValueInfoProto],
+        outputs: Sequence[ValueInfoProto],
+    ) -> ModelProto:
+        """A model of ``nodes``, with opset, producer and metadata of the core model."""
+        used = set(_inputs(nodes))
+        weights = [tensor for key, tensor in self.weights.items() if key in used]
+        graph = helper.make_graph(nodes, self.model.graph.name, inputs, outputs, weights)
+        model = helper.make_model(graph, opset_imports=self.model.opset_import)
+        model.ir_version = self.model.ir_version
+        model.producer_name = self.model.producer_name
+        model.producer_version = self.model.producer_version
+        model.metadata_props.extend(self.model.metadata_props)
+        return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _needed(graph: GraphProto, output: str, given: set[str]) -> list[NodeProto]:
+    """The nodes that ``output`` needs, in order, where ``given`` is there."""
+    wanted, chosen = {output}, []
+    for node in reversed(graph.node):
+        if (wanted - given) & set(node.output):
+            wanted |= set(node.input)
+            chosen.append(node)
+    return chosen[::-1]
+
+
+def _inputs(nodes: Iterable[NodeProto]) -> Iterator[str]:
+    """What nodes read, also in their bodies."""
+    for node in nodes:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from _inputs(attribute.g.node)
+
+
+def constant(name: str, value: NDArray[Any]) -> NodeProto:
+    """A node with one fixed tensor."""
+    return helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(value))
+
+
+def cut(
+    prefix: str, source: str, target: str, ranges: Mapping[int, tuple[int, int]]
+) -> list[NodeProto]:
+    """Nodes that make ``target`` of the given range of every axis of ``source``."""
+    values = [*zip(*ranges.values(), strict=True), ranges]
+    names = [f"{prefix}{target}/{name}" for name in ("from", "to", "axes")]
+    constants = [
+        constant(name, np.array(list(value))) for name, value in zip(names, values, strict=True)
+    ]
+    return [*constants, helper.make_node("Slice", [source, *names], [target], f"{prefix}{target}")]
+
+
+def tensor(name: str, type_: int, *shape: int | str) -> ValueInfoProto:
+    """An input or output; a ``str`` in its shape is a dynamic axis."""
+    return helper.make_tensor_value_info(name, type_, shape)

@@ -1,0 +1,93 @@
+"""Text generation inside one graph: read a prompt, then draw character after character.
+
+    (prompt, uniform, temperature, top_k, top_p, state) → (text, log_prob, next_state)
+
+Every character is drawn from what the state says comes next and is then read, in one ``Scan``. So
+an empty prompt goes on from ``state``, and ``next_state`` has read all that was written.
+"""
+
+import numpy as np
+from onnx import GraphProto, ModelProto, TensorProto, helper
+
+from pipeline.export.compose import Core, constant, cut, tensor
+from pipeline.export.pieces import BY_STREAM, FILLED, SAMPLE, SETTINGS
+from pipeline.model import Network
+from pipeline.signature import BATCH, NEXT_STATE, STATE
+
+INT64, FLOAT = TensorProto.INT64, TensorProto.FLOAT
+_GIVEN = ("temperature", "top_k", "top_p")
+_TAKEN = ("divisor", "count", "limit", "filtered")  # what the sampler makes of them
+
+
+def generate_graph(model: ModelProto, network: Network) -> ModelProto:
+    """The graph that generates text, made of the core graph of a text network."""
+    core = Core(model, network)
+    state_shape = network.signature.state.shape
+    nodes = [
+        constant("no_point", np.zeros((1, 1), np.int64)),
+        *core.call(FILLED, "prompt/", ["prompt", "no_point"], ["prompt_filled", "no_prompt"]),
+        *core.trunk("prompt/", "prompt_filled", STATE, "state_after_prompt"),
+        helper.make_node("Where", ["no_prompt", STATE, "state_after_prompt"], ["state_read"]),
+        constant("no_number", np.zeros((1, 1), np.float32)),
+        *core.call(FILLED, "uniform/", ["uniform", "no_number"], ["uniform_filled", "no_steps"]),
+        constant("size", np.array(len(network.vocabulary or ""))),
+        *core.call(SETTINGS, "settings/", ["uniform_filled", *_GIVEN, "size"], ["numbers", *_TAKEN]),
+        helper.make_node("Transpose", ["numbers"], ["numbers_by_step"], perm=[1, 0]),
+        helper.make_node(
+            "Scan",
+            ["state_read", "numbers_by_step"],
+            ["state_written", "points_by_step", "chances_by_step"],
+            body=_step(core, network),
+            num_scan_inputs=1,
+        ),
+        helper.make_node("Shape", ["uniform"], ["steps"], start=1),
+        *core.call(BY_STREAM, "text/", ["points_by_step", "steps"], ["text"]),
+        *core.call(BY_STREAM, "log_prob/", ["chances_by_step", "steps"], ["log_prob"]),
+        helper.make_node("Where", ["no_steps", "state_read", "state_written"], [NEXT_STATE]),
+    ]
+    return core.assemble(
+        nodes,
+        [
+            tensor("prompt", INT64, BATCH, "prompt_time"),
+            tensor("uniform", FLOAT, BATCH, "steps"),
+            tensor("temperature", FLOAT),
+            tensor("top_k", INT64),
+            tensor("top_p", FLOAT),
+            tensor(STATE, FLOAT, *state_shape),
+        ],
+        [
+            tensor("text", INT64, BATCH, "steps"),
+            tensor("log_prob", FLOAT, BATCH, "steps"),
+            tensor(NEXT_STATE, FLOAT, *state_shape),
+        ],
+    )
+
+
+def _step(core: Core, network: Network) -> GraphProto:
+    """The body of the scan: (state, number) → (next state, code point, log-probability)."""
+    assert network.vocabulary is not None
+    points = np.array([ord(character) for character in network.vocabulary])
+    state_shape = network.signature.state.shape
+    nodes = [
+        *core.head("next/", "before", "logits"),
+        # 0 is the unknown entry, which is never written.
+        *cut("next/", "logits", "known_in_time", {2: (1, len(points) + 1)}),
+        constant("time_axis", np.array([1])),
+        helper.make_node("Squeeze", ["known_in_time", "time_axis"], ["known"]),
+        *core.call(SAMPLE, "sample/", ["known", "number", *_TAKEN], ["index", "chance"]),
+        constant("points", points),
+        helper.make_node("Gather", ["points", "index"], ["point"]),
+        *core.trunk("read/", "point", "before", "after"),
+        helper.make_node("Squeeze", ["point", "time_axis"], ["written"]),
+        helper.make_node("Squeeze", ["chance", "time_axis"], ["log_chance"]),
+    ]
+    return helper.make_graph(
+        nodes,
+        "step",
+        [tensor("before", FLOAT, *state_shape), tensor("number", FLOAT, BATCH)],
+        [
+            tensor("after", FLOAT, *state_shape),
+            tensor("written", INT64, BATCH),
+            tensor("log_chance", FLOAT, BATCH),
+        ],
+    )

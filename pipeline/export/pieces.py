@@ -1,0 +1,80 @@
+"""Small ONNX functions that larger graphs are put together from."""
+
+from onnx import FunctionProto
+from onnxscript import opset18 as op
+from onnxscript import script
+
+INT64 = 7  # onnx.TensorProto.INT64; onnxscript takes plain numbers only
+
+
+# mypy: onnxscript reads the source of these functions; what goes in and out are ONNX tensors.
+@script()
+def _filled(source, filler):  # type: ignore[no-untyped-def]
+    """``source`` ``[batch, time, …]``, or one step of filler where time is 0; and whether it is.
+
+    Neither recurrent operators nor ``Scan`` are defined for no steps at all, so what they make of
+    the filler is to be forgotten.
+    """
+    is_empty = op.Less(op.Shape(source, start=1, end=2), op.Constant(value_ints=[1]))
+    missing = op.Cast(is_empty, to=INT64)
+    shape = op.Concat(op.Shape(source, end=1), missing, op.Shape(source, start=2), axis=0)
+    return op.Concat(source, op.Expand(filler, shape), axis=1), is_empty
+
+
+@script()
+def _by_stream(by_step, steps):  # type: ignore[no-untyped-def]
+    """``[steps, batch, …]`` with the batch first, without the step of a filler."""
+    zero, axis = op.Constant(value_ints=[0]), op.Constant(value_ints=[1])
+    return op.Slice(op.Transpose(by_step, perm=[1, 0]), zero, steps, axis)
+
+
+@script()
+def _settings(uniform, temperature, top_k, top_p, size):  # type: ignore[no-untyped-def]
+    """What the sampler needs of its settings, once for all steps; ``size`` counts the entries.
+
+    A temperature of 0 or less takes the likeliest, the first of several: next to nothing to divide
+    by, and the number 0. Only as many entries are sorted as the filters look at, one if both are
+    off.
+    """
+    none, one = op.Constant(value_float=0.0), op.Constant(value_float=1.0)
+    zero, only = op.Constant(value_int=0), op.Constant(value_int=1)
+    warm = op.Greater(temperature, none)
+    divisor = op.Where(warm, temperature, op.Constant(value_float=1.0e-30))
+    usable = op.And(op.Greater(uniform, none), warm)
+    numbers = op.Min(op.Where(usable, uniform, none), op.Constant(value_float=0.9999998807907104))
+    some, few = op.Greater(top_k, zero), op.Less(top_p, one)
+    count = op.Where(some, op.Min(top_k, size), op.Where(few, size, only))
+    limit = op.Max(op.Where(few, top_p, op.Constant(value_float=2.0)), op.Constant(value_float=1e-30))
+    counts = op.Unsqueeze(count, op.Constant(value_ints=[0]))
+    return numbers, divisor, counts, limit, op.Or(some, few)
+
+
+@script()
+def _sample(logits, number, divisor, count, limit, filtered):  # type: ignore[no-untyped-def]
+    """An index int64 ``[batch, 1]`` and its log-probability, from logits ``[batch, size]``.
+
+    In this order: keep the ``top_k`` likeliest entries, divide by the temperature, keep the
+    likeliest whose probabilities reach ``top_p``; then take the first entry at which the cumulative
+    probability exceeds the number. Entries that tie with the last one kept are kept too.
+    """
+    axis, along = op.Constant(value_int=1), op.Constant(value_ints=[1])
+    low, high = op.Constant(value_float=-3.0e38), op.Constant(value_float=3.0e38)
+    # Counted from the largest, no temperature is too small to divide by.
+    distance = op.Div(op.Sub(logits, op.ReduceMax(logits, along, keepdims=1)), divisor)
+
+    ordered, _ = op.TopK(distance, count, axis=1)
+    before = op.CumSum(op.Softmax(ordered, axis=1), axis, exclusive=1)
+    least = op.ReduceMin(op.Where(op.Less(before, limit), ordered, high), along, keepdims=1)
+    allowed = op.GreaterOrEqual(distance, op.Where(filtered, least, low))
+
+    reached = op.CumSum(op.Exp(op.Where(allowed, distance, low)), axis)
+    total = op.Gather(reached, op.Constant(value_ints=[-1]), axis=1)
+    passed = op.LessOrEqual(reached, op.Mul(op.Unsqueeze(number, along), total))
+    index = op.ReduceSum(op.Cast(passed, to=INT64), along, keepdims=1)
+    return index, op.Sub(op.GatherElements(distance, index, axis=1), op.Log(total))
+
+
+FILLED: FunctionProto = _filled.to_function_proto()
+BY_STREAM: FunctionProto = _by_stream.to_function_proto()
+SETTINGS: FunctionProto = _settings.to_function_proto()
+SAMPLE: FunctionProto = _sample.to_function_proto()
