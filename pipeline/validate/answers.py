@@ -30,6 +30,7 @@ class Answer:
     state64: Exact
     own_output: float
     own_state: float
+    ill_conditioned: bool = False
     steps: tuple[Input, State] | None = None
 
 
@@ -38,9 +39,9 @@ def answer(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
     output32, state32 = whole = pytorch.run(case.input, case.state)
     output64, state64 = exact = twin.run(case.input, case.state)
     own_output, own_state = _own_errors(case, pytorch, whole, exact)
-    streams = pytorch.network.signature.streams
-    if max(own_output, own_state) <= ILL_CONDITIONED or not streams:
-        return Answer(output32, state32, output64, state64, own_output, own_state)
+    ill = max(own_output, own_state) > ILL_CONDITIONED
+    if not ill or not pytorch.network.signature.streams:
+        return Answer(output32, state32, output64, state64, own_output, own_state, ill)
     return _answer_step_by_step(case, pytorch, twin)
 
 
@@ -119,5 +120,6 @@ def _answer_step_by_step(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
         state64,
         own_output=_distance(output32, output64),
         own_state=_distance(state32, state64),
+        ill_conditioned=True,
         steps=(flat_input, flat_state),
     )
