@@ -5,7 +5,8 @@ encoder  →  recurrent layers  →  readout  →  head  →  decoder
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -106,21 +107,24 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """x ``[batch, time, input]`` to ``[batch, time, directions·h]``, and the rows after it."""
-        with warnings.catch_warnings():
-            # It is told of once, and changes no number.
-            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
-            return self._run(x, rows)
+        with _quiet_projections() if self.layers.proj_size else nullcontext():
+            if rows.size(0) == 0:
+                return self.layers(x)[0], rows
+            if isinstance(self.layers, nn.LSTM):
+                h, c = rows.chunk(2)
+                h = h[..., : self.layers.proj_size or None]
+                x, (h, c) = self.layers(x, (h.contiguous(), c.contiguous()))  # as cuDNN needs them
+                return x, torch.cat([pad_columns(h, c.size(2)), c])
+            y, next_rows = self.layers(x, rows.contiguous())
+            return y, next_rows
 
-    def _run(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        if rows.size(0) == 0:
-            return self.layers(x)[0], rows
-        if isinstance(self.layers, nn.LSTM):
-            h, c = rows.chunk(2)
-            h = h[..., : self.layers.proj_size or None]
-            x, (h, c) = self.layers(x, (h.contiguous(), c.contiguous()))  # as cuDNN needs them
-            return x, torch.cat([pad_columns(h, c.size(2)), c])
-        y, next_rows = self.layers(x, rows.contiguous())
-        return y, next_rows
+
+@contextmanager
+def _quiet_projections() -> Iterator[None]:
+    """Without the warning that a faster kernel has no projections; it changes no number."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+        yield
 
 
 def pad_columns(h: Tensor, width: int) -> Tensor:
