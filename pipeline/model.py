@@ -104,19 +104,29 @@ class Recurrent(nn.Module):
             batch_first=True,
             **own[config.cell],
         )
+        self.h_size = config.h_size
+        self.zero: Tensor
+        if config.bidirectional:  # zeros that PyTorch makes itself would tie a trace to a device
+            self.register_buffer("zero", torch.zeros(1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """x ``[batch, time, input]`` to ``[batch, time, directions·h]``, and the rows after it."""
         with _quiet_projections() if self.layers.proj_size else nullcontext():
-            if rows.size(0) == 0:
-                return self.layers(x)[0], rows
-            if isinstance(self.layers, nn.LSTM):
-                h, c = rows.chunk(2)
-                h = h[..., : self.layers.proj_size or None]
-                x, (h, c) = self.layers(x, (h.contiguous(), c.contiguous()))  # as cuDNN needs them
-                return x, torch.cat([pad_columns(h, c.size(2)), c])
-            y, next_rows = self.layers(x, rows.contiguous())
-            return y, next_rows
+            return self._run(x, rows)
+
+    def _run(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        if rows.size(0) == 0:
+            size = 2 * self.layers.num_layers, x.size(0)
+            h = self.zero.expand(*size, self.h_size).contiguous()
+            c = self.zero.expand(*size, self.layers.hidden_size).contiguous()
+            return self.layers(x, (h, c) if isinstance(self.layers, nn.LSTM) else h)[0], rows
+        if isinstance(self.layers, nn.LSTM):
+            h, c = rows.chunk(2)
+            h = h[..., : self.layers.proj_size or None]
+            x, (h, c) = self.layers(x, (h.contiguous(), c.contiguous()))  # as cuDNN needs them
+            return x, torch.cat([pad_columns(h, c.size(2)), c])
+        y, next_rows = self.layers(x, rows.contiguous())
+        return y, next_rows
 
 
 @contextmanager

@@ -180,6 +180,8 @@ def test_a_graph_has_one_node_per_layer_and_only_tensors_of_the_signature(
             assert attributes.get("activations", [b"Tanh"]) == [name] * (2 if both else 1)
     state = [] if model.config.bidirectional else ["state"]
     assert [item.name for item in graph.graph.input] == ["input", *state]
+    code = TorchScript(export(model, "m")[1]).module.inlined_graph
+    assert 'value="cpu"' not in str(code)  # the file goes to any device
     metadata = {entry.key: entry.value for entry in graph.metadata_props}
     assert ("state" in metadata) == bool(state)
     if state:
