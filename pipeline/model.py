@@ -5,7 +5,8 @@ encoder  →  recurrent layers  →  readout  →  head  →  decoder
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -103,17 +104,22 @@ class Recurrent(nn.Module):
             batch_first=True,
             **own[config.cell],
         )
+        self.h_size = config.h_size
+        self.zero: Tensor
+        if config.bidirectional:  # zeros that PyTorch makes itself would tie a trace to a device
+            self.register_buffer("zero", torch.zeros(1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """x ``[batch, time, input]`` to ``[batch, time, directions·h]``, and the rows after it."""
-        with warnings.catch_warnings():
-            # It is told of once, and changes no number.
-            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+        with _quiet_projections() if self.layers.proj_size else nullcontext():
             return self._run(x, rows)
 
     def _run(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         if rows.size(0) == 0:
-            return self.layers(x)[0], rows
+            size = 2 * self.layers.num_layers, x.size(0)
+            h = self.zero.expand(*size, self.h_size).contiguous()
+            c = self.zero.expand(*size, self.layers.hidden_size).contiguous()
+            return self.layers(x, (h, c) if isinstance(self.layers, nn.LSTM) else h)[0], rows
         if isinstance(self.layers, nn.LSTM):
             h, c = rows.chunk(2)
             h = h[..., : self.layers.proj_size or None]
@@ -121,6 +127,14 @@ class Recurrent(nn.Module):
             return x, torch.cat([pad_columns(h, c.size(2)), c])
         y, next_rows = self.layers(x, rows.contiguous())
         return y, next_rows
+
+
+@contextmanager
+def _quiet_projections() -> Iterator[None]:
+    """Without the warning that a faster kernel has no projections; it changes no number."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+        yield
 
 
 def pad_columns(h: Tensor, width: int) -> Tensor:

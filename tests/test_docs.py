@@ -76,6 +76,7 @@ def test_every_training_option_sets_a_field_of_the_configuration() -> None:
     assert options - own <= fields
     fixed = {"kind", "file", "files", "task"}  # decided by the data, as the columns are
     fixed |= {"columns", "features", "targets"}
+    fixed |= {"readout"}  # follows from --bidirectional
     assert fields - fixed <= options
 
 

@@ -31,6 +31,21 @@ class PyTorch(Runtime):
         return output.float().numpy(), next_state.float().numpy()
 
 
+def rounded_otherwise(network: Network, precision: Precision, seed: int) -> Network:
+    """``network`` with every weight off by half a rounding of ``precision``, up or down by chance.
+
+    What computes in that precision may round its weights so too.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    other = network.twin(torch.float32)
+    eps = torch.finfo(getattr(torch, precision)).eps
+    with torch.no_grad():
+        for weight in other.parameters():
+            sign = torch.randint(2, weight.shape, generator=generator) * 2 - 1
+            weight.mul_(1 + sign * (eps / 2))
+    return other
+
+
 class Twin:
     """The float64 twin of a network, called like a runtime."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from pipeline.runtimes.base import Exact, Input, State
 from pipeline.runtimes.pytorch import PyTorch, Twin
@@ -30,6 +31,7 @@ class Answer:
     state64: Exact
     own_output: float
     own_state: float
+    ill_conditioned: bool = False
     steps: tuple[Input, State] | None = None
 
 
@@ -38,9 +40,9 @@ def answer(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
     output32, state32 = whole = pytorch.run(case.input, case.state)
     output64, state64 = exact = twin.run(case.input, case.state)
     own_output, own_state = _own_errors(case, pytorch, whole, exact)
-    streams = pytorch.network.signature.streams
-    if max(own_output, own_state) <= ILL_CONDITIONED or not streams:
-        return Answer(output32, state32, output64, state64, own_output, own_state)
+    ill = max(own_output, own_state) > ILL_CONDITIONED
+    if not ill or not pytorch.network.signature.streams:
+        return Answer(output32, state32, output64, state64, own_output, own_state, ill)
     return _answer_step_by_step(case, pytorch, twin)
 
 
@@ -73,11 +75,11 @@ def allowed(y64: Exact, own: float | Exact, tolerance: Tolerance) -> Exact:
     return larger
 
 
-def nudged(state: State, copies: int = 1) -> State:
-    """``copies`` of ``state`` along the batch, off by the rounding error of a float32 near one."""
+def nudged(state: State, pytorch: PyTorch, copies: int = 1) -> State:
+    """``copies`` of ``state`` along the batch, each off as ``pytorch`` rounds a number near one."""
     repeated = np.tile(state, (copies, 1, 1))
     sign = np.random.default_rng(_SEED).choice([-1, 1], repeated.shape)
-    return (repeated + np.finfo(np.float32).eps * sign).astype(np.float32)
+    return (repeated + torch.finfo(pytorch.dtype).eps * sign).astype(np.float32)
 
 
 def _own_errors(
@@ -93,7 +95,7 @@ def _own_errors(
     copies = _STREAMS // len(case.state) - 1
     if copies > 0 and not case.followed:
         again = np.concatenate([case.input] * copies)
-        output, state = pytorch.run(again, nudged(case.state, copies))
+        output, state = pytorch.run(again, nudged(case.state, pytorch, copies))
         runs += zip(np.split(output, copies), np.split(state, copies), strict=True)
     own_output = max(_distance(output, exact[0]) for output, _ in runs)
     return own_output, max(_distance(state, exact[1]) for _, state in runs)
@@ -119,5 +121,6 @@ def _answer_step_by_step(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
         state64,
         own_output=_distance(output32, output64),
         own_state=_distance(state32, state64),
+        ill_conditioned=True,
         steps=(flat_input, flat_state),
     )

@@ -40,7 +40,7 @@ def compare(runtime: Runtime, case: Case, answer: Answer, tolerance: Tolerance) 
         time=case.input.shape[1],
         calls=1 if answer.steps else len(case.cuts),
         of_the_task=case.of_the_task,
-        ill_conditioned=answer.steps is not None,
+        ill_conditioned=answer.ill_conditioned,
         output_error=finite(float(output_error.max())),
         state_error=finite(float(state_error.max())),
         pytorch_difference=finite(max(differences)),

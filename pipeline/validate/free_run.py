@@ -114,7 +114,8 @@ def free_answer(
 
     def own_errors(pytorch: PyTorch) -> Exact:
         """The larger error of two runs, one from a nudged state, up to each step."""
-        errors = [np.abs(along(pytorch, start) - exact) for start in (state, nudged(state))]
+        starts = state, nudged(state, pytorch)
+        errors = [np.abs(along(pytorch, start) - exact) for start in starts]
         largest: Exact = np.maximum.accumulate(np.maximum(*errors).max(axis=1, keepdims=True))
         return largest
 

@@ -20,7 +20,7 @@ from pipeline.errors import one_line
 from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Refused, Runtime, RuntimeProcessError
 from pipeline.runtimes.catalog import Runtimes, optional_versions
-from pipeline.runtimes.pytorch import PyTorch, Twin, fewest_threads
+from pipeline.runtimes.pytorch import PyTorch, Twin, fewest_threads, rounded_otherwise
 from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.validate.answers import Answer, answer, with_errors_of
 from pipeline.validate.audit import audit_onnx, audit_torchscript
@@ -28,6 +28,8 @@ from pipeline.validate.cases import Case, make_cases
 from pipeline.validate.compare import compare, largest
 from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
 from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation
+
+_ROUNDINGS = 3  # of the weights, in which a precision less than float32 is tried besides its own
 
 
 def validation_versions(runtimes: Iterable[str] = ()) -> dict[str, str]:
@@ -63,15 +65,22 @@ class Answered:
     def judging(self, precision: Precision) -> "Answered":
         """The answers for a runtime that computes in ``precision``.
 
+        What one rounding of the weights does to a network can be little by luck, so PyTorch's own
+        errors in that precision are taken from several.
+
         TF32 is not among the types of PyTorch; it is judged by its tolerance alone.
         """
         if precision in ("float32", "tf32"):
             return self
-        lesser = PyTorch(self.network, precision)
+        others = [rounded_otherwise(self.network, precision, seed) for seed in range(_ROUNDINGS)]
+        pairs = list(self.cases)
+        for network in (self.network, *others):
+            lesser = PyTorch(network, precision)
+            pairs = [(case, with_errors_of(lesser, case, exact)) for case, exact in pairs]
         return Answered(
             self.network,
             self.source,
-            [(case, with_errors_of(lesser, case, exact)) for case, exact in self.cases],
+            pairs,
             free_answer(self.network, self.source, LESS_THAN_FLOAT32[precision], precision),
         )
 

@@ -1,0 +1,170 @@
+"""Checkpoints written and read, and their weights put into a network."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors.torch import save as save_safetensors
+
+from pipeline.checkpoint.record import (
+    CHECKPOINT_FILE,
+    ORIGINS,
+    Checkpoint,
+    HeldOut,
+    TrainingRecord,
+    Weights,
+    versions,
+)
+from pipeline.checkpoint.snapshot import TRAINING_FILE
+from pipeline.checkpoint.weights import allow_non_finite, parse_weights, put_weights
+from pipeline.config import Config, ImportedConfig, preset_order
+from pipeline.data import Series, Text
+from pipeline.errors import IntegrityError, MalformedError, UnsafeError, UsageError, unknown
+from pipeline.model import Network
+from pipeline.storage import (
+    canonical_json,
+    read_file,
+    read_json,
+    safe_path,
+    sha256,
+    storage_errors,
+    write_file,
+)
+from pipeline.train.loop import Trainer
+from pipeline.train.scores import SeriesScores, TextScores
+
+
+def save_checkpoint(
+    folder: Path,
+    trainer: Trainer,
+    config: Config,
+    data: Series | Text,
+    scores: SeriesScores | TextScores,
+) -> Checkpoint:
+    """Write the best network of a finished training, and drop what resuming would have needed.
+
+    Raises:
+        StorageError: the file system refused; the previous checkpoint is still there.
+    """
+    assert trainer.precision is not None
+    assert trainer.threads is not None
+    held_out = (
+        data.held_out
+        if isinstance(data, Text)
+        else tuple(tuple(map(float, row)) for row in data.held_out)
+    )
+    training = TrainingRecord(
+        data_sha256=data.digest,
+        seed=config.training.seed,
+        epochs=trainer.epoch,
+        best_epoch=trainer.best_epoch,
+        precision=trainer.precision,
+        threads=trainer.threads,
+        device=trainer.device.type,
+        history=tuple(trainer.history),
+        scores=scores,
+    )
+    checkpoint, weights = make_checkpoint(trainer.best_network(), config, held_out, training)
+    write_checkpoint(folder, checkpoint, weights)
+    return checkpoint
+
+
+def make_checkpoint(
+    network: Network,
+    config: Config | ImportedConfig,
+    held_out: HeldOut,
+    training: TrainingRecord | None = None,
+) -> tuple[Checkpoint, bytes]:
+    """A network with all that belongs to it, as ``checkpoint.json`` and a file of weights."""
+    weights = save_safetensors(dict(network.state_dict()))
+    digest = sha256(weights)
+    checkpoint = Checkpoint(
+        config=config,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        scaler=network.scaler,
+        vocabulary=network.vocabulary,
+        held_out=held_out,
+        training=training,
+        versions=versions(),
+        weights=Weights(file=f"weights-{digest[:16]}.safetensors", sha256=digest),
+    )
+    return checkpoint, weights
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, weights: bytes) -> None:
+    """Write a checkpoint in place of what ``folder`` held.
+
+    Raises:
+        StorageError: the file system refused; the previous checkpoint is still there.
+    """
+    write_file(folder / checkpoint.weights.file, weights)
+    write_file(folder / CHECKPOINT_FILE, canonical_json(checkpoint.model_dump(mode="json")))
+    with storage_errors(folder):
+        for old in (*folder.glob("weights-*.safetensors"), folder / TRAINING_FILE):
+            if old.name != checkpoint.weights.file:
+                old.unlink(missing_ok=True)
+
+
+def finished_checkpoint(folder: Path, config: Config, data_sha256: str) -> Checkpoint | None:
+    """The checkpoint in ``folder`` if it is whole and of just this configuration and data."""
+    try:
+        checkpoint = read_checkpoint(folder)
+        load_network(folder, checkpoint)
+    except (MalformedError, IntegrityError, UnsafeError):
+        return None
+    data = checkpoint.training.data_sha256 if checkpoint.training else None
+    return checkpoint if checkpoint.config == config and data == data_sha256 else None
+
+
+def find_models(root: Path, file: str, names: tuple[str, ...], made_by: str) -> list[Path]:
+    """The folders under ``root`` that hold ``file``: those of ``names``, or all of them.
+
+    Raises:
+        UsageError: there are none, or none of that name.
+    """
+    found = (path.parent.name for path in root.glob(f"[!.]*/{file}"))
+    known = sorted(found, key=preset_order)
+    if not known:
+        raise UsageError(f"{root} holds no model; run 'pipeline {made_by}' first")
+    for name in names:
+        if name not in known:
+            raise unknown(f"model in {root}", name, known)
+    return [root / name for name in names or known]
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """The checked content of ``checkpoint.json`` in ``folder``.
+
+    Raises:
+        MalformedError: it is missing or is not a checkpoint.
+        StorageError: it cannot be read.
+    """
+    path = folder / CHECKPOINT_FILE
+    content = read_json(path, "the checkpoint")
+    try:
+        return Checkpoint.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        parts = [str(part) for part in first["loc"] if part not in ORIGINS]
+        place = ".".join(parts) or "the top"
+        raise MalformedError(
+            f"{path} is not a checkpoint: {first['msg']} at {place}; train it anew"
+        ) from error
+
+
+def load_network(folder: Path, checkpoint: Checkpoint) -> Network:
+    """The network of ``checkpoint``, on the CPU, ready to use.
+
+    Raises:
+        MalformedError: the weights are truncated, not safetensors, or not those of this model.
+        IntegrityError: the weights file is another one than was saved.
+        UnsafeError: the weights file lies outside the folder.
+    """
+    path = folder / safe_path(checkpoint.weights.file)
+    data = read_file(path, "the weights file")
+    tensors = parse_weights(data, path)
+    if sha256(data) != checkpoint.weights.sha256:
+        raise IntegrityError(f"{path} is not the file that training wrote; train it anew")
+    network = Network(
+        checkpoint.config.model, scaler=checkpoint.scaler, vocabulary=checkpoint.vocabulary
+    )
+    return put_weights(network, tensors, path, allow_non_finite(checkpoint.config.source))
