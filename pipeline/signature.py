@@ -12,6 +12,11 @@ from pipeline.config import Cell, Record, SeriesModel, TextModel
 
 INPUT, STATE, OUTPUT, NEXT_STATE = "input", "state", "output", "next_state"
 BATCH, TIME = "batch", "time"
+# Of the graphs that hold the loop: text from a prompt, a forecast from a history.
+PROMPT, UNIFORM, TEXT, LOG_PROB = "prompt", "uniform", "text", "log_prob"
+TEMPERATURE, TOP_K, TOP_P = "temperature", "top_k", "top_p"
+HISTORY, STEPS, NOISE, FORECAST, PATHS = "history", "steps", "noise", "forecast", "paths"
+SAMPLES = "samples"
 
 # ONNX operator of each cell.
 OPERATOR: dict[Cell, str] = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
@@ -75,6 +80,14 @@ class Signature(Record):
         return (self.output, self.next_state) if self.streams else (self.output,)
 
 
+class Loop(Record):
+    """A graph with the loop inside: what goes in and what comes out, in the order of the graph."""
+
+    name: Literal["generate", "forecast"]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
 def state_rows(config: SeriesModel | TextModel) -> tuple[str, ...]:
     """Names of the rows of ``state``: ``h_0 … h_{L-1}``, and for an LSTM then ``c_0 … c_{L-1}``.
 
@@ -122,4 +135,61 @@ def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Sign
         output=float32(OUTPUT, output_shape, output_meaning),
         next_state=float32(NEXT_STATE, state_shape, next_meaning),
         state_rows=rows,
+    )
+
+
+def loop(config: SeriesModel | TextModel) -> Loop | None:
+    """The graph that generates text or forecasts, if the outputs can be the next inputs."""
+    if config.bidirectional or (config.task == "series" and config.features != config.targets):
+        return None
+    core = signature(config)
+
+    def spec(
+        name: str, type: Literal["float32", "int64"], shape: tuple[int | str, ...], meaning: str
+    ) -> TensorSpec:
+        return TensorSpec(name=name, type=type, shape=shape, meaning=meaning)
+
+    state = core.state
+    next_state = core.next_state.model_copy(
+        update={"meaning": "has read all that came out; feed it back as state to go on"}
+    )
+    if isinstance(config, TextModel):
+        return Loop(
+            name="generate",
+            inputs=(
+                spec(
+                    PROMPT, "int64", (BATCH, TIME), "Unicode code points to go on from; any number"
+                ),
+                spec(
+                    UNIFORM, "float32", (BATCH, STEPS), "a random number from 0 to 1 for each step"
+                ),
+                spec(TEMPERATURE, "float32", (), "divides the logits; 0 takes the likeliest"),
+                spec(TOP_K, "int64", (), "draw from that many likeliest; 0 is off"),
+                spec(TOP_P, "float32", (), "draw from the likeliest up to that share; 1 is off"),
+                state,
+            ),
+            outputs=(
+                spec(TEXT, "int64", (BATCH, STEPS), "Unicode code points"),
+                spec(LOG_PROB, "float32", (BATCH, STEPS), "of each where it was drawn from"),
+                next_state,
+            ),
+        )
+    width = config.targets
+    return Loop(
+        name="forecast",
+        inputs=(
+            spec(HISTORY, "float32", (BATCH, TIME, width), "raw units; any number of steps"),
+            spec(STEPS, "int64", (), "how far to forecast"),
+            spec(
+                NOISE, "float32", (BATCH, SAMPLES, STEPS), "standard normal numbers, or no samples"
+            ),
+            state,
+        ),
+        outputs=(
+            spec(FORECAST, "float32", (BATCH, STEPS, width), "raw units, without noise"),
+            spec(
+                PATHS, "float32", (BATCH, SAMPLES, STEPS, width), "raw units, each with its noise"
+            ),
+            next_state,
+        ),
     )

@@ -11,10 +11,21 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import (
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
 
 from pipeline.model import Network
-from pipeline.signature import BATCH, INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE, Signature
+from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE, TensorSpec, loop
+
+INT64, FLOAT = TensorProto.INT64, TensorProto.FLOAT
 
 
 class Core:
@@ -24,11 +35,9 @@ class Core:
         self.model, self.config, self.signature = model, network.config, network.signature
         graph = model.graph
         self.weights = {item.name: item for item in graph.initializer}
-        last = [node for node in graph.node if node.op_type in OPERATOR.values()][-1]
-        self._features = last.output[0]
-        for node in graph.node:  # y is [time, 1, batch, h], and the head reads [batch, time, h]
-            if self._features in node.input and node.op_type in ("Squeeze", "Transpose"):
-                self._features = node.output[0]
+        biased = next(node for node in graph.node if "head.bias" in node.input)
+        product = next(node for node in graph.node if biased.input[0] in node.output)
+        self._features = product.input[0]  # [batch, time, h], what the head reads
         self._trunk = _needed(graph, NEXT_STATE, {INPUT, STATE})
         self._head = _needed(graph, OUTPUT, {self._features})
 
@@ -62,31 +71,37 @@ class Core:
             return names.get(name) or (name if not name or name in self.weights else prefix + name)
 
         copies = []
-        for number, node in enumerate(nodes):
+        for node in nodes:
             copy = NodeProto()
             copy.CopyFrom(node)
-            copy.name = f"{prefix}{node.op_type}_{number}"
             copy.input[:] = map(renamed, node.input)
             copy.output[:] = map(renamed, node.output)
+            copy.name = copy.output[0]
             copies.append(copy)
         return copies
 
-    def assemble(
-        self,
-        nodes: Sequence[NodeProto],
-        inputs: Sequence[ValueInfoProto],
-        outputs: Sequence[ValueInfoProto],
-    ) -> ModelProto:
-        """A model of ``nodes``, with opset, producer and metadata of the core model."""
+    def assemble(self, nodes: Sequence[NodeProto]) -> ModelProto:
+        """The model of the loop that ``nodes`` are, with the metadata of the core model."""
+        contract = loop(self.config)
+        assert contract is not None
         used = set(_inputs(nodes))
-        weights = [tensor for key, tensor in self.weights.items() if key in used]
-        graph = helper.make_graph(nodes, self.model.graph.name, inputs, outputs, weights)
+        graph = helper.make_graph(
+            nodes,
+            self.model.graph.name,
+            [_value(spec) for spec in contract.inputs],
+            [_value(spec) for spec in contract.outputs],
+            [weight for name, weight in self.weights.items() if name in used],
+        )
         model = helper.make_model(graph, opset_imports=self.model.opset_import)
         model.ir_version = self.model.ir_version
         model.producer_name = self.model.producer_name
         model.producer_version = self.model.producer_version
         model.metadata_props.extend(self.model.metadata_props)
         return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _value(spec: TensorSpec) -> ValueInfoProto:
+    return tensor(spec.name, {"float32": FLOAT, "int64": INT64}[spec.type], *spec.shape)
 
 
 def _needed(graph: GraphProto, output: str, given: set[str]) -> list[NodeProto]:

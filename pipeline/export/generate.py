@@ -7,31 +7,40 @@ an empty prompt goes on from ``state``, and ``next_state`` has read all that was
 """
 
 import numpy as np
-from onnx import GraphProto, ModelProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, helper
 
-from pipeline.export.compose import Core, constant, cut, tensor
+from pipeline.export.compose import FLOAT, INT64, Core, constant, cut, tensor
 from pipeline.export.pieces import BY_STREAM, FILLED, SAMPLE, SETTINGS
 from pipeline.model import Network
-from pipeline.signature import BATCH, NEXT_STATE, STATE
+from pipeline.signature import (
+    BATCH,
+    LOG_PROB,
+    NEXT_STATE,
+    PROMPT,
+    STATE,
+    TEMPERATURE,
+    TEXT,
+    TOP_K,
+    TOP_P,
+    UNIFORM,
+)
 
-INT64, FLOAT = TensorProto.INT64, TensorProto.FLOAT
-_GIVEN = ("temperature", "top_k", "top_p")
 _TAKEN = ("divisor", "count", "limit", "filtered")  # what the sampler makes of them
 
 
 def generate_graph(model: ModelProto, network: Network) -> ModelProto:
     """The graph that generates text, made of the core graph of a text network."""
     core = Core(model, network)
-    state_shape = network.signature.state.shape
+    settings = [TEMPERATURE, TOP_K, TOP_P, "size"]
     nodes = [
         constant("no_point", np.zeros((1, 1), np.int64)),
-        *core.call(FILLED, "prompt/", ["prompt", "no_point"], ["prompt_filled", "no_prompt"]),
+        *core.call(FILLED, "prompt/", [PROMPT, "no_point"], ["prompt_filled", "no_prompt"]),
         *core.trunk("prompt/", "prompt_filled", STATE, "state_after_prompt"),
         helper.make_node("Where", ["no_prompt", STATE, "state_after_prompt"], ["state_read"]),
         constant("no_number", np.zeros((1, 1), np.float32)),
-        *core.call(FILLED, "uniform/", ["uniform", "no_number"], ["uniform_filled", "no_steps"]),
+        *core.call(FILLED, "uniform/", [UNIFORM, "no_number"], ["uniform_filled", "no_steps"]),
         constant("size", np.array(len(network.vocabulary or ""))),
-        *core.call(SETTINGS, "settings/", ["uniform_filled", *_GIVEN, "size"], ["numbers", *_TAKEN]),
+        *core.call(SETTINGS, "settings/", ["uniform_filled", *settings], ["numbers", *_TAKEN]),
         helper.make_node("Transpose", ["numbers"], ["numbers_by_step"], perm=[1, 0]),
         helper.make_node(
             "Scan",
@@ -40,27 +49,12 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
             body=_step(core, network),
             num_scan_inputs=1,
         ),
-        helper.make_node("Shape", ["uniform"], ["steps"], start=1),
-        *core.call(BY_STREAM, "text/", ["points_by_step", "steps"], ["text"]),
-        *core.call(BY_STREAM, "log_prob/", ["chances_by_step", "steps"], ["log_prob"]),
+        helper.make_node("Shape", [UNIFORM], ["steps"], start=1),
+        *core.call(BY_STREAM, "text/", ["points_by_step", "steps"], [TEXT]),
+        *core.call(BY_STREAM, "log_prob/", ["chances_by_step", "steps"], [LOG_PROB]),
         helper.make_node("Where", ["no_steps", "state_read", "state_written"], [NEXT_STATE]),
     ]
-    return core.assemble(
-        nodes,
-        [
-            tensor("prompt", INT64, BATCH, "prompt_time"),
-            tensor("uniform", FLOAT, BATCH, "steps"),
-            tensor("temperature", FLOAT),
-            tensor("top_k", INT64),
-            tensor("top_p", FLOAT),
-            tensor(STATE, FLOAT, *state_shape),
-        ],
-        [
-            tensor("text", INT64, BATCH, "steps"),
-            tensor("log_prob", FLOAT, BATCH, "steps"),
-            tensor(NEXT_STATE, FLOAT, *state_shape),
-        ],
-    )
+    return core.assemble(nodes)
 
 
 def _step(core: Core, network: Network) -> GraphProto:
