@@ -25,7 +25,7 @@ from onnx import (
 from pipeline.model import Network
 from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE, TensorSpec, loop
 
-INT64, FLOAT = TensorProto.INT64, TensorProto.FLOAT
+INT64, FLOAT, BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
 
 
 class Core:
@@ -139,6 +139,6 @@ def cut(
     return [*constants, helper.make_node("Slice", [source, *names], [target], f"{prefix}{target}")]
 
 
-def tensor(name: str, type_: int, *shape: int | str) -> ValueInfoProto:
-    """An input or output; a ``str`` in its shape is a dynamic axis."""
+def tensor(name: str, type_: int, *shape: int | str | None) -> ValueInfoProto:
+    """An input or output; a ``str`` or None in its shape is a dynamic axis."""
     return helper.make_tensor_value_info(name, type_, shape)

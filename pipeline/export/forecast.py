@@ -15,9 +15,19 @@ from onnx import GraphProto, ModelProto, helper
 from pipeline.export.compose import FLOAT, Core, constant, tensor
 from pipeline.export.pieces import BY_STREAM_3, FILLED, STREAMS, WITH_SAMPLES, WITHOUT_SAMPLES
 from pipeline.model import Network
-from pipeline.signature import FORECAST, HISTORY, NEXT_STATE, NOISE, PATHS, STATE, STEPS
+from pipeline.signature import (
+    BATCH,
+    FORECAST,
+    HISTORY,
+    NEXT_STATE,
+    NOISE,
+    PATHS,
+    SAMPLES,
+    STATE,
+    STEPS,
+)
 
-_STREAMS = "streams"  # of every history one, and its samples
+_STREAMS = f"{BATCH}+{BATCH}*{SAMPLES}"  # of every history one, and its samples
 
 
 def forecast_graph(model: ModelProto, network: Network, spread: Sequence[float]) -> ModelProto:

@@ -9,7 +9,7 @@ an empty prompt goes on from ``state``, and ``next_state`` has read all that was
 import numpy as np
 from onnx import GraphProto, ModelProto, helper
 
-from pipeline.export.compose import FLOAT, INT64, Core, constant, cut, tensor
+from pipeline.export.compose import BOOL, FLOAT, INT64, Core, constant, cut, tensor
 from pipeline.export.pieces import BY_STREAM, FILLED, SAMPLE, SETTINGS
 from pipeline.model import Network
 from pipeline.signature import (
@@ -25,7 +25,9 @@ from pipeline.signature import (
     UNIFORM,
 )
 
-_TAKEN = ("divisor", "count", "limit", "filtered")  # what the sampler makes of them
+# What the sampler takes of the settings. The body gets it with the state: not every runtime lets a
+# body look at what was computed outside.
+_TAKEN = {"divisor": (FLOAT,), "count": (INT64, 1), "limit": (FLOAT,), "filtered": (BOOL,)}
 
 
 def generate_graph(model: ModelProto, network: Network) -> ModelProto:
@@ -44,8 +46,13 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
         helper.make_node("Transpose", ["numbers"], ["numbers_by_step"], perm=[1, 0]),
         helper.make_node(
             "Scan",
-            ["state_read", "numbers_by_step"],
-            ["state_written", "points_by_step", "chances_by_step"],
+            ["state_read", *_TAKEN, "numbers_by_step"],
+            [
+                "state_written",
+                *(f"{name}_after" for name in _TAKEN),
+                "points_by_step",
+                "chances_by_step",
+            ],
             body=_step(core, network),
             num_scan_inputs=1,
         ),
@@ -69,6 +76,7 @@ def _step(core: Core, network: Network) -> GraphProto:
         constant("time_axis", np.array([1])),
         helper.make_node("Squeeze", ["known_in_time", "time_axis"], ["known"]),
         *core.call(SAMPLE, "sample/", ["known", "number", *_TAKEN], ["index", "chance"]),
+        *(helper.make_node("Identity", [name], [f"{name}_again"]) for name in _TAKEN),
         constant("points", points),
         helper.make_node("Gather", ["points", "index"], ["point"]),
         *core.trunk("read/", "point", "before", "after"),
@@ -78,9 +86,14 @@ def _step(core: Core, network: Network) -> GraphProto:
     return helper.make_graph(
         nodes,
         "step",
-        [tensor("before", FLOAT, *state_shape), tensor("number", FLOAT, BATCH)],
+        [
+            tensor("before", FLOAT, *state_shape),
+            *(tensor(name, *kind) for name, kind in _TAKEN.items()),
+            tensor("number", FLOAT, BATCH),
+        ],
         [
             tensor("after", FLOAT, *state_shape),
+            *(tensor(f"{name}_again", *kind) for name, kind in _TAKEN.items()),
             tensor("written", INT64, BATCH),
             tensor("log_chance", FLOAT, BATCH),
         ],

@@ -4,7 +4,7 @@ from onnx import FunctionProto
 from onnxscript import opset18 as op
 from onnxscript import script
 
-INT64 = 7  # onnx.TensorProto.INT64; onnxscript takes plain numbers only
+INT64, BOOL = 7, 9  # of onnx.TensorProto; onnxscript takes plain numbers only
 
 
 # mypy: onnxscript reads the source of these functions; what goes in and out are ONNX tensors.
@@ -15,8 +15,9 @@ def _filled(source, filler):  # type: ignore[no-untyped-def]
     Neither recurrent operators nor ``Scan`` are defined for no steps at all, so what they make of
     the filler is to be forgotten.
     """
-    is_empty = op.Less(op.Shape(source, start=1, end=2), op.Constant(value_ints=[1]))
-    missing = op.Cast(is_empty, to=INT64)
+    time = op.Shape(source, start=1, end=2)
+    missing = op.Sub(op.Max(time, op.Constant(value_ints=[1])), time)
+    is_empty = op.Cast(missing, to=BOOL)
     shape = op.Concat(op.Shape(source, end=1), missing, op.Shape(source, start=2), axis=0)
     return op.Concat(source, op.Expand(filler, shape), axis=1), is_empty
 
@@ -58,7 +59,7 @@ def _streams(noise, steps, state):  # type: ignore[no-untyped-def]
     silent = op.Expand(none, op.Concat(batch, one, op.Reshape(steps, flat), axis=0))
     numbers = op.Concat(silent, noise, axis=1)
     streams = op.Shape(numbers, end=2)
-    total = op.ReduceProd(streams, keepdims=1)
+    total = op.Mul(batch, op.Shape(numbers, start=1, end=2))
     rows = op.Shape(state, start=1)
     starts = op.Expand(op.Unsqueeze(state, second), op.Concat(streams, rows, axis=0))
     starts = op.Reshape(starts, op.Concat(total, rows, axis=0))
