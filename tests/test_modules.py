@@ -183,6 +183,16 @@ def test_random_modules_give_pytorchs_numbers_at_other_sizes(
         assert close(infer(path, others), eager(module, others))
 
 
+def test_an_example_of_one_stream_does_not_freeze_what_pytorch_broadcasts(tmp_path: Path) -> None:
+    block = {"kind": "gru", "packed": False, "stateful": False}
+    module = Model(False, [block | {"around": "norm"}, block | {"around": "attention"}]).eval()
+    axes = {"x": {0: "batch", 1: "time"}, "lengths": {0: "batch"}}
+    axes |= {"states_0": {1: "batch"}, "states_1": {1: "batch"}}
+    export_onnx(module, module.inputs(1, 2, 0), tmp_path / "m.onnx", dynamic_axes=axes)
+    others = module.inputs(3, 17, 1)
+    assert close(infer(tmp_path / "m.onnx", others), eager(module, others))
+
+
 class Plain(nn.Module):
     """A recurrent layer and a head, as most people write it."""
 

@@ -1,5 +1,6 @@
 """Example inputs of a module: their names and dynamic axes, and others of their kind."""
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -93,6 +94,24 @@ class Example:
         others = iter(tensors)
         args = [next(others) if is_tensor(leaf) else leaf for leaf in leaves]
         return tuple(pytree.tree_unflatten(args, spec))
+
+    def without_ones(self, cases: Sequence[Sequence[Tensor]]) -> "Example":
+        """This example, or the first of ``cases`` in which no dynamic axis has the size 1.
+
+        Tracing takes a size of 1 for a constant where PyTorch broadcasts it.
+        """
+        for tensors in (self.tensors, *cases):
+            sizes = {
+                symbol: tensor.size(axis)
+                for tensor, axes in zip(tensors, self.axes, strict=True)
+                for axis, symbol in axes.items()
+            }
+            if 1 not in sizes.values():
+                other = copy.copy(self)
+                other.args, other.tensors = self.with_tensors(tensors), list(tensors)
+                other.sizes = sizes
+                return other
+        return self
 
     def dynamic_shapes(self) -> dict[str, Any]:
         """The dynamic axes in the form that ``torch.export.export`` wants."""

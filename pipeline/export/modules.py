@@ -76,7 +76,7 @@ def export_onnx(
     cases = Cases(module, example, check_inputs, name)
     outputs = _output_names(output_names, len(cases.outputs))
     example.check_outputs(outputs, dynamic_axes)
-    program, model = _to_onnx(module, example, outputs, opset)
+    program, model = _to_onnx(module, example.without_ones(cases.cases), outputs, opset)
     check_module_graph(model, program, example, dynamic_axes)
     file = model.SerializeToString(deterministic=True)
     try:
@@ -120,7 +120,7 @@ def export_torchscript(
     trail = Trail(module, example.axes)
     try:
         with trail.followed():
-            file = trace(module, example.args)
+            file = trace(module, example.without_ones(cases.cases).args)
     except Exception as error:
         raise _cannot_export("TorchScript", trail.here, one_line(error)) from error
     with quiet_exporter():
