@@ -9,7 +9,7 @@ from pipeline.checkpoint import TrainingRecord
 from pipeline.config import ImportedSource, ModelConfig, Record, Source
 from pipeline.errors import MalformedError
 from pipeline.model import Scaler
-from pipeline.signature import TensorSpec, Tolerance
+from pipeline.signature import Loop, TensorSpec, Tolerance
 
 FORMAT: Literal[1] = 1
 MANIFEST_FILE = "manifest.json"
@@ -52,6 +52,14 @@ class Manifest(Record):
     window: int | None = Field(
         description="steps that a network of whole sequences was trained on, if that is known; "
         "null for one that carries state"
+    )
+    loop: Loop | None = Field(
+        description="the graph with the loop inside, onnx/<name>.onnx; null where the outputs "
+        "cannot be the next inputs"
+    )
+    spread: tuple[float, ...] | None = Field(
+        description="standard deviation of one-step residuals of each target, raw units; null for "
+        "text and where it is unknown"
     )
     scaler: Scaler | None
     vocabulary: str | None

@@ -19,9 +19,9 @@ from pipeline.bundle.manifest import (
 )
 from pipeline.checkpoint import Checkpoint, versions
 from pipeline.config import ImportedConfig
-from pipeline.export import export
+from pipeline.export import export, export_loop
 from pipeline.model import Network
-from pipeline.signature import FLOAT32, NEXT_STATE, STATE
+from pipeline.signature import FLOAT32, NEXT_STATE, STATE, Loop, loop
 from pipeline.storage import canonical_json, sha256
 
 WEIGHTS_FILE = "model.safetensors"
@@ -29,6 +29,11 @@ TORCHSCRIPT_FILE = "model.pt"
 ONNX_FILE = "onnx/model.onnx"
 GOLDEN_FILE = "golden.json"
 CARD_FILE = "README.md"
+
+
+def loop_file(contract: Loop) -> str:
+    """Where in a bundle the graph with the loop is."""
+    return f"onnx/{contract.name}.onnx"
 
 
 def build_bundle(
@@ -43,11 +48,13 @@ def build_bundle(
     onnx_file, torchscript_file = export(network, config.name, opset)
     source = held_out_input(checkpoint.held_out)
     golden = golden_json(checkpoint, golden_trajectories(network, source))
-    signature = network.signature
+    signature, contract, spread = network.signature, loop(config.model), checkpoint.spread
+    looped = export_loop(onnx_file, network, spread)
     files = {
         WEIGHTS_FILE: save_safetensors(dict(network.state_dict())),
         TORCHSCRIPT_FILE: torchscript_file,
         ONNX_FILE: onnx_file,
+        **({loop_file(contract): looped} if contract and looped else {}),
         **backend_test_files(network, source),
         GOLDEN_FILE: canonical_json(golden, indent=None),
         CARD_FILE: model_card(checkpoint, signature).encode(),
@@ -61,6 +68,8 @@ def build_bundle(
         inputs=signature.inputs,
         outputs=signature.outputs,
         state=_state_entry(network) if signature.streams else None,
+        loop=contract,
+        spread=spread,
         window=None
         if signature.streams or isinstance(config, ImportedConfig)
         else config.training.window,

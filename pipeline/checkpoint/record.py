@@ -68,6 +68,12 @@ class Checkpoint(Record):
     versions: dict[str, str]
     weights: Weights
 
+    @property
+    def spread(self) -> tuple[float, ...] | None:
+        """Standard deviation of the residuals of each target; None for text, or where unknown."""
+        scores = self.training.scores if self.training else None
+        return scores.residual_std if isinstance(scores, SeriesScores) else None
+
 
 def versions() -> dict[str, str]:
     """The versions that decide what a checkpoint or a bundle contains."""

@@ -1,12 +1,13 @@
 """A trained network as TorchScript and as ONNX, checked before anyone sees it."""
 
 from pipeline.export.checks import check_graph, check_numbers
+from pipeline.export.loops import export_loop
 from pipeline.export.modules import export_onnx, export_torchscript
 from pipeline.export.onnx_graph import DEFAULT_OPSET, OPSETS, to_onnx
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
 
-__all__ = ["DEFAULT_OPSET", "OPSETS", "export", "export_onnx", "export_torchscript"]
+__all__ = ["DEFAULT_OPSET", "OPSETS", "export", "export_loop", "export_onnx", "export_torchscript"]
 
 
 def export(network: Network, name: str, opset: int = DEFAULT_OPSET) -> tuple[bytes, bytes]:

@@ -39,7 +39,8 @@ class SeriesScores(Record):
     """Errors on the test part: the network's, persistence's and the seasonal-naive forecast's.
 
     With several targets MAE and MASE are means over them, RMSE is over all their values.
-    ``free_run`` is None where the network also reads what it does not forecast.
+    ``free_run`` is None where the network also reads what it does not forecast. ``residual_std``
+    is how much one step is off in the validation part: the standard deviation of each target.
     """
 
     one_step: Errors
@@ -49,6 +50,7 @@ class SeriesScores(Record):
     free_run_persistence: Errors
     free_run_seasonal: Errors
     free_run_steps: int
+    residual_std: tuple[float, ...]
 
 
 class TextScores(Record):
@@ -77,7 +79,9 @@ def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
     values = data.values[:, : data.targets].astype(np.float64)
     start, season = data.validation_end, data.season
     scales = [np.abs(np.diff(column)).mean() for column in values[: data.train_end].T]
-    predicted = _one_step(network, data.values, start, window)
+    validated = _one_step(network, data.values, data.train_end, window)
+    residuals = (validated - values[data.train_end :])[: start - data.train_end]
+    predicted = validated[start - data.train_end :]
 
     def errors(difference: NDArray[np.float64]) -> Errors:
         maes = [np.abs(difference[..., target]).mean() for target in range(data.targets)]
@@ -104,6 +108,7 @@ def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
         free_run_persistence=errors(values[origins - 1][:, None] - values[ahead]),
         free_run_seasonal=errors(values[seasonal] - values[ahead]),
         free_run_steps=free_steps,
+        residual_std=tuple(map(float, residuals.std(axis=0))),
     )
 
 
