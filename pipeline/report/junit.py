@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree
 
 from pipeline.validate import Row, Validation
-from pipeline.validate.run import describe
+from pipeline.validate.judge import describe
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

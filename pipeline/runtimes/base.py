@@ -1,6 +1,6 @@
 """What the validator needs to know of a runtime."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from pipeline.signature import INPUT, OPERATOR, STATE, Precision
 Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]
 Exact = NDArray[np.float64]
+Array = NDArray[Any]
 
 
 class Runtime(Protocol):
@@ -42,6 +43,17 @@ class Runtime(Protocol):
         """On which provider every recurrent node of the last profile ran; empty if there is
         but one place."""
         return {}
+
+
+class GraphRuntime(Runtime, Protocol):
+    """A runtime of ONNX files, which may hold more than the contract of a model."""
+
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """One call of whatever the file holds, inputs and outputs in the order of the graph."""
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        """One call of the contract."""
+        return results(self.call(feeds(input, state)), state)
 
 
 def feeds(input: Input, state: State) -> dict[str, NDArray[Any]]:

@@ -4,13 +4,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
+from typing import cast
 
 import torch
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.errors import UnavailableError, UsageError, unknown
-from pipeline.runtimes.base import Absent, Refused, Runtime, RuntimeProcessError, package_version
+from pipeline.runtimes.base import (
+    Absent,
+    GraphRuntime,
+    Refused,
+    Runtime,
+    RuntimeProcessError,
+    package_version,
+)
 from pipeline.runtimes.isolated import TIME_LIMIT, Worker
 from pipeline.runtimes.onnx_runtime import (
     EXECUTION_PROVIDER,
@@ -155,14 +163,30 @@ class Runtimes:
                 if provider in known:
                     yield from self._open_on(bundle, name, provider)
 
-    def _open_on(self, bundle: Bundle, name: str, provider: str) -> Iterator[Runtime | Absent]:
+    def open_loop(self, bundle: Bundle, file: str) -> Iterator[GraphRuntime | Absent]:
+        """Each runtime of ONNX on each provider, with the graph in ``file``, as :meth:`open` does.
+
+        Those that compute in less than float32 are left out: what they round goes round the loop.
+        """
+        for name in self.names:
+            kind = RUNTIMES[name]
+            for provider in self.providers:
+                if kind.format == "ONNX" and provider in set(kind.providers()):
+                    opened = self._open_on(bundle, name, provider, file)
+                    for runtime in opened:
+                        if isinstance(runtime, Absent) or runtime.precision == "float32":
+                            yield cast(GraphRuntime | Absent, runtime)
+
+    def _open_on(
+        self, bundle: Bundle, name: str, provider: str, file: str = ""
+    ) -> Iterator[Runtime | Absent]:
         kind = RUNTIMES[name]
         where = (kind.format, name, provider)
         if reason := _why_absent(kind, provider):
             yield Absent(*where, reason)
             return
         worker = self._workers.setdefault((name, provider), Worker(self.time_limit))
-        for opener in kind.openers(bundle.read(kind.file), provider):
+        for opener in kind.openers(bundle.read(file or kind.file), provider):
             opened: Runtime | Absent
             try:
                 opened = worker.open(opener)

@@ -8,13 +8,21 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
 import torch
 
-from pipeline.runtimes.base import Facts, Input, Runtime, RuntimeProcessError, State
+from pipeline.runtimes.base import (
+    Array,
+    Facts,
+    GraphRuntime,
+    Input,
+    Runtime,
+    RuntimeProcessError,
+    State,
+)
 
 TIME_LIMIT = 120.0  # seconds that a runtime has to open a model, or for one call
 
@@ -122,7 +130,7 @@ def _listen(stream: IO[bytes], answers: "queue.Queue[Any]") -> None:
         answers.put(None)
 
 
-class Isolated(Runtime):
+class Isolated(GraphRuntime):
     """The runtime that a worker has opened; gone when the worker opens the next."""
 
     def __init__(self, worker: Worker, facts: Facts) -> None:
@@ -135,6 +143,11 @@ class Isolated(Runtime):
         """One call of the contract."""
         output, next_state = self.worker.ask("run", input, state)
         return output, next_state
+
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """One call of whatever the file holds."""
+        found: list[Array] = self.worker.ask("call", inputs)
+        return found
 
     def placement(self) -> dict[str, str]:
         """Where the recurrent nodes ran."""

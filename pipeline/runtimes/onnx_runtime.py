@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.errors import UnavailableError
-from pipeline.runtimes.base import Input, Runtime, State, feeds, results
+from pipeline.runtimes.base import Array, GraphRuntime
 from pipeline.signature import OPERATOR
 
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -19,7 +19,7 @@ _NAME = f"onnxruntime {onnxruntime.__version__}"
 _REMOTE = "AzureExecutionProvider"  # sends its inputs to a server; it runs no node here
 
 
-class OnnxRuntime(Runtime):
+class OnnxRuntime(GraphRuntime):
     """A session on one provider; the CPU is always behind it for what it cannot run.
 
     On CUDA, ``as_it_comes`` leaves TF32 on, which keeps 10 bits of the mantissa.
@@ -38,9 +38,10 @@ class OnnxRuntime(Runtime):
             self.note = "computes in tf32 where the GPU can, unless use_tf32=0 is set"
         self.session = open_session(file, provider, tf32=self.precision == "tf32")
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract."""
-        return results(self.session.run(None, feeds(input, state)), state)
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """One call of whatever the file holds."""
+        found: list[Array] = self.session.run(None, dict(inputs))
+        return found
 
     def placement(self) -> dict[str, str]:
         """Where each recurrent node ran, from the profile of one call in a session of its own."""

@@ -1,17 +1,20 @@
 """OpenVINO on the CPU: in the precision that it chooses, and in the one asked for."""
 
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import cast
 
-from pipeline.runtimes.base import Input, Runtime, State, feeds, package_version, results
+import numpy as np
+
+from pipeline.runtimes.base import Array, GraphRuntime, package_version
 from pipeline.signature import Precision
 
 HINT = "INFERENCE_PRECISION_HINT"
 _PRECISION: dict[str, Precision] = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
-class OpenVino(Runtime):
+class OpenVino(GraphRuntime):
     """A compiled model; without a ``precision`` OpenVINO takes the processor's fastest."""
 
     format = "ONNX"
@@ -28,9 +31,9 @@ class OpenVino(Runtime):
         if self.precision != "float32":
             self.note = f"computes in {self.precision} on this processor unless {HINT}=f32 is set"
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract."""
-        return results(self.request.infer(feeds(input, state)).to_tuple(), state)
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """One call of whatever the file holds."""
+        return [np.array(y) for y in self.request.infer(dict(inputs)).to_tuple()]
 
 
 def load_openvino() -> ModuleType:

@@ -1,5 +1,6 @@
 """The reference evaluator of the ``onnx`` package: the standard's own words in NumPy."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
@@ -7,10 +8,10 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from pipeline.errors import UnavailableError
-from pipeline.runtimes.base import Input, Runtime, State, feeds, layers_of, results
+from pipeline.runtimes.base import Array, GraphRuntime, layers_of
 
 
-class Reference(Runtime):
+class Reference(GraphRuntime):
     """The graph, evaluated node by node."""
 
     format = "ONNX"
@@ -22,8 +23,8 @@ class Reference(Runtime):
             raise UnavailableError(f"{self.name} has no RNN with relu, only with tanh")
         self.evaluator = ReferenceEvaluator(onnx.load_from_string(file))
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract."""
-        with np.errstate(over="ignore"):  # its sigmoid is 1 / (1 + exp(-x)), whatever x is
-            found = self.evaluator.run(None, feeds(input, state))
-        return results(cast(list[State], found), state)
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """One call of whatever the file holds."""
+        # Its sigmoid is 1 / (1 + exp(-x)), whatever x is, and the logarithm of 0 is what it is.
+        with np.errstate(over="ignore", divide="ignore"):
+            return cast(list[Array], self.evaluator.run(None, dict(inputs)))

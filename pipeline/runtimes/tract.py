@@ -1,23 +1,20 @@
 """tract, an engine in Rust: one model with symbolic batch and time."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import UnavailableError
 from pipeline.runtimes.base import (
-    Input,
+    Array,
+    GraphRuntime,
     Layer,
-    Runtime,
-    State,
-    feeds,
     layers_of,
     package_version,
-    results,
 )
 
 
-class Tract(Runtime):
+class Tract(GraphRuntime):
     """A model that tract has made ready to run."""
 
     format = "ONNX"
@@ -34,10 +31,9 @@ class Tract(Runtime):
             path.write_bytes(file)
             self.model = tract.onnx().load(path).into_model().into_runnable()
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract; tract knows the tensors by their order."""
-        found = self.model.run(list(feeds(input, state).values()))
-        return results([tensor.to_numpy() for tensor in found], state)
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """One call of whatever the file holds; tract knows the tensors by their order."""
+        return [tensor.to_numpy() for tensor in self.model.run(list(inputs.values()))]
 
 
 def _bug(layers: Sequence[Layer]) -> str:

@@ -28,7 +28,7 @@ _READ = 100  # steps of the task that are read before
 _SEED = 20_240_302
 
 
-class _Runs(Protocol):
+class Runs(Protocol):
     """A runtime, or the float64 twin."""
 
     def run(self, input: Input, state: State, /) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -36,7 +36,7 @@ class _Runs(Protocol):
 
 
 def free_run(
-    runtime: _Runs, given: Input, state: State, steps: int, vocabulary: str | None
+    runtime: Runs, given: Input, state: State, steps: int, vocabulary: str | None
 ) -> NDArray[Any]:
     """What ``runtime`` makes after ``given`` ``[1, time, …]``, each output being its next input.
 
@@ -100,7 +100,7 @@ def free_answer(
     state = network.zero_state(1).numpy()
     made = free_run(pytorch, given, state, STEPS, vocabulary)
 
-    def along(runtime: _Runs, start: State = state) -> NDArray[Any]:
+    def along(runtime: Runs, start: State = state) -> NDArray[Any]:
         """Logits along the text that PyTorch made, or the runtime's own forecast."""
         if vocabulary is None:
             return free_run(runtime, given, start, STEPS, None)
@@ -125,13 +125,13 @@ def free_answer(
         own = np.maximum(own, np.nan_to_num(own_errors(PyTorch(network, precision)), posinf=0))
     limits = allowed(exact, own, tolerance)
     if vocabulary is None:
-        for signs in (repeat(1.0), repeat(-1.0), _random_signs()):
-            limits = np.maximum(limits, np.abs(along(_OffBy(twin, tolerance, signs)) - exact))
+        for signs in (repeat(1.0), repeat(-1.0), random_signs()):
+            limits = np.maximum(limits, np.abs(along(OffBy(twin, tolerance, signs)) - exact))
     return FreeAnswer(given, state, vocabulary, made, exact, limits, steps, precision)
 
 
 @dataclass(frozen=True)
-class _OffBy:
+class OffBy:
     """The twin, off by just the tolerance at every step: so far can its forecasts stray."""
 
     twin: Twin
@@ -139,18 +139,20 @@ class _OffBy:
     signs: Iterator[float]
 
     def run(self, input: Input, state: State, /) -> tuple[Exact, Exact]:
+        """One call of the contract, its results off by the tolerance."""
         sign, results = next(self.signs), self.twin.run(input, state)
         output, next_state = (y + sign * allowed(y, 0.0, self.tolerance) for y in results)
         return output, next_state
 
 
-def _random_signs() -> Iterator[float]:
+def random_signs() -> Iterator[float]:
+    """1 and -1 by chance, without end, the same every time."""
     rng = np.random.default_rng(_SEED)
     while True:
         yield float(rng.choice([-1, 1]))
 
 
-def compare_free_run(runtime: _Runs, answer: FreeAnswer) -> FreeRun:
+def compare_free_run(runtime: Runs, answer: FreeAnswer) -> FreeRun:
     """Let ``runtime`` run free, up to the first step at which it differs from PyTorch."""
     steps, vocabulary, limits = answer.steps, answer.vocabulary, answer.limits
     if steps == 0:

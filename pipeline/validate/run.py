@@ -3,8 +3,7 @@
 import os
 import platform
 import subprocess
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,17 +15,18 @@ from pipeline.bundle import Bundle
 from pipeline.bundle.read import VALIDATION_FILE
 from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.checkpoint import versions
-from pipeline.errors import one_line
 from pipeline.model import Network
-from pipeline.runtimes.base import Absent, Input, Refused, Runtime, RuntimeProcessError
+from pipeline.runtimes.base import Absent, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes, optional_versions
 from pipeline.runtimes.pytorch import PyTorch, Twin, fewest_threads, rounded_otherwise
 from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.validate.answers import Answer, answer, with_errors_of
 from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.cases import Case, make_cases
-from pipeline.validate.compare import compare, largest
+from pipeline.validate.compare import compare
 from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
+from pipeline.validate.judge import judged_row
+from pipeline.validate.loops import looped_rows
 from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation
 
 _ROUNDINGS = 3  # of the weights, in which a precision less than float32 is tried besides its own
@@ -116,6 +116,9 @@ def validate_bundle(
             row = validation_row(manifest.name, runtime, exact, manifest.tolerance, audit)
             report(row)
             finished.append(row)
+        for row in looped_rows(bundle, runtimes):
+            report(row)
+            finished.append(row)
     return Validation(
         model=manifest.name,
         bundle_sha256=bundle.digest,
@@ -148,68 +151,17 @@ def validation_row(
     tolerance: Tolerance,
     audit: Sequence[str] = (),
 ) -> Row:
-    """One runtime through all cases; whatever it throws is a finding, not an error of ours.
+    """One runtime through all cases.
 
     ``audit`` lists what is wrong with the weights in the file that it runs. ``tolerance``
     judges it if it computes in float32.
     """
-    row = Row(
-        model=model,
-        format=runtime.format,
-        runtime=runtime.name,
-        provider=runtime.provider,
-        status="not run",
-    )
-    if isinstance(runtime, Absent):
-        status = "fail" if isinstance(runtime, Refused) else "not run"
-        return row.model_copy(update={"status": status, "reason": runtime.reason})
-    tolerance = LESS_THAN_FLOAT32.get(runtime.precision, tolerance)
-    judged = {"precision": runtime.precision, "tolerance": tolerance, "note": runtime.note}
-    row = row.model_copy(update=judged)
-    exact = exact.judging(runtime.precision)
-    started = time.monotonic()
-    records: list[CaseRecord] = []
-    free: FreeRun | None = None
-    placement: dict[str, str] = {}
-    trouble = []
-    try:
-        for case, truth in exact.cases:
-            records.append(compare(runtime, case, truth, tolerance))
-        if exact.free_run is not None:
-            free = compare_free_run(runtime, exact.free_run)
-        placement = runtime.placement()
-    except RuntimeProcessError as error:
-        trouble.append(str(error))
-    except Exception as error:
-        trouble.append(one_line(error))
-    trouble += audit
-    trouble += [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]
-    trouble += [describe(record) for record in records if not record.passed][:1]
-    if free is not None and not free.passed:
-        trouble.append(f"free run, step {free.first_difference}: {free.note}")
-    return row.model_copy(
-        update={
-            "status": "fail" if trouble else "pass",
-            "reason": "; ".join(trouble),
-            "placement": placement,
-            "output_error": largest(record.output_error for record in records),
-            "state_error": largest(record.state_error for record in records),
-            "pytorch_difference": largest(
-                record.pytorch_difference for record in records if record.of_the_task
-            ),
-            "share": largest(record.share for record in records),
-            "seconds": round(time.monotonic() - started, 2),
-            "cases": tuple(records),
-            "free_run": free,
-        }
-    )
 
+    def trial(runtime: Runtime, tolerance: Tolerance) -> Iterator[CaseRecord | FreeRun]:
+        judge = exact.judging(runtime.precision)
+        for case, truth in judge.cases:
+            yield compare(runtime, case, truth, tolerance)
+        if judge.free_run is not None:
+            yield compare_free_run(runtime, judge.free_run)
 
-def describe(record: CaseRecord) -> str:
-    """The case, and the place where it comes closest to its tolerance or goes beyond."""
-    worst = record.worst
-    found = "not finite" if worst.found is None else f"{worst.found:.7g}"
-    return (
-        f"{record.case}, batch {record.batch}, time {record.time}: {worst.tensor}"
-        f"{list(worst.index)} is {found}, not {worst.expected:.7g}"
-    )
+    return judged_row(model, runtime, trial, tolerance, audit)

@@ -20,8 +20,9 @@ from pipeline.validate.compare import largest
 from pipeline.validate.foreign.model import Array, Model, OnnxModel, Tensor, TorchScriptModel
 from pipeline.validate.foreign.pair import Choices, Plan, make_plan
 from pipeline.validate.foreign.trial import Case, Trial
+from pipeline.validate.judge import describe
 from pipeline.validate.records import Row, Validation
-from pipeline.validate.run import describe, machine, validation_versions
+from pipeline.validate.run import machine, validation_versions
 
 SIZES = (1, 2, 3, 7, 50)
 CALLS = 5

@@ -1,0 +1,171 @@
+"""What graphs with the loop inside are tried on, with the answers of eager PyTorch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.bundle.golden import outside, streams
+from pipeline.model import Network
+from pipeline.runtimes.base import Exact, Input, State
+from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.signature import (
+    FLOAT32,
+    FORECAST,
+    HISTORY,
+    NEXT_STATE,
+    NOISE,
+    PATHS,
+    PROMPT,
+    STATE,
+    STEPS,
+    TEMPERATURE,
+    TOP_K,
+    TOP_P,
+    UNIFORM,
+)
+from pipeline.validate.answers import allowed
+from pipeline.validate.free_run import OffBy, random_signs
+from pipeline.validate.loops.eager import forecast, generate
+from pipeline.validate.loops.sampler import Draw, Settings
+
+LENGTH = 500  # characters of the long texts
+_SHORT = 40  # steps of the others
+_READ = 50  # steps that are read before
+_SEED = 20_241_124
+
+SETTINGS = {
+    "greedy": Settings(temperature=0.0),
+    "temperature 1": Settings(),
+    "temperature 0.6": Settings(temperature=0.6),
+    "top-k 10": Settings(top_k=10),
+    "top-p 0.9": Settings(top_p=0.9),
+    "all filters": Settings(temperature=0.8, top_k=20, top_p=0.95),
+}
+# What no program should ask for is defined, and comes to the same as something that it may.
+_ODD = {
+    "temperature below 0": (Settings(temperature=-1.0), SETTINGS["greedy"]),
+    "top-k beyond the vocabulary": (Settings(top_k=10**6), Settings()),
+    "top-k below 0": (Settings(top_k=-5), Settings()),
+    "top-p above 1": (Settings(top_p=1.5), Settings()),
+    "top-p 0": (Settings(top_p=0.0), Settings(top_k=1)),
+}
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A text that is to be generated from ``feeds``; ``draws`` are how PyTorch did, by step.
+
+    ``points`` are the code points of the entries that can be drawn.
+    """
+
+    name: str
+    feeds: dict[str, NDArray[Any]]
+    text: NDArray[np.int64]
+    draws: Sequence[Sequence[Draw]]
+    state: Exact
+    state_limits: Exact
+    points: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A forecast that is to be made from ``feeds``, its exact values, and how far they may be off.
+
+    By the names of the graph's outputs.
+    """
+
+    name: str
+    feeds: dict[str, NDArray[Any]]
+    exact: dict[str, Exact]
+    limits: dict[str, Exact]
+
+
+def generations(network: Network, source: Input) -> Iterator[Generated]:
+    """Texts of all settings, batch sizes, prompt lengths and starts, from ``source`` ``[time]``."""
+    assert network.vocabulary is not None
+    pytorch, twin, rng = PyTorch(network), Twin(network), np.random.default_rng(_SEED)
+    points = tuple(map(ord, network.vocabulary))
+
+    def case(
+        name: str,
+        batch: int,
+        read: int,
+        steps: int,
+        given: Settings,
+        meant: Settings | None = None,
+        start: State | None = None,
+        prompt: NDArray[np.int64] | None = None,
+        uniform: NDArray[np.float32] | None = None,
+    ) -> Generated:
+        prompt = streams(source, batch, read).astype(np.int64) if prompt is None else prompt
+        numbers = rng.random((batch, steps), np.float32) if uniform is None else uniform
+        state = network.zero_state(batch).numpy() if start is None else start
+        text, draws, after = generate(network, pytorch, prompt, numbers, meant or given, state)
+        all_read, exact = np.concatenate([prompt, text], axis=1), state.astype(np.float64)
+        if all_read.shape[1]:
+            exact = twin.run(all_read, state)[1]
+        limits = allowed(exact, float(np.abs(after - exact).max()), FLOAT32)
+        feeds: dict[str, NDArray[Any]] = {
+            PROMPT: prompt,
+            UNIFORM: numbers,
+            TEMPERATURE: np.array(given.temperature, np.float32),
+            TOP_K: np.array(given.top_k),
+            TOP_P: np.array(given.top_p, np.float32),
+            STATE: state,
+        }
+        return Generated(name, feeds, text, draws, exact, limits, points)
+
+    for name, settings in SETTINGS.items():
+        yield case(name, 1, _READ, LENGTH, settings)
+    for batch, read in ((1, 1), (3, 7), (32, 2)):
+        yield case("batches and lengths", batch, read, _SHORT, SETTINGS["all filters"])
+    carried = pytorch.run(streams(source, 3, _READ), network.zero_state(3).numpy())[1]
+    yield case("empty prompt", 2, 0, _SHORT, Settings())
+    yield case("empty prompt, carried state", 3, 0, _SHORT, Settings(), start=carried)
+    yield case("carried state", 3, 5, _SHORT, Settings(), start=carried)
+    yield case("no steps", 2, 5, 0, Settings())
+    strange = outside(streams(source, 2, 6), network.vocabulary).astype(np.int64)
+    yield case("unknown characters", 2, 6, _SHORT, Settings(), prompt=strange)
+    beyond = np.array([[-1.0, 1.0, 2.0, -0.0, np.inf, -np.inf] * 4], np.float32)
+    yield case("numbers outside [0, 1)", 1, 3, 24, Settings(), uniform=beyond)
+    for name, (given, meant) in _ODD.items():
+        yield case(name, 1, 3, _SHORT, given, meant)
+
+
+def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Iterator[Forecast]:
+    """Forecasts of several sizes and starts, from ``source`` ``[time, features]``."""
+    twin, rng = Twin(network), np.random.default_rng(_SEED)
+    carried = PyTorch(network).run(streams(source, 3, _READ), network.zero_state(3).numpy())[1]
+    for name, batch, read, steps, samples, start in (
+        ("forecast", 1, _READ, 100, 0, None),
+        ("forecast with samples", 3, _READ, _SHORT, 5, None),
+        ("one step", 1, 1, 1, 1, None),
+        ("empty history", 2, 0, _SHORT, 2, None),
+        ("carried state", 3, 5, _SHORT, 2, carried),
+        ("no steps", 2, 5, 0, 2, None),
+    ):
+        history = streams(source, batch, read).astype(np.float32)
+        noise = rng.normal(size=(batch, samples, steps)).astype(np.float32)
+        state = network.zero_state(batch).numpy() if start is None else start
+
+        def outputs(
+            runtime: Twin | OffBy,
+            given: tuple[NDArray[np.float32], NDArray[np.float32], State] = (history, noise, state),
+        ) -> dict[str, Exact]:
+            values, after = forecast(twin.network, runtime, *given[:2], spread, given[2])
+            return {FORECAST: values[:, 0], PATHS: values[:, 1:], NEXT_STATE: after[:, 0]}
+
+        exact = outputs(twin)
+        limits = {name: allowed(y64, 0.0, FLOAT32) for name, y64 in exact.items()}
+        for signs in (repeat(1.0), repeat(-1.0), random_signs()):
+            strayed = outputs(OffBy(twin, FLOAT32, signs))
+            limits = {
+                name: np.maximum(limit, np.abs(strayed[name] - exact[name]))
+                for name, limit in limits.items()
+            }
+        feeds = {HISTORY: history, STEPS: np.array(steps), NOISE: noise, STATE: state}
+        yield Forecast(name, feeds, exact, limits)
