@@ -45,12 +45,12 @@ class OnnxRuntime(GraphRuntime):
 
     def placement(self) -> dict[str, str]:
         """Where each recurrent node ran, from the profile of one call in a session of its own."""
-        zeros = {}
+        ones = {}
         for argument in self.session.get_inputs():
             shape = [axis if isinstance(axis, int) else 1 for axis in argument.shape]
             kind = np.int64 if argument.type == "tensor(int64)" else np.float32
-            zeros[argument.name] = np.zeros(shape, kind)
-        return node_placement(self.file, self.provider, zeros)
+            ones[argument.name] = np.ones(shape, kind)
+        return node_placement(self.file, self.provider, ones)
 
 
 def execution_providers() -> dict[str, str]:

@@ -4,6 +4,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import onnx
+
 from pipeline.errors import UnavailableError
 from pipeline.runtimes.base import (
     Array,
@@ -12,6 +14,7 @@ from pipeline.runtimes.base import (
     layers_of,
     package_version,
 )
+from pipeline.signature import STEPS
 
 
 class Tract(GraphRuntime):
@@ -26,6 +29,8 @@ class Tract(GraphRuntime):
         self.name = f"tract {package_version('tract')}"
         if bug := _bug(layers_of(file)):
             raise UnavailableError(f"{self.name} {bug}, which is a bug of it")
+        if any(given.name == STEPS for given in onnx.load_from_string(file).graph.input):
+            raise UnavailableError(f"{self.name} cannot size a tensor by the number in an input")
         with tempfile.TemporaryDirectory() as folder:  # it loads from a path only
             path = Path(folder) / "model.onnx"
             path.write_bytes(file)

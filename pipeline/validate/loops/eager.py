@@ -71,13 +71,13 @@ def forecast(
     output, state = read(network, runtime, history, state)
     output, state = (np.repeat(part, 1 + samples, axis=0) for part in (output, state))
     shocks = np.concatenate([np.zeros((batch, 1, steps)), noise], axis=1)
-    shocks = shocks.reshape(-1, steps)[..., None] * np.array(spread)  # [streams, steps, targets]
+    shocks = shocks.reshape(batch * (1 + samples), steps, 1) * np.array(spread)
     made = []
     for step in range(steps):
         value = output + shocks[:, step : step + 1]
         made.append(value)
         output, state = runtime.run(value.astype(output.dtype), state)
-    values = np.concatenate(made, axis=1) if made else np.zeros((len(output), 0, len(spread)))
-    by_history = batch, 1 + samples
-    values, state = (part.reshape(*by_history, *part.shape[1:]) for part in (values, state))
-    return values.astype(np.float64), state.astype(np.float64)
+    nothing = np.zeros((len(output), 0, len(spread)))
+    streams = np.concatenate([nothing, *made], axis=1), state.astype(np.float64)
+    values, after = (part.reshape(batch, 1 + samples, *part.shape[1:]) for part in streams)
+    return values, after
