@@ -216,6 +216,12 @@ class Network(nn.Module):
         x, rows = self.recurrent(self.encoder(input), state.transpose(0, 1))
         return self.decoder(self.head(self.readout(x))), rows.transpose(0, 1)
 
+    def next_output(self, state: Tensor) -> Tensor:
+        """``[batch, 1, …]``, what ``state`` says comes next; for a network that carries a state."""
+        last = self.config.num_layers - 1
+        h = state[:, last : last + 1, : self.config.h_size]
+        return cast(Tensor, self.decoder(self.head(h)))
+
     def exported(self) -> nn.Module:
         """What goes into files: this network, or input → output of one that has no state."""
         return self if self.signature.streams else WholeSequences(self)

@@ -45,10 +45,11 @@ def build_bundle(
         ParityError: an exported graph breaks the contract or gives other numbers.
     """
     config = checkpoint.config
-    onnx_file, torchscript_file = export(network, config.name, opset)
+    spread = checkpoint.spread
+    onnx_file, torchscript_file = export(network, config.name, opset, spread)
     source = held_out_input(checkpoint.held_out)
     golden = golden_json(checkpoint, golden_trajectories(network, source))
-    signature, contract, spread = network.signature, loop(config.model), checkpoint.spread
+    signature, contract = network.signature, loop(config.model)
     looped = export_loop(onnx_file, network, spread)
     files = {
         WEIGHTS_FILE: save_safetensors(dict(network.state_dict())),

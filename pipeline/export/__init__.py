@@ -1,5 +1,7 @@
 """A trained network as TorchScript and as ONNX, checked before anyone sees it."""
 
+from collections.abc import Sequence
+
 from pipeline.export.checks import check_graph, check_numbers
 from pipeline.export.loops import export_loop
 from pipeline.export.modules import export_onnx, export_torchscript
@@ -10,8 +12,15 @@ from pipeline.model import Network
 __all__ = ["DEFAULT_OPSET", "OPSETS", "export", "export_loop", "export_onnx", "export_torchscript"]
 
 
-def export(network: Network, name: str, opset: int = DEFAULT_OPSET) -> tuple[bytes, bytes]:
+def export(
+    network: Network,
+    name: str,
+    opset: int = DEFAULT_OPSET,
+    spread: Sequence[float] | None = None,
+) -> tuple[bytes, bytes]:
     """``network`` as the bytes of an ONNX file and of a TorchScript file.
+
+    ``spread`` is the standard deviation of the residuals of each target, for sample paths.
 
     Raises:
         MalformedError: the network gives NaN or infinity.
@@ -21,7 +30,7 @@ def export(network: Network, name: str, opset: int = DEFAULT_OPSET) -> tuple[byt
     check_graph(graph, network)
     onnx_file, torchscript_file = (
         graph.SerializeToString(deterministic=True),
-        to_torchscript(network),
+        to_torchscript(network, spread),
     )
     check_numbers(onnx_file, torchscript_file, network)
     return onnx_file, torchscript_file

@@ -11,7 +11,7 @@ INT64, BOOL = 7, 9  # of onnx.TensorProto; onnxscript takes plain numbers only
 
 
 @script()
-def _filled(source: Any, filler: Any) -> Any:
+def _filled(source, filler):  # type: ignore[no-untyped-def]
     """``source`` ``[batch, time, …]``, or one step of filler where time is 0; and whether it is.
 
     Neither recurrent operators nor ``Scan`` are defined for no steps at all, so what they make of
@@ -25,7 +25,7 @@ def _filled(source: Any, filler: Any) -> Any:
 
 
 @script()
-def _by_stream(by_step: Any, steps: Any) -> Any:
+def _by_stream(by_step, steps):  # type: ignore[no-untyped-def]
     """``[steps, batch]`` with the batch first, without the step of a filler."""
     zero, axis, one = (
         op.Constant(value_ints=[0]),
@@ -37,7 +37,7 @@ def _by_stream(by_step: Any, steps: Any) -> Any:
 
 
 @script()
-def _by_stream_3(by_step: Any, steps: Any) -> Any:
+def _by_stream_3(by_step, steps):  # type: ignore[no-untyped-def]
     """``[steps, batch, values]`` with the batch first, without the step of a filler."""
     zero, axis, one = (
         op.Constant(value_ints=[0]),
@@ -49,7 +49,7 @@ def _by_stream_3(by_step: Any, steps: Any) -> Any:
 
 
 @script()
-def _streams(noise: Any, steps: Any, state: Any) -> Any:
+def _streams(noise, steps, state):  # type: ignore[no-untyped-def]
     """One stream without noise and one for each sample, side by side.
 
     ``noise`` ``[batch, samples, steps]`` becomes ``[streams, steps]``, and ``state`` is repeated;
@@ -70,13 +70,13 @@ def _streams(noise: Any, steps: Any, state: Any) -> Any:
 
 
 @script()
-def _with_samples(values: Any, streams: Any) -> Any:
+def _with_samples(values, streams):  # type: ignore[no-untyped-def]
     """``[streams, …]`` as ``[batch, 1 + samples, …]``."""
     return op.Reshape(values, op.Concat(streams, op.Shape(values, start=1), axis=0), allowzero=1)
 
 
 @script()
-def _without_samples(made: Any) -> Any:
+def _without_samples(made):  # type: ignore[no-untyped-def]
     """The stream without noise ``[batch, …]``, and the others ``[batch, samples, …]``."""
     first, second = op.Constant(value_ints=[0]), op.Constant(value_ints=[1])
     end = op.Constant(value_ints=[9223372036854775807])
@@ -86,7 +86,7 @@ def _without_samples(made: Any) -> Any:
 
 
 @script()
-def _settings(uniform: Any, temperature: Any, top_k: Any, top_p: Any, size: Any) -> Any:
+def _settings(uniform, temperature, top_k, top_p, size):  # type: ignore[no-untyped-def]
     """What the sampler needs of its settings, once for all steps; ``size`` counts the entries.
 
     A temperature of 0 or less takes the likeliest, the first of several: next to nothing to divide
@@ -109,7 +109,7 @@ def _settings(uniform: Any, temperature: Any, top_k: Any, top_p: Any, size: Any)
 
 
 @script()
-def _sample(logits: Any, number: Any, divisor: Any, count: Any, limit: Any, filtered: Any) -> Any:
+def _sample(logits, number, divisor, count, limit, filtered):  # type: ignore[no-untyped-def]
     """An index int64 ``[batch, 1]`` and its log-probability, from logits ``[batch, size]``.
 
     In this order: keep the ``top_k`` likeliest entries, divide by the temperature, keep the

@@ -2,28 +2,53 @@
 
 import io
 import zipfile
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from pipeline.export.onnx_graph import example_inputs, quiet_exporter
+from pipeline.export.script import loop_methods
 from pipeline.model import Network
+from pipeline.signature import loop
 
 
-def to_torchscript(network: Network) -> bytes:
-    """Trace ``network``; the result loads with ``torch.jit.load`` in Python and C++."""
-    return trace(network.exported(), example_inputs(network, batch=2, time=3))
+def to_torchscript(network: Network, spread: Sequence[float] | None = None) -> bytes:
+    """Trace ``network``; the result loads with ``torch.jit.load`` in Python and C++.
+
+    Where the outputs can be the next inputs, it has the loop as a further method.
+    """
+    inputs = example_inputs(network, batch=2, time=3)
+    if loop(network.config) is None:
+        return trace(network.exported(), inputs)
+    methods = {"next_output": (network.zero_state(2),)}
+    return trace(network, inputs, methods, loop_methods(network, spread))
 
 
-def trace(module: nn.Module, inputs: tuple[Any, ...]) -> bytes:
-    """Any module, called with ``inputs``, as a TorchScript file."""
+def trace(
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    further: Mapping[str, tuple[Any, ...]] | None = None,
+    definition: str = "",
+) -> bytes:
+    """Any module, called with ``inputs``, as a TorchScript file.
+
+    ``further`` are the inputs of other methods to trace; ``definition`` is TorchScript that calls
+    them.
+    """
     with quiet_exporter(), torch.no_grad():
         _forget_traced_classes()
         # What tracing would check, the post-condition checks of the export do at more sizes.
-        traced = torch.jit.trace(
-            module, inputs, check_trace=False, strict=False, _store_inputs=False
+        traced = torch.jit.trace_module(
+            module,
+            {"forward": inputs, **(further or {})},
+            check_trace=False,
+            strict=False,
+            _store_inputs=False,
         )
+        if definition:
+            traced.define(definition)
         buffer = io.BytesIO()
         torch.jit.save(traced, buffer)
     return _without_traces_of_this_machine(buffer.getvalue())

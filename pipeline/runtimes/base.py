@@ -46,10 +46,10 @@ class Runtime(Protocol):
 
 
 class GraphRuntime(Runtime, Protocol):
-    """A runtime of ONNX files, which may hold more than the contract of a model."""
+    """A runtime of files that may hold more than the contract of a model."""
 
     def call(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """One call of whatever the file holds, inputs and outputs in the order of the graph."""
+        """One call of whatever the file holds, inputs and outputs in the order of its contract."""
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of the contract."""

@@ -164,15 +164,19 @@ class Runtimes:
                     yield from self._open_on(bundle, name, provider)
 
     def open_loop(self, bundle: Bundle, file: str) -> Iterator[GraphRuntime | Absent]:
-        """Each runtime of ONNX on each provider, with the graph in ``file``, as :meth:`open` does.
+        """Each runtime that is there, with the loop in ``file`` or that of its own file.
 
         Those that compute in less than float32 are left out: what they round goes round the loop.
+
+        Raises:
+            IntegrityError: a model file was changed.
         """
         for name in self.names:
             kind = RUNTIMES[name]
             for provider in self.providers:
-                if kind.format == "ONNX" and provider in set(kind.providers()):
-                    opened = self._open_on(bundle, name, provider, file)
+                if provider in set(kind.providers()) and _why_absent(kind, provider) is None:
+                    own = kind.file if kind.format == "TorchScript" else file
+                    opened = self._open_on(bundle, name, provider, own)
                     for runtime in opened:
                         if isinstance(runtime, Absent) or runtime.precision == "float32":
                             yield cast(GraphRuntime | Absent, runtime)

@@ -2,13 +2,15 @@
 
 import io
 import warnings
+from collections.abc import Mapping
 
 import torch
 
-from pipeline.runtimes.base import Input, Runtime, State, feeds, results
+from pipeline.runtimes.base import Array, GraphRuntime
+from pipeline.signature import HISTORY, PROMPT
 
 
-class TorchScript(Runtime):
+class TorchScript(GraphRuntime):
     """A traced network on a PyTorch device."""
 
     format = "TorchScript"
@@ -20,11 +22,15 @@ class TorchScript(Runtime):
         self.provider = self.home = device
         self.name = f"TorchScript {torch.__version__}"
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract."""
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """One call of the method that takes ``inputs``: the network itself, or the loop."""
+        method = "generate" if PROMPT in inputs else "forecast" if HISTORY in inputs else "forward"
+        given = [
+            torch.from_numpy(array).to(self.provider) if array.shape else array.item()
+            for array in inputs.values()
+        ]
         # TF32 keeps 10 bits of the mantissa; parity is measured without it.
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            given = feeds(input, state).values()
-            found = self.module(*(torch.from_numpy(array).to(self.provider) for array in given))
+            found = getattr(self.module, method)(*given)
         tensors = found if isinstance(found, tuple) else (found,)
-        return results([tensor.cpu().contiguous().numpy() for tensor in tensors], state)
+        return [tensor.cpu().contiguous().numpy() for tensor in tensors]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipeline.model import Network
 from pipeline.validate.free_run import Runs
@@ -14,21 +13,14 @@ from pipeline.validate.loops.sampler import Draw, Settings, draw
 _Array = NDArray[np.float32] | NDArray[np.int64]
 
 
-def first_output(network: Network, state: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``[batch, 1, …]``, which comes next where nothing has been read since ``state``."""
-    config = network.config
-    h = torch.from_numpy(state)[:, config.num_layers - 1 : config.num_layers, : config.h_size]
-    with torch.inference_mode():
-        output: Tensor = network.decoder(network.head(h.to(network.head.weight.dtype)))
-    return output.numpy()
-
-
 def read(
     network: Network, runtime: Runs, given: _Array, state: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The last output ``[batch, 1, …]`` after ``given`` ``[batch, time, …]``, and the state."""
     if given.shape[1] == 0:
-        return first_output(network, state), state
+        given_state = torch.from_numpy(state).to(network.head.weight.dtype)
+        with torch.inference_mode():
+            return network.next_output(given_state).numpy(), state
     output, state = runtime.run(given, state)
     return output[:, -1:], state
 
