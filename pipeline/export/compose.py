@@ -23,36 +23,70 @@ from onnx import (
 )
 
 from pipeline.model import Network
-from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE, TensorSpec, loop
+from pipeline.signature import (
+    BATCH,
+    INPUT,
+    NEXT_STATE,
+    OUTPUT,
+    STATE,
+    TensorSpec,
+    loop,
+    signature,
+)
 
 INT64, FLOAT, BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
 
+_EMBEDDING = "encoder.1.weight"
+
 
 class Core:
-    """The core graph of a network that carries a state, in parts that can be used again."""
+    """The core graph of a network that carries a state, in parts that can be used again.
+
+    The state goes round as ``rows`` ``[S, batch, hidden]``, as recurrent nodes have it.
+    """
 
     def __init__(self, model: ModelProto, network: Network) -> None:
-        self.model, self.config, self.signature = model, network.config, network.signature
+        self.model, self.config = model, network.config
         graph = model.graph
         self.weights = {item.name: item for item in graph.initializer}
-        biased = next(node for node in graph.node if "head.bias" in node.input)
-        product = next(node for node in graph.node if biased.input[0] in node.output)
-        self._features = product.input[0]  # [batch, time, h], what the head reads
-        self._trunk = _needed(graph, NEXT_STATE, {INPUT, STATE})
+        maker = {name: node for node in graph.node for name in node.output}
+        reader = {name: node for node in reversed(graph.node) for name in node.input}
+        biased = reader["head.bias"]
+        self._features = maker[biased.input[0]].input[0]  # [batch, time, h], what the head reads
+        self._rows, self._rows_after = reader[STATE].output[0], maker[NEXT_STATE].input[0]
+        # A text comes as code points, and what the loop makes is an entry of the embedding already.
+        self._entry = reader[_EMBEDDING].input[1] if _EMBEDDING in reader else INPUT
+        self._trunk = _needed(graph, self._rows_after, {INPUT, self._rows})
+        self._inner = _needed(graph, self._rows_after, {self._entry, self._rows})
         self._head = _needed(graph, OUTPUT, {self._features})
 
-    def trunk(self, prefix: str, source: str, state: str, after: str) -> list[NodeProto]:
-        """Nodes that read ``source`` ``[batch, time, …]``, from ``state`` to ``after``.
+    @property
+    def rows_shape(self) -> tuple[int, str, int]:
+        """``[S, batch, hidden]``."""
+        _, count, width = signature(self.config).state.shape
+        assert isinstance(count, int)
+        assert isinstance(width, int)
+        return count, BATCH, width
 
-        There must be a step to read.
-        """
-        return self._copies(self._trunk, prefix, {INPUT: source, STATE: state, NEXT_STATE: after})
+    def trunk(self, prefix: str, source: str, rows: str, after: str) -> list[NodeProto]:
+        """Nodes that read ``source`` ``[batch, time, …]``, at least a step of it."""
+        names = {INPUT: source, self._rows: rows, self._rows_after: after}
+        return self._copies(self._trunk, prefix, names)
 
-    def head(self, prefix: str, state: str, output: str) -> list[NodeProto]:
-        """Nodes that make ``output`` ``[batch, 1, …]``, which comes next, of ``state`` alone."""
-        row = self.config.num_layers - 1  # of the last layer's h
-        features = f"{prefix}features"
-        nodes = cut(prefix, state, features, {1: (row, row + 1), 2: (0, self.config.h_size)})
+    def inner_trunk(self, prefix: str, source: str, rows: str, after: str) -> list[NodeProto]:
+        """The same for values, or entries of the embedding ``[batch, time]``."""
+        names = {self._entry: source, self._rows: rows, self._rows_after: after}
+        return self._copies(self._inner, prefix, names)
+
+    def head(self, prefix: str, rows: str, output: str) -> list[NodeProto]:
+        """Nodes that make ``output`` ``[batch, …]``, which comes next, of ``rows`` alone."""
+        h, features = f"{prefix}h", f"{prefix}features"
+        last = constant(f"{prefix}last", np.array(self.config.num_layers - 1))
+        nodes = [last, helper.make_node("Gather", [rows, last.name], [h], h)]
+        if self.config.h_size < self.config.hidden_size:
+            nodes += cut(prefix, h, features, {1: (0, self.config.h_size)})
+        else:
+            features = h
         return nodes + self._copies(self._head, prefix, {self._features: features, OUTPUT: output})
 
     def call(

@@ -13,7 +13,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, helper
 
 from pipeline.export.compose import FLOAT, Core, constant, tensor
-from pipeline.export.pieces import BY_STREAM_3, FILLED, STREAMS, WITH_SAMPLES, WITHOUT_SAMPLES
+from pipeline.export.pieces import BY_HISTORY, BY_STREAM, FILLED, STREAMS
 from pipeline.model import Network
 from pipeline.signature import (
     BATCH,
@@ -38,50 +38,54 @@ def forecast_graph(model: ModelProto, network: Network, spread: Sequence[float])
     core = Core(model, network)
     width = len(spread)
     nodes = [
+        helper.make_node("Transpose", [STATE], ["rows"], perm=[1, 0, 2]),
         constant("no_value", np.zeros((1, 1, width), np.float32)),
         *core.call(FILLED, "history/", [HISTORY, "no_value"], ["history_filled", "no_history"]),
-        *core.trunk("history/", "history_filled", STATE, "state_after_history"),
-        helper.make_node("Where", ["no_history", STATE, "state_after_history"], ["state_read"]),
+        *core.trunk("history/", "history_filled", "rows", "rows_after_history"),
+        helper.make_node("Where", ["no_history", "rows", "rows_after_history"], ["rows_read"]),
         *core.call(
-            STREAMS, "streams/", [NOISE, STEPS, "state_read"], ["numbers", "starts", "streams"]
+            STREAMS, "streams/", [NOISE, STEPS, "rows_read"], ["numbers", "starts", "streams"]
         ),
         constant("no_number", np.zeros((1, 1), np.float32)),
         *core.call(FILLED, "numbers/", ["numbers", "no_number"], ["numbers_filled", "no_steps"]),
-        helper.make_node("Transpose", ["numbers_filled"], ["numbers_by_step"], perm=[1, 0]),
+        constant("last_axis", np.array([2])),
+        helper.make_node("Unsqueeze", ["numbers_filled", "last_axis"], ["numbers_apart"]),
+        helper.make_node("Transpose", ["numbers_apart"], ["numbers_by_step"], perm=[1, 0, 2]),
         helper.make_node(
             "Scan",
             ["starts", "numbers_by_step"],
             ["ends", "values_by_step"],
-            body=_step(core, network, spread),
+            body=_step(core, spread),
             num_scan_inputs=1,
         ),
-        *core.call(BY_STREAM_3, "values/", ["values_by_step", STEPS], ["values"]),
-        *core.call(WITH_SAMPLES, "values/by_", ["values", "streams"], ["made"]),
-        *core.call(WITHOUT_SAMPLES, "forecast/", ["made"], [FORECAST, PATHS]),
-        *core.call(WITH_SAMPLES, "state/by_", ["ends", "streams"], ["all_ends"]),
-        *core.call(WITHOUT_SAMPLES, "state/", ["all_ends"], ["state_forecast", "state_paths"]),
-        helper.make_node("Where", ["no_steps", "state_read", "state_forecast"], [NEXT_STATE]),
+        *core.call(BY_STREAM, "values/", ["values_by_step", STEPS], ["values"]),
+        *core.call(BY_HISTORY, "forecast/", ["values", "streams"], [FORECAST, PATHS]),
+        helper.make_node("Transpose", ["ends"], ["end_states"], perm=[1, 0, 2]),
+        *core.call(BY_HISTORY, "state/", ["end_states", "streams"], ["state_made", "state_paths"]),
+        helper.make_node("Transpose", ["rows_read"], ["state_read"], perm=[1, 0, 2]),
+        helper.make_node("Where", ["no_steps", "state_read", "state_made"], [NEXT_STATE]),
     ]
     return core.assemble(nodes)
 
 
-def _step(core: Core, network: Network, spread: Sequence[float]) -> GraphProto:
-    """The body of the scan: (state, number) → (next state, value)."""
-    state_shape = (_STREAMS, *network.signature.state.shape[1:])
+def _step(core: Core, spread: Sequence[float]) -> GraphProto:
+    """The body of the scan: (rows, number) → (next rows, value)."""
+    count, _, width = core.rows_shape
     nodes = [
         *core.head("next/", "before", "expected"),
-        constant("spread", np.array([spread], np.float32)[None]),  # [1, 1, targets]
-        constant("inner_axes", np.array([1, 2])),
-        helper.make_node("Unsqueeze", ["number", "inner_axes"], ["number_in_time"]),
-        helper.make_node("Mul", ["number_in_time", "spread"], ["residual"]),
+        constant("spread", np.array([spread], np.float32)),
+        helper.make_node("Mul", ["number", "spread"], ["residual"]),
         helper.make_node("Add", ["expected", "residual"], ["value"]),
-        *core.trunk("read/", "value", "before", "after"),
         constant("time_axis", np.array([1])),
-        helper.make_node("Squeeze", ["value", "time_axis"], ["made"]),
+        helper.make_node("Unsqueeze", ["value", "time_axis"], ["value_in_time"]),
+        *core.inner_trunk("read/", "value_in_time", "before", "after"),
     ]
     return helper.make_graph(
         nodes,
         "step",
-        [tensor("before", FLOAT, *state_shape), tensor("number", FLOAT, _STREAMS)],
-        [tensor("after", FLOAT, *state_shape), tensor("made", FLOAT, _STREAMS, len(spread))],
+        [tensor("before", FLOAT, count, _STREAMS, width), tensor("number", FLOAT, _STREAMS, 1)],
+        [
+            tensor("after", FLOAT, count, _STREAMS, width),
+            tensor("value", FLOAT, _STREAMS, len(spread)),
+        ],
     )

@@ -33,68 +33,65 @@ _TAKEN = {"divisor": (FLOAT,), "count": (INT64, 1), "limit": (FLOAT,), "filtered
 def generate_graph(model: ModelProto, network: Network) -> ModelProto:
     """The graph that generates text, made of the core graph of a text network."""
     core = Core(model, network)
+    points = np.array([ord(character) for character in network.vocabulary or ""])
     settings = [TEMPERATURE, TOP_K, TOP_P, "size"]
     nodes = [
+        helper.make_node("Transpose", [STATE], ["rows"], perm=[1, 0, 2]),
         constant("no_point", np.zeros((1, 1), np.int64)),
         *core.call(FILLED, "prompt/", [PROMPT, "no_point"], ["prompt_filled", "no_prompt"]),
-        *core.trunk("prompt/", "prompt_filled", STATE, "state_after_prompt"),
-        helper.make_node("Where", ["no_prompt", STATE, "state_after_prompt"], ["state_read"]),
+        *core.trunk("prompt/", "prompt_filled", "rows", "rows_after_prompt"),
+        helper.make_node("Where", ["no_prompt", "rows", "rows_after_prompt"], ["rows_read"]),
         constant("no_number", np.zeros((1, 1), np.float32)),
         *core.call(FILLED, "uniform/", [UNIFORM, "no_number"], ["uniform_filled", "no_steps"]),
-        constant("size", np.array(len(network.vocabulary or ""))),
+        constant("size", np.array(len(points))),
         *core.call(SETTINGS, "settings/", ["uniform_filled", *settings], ["numbers", *_TAKEN]),
-        helper.make_node("Transpose", ["numbers"], ["numbers_by_step"], perm=[1, 0]),
+        constant("last_axis", np.array([2])),
+        helper.make_node("Unsqueeze", ["numbers", "last_axis"], ["numbers_apart"]),
+        helper.make_node("Transpose", ["numbers_apart"], ["numbers_by_step"], perm=[1, 0, 2]),
         helper.make_node(
             "Scan",
-            ["state_read", *_TAKEN, "numbers_by_step"],
-            [
-                "state_written",
-                *(f"{name}_after" for name in _TAKEN),
-                "points_by_step",
-                "chances_by_step",
-            ],
-            body=_step(core, network),
+            ["rows_read", *_TAKEN, "numbers_by_step"],
+            ["rows_written", *(f"{name}_after" for name in _TAKEN), "entries", "chances"],
+            body=_step(core, len(points)),
             num_scan_inputs=1,
         ),
+        constant("points", points),
+        helper.make_node("Gather", ["points", "entries"], ["points_by_step"]),
         helper.make_node("Shape", [UNIFORM], ["steps"], start=1),
-        *core.call(BY_STREAM, "text/", ["points_by_step", "steps"], [TEXT]),
-        *core.call(BY_STREAM, "log_prob/", ["chances_by_step", "steps"], [LOG_PROB]),
-        helper.make_node("Where", ["no_steps", "state_read", "state_written"], [NEXT_STATE]),
+        *core.call(BY_STREAM, "text/", ["points_by_step", "steps"], ["text_apart"]),
+        helper.make_node("Squeeze", ["text_apart", "last_axis"], [TEXT]),
+        *core.call(BY_STREAM, "log_prob/", ["chances", "steps"], ["log_prob_apart"]),
+        helper.make_node("Squeeze", ["log_prob_apart", "last_axis"], [LOG_PROB]),
+        helper.make_node("Where", ["no_steps", "rows_read", "rows_written"], ["rows_last"]),
+        helper.make_node("Transpose", ["rows_last"], [NEXT_STATE], perm=[1, 0, 2]),
     ]
     return core.assemble(nodes)
 
 
-def _step(core: Core, network: Network) -> GraphProto:
-    """The body of the scan: (state, number) → (next state, code point, log-probability)."""
-    assert network.vocabulary is not None
-    points = np.array([ord(character) for character in network.vocabulary])
-    state_shape = network.signature.state.shape
+def _step(core: Core, size: int) -> GraphProto:
+    """The body of the scan: (rows, number) → (next rows, entry, log-probability)."""
     nodes = [
         *core.head("next/", "before", "logits"),
-        # 0 is the unknown entry, which is never written.
-        *cut("next/", "logits", "known_in_time", {2: (1, len(points) + 1)}),
-        constant("time_axis", np.array([1])),
-        helper.make_node("Squeeze", ["known_in_time", "time_axis"], ["known"]),
-        *core.call(SAMPLE, "sample/", ["known", "number", *_TAKEN], ["index", "chance"]),
+        # Column 0 is the unknown entry, which is never written.
+        *cut("next/", "logits", "known", {1: (1, size + 1)}),
+        *core.call(SAMPLE, "sample/", ["known", "number", *_TAKEN], ["entry", "chance"]),
         *(helper.make_node("Identity", [name], [f"{name}_again"]) for name in _TAKEN),
-        constant("points", points),
-        helper.make_node("Gather", ["points", "index"], ["point"]),
-        *core.trunk("read/", "point", "before", "after"),
-        helper.make_node("Squeeze", ["point", "time_axis"], ["written"]),
-        helper.make_node("Squeeze", ["chance", "time_axis"], ["log_chance"]),
+        constant("first", np.array(1)),
+        helper.make_node("Add", ["entry", "first"], ["index"]),
+        *core.inner_trunk("read/", "index", "before", "after"),
     ]
     return helper.make_graph(
         nodes,
         "step",
         [
-            tensor("before", FLOAT, *state_shape),
+            tensor("before", FLOAT, *core.rows_shape),
             *(tensor(name, *kind) for name, kind in _TAKEN.items()),
-            tensor("number", FLOAT, BATCH),
+            tensor("number", FLOAT, BATCH, 1),
         ],
         [
-            tensor("after", FLOAT, *state_shape),
+            tensor("after", FLOAT, *core.rows_shape),
             *(tensor(f"{name}_again", *kind) for name, kind in _TAKEN.items()),
-            tensor("written", INT64, BATCH),
-            tensor("log_chance", FLOAT, BATCH),
+            tensor("entry", INT64, BATCH, 1),
+            tensor("chance", FLOAT, BATCH, 1),
         ],
     )

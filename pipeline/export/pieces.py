@@ -26,63 +26,43 @@ def _filled(source, filler):  # type: ignore[no-untyped-def]
 
 @script()
 def _by_stream(by_step, steps):  # type: ignore[no-untyped-def]
-    """``[steps, batch]`` with the batch first, without the step of a filler."""
-    zero, axis, one = (
-        op.Constant(value_ints=[0]),
-        op.Constant(value_ints=[1]),
-        op.Constant(value_ints=[-1]),
-    )
-    count = op.Reshape(steps, one)
-    return op.Slice(op.Transpose(by_step, perm=[1, 0]), zero, count, axis)
-
-
-@script()
-def _by_stream_3(by_step, steps):  # type: ignore[no-untyped-def]
     """``[steps, batch, values]`` with the batch first, without the step of a filler."""
-    zero, axis, one = (
-        op.Constant(value_ints=[0]),
-        op.Constant(value_ints=[1]),
-        op.Constant(value_ints=[-1]),
-    )
-    count = op.Reshape(steps, one)
+    zero, axis = op.Constant(value_ints=[0]), op.Constant(value_ints=[1])
+    count = op.Reshape(steps, op.Constant(value_ints=[-1]))
     return op.Slice(op.Transpose(by_step, perm=[1, 0, 2]), zero, count, axis)
 
 
 @script()
-def _streams(noise, steps, state):  # type: ignore[no-untyped-def]
+def _streams(noise, steps, rows):  # type: ignore[no-untyped-def]
     """One stream without noise and one for each sample, side by side.
 
-    ``noise`` ``[batch, samples, steps]`` becomes ``[streams, steps]``, and ``state`` is repeated;
-    the last result is ``[batch, 1 + samples]``, the streams of each history.
+    ``noise`` ``[batch, samples, steps]`` becomes ``[streams, steps]``, and ``rows``
+    ``[S, batch, hidden]`` are repeated; the last result is ``[batch, 1 + samples]``, the streams of
+    each history.
     """
     one, none = op.Constant(value_ints=[1]), op.Constant(value_float=0.0)
-    flat, second = op.Constant(value_ints=[-1]), op.Constant(value_ints=[1])
+    third, steps_1 = op.Constant(value_ints=[2]), op.Reshape(steps, op.Constant(value_ints=[-1]))
     batch = op.Shape(noise, end=1)
-    silent = op.Expand(none, op.Concat(batch, one, op.Reshape(steps, flat), axis=0))
+    silent = op.Expand(none, op.Concat(batch, one, steps_1, axis=0))
     numbers = op.Concat(silent, noise, axis=1)
     streams = op.Shape(numbers, end=2)
     total = op.Mul(batch, op.Shape(numbers, start=1, end=2))
-    rows = op.Shape(state, start=1)
-    starts = op.Expand(op.Unsqueeze(state, second), op.Concat(streams, rows, axis=0))
-    starts = op.Reshape(starts, op.Concat(total, rows, axis=0))
-    steps_1 = op.Reshape(steps, flat)
+    count, width = op.Shape(rows, end=1), op.Shape(rows, start=2)
+    apart = op.Expand(op.Unsqueeze(rows, third), op.Concat(count, streams, width, axis=0))
+    starts = op.Reshape(apart, op.Concat(count, total, width, axis=0))
     return op.Reshape(numbers, op.Concat(total, steps_1, axis=0), allowzero=1), starts, streams
 
 
 @script()
-def _with_samples(values, streams):  # type: ignore[no-untyped-def]
-    """``[streams, …]`` as ``[batch, 1 + samples, …]``."""
-    return op.Reshape(values, op.Concat(streams, op.Shape(values, start=1), axis=0), allowzero=1)
-
-
-@script()
-def _without_samples(made):  # type: ignore[no-untyped-def]
-    """The stream without noise ``[batch, …]``, and the others ``[batch, samples, …]``."""
+def _by_history(made, streams):  # type: ignore[no-untyped-def]
+    """Of ``made`` ``[streams, …]`` the stream without noise ``[batch, …]``, and the others
+    ``[batch, samples, …]``."""
     first, second = op.Constant(value_ints=[0]), op.Constant(value_ints=[1])
     end = op.Constant(value_ints=[9223372036854775807])
-    return op.Squeeze(op.Slice(made, first, second, second), second), op.Slice(
-        made, second, end, second
-    )
+    shape = op.Concat(streams, op.Shape(made, start=1), axis=0)
+    apart = op.Reshape(made, shape, allowzero=1)
+    silent = op.Squeeze(op.Slice(apart, first, second, second), second)
+    return silent, op.Slice(apart, second, end, second)
 
 
 @script()
@@ -128,16 +108,14 @@ def _sample(logits, number, divisor, count, limit, filtered):  # type: ignore[no
 
     reached = op.CumSum(op.Exp(op.Where(allowed, distance, low)), axis)
     total = op.Gather(reached, op.Constant(value_ints=[-1]), axis=1)
-    passed = op.LessOrEqual(reached, op.Mul(op.Unsqueeze(number, along), total))
+    passed = op.LessOrEqual(reached, op.Mul(number, total))
     index = op.ReduceSum(op.Cast(passed, to=INT64), along, keepdims=1)
     return index, op.Sub(op.GatherElements(distance, index, axis=1), op.Log(total))
 
 
 FILLED: FunctionProto = _filled.to_function_proto()
 BY_STREAM: FunctionProto = _by_stream.to_function_proto()
-BY_STREAM_3: FunctionProto = _by_stream_3.to_function_proto()
 STREAMS: FunctionProto = _streams.to_function_proto()
-WITH_SAMPLES: FunctionProto = _with_samples.to_function_proto()
-WITHOUT_SAMPLES: FunctionProto = _without_samples.to_function_proto()
+BY_HISTORY: FunctionProto = _by_history.to_function_proto()
 SETTINGS: FunctionProto = _settings.to_function_proto()
 SAMPLE: FunctionProto = _sample.to_function_proto()
