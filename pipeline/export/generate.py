@@ -45,9 +45,7 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
         *core.call(FILLED, "uniform/", [UNIFORM, "no_number"], ["uniform_filled", "no_steps"]),
         constant("size", np.array(len(points))),
         *core.call(SETTINGS, "settings/", ["uniform_filled", *settings], ["numbers", *_TAKEN]),
-        constant("last_axis", np.array([2])),
-        helper.make_node("Unsqueeze", ["numbers", "last_axis"], ["numbers_apart"]),
-        helper.make_node("Transpose", ["numbers_apart"], ["numbers_by_step"], perm=[1, 0, 2]),
+        helper.make_node("Transpose", ["numbers"], ["numbers_by_step"], perm=[1, 0]),
         helper.make_node(
             "Scan",
             ["rows_read", *_TAKEN, "numbers_by_step"],
@@ -55,6 +53,7 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
             body=_step(core, len(points)),
             num_scan_inputs=1,
         ),
+        constant("last_axis", np.array([2])),
         constant("points", points),
         helper.make_node("Gather", ["points", "entries"], ["points_by_step"]),
         helper.make_node("Shape", [UNIFORM], ["steps"], start=1),
@@ -79,6 +78,8 @@ def _step(core: Core, size: int) -> GraphProto:
         constant("first", np.array(1)),
         helper.make_node("Add", ["entry", "first"], ["index"]),
         *core.inner_trunk("read/", "index", "before", "after"),
+        # tract wants nothing to be read that comes out.
+        helper.make_node("Identity", ["entry"], ["written"]),
     ]
     return helper.make_graph(
         nodes,
@@ -86,12 +87,12 @@ def _step(core: Core, size: int) -> GraphProto:
         [
             tensor("before", FLOAT, *core.rows_shape),
             *(tensor(name, *kind) for name, kind in _TAKEN.items()),
-            tensor("number", FLOAT, BATCH, 1),
+            tensor("number", FLOAT, BATCH),
         ],
         [
             tensor("after", FLOAT, *core.rows_shape),
             *(tensor(f"{name}_again", *kind) for name, kind in _TAKEN.items()),
-            tensor("entry", INT64, BATCH, 1),
+            tensor("written", INT64, BATCH, 1),
             tensor("chance", FLOAT, BATCH, 1),
         ],
     )

@@ -108,7 +108,7 @@ def _sample(logits, number, divisor, count, limit, filtered):  # type: ignore[no
 
     reached = op.CumSum(op.Exp(op.Where(allowed, distance, low)), axis)
     total = op.Gather(reached, op.Constant(value_ints=[-1]), axis=1)
-    passed = op.LessOrEqual(reached, op.Mul(number, total))
+    passed = op.LessOrEqual(reached, op.Mul(op.Unsqueeze(number, along), total))
     index = op.ReduceSum(op.Cast(passed, to=INT64), along, keepdims=1)
     return index, op.Sub(op.GatherElements(distance, index, axis=1), op.Log(total))
 
