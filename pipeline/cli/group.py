@@ -8,6 +8,7 @@ from pipeline import __version__
 from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
+from pipeline.cli.run import run
 from pipeline.cli.train import train
 from pipeline.cli.validate import validate
 from pipeline.errors import INTERRUPTED, PipelineError, UnavailableError, UsageError, unknown
@@ -73,5 +74,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (train, import_, export, validate, inspect, presets):
+for command in (train, import_, export, validate, run, inspect, presets):
     cli.add_command(command)

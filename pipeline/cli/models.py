@@ -21,3 +21,16 @@ def find_models(root: Path, file: str, names: tuple[str, ...], made_by: str) -> 
         if name not in known:
             raise unknown(f"model in {root}", name, known)
     return [root / name for name in names or known]
+
+
+def find_bundle(root: Path, file: str, name: str) -> Path:
+    """The folder of one bundle: of that ``name`` under ``root``, or ``name`` is its path.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    path = Path(name)
+    is_plain = path.name == name
+    if not is_plain or ((path / file).is_file() and not (root / name / file).is_file()):
+        return path
+    return find_models(root, file, (name,), made_by="export")[0]
