@@ -64,9 +64,9 @@ def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
     labels = [f"{value:.5g}" for value in (top, bottom)]
     margin = max(map(len, labels))
     places = max(width - margin - 3, 2)
-    steps = len(tail) + len(made)
-    squeeze = min(1.0, places / steps)
-    past, ahead = round(len(tail) * squeeze), round(len(made) * squeeze)
+    squeeze = min(1.0, places / (len(tail) + len(made)))
+    ahead = min(len(made), max(1, round(len(made) * squeeze)), places - 1)
+    past = min(len(tail), places - ahead)
 
     def heights(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
         """Dots above the bottom, of ``values`` averaged into ``count`` columns."""
@@ -96,5 +96,6 @@ def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
                 chart.append(" ")
         chart.append("\n")
     chart.append(f"{'':{margin}} └{'─' * past}┴{'─' * max(ahead - 1, 0)}\n")
-    chart.append(f"{'':{margin}}  {'history':<{past}}", _HISTORY)
+    begin = min(past, past + ahead - len("forecast"))  # to the left where it would stand out
+    chart.append(f"{'':{margin}}  {'history':<{max(begin, 8)}}", _HISTORY)
     return chart.append("forecast", _FORECAST)
