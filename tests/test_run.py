@@ -19,7 +19,7 @@ import pytest
 from command_line import PROCESS, ROOT, Here
 from tiny import refused
 
-from pipeline.bundle import Bundle, manifest
+from pipeline.bundle import Bundle, manifest, open_bundle
 from pipeline.data.tables import parse_table
 from pipeline.errors import MalformedError, PipelineError, UsageError
 from pipeline.export.forecast import forecast_graph
@@ -54,14 +54,14 @@ def add_loop(source: Bundle, folder: Path) -> None:
     core, network = onnx.load(folder / "onnx/model.onnx"), source.network()
     contract = loop(network.config)
     assert contract
+    spread = [0.05] * len(network.head.bias)
     made = (
         generate_graph(core, network)
         if contract.name == "generate"
-        else forecast_graph(core, network, [0.05])
+        else forecast_graph(core, network, spread)
     ).SerializeToString()
     name = f"onnx/{contract.name}.onnx"
     (folder / name).write_bytes(made)
-    spread = None if contract.name == "generate" else [0.05]
     change(folder, loop=contract.model_dump(mode="json"), spread=spread)
     change_file(folder, name, {"sha256": sha256(made), "bytes": len(made)})
 
@@ -357,10 +357,11 @@ def test_a_chart_fits_its_width_and_shows_line_and_band(steps: int, width: int) 
     values = np.zeros((steps, 1), np.float32)
     paths = np.stack([values - 1, values, values + 1])
     lines = terminal_chart(Forecast(("y",), history, values, paths), 0, width).plain.split("\n")
+    assert lines[0] == "y, raw units"
     assert max(map(len, lines)) <= width
     assert any("░" in line for line in lines)
     assert any(character in line for line in lines for character in "▀▄█")
-    assert "0.99" in lines[0]
+    assert "0.99" in lines[1]
 
 
 def test_a_chart_of_a_constant_is_a_flat_line() -> None:
@@ -368,6 +369,24 @@ def test_a_chart_of_a_constant_is_a_flat_line() -> None:
     made = Forecast(("y",), flat, flat, np.zeros((0, 5, 1), np.float32))
     drawn = [line for line in terminal_chart(made, 0, 60).plain.split("\n") if "▄" in line]
     assert [line.count("▄") for line in drawn] == [10]
+
+
+def test_several_targets_each_have_columns_and_a_chart(pipeline: Here) -> None:
+    noise = np.random.default_rng(0).normal(size=(120, 2)).cumsum(axis=0)
+    rows = "".join(f"{b},{a}\n" for a, b in noise)
+    Path("two.csv").write_text(f"sun,rain\n{rows}")
+    small = ["--cell", "rnn", "--hidden-size", "4", "--epochs", "1", "--name", "two"]
+    targets = ["--target", "rain", "--target", "sun"]
+    assert pipeline("train", "--series", "two.csv", *targets, *small).code == 0
+    assert pipeline("export", "two", "--exported", "plain").code == 0
+    add_loop(open_bundle(Path("plain/two")), Path("exported/two"))
+    arguments = ["--history", "two.csv", "--steps", "4", "--samples", "5", "--seed", "1"]
+    result = pipeline("run", "two", *arguments, "--plot", "-")
+    assert result.out.index("rain, raw units") < result.out.index("sun, raw units")
+    content = json.loads(pipeline("run", "two", *arguments, "--plot", "fan.svg", "--json").out)
+    assert content["columns"] == ["rain", "sun"]
+    assert np.shape(content["forecast"]) == (4, 2)
+    assert np.shape(content["quantiles"]) == (3, 4, 2)
 
 
 # --- the history

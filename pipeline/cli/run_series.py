@@ -134,6 +134,6 @@ def _table(made: "Forecast") -> "Table":
         cells = [str(step + 1)]
         for column, value in enumerate(values):
             beside = () if quantiles is None else quantiles[:, step, column]
-            cells += [f"{number:.6g}" for number in (value, *beside)]
+            cells += [f"{number:#.6g}" for number in (value, *beside)]
         table.add_row(*cells)
     return table

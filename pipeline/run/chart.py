@@ -81,7 +81,7 @@ def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
     # From its own dot to just before that of its neighbour, so that the line has no holes.
     first = np.where(before < line, np.minimum(before + 1, line), line)
     last = np.where(before > line, np.maximum(before - 1, line), line)
-    chart = Text(no_wrap=True)
+    chart = Text(f"{forecast.columns[column]}, raw units\n", no_wrap=True, overflow="ellipsis")
     for row in reversed(range(_ROWS)):
         label = {_ROWS - 1: labels[0], 0: labels[1]}.get(row, "")
         chart.append(f"{label:>{margin}} ┤" if label else f"{'':{margin}} │")
