@@ -224,6 +224,19 @@ def test_a_prompt_may_be_piped_in(
     result.one_line_error("standard input", "not UTF-8 at byte 0")
 
 
+def test_an_output_that_cannot_hold_the_text_is_one_line(exported: Path) -> None:
+    done = subprocess.run(
+        [*PROCESS, "run", CHAR, "--prompt", "Ελλάδα", "--seed", "1"],
+        cwd=exported.parent,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 7
+    assert b"cannot be printed in latin-1; set PYTHONUTF8=1" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_an_empty_prompt_starts_from_zeros(exported: Path, pipeline: Here) -> None:
     result = pipeline("run", CHAR, "--prompt", "", "--length", "5")
     assert result.code == 0
@@ -413,6 +426,13 @@ def test_a_single_column_needs_no_name(text: str, columns: tuple[str, ...]) -> N
     assert history(text, DataSource(columns=columns))[1].tolist() == [[7], [8]]
 
 
+def test_rows_of_several_series_are_refused_by_the_ids_that_training_read() -> None:
+    source = DataSource(columns=("y",), id="town=Ulm")
+    assert history("town,y\nUlm,1\nUlm,2\n", source)[1].tolist() == [[1], [2]]
+    with refused(MalformedError, "'town'", "2 series", "the rows of one"):
+        history("town,y\nUlm,1\nBonn,2\n", source)
+
+
 def test_rows_are_read_in_the_order_of_their_times() -> None:
     text = "month,y\n2020-03-01,3\n2020-01-01,1\n2020-02-01,2\n"
     assert history(text, DataSource(columns=("y",)))[1].ravel().tolist() == [1, 2, 3]
@@ -548,6 +568,8 @@ def not_onnx(folder: Path) -> None:
         (lambda folder: change(folder, format=2), 3, ["format 2", "update it"]),
         (lambda folder: change(folder, files={}), 3, ["lists no onnx/forecast.onnx"]),
         (lambda folder: change(folder, task="sound"), 3, ["manifest.json", "task"]),
+        (lambda folder: change(folder, task="text"), 3, ["not of the same task", "export it anew"]),
+        (with_model(targets=2), 2, ["reads 1 columns and forecasts 2"]),
         (lambda folder: (folder / "manifest.json").write_text("{"), 3, ["not JSON"]),
         (lambda folder: (folder / "manifest.json").write_text("[]"), 3, ["manifest.json"]),
         (lambda folder: (folder / "onnx/forecast.onnx").unlink(), 3, ["forecast.onnx"]),

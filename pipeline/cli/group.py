@@ -34,6 +34,12 @@ def main() -> None:
             "onnxruntime is not installed; run 'pip install onnxruntime'",
             UnavailableError.exit_code,
         )
+    except UnicodeEncodeError as error:
+        character = error.object[error.start]
+        _fail(
+            f"{character!r} cannot be printed in {error.encoding}; set PYTHONUTF8=1",
+            UnavailableError.exit_code,
+        )
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; nobody is left to tell
         sys.exit(1)
@@ -65,7 +71,7 @@ class _Commands(click.Group):
 def cli(context: click.Context) -> None:
     """Take recurrent networks from PyTorch to the place where they run.
 
-    train → export → validate. With no names, each command takes every model there is.
+    train → export → validate → run. With no names, each command takes every model there is.
 
     Exit codes: 0 done, 2 usage, 3 malformed input, 4 unsafe, 5 integrity, 6 parity,
     7 environment, 8 storage, 130 interrupted.

@@ -25,10 +25,12 @@ def history_of(
         MalformedError: there are no rows, several series, a cell without a number, or times that
             stand twice or are uneven, each with its row.
     """
-    if ID in table.columns and table[ID].nunique() > 1:
-        raise MalformedError(
-            f"{path}, column '{ID}': there are {table[ID].nunique()} series; give the rows of one"
-        )
+    for ids in {ID, (source.id or "").partition("=")[0]}.intersection(table.columns):
+        if table[ids].nunique() > 1:
+            raise MalformedError(
+                f"{path}, column '{ids}': there are {table[ids].nunique()} series; give the rows "
+                "of one"
+            )
     time = time_column(table, source.time if source.time in table.columns else None)
     found = [name for name in table.columns if name not in (time, ID)]
     names = _matched(found, source.columns, width, path)

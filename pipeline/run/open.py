@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from pipeline.config import ModelConfig, SeriesModel
 from pipeline.errors import IntegrityError, MalformedError, UnavailableError, UsageError, one_line
-from pipeline.signature import STATE, Loop
+from pipeline.signature import STATE, Loop, loop
 from pipeline.storage import read_file, read_json, safe_path, sha256
 
 FORMAT = 1
@@ -34,9 +34,10 @@ class _File(_Part):
 
 
 class DataSource(_Part):
-    """What a series model was trained on: the columns in the order of its input, and the times."""
+    """What a series model was trained on: the columns in the order of its input, ids, and times."""
 
     columns: tuple[str, ...] = ()
+    id: str | None = None
     time: str | None = None
     resample: str | None = None
 
@@ -52,6 +53,15 @@ class Facts(_Part):
     files: dict[str, _File]
     loop: Loop | None = None
     spread: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Facts":
+        if self.model.task != self.task or (self.task == "text") != bool(self.vocabulary):
+            raise ValueError("model and vocabulary are not of the same task")
+        contract = loop(self.model)
+        if self.loop is not None and (contract is None or contract.name != self.loop.name):
+            raise ValueError(f"the model has no graph '{self.loop.name}'")
+        return self
 
 
 @dataclass(frozen=True)
