@@ -62,7 +62,7 @@ def run_series(
     import numpy as np
 
     from pipeline.report.output import console, finish, say
-    from pipeline.run.series import check_samples, forecast
+    from pipeline.run.series import check_request, forecast
 
     if plot == _STREAM and as_json:
         raise UsageError("--plot - and --json both print to standard output; give a file to --plot")
@@ -70,7 +70,7 @@ def run_series(
         from pipeline.report.picture import check_picture
 
         check_picture(Path(plot), {"series"})
-    check_samples(model, samples)
+    check_request(model, steps, samples)
     columns, values = _history(model, history)
     seed = chosen_seed(seed, is_drawn=samples > 0 and steps > 0)
     made = forecast(model, columns, values, steps, samples, np.random.default_rng(seed))

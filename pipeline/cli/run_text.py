@@ -44,7 +44,7 @@ TEXT_OPTIONS = (
     ),
     click.Option(
         ["--streams"],
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=1, max=4096),
         default=1,
         show_default=True,
         help="Texts to write at once.",

@@ -10,6 +10,7 @@ from pipeline.run.open import Runnable
 from pipeline.signature import FORECAST, HISTORY, NOISE, PATHS, STATE, STEPS
 
 QUANTILES = (0.1, 0.5, 0.9)
+_MOST = 50_000_000  # numbers of a forecast and its samples; quantiles need them all at once
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,21 @@ class Forecast:
         return quantiles
 
 
-def check_samples(model: Runnable, samples: int) -> None:
-    """Raises UsageError where samples are asked for and nobody knows how far to spread them."""
+def check_request(model: Runnable, steps: int, samples: int) -> None:
+    """Refuse what cannot be forecast, before anything is read.
+
+    Raises:
+        UsageError: nobody knows how far to spread samples, or there are too many numbers.
+    """
     if samples and model.facts.spread is None:
         raise UsageError(
             f"--samples {samples}: nobody knows how far the forecasts of {model.facts.name} miss, "
             "since its weights were imported; leave --samples out"
+        )
+    if (numbers := steps * (1 + samples) * model.width) > _MOST:
+        raise UsageError(
+            f"--steps {steps} and --samples {samples} are {numbers:,} numbers, more than {_MOST:,}; "
+            "give fewer"
         )
 
 
