@@ -48,7 +48,7 @@ def check_request(model: Runnable, steps: int, samples: int) -> None:
         )
     if (numbers := steps * (1 + samples) * model.width) > _MOST:
         raise UsageError(
-            f"--steps {steps} and --samples {samples} are {numbers:,} numbers, more than {_MOST:,}; "
+            f"--steps {steps} and --samples {samples} are {numbers:,} numbers, over {_MOST:,}; "
             "give fewer"
         )
 
