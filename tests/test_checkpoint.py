@@ -25,7 +25,6 @@ from tiny import (
 from pipeline.checkpoint import (
     CHECKPOINT_FILE,
     TRAINING_FILE,
-    find_models,
     finished_checkpoint,
     load_network,
     load_snapshot,
@@ -34,6 +33,7 @@ from pipeline.checkpoint import (
     save_checkpoint,
     save_snapshot,
 )
+from pipeline.cli.models import find_models
 from pipeline.config import Config
 from pipeline.data import Text
 from pipeline.errors import (

@@ -18,7 +18,6 @@ from pipeline.checkpoint.record import (
 )
 from pipeline.checkpoint.snapshot import TRAINING_FILE, load_snapshot, save_snapshot
 from pipeline.checkpoint.store import (
-    find_models,
     finished_checkpoint,
     load_network,
     make_checkpoint,
@@ -36,7 +35,6 @@ __all__ = [
     "TrainingRecord",
     "Weights",
     "allow_non_finite",
-    "find_models",
     "finished_checkpoint",
     "load_network",
     "load_snapshot",

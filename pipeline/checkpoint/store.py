@@ -16,9 +16,9 @@ from pipeline.checkpoint.record import (
 )
 from pipeline.checkpoint.snapshot import TRAINING_FILE
 from pipeline.checkpoint.weights import allow_non_finite, parse_weights, put_weights
-from pipeline.config import Config, ImportedConfig, preset_order
+from pipeline.config import Config, ImportedConfig
 from pipeline.data import Series, Text
-from pipeline.errors import IntegrityError, MalformedError, UnsafeError, UsageError, unknown
+from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.model import Network
 from pipeline.storage import (
     canonical_json,
@@ -113,22 +113,6 @@ def finished_checkpoint(folder: Path, config: Config, data_sha256: str) -> Check
         return None
     data = checkpoint.training.data_sha256 if checkpoint.training else None
     return checkpoint if checkpoint.config == config and data == data_sha256 else None
-
-
-def find_models(root: Path, file: str, names: tuple[str, ...], made_by: str) -> list[Path]:
-    """The folders under ``root`` that hold ``file``: those of ``names``, or all of them.
-
-    Raises:
-        UsageError: there are none, or none of that name.
-    """
-    found = (path.parent.name for path in root.glob(f"[!.]*/{file}"))
-    known = sorted(found, key=preset_order)
-    if not known:
-        raise UsageError(f"{root} holds no model; run 'pipeline {made_by}' first")
-    for name in names:
-        if name not in known:
-            raise unknown(f"model in {root}", name, known)
-    return [root / name for name in names or known]
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.cli.models import find_models
 from pipeline.cli.options import (
     checkpoints_option,
     exported_option,
@@ -39,7 +40,7 @@ def export(
     pipeline export
     pipeline export char-lstm --opset 20
     """
-    from pipeline.checkpoint import CHECKPOINT_FILE, find_models
+    from pipeline.checkpoint import CHECKPOINT_FILE
     from pipeline.export import OPSETS
     from pipeline.report.output import finish
 

@@ -8,6 +8,7 @@ from pipeline import __version__
 from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
+from pipeline.cli.run import run
 from pipeline.cli.train import train
 from pipeline.cli.validate import validate
 from pipeline.errors import INTERRUPTED, PipelineError, UnavailableError, UsageError, unknown
@@ -31,6 +32,12 @@ def main() -> None:
             raise
         _fail(
             "onnxruntime is not installed; run 'pip install onnxruntime'",
+            UnavailableError.exit_code,
+        )
+    except UnicodeEncodeError as error:
+        character = error.object[error.start]
+        _fail(
+            f"{character!r} cannot be printed in {error.encoding}; set PYTHONUTF8=1",
             UnavailableError.exit_code,
         )
     except BrokenPipeError:
@@ -64,7 +71,7 @@ class _Commands(click.Group):
 def cli(context: click.Context) -> None:
     """Take recurrent networks from PyTorch to the place where they run.
 
-    train → export → validate. With no names, each command takes every model there is.
+    train → export → validate → run. With no names, each command takes every model there is.
 
     Exit codes: 0 done, 2 usage, 3 malformed input, 4 unsafe, 5 integrity, 6 parity,
     7 environment, 8 storage, 130 interrupted.
@@ -73,5 +80,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (train, import_, export, validate, inspect, presets):
+for command in (train, import_, export, validate, run, inspect, presets):
     cli.add_command(command)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.models import find_models
 from pipeline.cli.options import exported_option, json_option
 
 
@@ -21,7 +22,6 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
     """
     from pipeline.bundle import open_bundle
     from pipeline.bundle.manifest import MANIFEST_FILE
-    from pipeline.checkpoint import find_models
     from pipeline.report.output import finish, say
     from pipeline.report.tables import manifest_table
 

@@ -1,12 +1,15 @@
 """Options and phrases that several commands share."""
 
+import math
+import secrets
+import sys
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipeline.errors import UnavailableError
+from pipeline.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.validate import Row
@@ -50,3 +53,28 @@ def several(flag: str, kind: type[int] | type[str], purpose: str) -> Callable[[C
 def next_command(command: str, names: tuple[str, ...]) -> str:
     """The command to type next, for the same models."""
     return " ".join((command, *names))
+
+
+def finite(context: click.Context, option: click.Parameter, value: float) -> float:
+    """Refuse NaN, which is in every range, and infinity."""
+    if not math.isfinite(value):
+        raise UsageError(f"{option.opts[0]} {value}: give a number")
+    return value
+
+
+def chosen_seed(seed: int | None, is_drawn: bool) -> int:
+    """``seed``, or a new one, which is said where anything is drawn by it."""
+    if seed is not None:
+        return seed
+    seed = secrets.randbelow(2**31)
+    if is_drawn:
+        click.echo(f"--seed {seed} gives the same again", err=True)
+    return seed
+
+
+def standard_input(even_typed: bool = False) -> bytes:
+    """What was piped in; nothing where a person would have to type it, unless ``even_typed``."""
+    if sys.stdin is None or (sys.stdin.isatty() and not even_typed):
+        return b""
+    data: bytes = sys.stdin.buffer.read()
+    return data

@@ -115,7 +115,7 @@ def train(
         raise UsageError("--name fits one model; name one preset, or give --task and --cell")
     configs = grid(presets, given, hidden_size, num_layers)
     if picture is not None:
-        from pipeline.report.plot import check_picture
+        from pipeline.report.picture import check_picture
 
         check_picture(picture, {config.model.task for config in configs})
     place = choose_device(device)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.foreign import foreign, foreign_options
+from pipeline.cli.models import find_models
 from pipeline.cli.options import (
     exported_option,
     force_option,
@@ -98,7 +99,6 @@ def validate(
         self_test(honest, as_json)
         return
     from pipeline.bundle.manifest import MANIFEST_FILE
-    from pipeline.checkpoint import find_models
     from pipeline.report.html import is_current, report_html
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import finish

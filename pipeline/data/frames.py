@@ -12,7 +12,7 @@ from pipeline.data.series import HELD_OUT, Series, check_length, steps_before_te
 from pipeline.data.tables import BARE, listed, numbers, place, read_table
 from pipeline.errors import MalformedError, UsageError, unknown
 
-_ID, _TARGET = "unique_id", BARE  # as Nixtla's and other forecasting libraries call them
+ID, _TARGET = "unique_id", BARE  # as Nixtla's and other forecasting libraries call them
 _TIMES = ("ds", "date", "datetime", "time", "timestamp")
 
 
@@ -30,7 +30,7 @@ def read_series(source: SeriesSource) -> Series:
     """
     path = Path(source.file)
     table = _one_of_several(read_table(path), source.id, path)
-    time = _time_column(table, source.time)
+    time = time_column(table, source.time)
     columns = [name for name in table.columns if name != time]
     targets = _targets(columns, source.target, time, path)
     names = list(dict.fromkeys((*targets, *columns)))
@@ -69,12 +69,12 @@ def _one_of_several(table: pd.DataFrame, chosen: str | None, path: Path) -> pd.D
     """The rows of one series, without the column that says which series a row belongs to."""
     column, _, value = (chosen or "").partition("=")
     if column not in table.columns or not value:
-        column, value = _ID, chosen or ""
+        column, value = ID, chosen or ""
     if column not in table.columns:
         if chosen is None:
             return table
         raise UsageError(
-            f"{path} has no column '{_ID}'; say which holds the ids with --id COLUMN={chosen}"
+            f"{path} has no column '{ID}'; say which holds the ids with --id COLUMN={chosen}"
         )
     ids = table[column].astype(str)
     known = list(dict.fromkeys(ids))
@@ -88,7 +88,7 @@ def _one_of_several(table: pd.DataFrame, chosen: str | None, path: Path) -> pd.D
     return (table if chosen is None else table[ids == value]).drop(columns=column)
 
 
-def _time_column(table: pd.DataFrame, chosen: str | None) -> str | None:
+def time_column(table: pd.DataFrame, chosen: str | None) -> str | None:
     """The column that was chosen, or has a usual name, or is the first and begins with dates."""
     if chosen is not None:
         if chosen not in table.columns:

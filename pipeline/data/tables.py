@@ -31,7 +31,11 @@ def read_table(path: Path) -> pd.DataFrame:
         UnavailableError: it is Parquet and pyarrow is not installed.
         StorageError: it cannot be read.
     """
-    data = read_file(path, "the series")
+    return parse_table(read_file(path, "the series"), path)
+
+
+def parse_table(data: bytes, path: Path) -> pd.DataFrame:
+    """As :func:`read_table`, of what was read from ``path``."""
     is_parquet = path.suffix.lower() in (".parquet", ".pq")
     table = _parse_parquet(data, path) if is_parquet else _parse_csv(data, path)
     names = list(table.columns)
@@ -166,6 +170,6 @@ def numbers(column: pd.Series, path: Path) -> NDArray[np.float64]:
         reason = "not finite" if math.isinf(value) else "too large for float32"
         raise MalformedError(
             f"{path}, {place(column.index[endless[0]])}, column '{column.name}': {value} is "
-            f"{reason}; correct it, or empty the cell and give --fill"
+            f"{reason}; correct it"
         )
     return values

@@ -1,11 +1,8 @@
 """Pictures of what exported models do, run by ONNX Runtime, and of how trainings scored."""
 
-import io
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -13,13 +10,11 @@ from pipeline.bundle import Bundle
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import CELLS
 from pipeline.errors import UsageError
+from pipeline.report.picture import check_picture, picture
 from pipeline.report.samples import continue_series
 from pipeline.report.tables import score_of
-from pipeline.storage import write_file
 from pipeline.train.scores import FREE_RUN, TextScores
 from pipeline.validate.free_run import why_not_free
-
-_FORMATS = ("png", "svg", "pdf")
 
 
 def plot(bundles: Sequence[Bundle], path: Path) -> None:
@@ -39,7 +34,7 @@ def plot(bundles: Sequence[Bundle], path: Path) -> None:
             )
         if tasks == {"series"} and (reason := why_not_free(manifest.model)):
             raise UsageError(f"--plot: {manifest.name} cannot run free: {reason}; name others")
-    with _picture(path, height=4.2) as figure:
+    with picture(path, height=4.2) as figure:
         if tasks == {"series"}:
             draw_forecasts(figure, bundles)
         else:
@@ -56,7 +51,7 @@ def plot_scores(checkpoints: Sequence[Checkpoint], path: Path) -> None:
     check_picture(path, {item.config.model.task for item in checkpoints})
     scores = {item.config.name: score_of(item) for item in checkpoints}
     cells = [item.config.model.cell for item in checkpoints]
-    with _picture(path, height=1.4 + 0.25 * len(scores)) as figure:
+    with picture(path, height=1.4 + 0.25 * len(scores)) as figure:
         axes = figure.add_subplot()
         places = np.arange(len(scores))
         for index, cell in enumerate(CELLS):
@@ -91,30 +86,6 @@ def _without_network(checkpoint: Checkpoint) -> dict[str, float]:
         "seasonal naive": scores.one_step_seasonal.rmse,
     }
     return {name: value for name, value in simple.items() if value > 0}
-
-
-def check_picture(path: Path, tasks: Collection[str]) -> None:
-    """Refuse a picture that :func:`plot` and :func:`plot_scores` cannot draw.
-
-    Raises:
-        UsageError: the ending of ``path`` is no picture format, or there are several ``tasks``.
-    """
-    if path.suffix.removeprefix(".").lower() not in _FORMATS:
-        raise UsageError(f"--plot {path}: the name must end in .{', .'.join(_FORMATS)}")
-    if len(tasks) > 1:
-        raise UsageError("--plot draws either series or text models; name only one kind")
-
-
-@contextmanager
-def _picture(path: Path, height: float) -> Iterator[Figure]:
-    """A figure that is then written to ``path``; the same drawing gives the same file."""
-    kind = path.suffix.removeprefix(".").lower()
-    with mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
-        figure = Figure(figsize=(9, height), layout="constrained")
-        yield figure
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    write_file(path, buffer.getvalue())
 
 
 def draw_forecasts(figure: Figure, bundles: Sequence[Bundle], ink: str = "0.35") -> None:

@@ -1,0 +1,54 @@
+"""``pipeline run``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from pipeline.cli.models import find_bundle
+from pipeline.cli.options import exported_option, json_option
+from pipeline.cli.run_series import SERIES_OPTIONS, run_series
+from pipeline.cli.run_text import TEXT_OPTIONS, run_text
+from pipeline.errors import UsageError
+
+_OPTIONS = {"text": TEXT_OPTIONS, "series": SERIES_OPTIONS}
+
+
+@click.command(params=[*TEXT_OPTIONS, *SERIES_OPTIONS])
+@click.argument("bundle")
+@click.option("--seed", type=click.IntRange(min=0), help="Of what is drawn.  [default: a new one]")
+@exported_option
+@json_option
+def run(
+    bundle: str,
+    seed: int | None,
+    exported: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Let an exported model write text, or forecast a series, without torch.
+
+    BUNDLE is a name in the folder of the bundles, or the path of a bundle.
+
+    \b
+    pipeline run char-lstm --prompt "The " --temperature 0.7
+    pipeline run char-lstm --prompt "The " --length 100 --streams 4 --seed 1
+    pipeline run sine-lstm --history sine.csv --steps 100 --samples 200 --plot -
+    """
+    from pipeline.run.open import MANIFEST_FILE, open_graph, read_facts
+
+    context = click.get_current_context()
+    folder = find_bundle(exported, MANIFEST_FILE, bundle)
+    facts = read_facts(folder)
+    for task, others in _OPTIONS.items():
+        for option in others:
+            given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+            if given and task != facts.task:
+                raise UsageError(
+                    f"{option.opts[0]} is for {task} models, and {facts.name} is a {facts.task} "
+                    "model; leave it out"
+                )
+    own = {option.name: options[option.name or ""] for option in _OPTIONS[facts.task]}
+    make = run_text if facts.task == "text" else run_series
+    make(open_graph(folder, facts), seed, as_json, **own)

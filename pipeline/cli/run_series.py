@@ -1,0 +1,139 @@
+"""``pipeline run`` of a series model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.options import chosen_seed, standard_input
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+    from rich.table import Table
+
+    from pipeline.run.open import Runnable
+    from pipeline.run.series import Forecast
+
+SERIES_OPTIONS = (
+    click.Option(
+        ["--history"],
+        metavar="FILE",
+        help="To go on from, in CSV or Parquet; - is standard input, as without it.",
+    ),
+    click.Option(
+        ["--steps"],
+        type=click.IntRange(min=0),
+        default=20,
+        show_default=True,
+        help="Steps to forecast.",
+    ),
+    click.Option(
+        ["--samples"],
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Ways that it may go, for quantiles.",
+    ),
+    click.Option(["--plot"], metavar="FILE", help="Draw .png, .svg, .pdf, or - in the terminal."),
+)
+_STREAM = "-"  # standard input or output, in place of a file
+
+
+def run_series(
+    model: "Runnable",
+    seed: int | None,
+    as_json: bool,
+    *,
+    history: str | None,
+    steps: int,
+    samples: int,
+    plot: str | None,
+) -> None:
+    """Print what ``model`` forecasts after ``history``.
+
+    Raises:
+        UsageError: there is no history, its columns are not those of the model, there are no
+            samples of this model, or a picture cannot be drawn there.
+        MalformedError: the history is not a table of numbers, or the forecast is not finite.
+        StorageError: a file cannot be read or written.
+    """
+    import numpy as np
+
+    from pipeline.report.output import console, finish, say
+    from pipeline.run.series import check_request, forecast
+
+    if plot == _STREAM and as_json:
+        raise UsageError("--plot - and --json both print to standard output; give a file to --plot")
+    if plot not in (None, _STREAM):
+        from pipeline.report.picture import check_picture
+
+        check_picture(Path(plot), {"series"})
+    check_request(model, steps, samples)
+    columns, values = _history(model, history)
+    seed = chosen_seed(seed, is_drawn=samples > 0 and steps > 0)
+    made = forecast(model, columns, values, steps, samples, np.random.default_rng(seed))
+    if plot == _STREAM:
+        from pipeline.run.chart import terminal_chart
+
+        out = console(stderr=False)
+        for index in range(len(columns)):
+            out.print(terminal_chart(made, index, min(out.width, 100)))
+    elif plot is not None:
+        from pipeline.run.chart import draw
+
+        draw(made, model.facts.name, Path(plot))
+        say(f"drawn: {plot}")
+    quantiles = made.quantiles
+    content = {
+        "name": model.facts.name,
+        "columns": columns,
+        "read": len(values),
+        "seed": seed,
+        "samples": samples,
+        "forecast": made.values.tolist(),
+        "quantiles": None if quantiles is None else quantiles.tolist(),
+    }
+    finish(as_json, content, [_table(made)])
+
+
+def _history(model: "Runnable", file: str | None) -> "tuple[tuple[str, ...], NDArray[float32]]":
+    """The columns that the model reads, and their values ``[time, targets]``."""
+    from pipeline.data.tables import parse_table, read_table
+    from pipeline.run.history import history_of
+
+    if file in (None, _STREAM):
+        path, data = Path("standard input"), standard_input(even_typed=file == _STREAM)
+        if not data.strip():
+            raise UsageError(
+                "there is no history to go on from; give --history FILE.csv, or pipe one in"
+            )
+        table = parse_table(data, path)
+    else:
+        path = Path(file)
+        table = read_table(path)
+    return history_of(table, path, model.facts.source, model.width)
+
+
+def _table(made: "Forecast") -> "Table":
+    """One row for each step."""
+    from rich.table import Table
+
+    from pipeline.run.series import QUANTILES
+
+    table = Table(title="Forecast, raw units", title_justify="left", title_style="bold")
+    table.add_column("step", justify="right")
+    quantiles = made.quantiles
+    shares = () if quantiles is None else tuple(f"{share:.0%}" for share in QUANTILES)
+    for name in made.columns:
+        table.add_column(name, justify="right")
+        for share in shares:
+            table.add_column(share.replace("%", " %"), justify="right")
+    for step, values in enumerate(made.values):
+        cells = [str(step + 1)]
+        for column, value in enumerate(values):
+            beside = () if quantiles is None else quantiles[:, step, column]
+            cells += [f"{number:#.6g}" for number in (value, *beside)]
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,38 @@
+"""A picture as a file: which formats there are, and how all of them look."""
+
+import io
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from pipeline.errors import UsageError
+from pipeline.storage import write_file
+
+_FORMATS = ("png", "svg", "pdf")
+
+
+def check_picture(path: Path, tasks: Collection[str]) -> None:
+    """Refuse a picture that no command can draw.
+
+    Raises:
+        UsageError: the ending of ``path`` is no picture format, or there are several ``tasks``.
+    """
+    if path.suffix.removeprefix(".").lower() not in _FORMATS:
+        raise UsageError(f"--plot {path}: the name must end in .{', .'.join(_FORMATS)}")
+    if len(tasks) > 1:
+        raise UsageError("--plot draws either series or text models; name only one kind")
+
+
+@contextmanager
+def picture(path: Path, height: float) -> Iterator[Figure]:
+    """A figure that is then written to ``path``; the same drawing gives the same file."""
+    kind = path.suffix.removeprefix(".").lower()
+    with mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
+        figure = Figure(figsize=(9, height), layout="constrained")
+        yield figure
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    write_file(path, buffer.getvalue())

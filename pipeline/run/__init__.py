@@ -1,0 +1,1 @@
+"""An exported model at work, with numpy and ONNX Runtime; torch is never imported here."""
