@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ROUTE = [
     *("errors", "storage", "config", "signature", "data", "model", "train", "checkpoint"),
-    *("importer", "export", "bundle", "runtimes", "validate", "report", "run", "cli"),
+    *("importer", "export", "bundle", "runtimes", "validate", "benchmark", "report", "run", "cli"),
 ]
 
 

@@ -13,17 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 from command_line import PROCESS, ROOT, Here
 from tiny import refused
 
-from pipeline.bundle import Bundle, manifest, open_bundle
+from pipeline.bundle import Bundle, manifest
 from pipeline.data.tables import parse_table
 from pipeline.errors import MalformedError, PipelineError, UsageError
-from pipeline.export.forecast import forecast_graph
-from pipeline.export.generate import generate_graph
 from pipeline.run import open as opening
 from pipeline.run.chart import terminal_chart
 from pipeline.run.history import history_of
@@ -39,31 +36,12 @@ from pipeline.signature import (
     TOP_K,
     TOP_P,
     UNIFORM,
-    loop,
 )
 from pipeline.storage import sha256
 
 CHAR, SINE = "char-lstm", "sine-gru"
 HISTORY = np.sin(np.arange(40) / 10).astype(np.float32)
 TABLE = "value\n" + "".join(f"{value:.9g}\n" for value in HISTORY)
-
-
-def add_loop(source: Bundle, folder: Path) -> None:
-    """A copy of a bundle with the graph that runs; needless once bundles have it themselves."""
-    shutil.copytree(source.folder, folder)
-    core, network = onnx.load(folder / "onnx/model.onnx"), source.network()
-    contract = loop(network.config)
-    assert contract
-    spread = [0.05] * len(network.head.bias)
-    made = (
-        generate_graph(core, network)
-        if contract.name == "generate"
-        else forecast_graph(core, network, spread)
-    ).SerializeToString()
-    name = f"onnx/{contract.name}.onnx"
-    (folder / name).write_bytes(made)
-    change(folder, loop=contract.model_dump(mode="json"), spread=spread)
-    change_file(folder, name, {"sha256": sha256(made), "bytes": len(made)})
 
 
 def change(folder: Path, **values: Any) -> None:
@@ -82,7 +60,7 @@ def looped(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Callable[[str]
     """A folder with a text and a series bundle that run; shared, so nobody changes it."""
     root = tmp_path_factory.mktemp("looped")
     for name in (CHAR, SINE):
-        add_loop(tiny_bundle(name), root / name)
+        shutil.copytree(tiny_bundle(name).folder, root / name)
     return root
 
 
@@ -392,7 +370,7 @@ def test_several_targets_each_have_columns_and_a_chart(pipeline: Here) -> None:
     targets = ["--target", "rain", "--target", "sun"]
     assert pipeline("train", "--series", "two.csv", *targets, *small).code == 0
     assert pipeline("export", "two", "--exported", "plain").code == 0
-    add_loop(open_bundle(Path("plain/two")), Path("exported/two"))
+    shutil.copytree("plain/two", "exported/two")
     arguments = ["--history", "two.csv", "--steps", "4", "--samples", "5", "--seed", "1"]
     result = pipeline("run", "two", *arguments, "--plot", "-")
     assert result.out.index("rain, raw units") < result.out.index("sun, raw units")

@@ -60,7 +60,7 @@ _FORECAST = """
 def forecast(
     self, history: Tensor, steps: int, noise: Tensor, state: Tensor
 ) -> Tuple[Tensor, Tensor, Tensor]:
-    if noise.size(2) != steps:
+    if noise.size(1) > 0 and noise.size(2) != steps:
         raise ValueError("noise must have as many steps as the forecast")
     if history.size(1) > 0:
         state = self.forward(history, state)[1]

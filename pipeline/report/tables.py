@@ -7,6 +7,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text as Styled
 
+from pipeline.benchmark import Measured
 from pipeline.bundle.manifest import Manifest
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedSource
@@ -202,6 +203,18 @@ def preset_table(presets: Iterable[Config]) -> Table:
             training.window,
         )
         table.add_row(preset.name, model.cell, *map(str, numbers))
+    return table
+
+
+def benchmark_table(measured: Iterable[Measured]) -> Table:
+    """One row per model, setting and batch."""
+    table = _table("One step of all streams, microseconds", "model")
+    table.add_column("what")
+    for column in ("batch", "in the graph", "Python loop", "ratio"):
+        table.add_column(column, justify="right")
+    for item in measured:
+        numbers = (f"{item.graph:.1f}", f"{item.python:.1f}", f"{item.ratio:.2f}")
+        table.add_row(item.model, item.what, str(item.batch), *numbers)
     return table
 
 

@@ -57,7 +57,8 @@ def draw(logits: Floats, number: float, settings: Settings) -> Draw:
     """
     size = len(logits)
     temperature = np.float32(settings.temperature if settings.temperature > 0 else 1.0)
-    scaled = (logits - logits.max()) / temperature
+    with np.errstate(over="ignore"):  # no temperature is too small to divide by
+        scaled = (logits - logits.max()) / temperature
     allowed = np.ones(size, bool)
     order = np.argsort(-logits, kind="stable")
     if settings.top_k > 0:
@@ -72,7 +73,8 @@ def draw(logits: Floats, number: float, settings: Settings) -> Draw:
     weights = np.where(allowed, np.exp(scaled), np.float32(0))
     reached = np.cumsum(weights / weights.sum(dtype=np.float32), dtype=np.float32)
     if settings.temperature <= 0:
-        return Draw(logits, 0.0, settings, allowed, reached, int(logits.argmax()), 0.0)
+        first, alike = int(logits.argmax()), int((logits == logits.max()).sum())
+        return Draw(logits, 0.0, settings, allowed, reached, first, -float(np.log(alike)))
     number = min(max(float(number), 0.0), 1 - 2.0**-23) * float(reached[-1])
     index = min(int((reached <= number).sum()), int(np.flatnonzero(allowed)[-1]))
     log_prob = float(scaled[index] - np.log(weights.sum(dtype=np.float32)))

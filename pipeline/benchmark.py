@@ -1,0 +1,173 @@
+"""What the loop inside the graph saves: beside a loop in Python, in one run, as ratios.
+
+The loop in Python calls ``onnx/model.onnx`` for every step, with numpy for the rest, as a program
+without the other graph would.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from pipeline.bundle import Bundle
+from pipeline.bundle.write import ONNX_FILE, loop_file
+from pipeline.config import Record
+from pipeline.errors import UsageError
+from pipeline.runtimes.onnx_runtime import open_session
+from pipeline.signature import (
+    HISTORY,
+    INPUT,
+    NOISE,
+    PROMPT,
+    STATE,
+    STEPS,
+    TEMPERATURE,
+    TOP_K,
+    TOP_P,
+    UNIFORM,
+)
+
+_STEPS = 64
+_READ = 20  # steps that are read before
+_BATCHES = (1, 32)
+_ROUNDS = 15  # of each side, in turns; the fastest counts, since other work only slows down
+_SEED = 20_241_125
+# Temperature, top-k and top-p.
+_SETTINGS = {
+    "greedy": (0.0, 0, 1.0),
+    "temperature 0.8": (0.8, 0, 1.0),
+    "top-k 40, top-p 0.95": (0.8, 40, 0.95),
+}
+
+Array = NDArray[Any]
+
+
+class Measured(Record):
+    """Microseconds of one step of all streams, in the graph and in the Python loop."""
+
+    model: str
+    what: str
+    batch: int
+    graph: float
+    python: float
+
+    @property
+    def ratio(self) -> float:
+        """What the graph takes of the time of the Python loop."""
+        return self.graph / self.python
+
+
+def benchmark(bundle: Bundle) -> Iterator[Measured]:
+    """Measure one bundle on the CPU, with one thread.
+
+    Raises:
+        UsageError: it has no graph with a loop.
+        IntegrityError: a file of it was changed.
+    """
+    manifest = bundle.manifest
+    if manifest.loop is None:
+        raise UsageError(f"{manifest.name} has no graph with a loop inside; name others")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # more only wait for each other at every step
+    looped = open_session(bundle.read(loop_file(manifest.loop)), "cpu", options)
+    core = open_session(bundle.read(ONNX_FILE), "cpu", options)
+    source, rng = bundle.held_out(), np.random.default_rng(_SEED)
+    assert manifest.state is not None
+    rows = [axis for axis in manifest.state.shape if isinstance(axis, int)]
+    for batch in _BATCHES:
+        given = np.stack([source[:_READ]] * batch)
+        state = np.zeros((batch, *rows), np.float32)
+        if manifest.vocabulary is None:
+            noise = np.zeros((batch, 0, _STEPS), np.float32)
+            feeds = {HISTORY: given, STEPS: np.array(_STEPS), NOISE: noise, STATE: state}
+            yield _measured(
+                manifest.name,
+                "forecast",
+                batch,
+                partial(looped.run, None, feeds),
+                partial(_forecast, core, given, state),
+            )
+            continue
+        points = np.array([ord(character) for character in manifest.vocabulary])
+        numbers = rng.random((batch, _STEPS), np.float32)
+        for name, (temperature, top_k, top_p) in _SETTINGS.items():
+            feeds = {
+                PROMPT: given,
+                UNIFORM: numbers,
+                TEMPERATURE: np.array(temperature, np.float32),
+                TOP_K: np.array(top_k),
+                TOP_P: np.array(top_p, np.float32),
+                STATE: state,
+            }
+            draws = (temperature, top_k, top_p)
+            yield _measured(
+                manifest.name,
+                name,
+                batch,
+                partial(looped.run, None, feeds),
+                partial(_generate, core, given, numbers, points, state, *draws),
+            )
+
+
+def _measured(
+    model: str, what: str, batch: int, graph: Callable[[], object], python: Callable[[], object]
+) -> Measured:
+    seconds: dict[str, list[float]] = {"graph": [], "python": []}
+    for _ in range(_ROUNDS):
+        for side, call in (("graph", graph), ("python", python)):
+            start = time.perf_counter()
+            call()
+            seconds[side].append(time.perf_counter() - start)
+    per_step = {side: min(times) / _STEPS * 1e6 for side, times in seconds.items()}
+    return Measured(model=model, what=what, batch=batch, **per_step)
+
+
+def _forecast(core: onnxruntime.InferenceSession, given: Array, state: Array) -> Array:
+    made = []
+    for _ in range(_STEPS):
+        output, state = core.run(None, {INPUT: given, STATE: state})
+        given = output[:, -1:]
+        made.append(given)
+    return np.concatenate(made, axis=1)
+
+
+def _generate(
+    core: onnxruntime.InferenceSession,
+    given: Array,
+    numbers: Array,
+    points: Array,
+    state: Array,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+) -> Array:
+    """Text and log-probabilities, as the graph gives them."""
+    rows = np.arange(len(given))
+    made, chances = [], []
+    for number in numbers.T:
+        output, state = core.run(None, {INPUT: given, STATE: state})
+        logits = output[:, -1, 1:]
+        if temperature == 0:
+            index = logits.argmax(axis=1)
+            chance = np.zeros(len(rows), np.float32)
+        else:
+            z = (logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature)
+            if top_k or top_p < 1:
+                ranked = np.sort(z, axis=1)[:, ::-1][:, : top_k or None]
+                p = np.exp(ranked)
+                p /= p.sum(axis=1, keepdims=True)
+                kept = np.cumsum(p, axis=1) - p < top_p
+                least = np.where(kept, ranked, np.inf).min(axis=1, keepdims=True)
+                z = np.where(z >= least, z, -np.inf)
+            reached = np.cumsum(np.exp(z), axis=1)
+            total = reached[:, -1:]
+            index = (reached <= number[:, None] * total).sum(axis=1)
+            chance = z[rows, index] - np.log(total[:, 0])
+        given = points[index][:, None]
+        made.append(given)
+        chances.append(chance)
+    return np.concatenate(made, axis=1)

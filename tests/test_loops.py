@@ -1,0 +1,258 @@
+"""Graphs with the loop inside: their sampler, their edges, and that faults in them are found."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from tiny import validation_of
+
+from pipeline.bundle import Bundle
+from pipeline.config import SeriesModel, TextModel
+from pipeline.export import export, export_loop
+from pipeline.export.compose import FLOAT, INT64, Core, constant, tensor
+from pipeline.export.generate import _TAKEN
+from pipeline.export.pieces import SAMPLE, SETTINGS
+from pipeline.model import Network, Scaler
+from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.runtimes.torchscript import TorchScript
+from pipeline.signature import LOG_PROB, NEXT_STATE, TEXT, loop
+from pipeline.validate.loops import loop_row
+from pipeline.validate.loops.cases import Generated, forecasts, generations
+from pipeline.validate.loops.compare import compare_text
+from pipeline.validate.loops.sampler import Settings, draw
+
+
+def sampler(size: int) -> onnxruntime.InferenceSession:
+    """The sampler of generate.onnx as a graph of its own."""
+    call = Core.call.__get__(type("Bare", (), {"weights": {}, "_copies": Core._copies})())
+    names = ["uniform", "temperature", "top_k", "top_p", "size"]
+    nodes = [
+        constant("size", np.array(size)),
+        *call(SETTINGS, "settings/", names, ["number", *_TAKEN]),
+        *call(SAMPLE, "sample/", ["logits", "number", *_TAKEN], ["index", "chance"]),
+    ]
+    inputs = [
+        tensor("logits", FLOAT, "batch", size),
+        tensor("uniform", FLOAT, "batch"),
+        tensor("temperature", FLOAT),
+        tensor("top_k", INT64),
+        tensor("top_p", FLOAT),
+    ]
+    outputs = [tensor("index", INT64, "batch", 1), tensor("chance", TensorProto.FLOAT, "batch", 1)]
+    graph = helper.make_graph(nodes, "sampler", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 8
+    return onnxruntime.InferenceSession(model.SerializeToString())
+
+
+SAMPLERS = {size: sampler(size) for size in (1, 2, 7, 60)}
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    size=st.sampled_from(list(SAMPLERS)),
+    seed=st.integers(0, 2**31),
+    spread=st.sampled_from([0.0, 0.3, 3.0, 30.0]),
+    temperature=st.sampled_from([-1.0, 0.0, 1e-38, 0.1, 0.7, 1.0, 5.0]),
+    top_k=st.integers(-2, 70),
+    top_p=st.sampled_from([-1.0, 0.0, 1e-6, 0.3, 0.9, 0.999, 1.0, 3.0]),
+    number=st.sampled_from([-0.5, 0.0, 1e-9, 0.25, 0.5, 0.99, 0.99999994, 1.0, np.inf, np.nan]),
+)
+def test_the_sampler_of_the_graph_draws_what_its_definition_says(
+    size: int,
+    seed: int,
+    spread: float,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    number: float,
+) -> None:
+    logits = np.random.default_rng(seed).normal(0, spread, (1, size)).astype(np.float32)
+    feeds: dict[str, NDArray[Any]] = {
+        "logits": logits,
+        "uniform": np.array([number], np.float32),
+        "temperature": np.array(temperature, np.float32),
+        "top_k": np.array(top_k),
+        "top_p": np.array(top_p, np.float32),
+    }
+    index, chance = SAMPLERS[size].run(None, feeds)
+    wanted = draw(
+        logits[0], 0.0 if np.isnan(number) else number, Settings(temperature, top_k, top_p)
+    )
+    found = int(index[0, 0])
+    assert found == wanted.index or wanted.margin(found) < 1e-5
+    if found == wanted.index:
+        assert chance[0, 0] == pytest.approx(wanted.log_prob, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "number", "index"),
+    [
+        (Settings(), 0.05, 0),  # shares are 0.1, 0.2, 0.3 and 0.4
+        (Settings(), 0.11, 1),
+        (Settings(), 0.99, 3),
+        (Settings(temperature=0), 0.05, 3),
+        (Settings(top_k=2), 0.0, 2),
+        (Settings(top_k=2), 0.42, 2),
+        (Settings(top_k=2), 0.44, 3),
+        (Settings(top_p=0.4), 0.0, 3),
+        (Settings(top_p=0.41), 0.0, 2),
+        (Settings(temperature=0.5), 0.03, 0),  # shares are 1, 4, 9 and 16 thirtieths
+        (Settings(temperature=0.5), 0.04, 1),
+    ],
+)
+def test_an_entry_is_drawn_by_its_share_in_vocabulary_order(
+    given_settings: Settings, number: float, index: int
+) -> None:
+    logits = np.log(np.array([0.1, 0.2, 0.3, 0.4], np.float32))
+    assert draw(logits, number, given_settings).index == index
+
+
+def network_of(config: SeriesModel | TextModel) -> Network:
+    torch.manual_seed(0)
+    if isinstance(config, TextModel):
+        return Network(config, vocabulary="abcdé ").eval()
+    numbers = (1.0,) * config.features, (2.0,) * config.features
+    out = (1.0,) * config.targets, (2.0,) * config.targets
+    scaler = Scaler(
+        input_mean=numbers[0], input_std=numbers[1], output_mean=out[0], output_std=out[1]
+    )
+    return Network(config, scaler=scaler).eval()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TextModel(cell="gru", hidden_size=3, bidirectional=True, readout="final"),
+        SeriesModel(cell="rnn", hidden_size=3, features=2, targets=1),
+    ],
+)
+def test_a_model_that_cannot_feed_itself_has_no_loop(config: SeriesModel | TextModel) -> None:
+    assert loop(config) is None
+
+
+def test_several_targets_and_projections_go_round() -> None:
+    config = SeriesModel(
+        cell="lstm", hidden_size=5, num_layers=2, proj_size=2, features=3, targets=3
+    )
+    network, spread = network_of(config), [0.1, 0.2, 0.3]
+    onnx_file, torchscript_file = export(network, "three", spread=spread)
+    file = export_loop(onnx_file, network, spread)
+    contract = loop(config)
+    assert file is not None
+    assert contract is not None
+    source = np.random.default_rng(0).normal(1, 2, (200, 3)).astype(np.float32)
+    cases = list(forecasts(network, source, spread))
+    for runtime in (OnnxRuntime(file, "cpu"), TorchScript(torchscript_file)):
+        row = loop_row("three", contract, runtime, cases)
+        assert row.status == "pass", row.reason
+
+
+@pytest.mark.parametrize("preset", ["char-rnn", "char-lstm", "sine-gru"])
+def test_every_runtime_has_a_row_for_the_loop(
+    tiny_bundle: Callable[[str], Bundle], preset: str
+) -> None:
+    bundle = tiny_bundle(preset)
+    rows = validation_of(bundle, ("onnxruntime", "torchscript", "openvino")).rows
+    loops = [row for row in rows if ", generate" in row.runtime or ", forecast" in row.runtime]
+    assert len(loops) == 3
+    assert all(row.status == "pass" for row in loops)
+    assert {record.case for record in loops[0].cases} >= (
+        {"greedy", "all filters", "empty prompt", "no steps", "top-p 0", "unknown characters"}
+        if preset.startswith("char")
+        else {"forecast", "forecast with samples", "empty history", "no steps"}
+    )
+
+
+def broken(file: bytes, old: str, new: str) -> bytes:
+    """The graph with one operator in place of another in its body."""
+    model = onnx.load_from_string(file)
+    scan = next(node for node in model.graph.node if node.op_type == "Scan")
+    body = scan.attribute[0].g if scan.attribute[0].name == "body" else scan.attribute[1].g
+    changed = [node for node in body.node if node.op_type == old]
+    assert changed
+    for node in changed[:1]:
+        node.op_type = new
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("LessOrEqual", "Less"), ("Exp", "Abs"), ("Softmax", "LogSoftmax"), ("Mul", "Div")],
+)
+def test_a_fault_in_the_sampler_is_found_with_its_place(
+    tiny_bundle: Callable[[str], Bundle], old: str, new: str
+) -> None:
+    bundle = tiny_bundle("char-gru")
+    network, contract = bundle.network(), bundle.manifest.loop
+    assert contract is not None
+    file = broken(bundle.read("onnx/generate.onnx"), old, new)
+    cases = list(generations(network, bundle.held_out()))
+    row = loop_row("char-gru", contract, OnnxRuntime(file, "cpu"), cases)
+    if old == "LessOrEqual":  # differs only where a number is just at the end of a share
+        assert row.status == "pass" or "text" in row.reason
+    else:
+        assert row.status == "fail"
+        assert "not" in row.reason
+
+
+def case_of(bundle: Bundle) -> tuple[Generated, dict[str, NDArray[Any]]]:
+    """A case, and what a right graph gives for it."""
+    case = next(iter(generations(bundle.network(), bundle.held_out())))
+    runtime = OnnxRuntime(bundle.read("onnx/generate.onnx"), "cpu")
+    return case, dict(zip((TEXT, LOG_PROB, NEXT_STATE), runtime.call(case.feeds), strict=True))
+
+
+def test_a_character_that_was_as_likely_is_a_tie_and_another_is_a_fault(
+    tiny_bundle: Callable[[str], Bundle],
+) -> None:
+    case, found = case_of(tiny_bundle("char-rnn"))
+    record, tie = compare_text(found, case)
+    assert record.passed
+    assert not tie
+    other = found[TEXT].copy()
+    place = 4
+    step = case.draws[place][0]
+    second = int(np.argsort(-step.logits)[1])
+    other[0, place] = case.points[second]
+    record, tie = compare_text({**found, TEXT: other}, case)
+    assert not record.passed
+    assert record.worst.tensor == TEXT
+    assert record.worst.index == (0, place)
+    logits = step.logits.copy()
+    logits[second] = logits[step.index] - 1e-6
+    draws = [list(row) for row in case.draws]
+    draws[place] = [dataclasses.replace(step, logits=logits)]
+    record, tie = compare_text({**found, TEXT: other}, dataclasses.replace(case, draws=draws))
+    assert record.passed
+    assert tie.startswith(f"tie at character {place + 1}, candidates")
+
+
+def test_a_forecast_needs_as_much_noise_as_steps(tiny_bundle: Callable[[str], Bundle]) -> None:
+    bundle = tiny_bundle("sine-rnn")
+    cases = forecasts(bundle.network(), bundle.held_out(), [0.1])
+    case = next(case for case in cases if case.name == "forecast with samples")
+    feeds = {**case.feeds, "steps": np.array(7)}
+    for runtime in (
+        OnnxRuntime(bundle.read("onnx/forecast.onnx"), "cpu"),
+        TorchScript(bundle.read("model.pt")),
+    ):
+        with pytest.raises(Exception, match=r"noise must have|Concat"):
+            runtime.call(feeds)
+
+
+def test_the_spread_is_that_of_the_residuals(tiny_bundle: Callable[[str], Bundle]) -> None:
+    manifest = tiny_bundle("sine-lstm").manifest
+    assert manifest.training is not None
+    assert manifest.spread == manifest.training.scores.residual_std
+    assert manifest.spread[0] > 0
+    assert tiny_bundle("char-lstm").manifest.spread is None
