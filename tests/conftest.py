@@ -16,6 +16,7 @@ from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
 from pipeline.train.scores import score
 from pipeline.validate import cases, free_run
+from pipeline.validate.loops import cases as loops_cases
 
 torch.set_num_threads(1)  # more only wait for each other on models this small
 
@@ -29,6 +30,7 @@ def short_streams() -> Iterator[None]:
         patch.setattr(cases, "STREAM", 600)
         patch.setattr(cases, "STREAM_PIECES", 30)
         patch.setattr(free_run, "STEPS", 40)
+        patch.setattr(loops_cases, "LENGTH", 40)
         yield
 
 

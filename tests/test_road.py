@@ -362,7 +362,8 @@ def test_a_runtime_that_hangs_is_ended_and_the_others_still_run(
     assert result.code == 6
     assert "hangs: no answer within 6 s, and was ended; --time-limit gives it longer" in result.err
     content = json.loads((arrived / "exported" / "sine-gru" / "validation.json").read_text())
-    assert [row["status"] for row in content["rows"]] == ["pass", "fail", "pass"]
+    assert [row["status"] for row in content["rows"]] == ["pass", "fail", "pass", "pass"]
+    assert [row["graph"] for row in content["rows"]] == [*["model"] * 3, "forecast"]
 
 
 def test_a_runtime_asked_for_by_name_must_be_there(

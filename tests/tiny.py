@@ -68,10 +68,13 @@ def validation_of(
     names: tuple[str, ...] = MAIN,
     providers: tuple[str, ...] = ("cpu",),
     report: Callable[[Row], None] = lambda row: None,
+    graph: str = "model",
 ) -> Validation:
-    """What is found of ``bundle``; the processes of the runtimes are kept for the next."""
+    """What is found of one ``graph`` of ``bundle``; the processes are kept for the next."""
     runtimes = _runtimes.setdefault((names, providers), Runtimes(names, providers))
-    return validate_bundle(bundle, runtimes, report)
+    found = validate_bundle(bundle, runtimes, report)
+    rows = tuple(row for row in found.rows if row.graph == graph)
+    return found.model_copy(update={"rows": rows})
 
 
 @contextmanager

@@ -170,7 +170,7 @@ def along_stream(name: str, rows: Sequence[Row]) -> Markup:
 
 
 def _label(row: Row) -> str:
-    return row.runtime if row.provider == "cpu" else f"{row.runtime}, {row.provider}"
+    return row.label if row.provider == "cpu" else f"{row.label}, {row.provider}"
 
 
 def _legend(figure: Figure, entries: int) -> None:

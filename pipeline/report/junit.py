@@ -31,7 +31,7 @@ def junit_xml(validations: Sequence[Validation]) -> bytes:
 
 def _tests(row: Row) -> Iterator[ElementTree.Element]:
     """A test per case, or one for the whole row where no case can tell what happened to it."""
-    place = f"{row.model}.{row.runtime}.{row.provider}"
+    place = f"{row.model}.{row.label}.{row.provider}"
     for number, record in enumerate(row.cases, 1):
         # Numbered, because two cases can differ in their states alone.
         name = f"{number:02} {record.case}, batch {record.batch}, time {record.time}"

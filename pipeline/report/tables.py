@@ -121,7 +121,7 @@ def validation_table(
                 continue
             table.add_row(
                 row.model,
-                row.runtime,
+                row.label,
                 row.provider,
                 str(len(row.cases)),
                 _error(row, row.output_error),
@@ -156,7 +156,7 @@ def validation_notes(validations: Sequence[Validation]) -> list[str]:
         for row in validation.rows:
             for kind, text in ((row.status, row.reason), ("note", _note(row))):
                 if text:
-                    key = (kind, f"{row.runtime} on {row.provider}", text)
+                    key = (kind, f"{row.label} on {row.provider}", text)
                     models.setdefault(key, []).append(row.model)
     return [
         f"{kind}: {where} ({', '.join(names)}): {text}"

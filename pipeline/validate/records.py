@@ -62,9 +62,12 @@ class FreeRun(Record):
 
 
 class Row(Record):
-    """All cases of one model in one format with one runtime on one provider."""
+    """All cases of one graph of a model in one format with one runtime on one provider."""
 
     model: str
+    graph: Literal["model", "generate", "forecast"] = Field(
+        "model", description="the model itself, or the graph with the loop inside"
+    )
     format: str
     runtime: str
     provider: str
@@ -85,6 +88,11 @@ class Row(Record):
     free_run: FreeRun | None = Field(
         None, description="null: it was not reached, or the model does not forecast its own input"
     )
+
+    @property
+    def label(self) -> str:
+        """The runtime, and what it runs where that is not the model itself."""
+        return self.runtime if self.graph == "model" else f"{self.runtime}, {self.graph}"
 
 
 class Validation(Record):

@@ -116,7 +116,8 @@ def validate_bundle(
             row = validation_row(manifest.name, runtime, exact, manifest.tolerance, audit)
             report(row)
             finished.append(row)
-        for row in looped_rows(bundle, runtimes):
+        failed = {(row.runtime, row.provider) for row in finished if row.status == "fail"}
+        for row in looped_rows(bundle, runtimes, failed):
             report(row)
             finished.append(row)
     return Validation(

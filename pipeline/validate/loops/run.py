@@ -1,6 +1,6 @@
 """The rows of a validation for a graph with the loop inside."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.write import loop_file
@@ -14,8 +14,12 @@ from pipeline.validate.loops.compare import compare_forecast, compare_text
 from pipeline.validate.records import CaseRecord, Row
 
 
-def looped_rows(bundle: Bundle, runtimes: Runtimes) -> Iterator[Row]:
+def looped_rows(
+    bundle: Bundle, runtimes: Runtimes, failed: Container[tuple[str, str]] = ()
+) -> Iterator[Row]:
     """One row for each runtime that can be asked; none if the bundle has no such graph.
+
+    ``failed`` are names and providers of those that do not run the model itself.
 
     Raises:
         IntegrityError: the graph was changed.
@@ -30,8 +34,8 @@ def looped_rows(bundle: Bundle, runtimes: Runtimes) -> Iterator[Row]:
     else:
         cases = list(forecasts(network, source, manifest.spread or _no_spread(network)))
     for runtime in runtimes.open_loop(bundle, loop_file(manifest.loop)):
-        row = loop_row(manifest.name, manifest.loop, runtime, cases)
-        yield row.model_copy(update={"runtime": f"{row.runtime}, {manifest.loop.name}"})
+        if (runtime.name, runtime.provider) not in failed:
+            yield loop_row(manifest.name, manifest.loop, runtime, cases)
 
 
 def _no_spread(network: Network) -> list[float]:
@@ -59,4 +63,4 @@ def loop_row(
                 record = compare_forecast(found, case)
             yield record
 
-    return judged_row(model, runtime, trial)
+    return judged_row(model, runtime, trial).model_copy(update={"graph": contract.name})
