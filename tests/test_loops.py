@@ -238,6 +238,19 @@ def test_a_character_that_was_as_likely_is_a_tie_and_another_is_a_fault(
     assert tie.startswith(f"tie at character {place + 1}, candidates")
 
 
+@pytest.mark.parametrize("tensor", [LOG_PROB, NEXT_STATE])
+def test_nan_beside_the_right_text_is_a_fault(
+    tiny_bundle: Callable[[str], Bundle], tensor: str
+) -> None:
+    case, found = case_of(tiny_bundle("char-gru"))
+    spoiled = found[tensor].copy()
+    spoiled.flat[-1] = np.nan
+    record, _ = compare_text({**found, tensor: spoiled}, case)
+    assert not record.passed
+    assert record.worst.tensor == tensor
+    assert record.worst.found is None
+
+
 def test_a_forecast_needs_as_much_noise_as_steps(tiny_bundle: Callable[[str], Bundle]) -> None:
     bundle = tiny_bundle("sine-rnn")
     cases = forecasts(bundle.network(), bundle.held_out(), [0.1])

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint, TrainingRecord
-from pipeline.config import Config, ImportedSource, SineSource, Source, TextSource
-from pipeline.signature import TIME, Signature, TensorSpec
+from pipeline.config import Config, ImportedConfig, ImportedSource, SineSource, Source, TextSource
+from pipeline.signature import TIME, Signature, TensorSpec, loop
 from pipeline.train.scores import Errors, SeriesScores, TextScores
 
 
@@ -68,10 +68,19 @@ Scaling and the character table are inside the graph.
 
 {_training(checkpoint.training)}## Files
 
-`onnx/model.onnx` and `model.pt` (TorchScript) are this function; `model.safetensors` holds the
-PyTorch weights, `golden.json` calls with their results to replay, `manifest.json` all of this for
-a machine, and `validation.json`, once `pipeline validate` has run, how close each runtime came.
+`onnx/model.onnx` and `model.pt` (TorchScript) are this function; {_loop(config)}\
+`model.safetensors` holds the PyTorch weights, `golden.json` calls with their results to replay,
+`manifest.json` all of this for a machine, and `validation.json`, once `pipeline validate` has run,
+how close each runtime came.
 """
+
+
+def _loop(config: Config | ImportedConfig) -> str:
+    contract = loop(config.model)
+    if contract is None:
+        return ""
+    made = "text from a prompt" if contract.name == "generate" else "a forecast from a history"
+    return f"`onnx/{contract.name}.onnx` makes {made} in one call;\n"
 
 
 def _purpose(task: str, signature: Signature) -> str:
