@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-_PIPE_WIDTH = 130  # columns; a pipe has no width of its own
+_PIPE_WIDTH = 140  # columns; a pipe has no width of its own
 
 
 def console(stderr: bool = True) -> Console:

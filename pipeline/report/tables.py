@@ -120,8 +120,8 @@ def validation_table(
             if row.status == "not run":
                 continue
             table.add_row(
-                row.model,
-                row.label,
+                row.model if row.graph == "model" else f"{row.model}, {row.graph}",
+                row.runtime,
                 row.provider,
                 str(len(row.cases)),
                 _error(row, row.output_error),
