@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.write import ONNX_FILE, loop_file
+from pipeline.bundle.write import ONNX_FILE
 from pipeline.config import Record
 from pipeline.errors import UsageError
 from pipeline.runtimes.onnx_runtime import open_session
@@ -73,7 +73,7 @@ def benchmark(bundle: Bundle) -> Iterator[Measured]:
         raise UsageError(f"{manifest.name} has no graph with a loop inside; name others")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # more only wait for each other at every step
-    looped = open_session(bundle.read(loop_file(manifest.loop)), "cpu", options)
+    looped = open_session(bundle.read(manifest.loop.file), "cpu", options)
     core = open_session(bundle.read(ONNX_FILE), "cpu", options)
     source, rng = bundle.held_out(), np.random.default_rng(_SEED)
     assert manifest.state is not None

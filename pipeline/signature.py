@@ -1,4 +1,4 @@
-"""The contract of every exported model: tensor names, axis names, types and shapes.
+"""The contract of every exported model: tensor names, axis names, types, shapes, and its manifest.
 
     (input, state) → (output, next_state)
 
@@ -6,9 +6,14 @@ or, of a network that reads whole sequences in both directions, input → output
 spelled here and nowhere else.
 """
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pipeline.config import Cell, Record, SeriesModel, TextModel
+from pipeline.errors import MalformedError
+
+FORMAT: Literal[1] = 1  # of a bundle
+MANIFEST_FILE = "manifest.json"
 
 INPUT, STATE, OUTPUT, NEXT_STATE = "input", "state", "output", "next_state"
 BATCH, TIME = "batch", "time"
@@ -41,6 +46,15 @@ LESS_THAN_FLOAT32: dict[Precision, Tolerance] = {
 }
 OWN_ERRORS = 4  # how many times PyTorch's own float32 error a runtime may be off
 ILL_CONDITIONED = 1e-3  # PyTorch's own float32 error from which whole sequences say nothing
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a character is drawn: temperature 0 takes the likeliest; top-k 0 and top-p 1 are off."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
 
 
 class TensorSpec(Record):
@@ -86,6 +100,22 @@ class Loop(Record):
     name: Literal["generate", "forecast"]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+    @property
+    def file(self) -> str:
+        """Where it is in a bundle."""
+        return f"onnx/{self.name}.onnx"
+
+
+def check_format(manifest: Any, where: str) -> None:
+    """Refuse the JSON of a manifest that is newer than this package.
+
+    Raises:
+        MalformedError: its format is higher; ``where`` names it.
+    """
+    newer = isinstance(manifest, dict) and manifest.get("format")
+    if isinstance(newer, int) and newer > FORMAT:
+        raise MalformedError(f"{where} has format {newer}; this pipeline reads {FORMAT}, update it")
 
 
 def state_rows(config: SeriesModel | TextModel) -> tuple[str, ...]:
@@ -140,7 +170,7 @@ def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Sign
 
 def loop(config: SeriesModel | TextModel) -> Loop | None:
     """The graph that generates text or forecasts, if the outputs can be the next inputs."""
-    if config.bidirectional or (config.task == "series" and config.features != config.targets):
+    if config.bidirectional or not config.forecasts_its_input:
         return None
     core = signature(config)
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tiny import (
     MAIN,
     TEXT,
+    installed,
     new_trainer,
     refused,
     saved,
@@ -295,7 +296,7 @@ def test_own_trainings_with_every_option_validate(bundles: Bundles, name: str) -
 def test_runtimes_of_others_run_every_option_or_say_that_they_cannot(
     bundles: Bundles, runtime: str, name: str
 ) -> None:
-    pytest.importorskip(RUNTIMES[runtime].package)
+    installed(RUNTIMES[runtime].package)
     rows = validation_of(bundles(name), (runtime,)).rows[1:]
     assert rows
     for row in rows:
@@ -304,7 +305,7 @@ def test_runtimes_of_others_run_every_option_or_say_that_they_cannot(
 
 
 def test_tract_is_not_asked_for_what_it_is_known_not_to_run(tmp_path: Path) -> None:
-    pytest.importorskip("tract")
+    installed("tract")
     bundle = bundle_of(tmp_path, series_config("lstm", **WHOLE_SEQUENCES))
     with Runtimes(("tract",), ("cpu",)) as runtimes:
         absent = list(runtimes.open(bundle))[1]

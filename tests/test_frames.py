@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import refused
+from tiny import installed, refused
 
 from pipeline.config import SeriesSource
 from pipeline.data import Series
@@ -358,7 +358,7 @@ def test_whatever_stands_in_a_file_is_read_or_refused_in_one_line(
 def test_sea_temperatures_of_the_readme_are_months(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("statsmodels")
+    installed("statsmodels")
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(from statsmodels.*?)```", readme, flags=re.S)
     said = re.search(r"^sea.csv: .*$", readme, flags=re.M)
@@ -372,7 +372,7 @@ def test_sea_temperatures_of_the_readme_are_months(
 
 
 def test_missing_weeks_of_carbon_dioxide_are_told_and_filled() -> None:
-    datasets = pytest.importorskip("statsmodels.datasets")
+    datasets = installed("statsmodels.datasets")
     file = Path(datasets.co2.__file__).with_name("co2.csv")
     with refused(MalformedError, f"{file}, row 8, column 'co2'", "missing", "--fill linear"):
         read_series(SeriesSource(file=str(file)))

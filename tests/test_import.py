@@ -1,6 +1,5 @@
 """Weights of others: what is understood of them, and that the network gives their numbers."""
 
-import io
 import json
 import string
 from collections.abc import Callable, Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from hostile import saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
@@ -37,12 +37,6 @@ WRAPPERS: dict[str, Callable[[dict[str, Tensor]], Any]] = {
         "model": {f"_orig_mod.module.{name}": tensor for name, tensor in weights.items()}
     },
 }
-
-
-def saved(content: Any, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer, **options)
-    return buffer.getvalue()
 
 
 FORMATS: dict[str, Callable[[dict[str, Tensor]], bytes]] = {

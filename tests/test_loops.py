@@ -18,22 +18,21 @@ from tiny import validation_of
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesModel, TextModel
 from pipeline.export import export, export_loop
-from pipeline.export.compose import FLOAT, INT64, Core, constant, tensor
+from pipeline.export.compose import FLOAT, INT64, call, constant, tensor
 from pipeline.export.generate import _TAKEN
 from pipeline.export.pieces import SAMPLE, SETTINGS
 from pipeline.model import Network, Scaler
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.signature import LOG_PROB, NEXT_STATE, TEXT, loop
+from pipeline.signature import LOG_PROB, NEXT_STATE, TEXT, Sampling, loop
 from pipeline.validate.loops import loop_row
 from pipeline.validate.loops.cases import Generated, forecasts, generations
 from pipeline.validate.loops.compare import compare_text
-from pipeline.validate.loops.sampler import Settings, draw
+from pipeline.validate.loops.sampler import draw
 
 
 def sampler(size: int) -> onnxruntime.InferenceSession:
     """The sampler of generate.onnx as a graph of its own."""
-    call = Core.call.__get__(type("Bare", (), {"weights": {}, "_copies": Core._copies})())
     names = ["uniform", "temperature", "top_k", "top_p", "size"]
     nodes = [
         constant("size", np.array(size)),
@@ -86,7 +85,7 @@ def test_the_sampler_of_the_graph_draws_what_its_definition_says(
     }
     index, chance = SAMPLERS[size].run(None, feeds)
     wanted = draw(
-        logits[0], 0.0 if np.isnan(number) else number, Settings(temperature, top_k, top_p)
+        logits[0], 0.0 if np.isnan(number) else number, Sampling(temperature, top_k, top_p)
     )
     found = int(index[0, 0])
     assert found == wanted.index or wanted.margin(found) < 1e-5
@@ -97,21 +96,21 @@ def test_the_sampler_of_the_graph_draws_what_its_definition_says(
 @pytest.mark.parametrize(
     ("given_settings", "number", "index"),
     [
-        (Settings(), 0.05, 0),  # shares are 0.1, 0.2, 0.3 and 0.4
-        (Settings(), 0.11, 1),
-        (Settings(), 0.99, 3),
-        (Settings(temperature=0), 0.05, 3),
-        (Settings(top_k=2), 0.0, 2),
-        (Settings(top_k=2), 0.42, 2),
-        (Settings(top_k=2), 0.44, 3),
-        (Settings(top_p=0.4), 0.0, 3),
-        (Settings(top_p=0.41), 0.0, 2),
-        (Settings(temperature=0.5), 0.03, 0),  # shares are 1, 4, 9 and 16 thirtieths
-        (Settings(temperature=0.5), 0.04, 1),
+        (Sampling(), 0.05, 0),  # shares are 0.1, 0.2, 0.3 and 0.4
+        (Sampling(), 0.11, 1),
+        (Sampling(), 0.99, 3),
+        (Sampling(temperature=0), 0.05, 3),
+        (Sampling(top_k=2), 0.0, 2),
+        (Sampling(top_k=2), 0.42, 2),
+        (Sampling(top_k=2), 0.44, 3),
+        (Sampling(top_p=0.4), 0.0, 3),
+        (Sampling(top_p=0.41), 0.0, 2),
+        (Sampling(temperature=0.5), 0.03, 0),  # shares are 1, 4, 9 and 16 thirtieths
+        (Sampling(temperature=0.5), 0.04, 1),
     ],
 )
 def test_an_entry_is_drawn_by_its_share_in_vocabulary_order(
-    given_settings: Settings, number: float, index: int
+    given_settings: Sampling, number: float, index: int
 ) -> None:
     logits = np.log(np.array([0.1, 0.2, 0.3, 0.4], np.float32))
     assert draw(logits, number, given_settings).index == index

@@ -1,6 +1,5 @@
 """The report and the JUnit file: what they say, that nothing breaks out, and how they look."""
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from conftest import write_tiny_bundle
-from tiny import text_config, trained, validation_of
+from tiny import missing, text_config, trained, validation_of
 
 from pipeline.bundle import Bundle
 from pipeline.checkpoint import save_checkpoint
@@ -282,8 +281,7 @@ def browser() -> Iterator[Any]:
     """Chromium without a window; where a CI has none, the test fails and does not skip."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        missing = "Chromium is not installed; 'apt-get install chromium' gets it"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+        missing("Chromium is not installed; 'apt-get install chromium' gets it")
     from playwright.sync_api import sync_playwright
 
     flags = "no-sandbox disable-gpu disable-background-networking disable-component-update"

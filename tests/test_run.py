@@ -18,7 +18,8 @@ import pytest
 from command_line import PROCESS, ROOT, Here
 from tiny import refused
 
-from pipeline.bundle import Bundle, manifest
+from pipeline.bundle import Bundle, open_bundle
+from pipeline.bundle import write as writing
 from pipeline.data.tables import parse_table
 from pipeline.errors import MalformedError, PipelineError, UsageError
 from pipeline.run import open as opening
@@ -26,7 +27,7 @@ from pipeline.run.chart import terminal_chart
 from pipeline.run.history import history_of
 from pipeline.run.open import DataSource, Runnable, open_graph, read_facts
 from pipeline.run.series import Forecast
-from pipeline.run.text import Sampling, generate
+from pipeline.run.text import generate
 from pipeline.signature import (
     LOG_PROB,
     PROMPT,
@@ -36,6 +37,7 @@ from pipeline.signature import (
     TOP_K,
     TOP_P,
     UNIFORM,
+    Sampling,
 )
 from pipeline.storage import sha256
 
@@ -119,9 +121,12 @@ def test_without_onnxruntime_the_command_says_what_to_install(exported: Path) ->
     assert done.stderr == ("error: onnxruntime is not installed; run 'pip install onnxruntime'\n")
 
 
-def test_the_manifest_is_the_one_that_bundles_have() -> None:
-    assert opening.MANIFEST_FILE == manifest.MANIFEST_FILE
-    assert opening.FORMAT == manifest.FORMAT
+def test_the_manifest_is_the_one_that_bundles_have(exported: Path) -> None:
+    assert opening.MANIFEST_FILE == writing.MANIFEST_FILE
+    change(exported / CHAR, format=writing.FORMAT + 1)
+    for read in (read_facts, open_bundle):
+        with refused(MalformedError, f"has format {writing.FORMAT + 1}", "update it"):
+            read(exported / CHAR)
 
 
 # --- text

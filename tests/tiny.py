@@ -1,10 +1,13 @@
 """Models and data small enough to train in a blink, for tests of every stage."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -100,3 +103,16 @@ def fail_on_call(
         return real(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, failing)
+
+
+def missing(what: str) -> NoReturn:
+    """Skip a test whose tool is not there, or fail it where a CI should have had it."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(what)
+    raise AssertionError
+
+
+def installed(package: str) -> Any:
+    """The module of a package that a test needs; see :func:`missing`."""
+    if find_spec(package.partition(".")[0]) is None:
+        missing(f"{package} is not installed; 'make test' installs it")
+    return import_module(package)

@@ -9,10 +9,8 @@ from pipeline.checkpoint import TrainingRecord
 from pipeline.config import ImportedSource, ModelConfig, Record, Source
 from pipeline.errors import MalformedError
 from pipeline.model import Scaler
-from pipeline.signature import Loop, TensorSpec, Tolerance
+from pipeline.signature import Loop, TensorSpec, Tolerance, check_format
 
-FORMAT: Literal[1] = 1
-MANIFEST_FILE = "manifest.json"
 SCHEMA_FILE = "manifest.schema.json"
 
 
@@ -84,9 +82,7 @@ def check_manifest(content: Any, where: str) -> None:
     Raises:
         MalformedError: it does not fit; ``where`` and the place are named.
     """
-    newer = isinstance(content, dict) and content.get("format")
-    if isinstance(newer, int) and newer > FORMAT:
-        raise MalformedError(f"{where} has format {newer}; this pipeline reads {FORMAT}, update it")
+    check_format(content, where)
     errors = jsonschema.Draft202012Validator(manifest_schema()).iter_errors(content)
     error = next(iter(errors), None)
     if error is not None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.bundle.golden import Array, held_out_input
-from pipeline.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, check_manifest
+from pipeline.bundle.manifest import FileEntry, Manifest, check_manifest
 from pipeline.bundle.write import GOLDEN_FILE, WEIGHTS_FILE, file_entry, manifest_bytes
 from pipeline.checkpoint import allow_non_finite, parse_weights, put_weights, versions
 from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.model import Network
+from pipeline.signature import MANIFEST_FILE
 from pipeline.storage import (
     canonical_json,
     read_file,

@@ -10,8 +10,6 @@ from pipeline.bundle.golden import (
     held_out_input,
 )
 from pipeline.bundle.manifest import (
-    FORMAT,
-    MANIFEST_FILE,
     FileEntry,
     Manifest,
     StateEntry,
@@ -21,7 +19,7 @@ from pipeline.checkpoint import Checkpoint, versions
 from pipeline.config import ImportedConfig
 from pipeline.export import export, export_loop
 from pipeline.model import Network
-from pipeline.signature import FLOAT32, NEXT_STATE, STATE, Loop, loop
+from pipeline.signature import FLOAT32, FORMAT, MANIFEST_FILE, NEXT_STATE, STATE, loop
 from pipeline.storage import canonical_json, sha256
 
 WEIGHTS_FILE = "model.safetensors"
@@ -29,11 +27,6 @@ TORCHSCRIPT_FILE = "model.pt"
 ONNX_FILE = "onnx/model.onnx"
 GOLDEN_FILE = "golden.json"
 CARD_FILE = "README.md"
-
-
-def loop_file(contract: Loop) -> str:
-    """Where in a bundle the graph with the loop is."""
-    return f"onnx/{contract.name}.onnx"
 
 
 def build_bundle(
@@ -55,7 +48,7 @@ def build_bundle(
         WEIGHTS_FILE: save_safetensors(dict(network.state_dict())),
         TORCHSCRIPT_FILE: torchscript_file,
         ONNX_FILE: onnx_file,
-        **({loop_file(contract): looped} if contract and looped else {}),
+        **({contract.file: looped} if contract and looped else {}),
         **backend_test_files(network, source),
         GOLDEN_FILE: canonical_json(golden, indent=None),
         CARD_FILE: model_card(checkpoint, signature).encode(),

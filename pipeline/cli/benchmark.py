@@ -22,9 +22,9 @@ def benchmark(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
     """
     from pipeline.benchmark import benchmark as measure
     from pipeline.bundle import open_bundle
-    from pipeline.bundle.manifest import MANIFEST_FILE
     from pipeline.report.output import console, finish
     from pipeline.report.tables import benchmark_table
+    from pipeline.signature import MANIFEST_FILE
 
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     bundles = [open_bundle(folder) for folder in folders]

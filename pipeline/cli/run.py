@@ -36,7 +36,8 @@ def run(
     pipeline run char-lstm --prompt "The " --length 100 --streams 4 --seed 1
     pipeline run sine-lstm --history sine.csv --steps 100 --samples 200 --plot -
     """
-    from pipeline.run.open import MANIFEST_FILE, open_graph, read_facts
+    from pipeline.run.open import open_graph, read_facts
+    from pipeline.signature import MANIFEST_FILE
 
     context = click.get_current_context()
     folder = find_bundle(exported, MANIFEST_FILE, bundle)

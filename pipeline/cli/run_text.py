@@ -74,7 +74,8 @@ def run_text(
     import numpy as np
 
     from pipeline.report.output import console, finish
-    from pipeline.run.text import Sampling, Written, generate
+    from pipeline.run.text import Written, generate
+    from pipeline.signature import Sampling
 
     begin = _prompt(prompt)
     unknown = _say_unknown(begin, model.facts.vocabulary or "")

@@ -98,12 +98,12 @@ def validate(
     if on_trial:
         self_test(honest, as_json)
         return
-    from pipeline.bundle.manifest import MANIFEST_FILE
     from pipeline.report.html import is_current, report_html
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import finish
     from pipeline.report.tables import validation_notes, validation_table
     from pipeline.runtimes.catalog import ALL, Runtimes, known_providers, require
+    from pipeline.signature import MANIFEST_FILE
     from pipeline.storage import update_file
 
     require(providers, runtimes)

@@ -135,12 +135,22 @@ class SeriesModel(_Architecture):
     features: int = Field(1, ge=1)
     targets: int = Field(1, ge=1)
 
+    @property
+    def forecasts_its_input(self) -> bool:
+        """Whether what comes out has all columns that go in."""
+        return self.features == self.targets
+
 
 class TextModel(_Architecture):
     """Code-point table, embedding, recurrent layers, linear head."""
 
     task: Literal["text"] = "text"
     embedding_size: int = Field(64, ge=1, le=65_536)
+
+    @property
+    def forecasts_its_input(self) -> bool:
+        """A text is always continued by what a text is made of."""
+        return True
 
 
 ModelConfig = Annotated[SeriesModel | TextModel, Field(discriminator="task")]

@@ -5,7 +5,7 @@ gives the next state, and the *head* makes the output of the last layer's h. So 
 comes next before anything more is read, and a loop is: head, choice, trunk.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,12 +71,12 @@ class Core:
     def trunk(self, prefix: str, source: str, rows: str, after: str) -> list[NodeProto]:
         """Nodes that read ``source`` ``[batch, time, …]``, at least a step of it."""
         names = {INPUT: source, self._rows: rows, self._rows_after: after}
-        return self._copies(self._trunk, prefix, names)
+        return _copies(self._trunk, prefix, names, self.weights)
 
     def inner_trunk(self, prefix: str, source: str, rows: str, after: str) -> list[NodeProto]:
         """The same for values, or entries of the embedding ``[batch, time]``."""
         names = {self._entry: source, self._rows: rows, self._rows_after: after}
-        return self._copies(self._inner, prefix, names)
+        return _copies(self._inner, prefix, names, self.weights)
 
     def head(self, prefix: str, rows: str, output: str) -> list[NodeProto]:
         """Nodes that make ``output`` ``[batch, …]``, which comes next, of ``rows`` alone."""
@@ -87,32 +87,8 @@ class Core:
             nodes += cut(prefix, h, features, {1: (0, self.config.h_size)})
         else:
             features = h
-        return nodes + self._copies(self._head, prefix, {self._features: features, OUTPUT: output})
-
-    def call(
-        self, function: FunctionProto, prefix: str, inputs: Sequence[str], outputs: Sequence[str]
-    ) -> list[NodeProto]:
-        """The nodes of an ONNX function of its own, put in place."""
-        names = dict(zip((*function.input, *function.output), (*inputs, *outputs), strict=True))
-        return self._copies(function.node, prefix, names)
-
-    def _copies(
-        self, nodes: Iterable[NodeProto], prefix: str, names: Mapping[str, str]
-    ) -> list[NodeProto]:
-        """Copies of ``nodes``, tensors called as ``names`` says or with ``prefix``; not weights."""
-
-        def renamed(name: str) -> str:
-            return names.get(name) or (name if not name or name in self.weights else prefix + name)
-
-        copies = []
-        for node in nodes:
-            copy = NodeProto()
-            copy.CopyFrom(node)
-            copy.input[:] = map(renamed, node.input)
-            copy.output[:] = map(renamed, node.output)
-            copy.name = copy.output[0]
-            copies.append(copy)
-        return copies
+        names = {self._features: features, OUTPUT: output}
+        return nodes + _copies(self._head, prefix, names, self.weights)
 
     def assemble(self, nodes: Sequence[NodeProto]) -> ModelProto:
         """The model of the loop that ``nodes`` are, with the metadata of the core model."""
@@ -132,6 +108,36 @@ class Core:
         model.producer_version = self.model.producer_version
         model.metadata_props.extend(self.model.metadata_props)
         return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def call(
+    function: FunctionProto, prefix: str, inputs: Sequence[str], outputs: Sequence[str]
+) -> list[NodeProto]:
+    """The nodes of an ONNX function, put in place."""
+    names = dict(zip((*function.input, *function.output), (*inputs, *outputs), strict=True))
+    return _copies(function.node, prefix, names)
+
+
+def _copies(
+    nodes: Iterable[NodeProto],
+    prefix: str,
+    names: Mapping[str, str],
+    kept: Container[str] = (),
+) -> list[NodeProto]:
+    """Copies of ``nodes``, tensors called as ``names`` says, or with ``prefix`` unless ``kept``."""
+
+    def renamed(name: str) -> str:
+        return names.get(name) or (name if not name or name in kept else prefix + name)
+
+    copies = []
+    for node in nodes:
+        copy = NodeProto()
+        copy.CopyFrom(node)
+        copy.input[:] = map(renamed, node.input)
+        copy.output[:] = map(renamed, node.output)
+        copy.name = copy.output[0]
+        copies.append(copy)
+    return copies
 
 
 def _value(spec: TensorSpec) -> ValueInfoProto:

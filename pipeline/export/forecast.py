@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import GraphProto, ModelProto, helper
 
-from pipeline.export.compose import FLOAT, Core, constant, tensor
+from pipeline.export.compose import FLOAT, Core, call, constant, tensor
 from pipeline.export.pieces import BY_HISTORY, BY_STREAM, FILLED, STREAMS
 from pipeline.model import Network
 from pipeline.signature import (
@@ -40,14 +40,12 @@ def forecast_graph(model: ModelProto, network: Network, spread: Sequence[float])
     nodes = [
         helper.make_node("Transpose", [STATE], ["rows"], perm=[1, 0, 2]),
         constant("no_value", np.zeros((1, 1, width), np.float32)),
-        *core.call(FILLED, "history/", [HISTORY, "no_value"], ["history_filled", "no_history"]),
+        *call(FILLED, "history/", [HISTORY, "no_value"], ["history_filled", "no_history"]),
         *core.trunk("history/", "history_filled", "rows", "rows_after_history"),
         helper.make_node("Where", ["no_history", "rows", "rows_after_history"], ["rows_read"]),
-        *core.call(
-            STREAMS, "streams/", [NOISE, STEPS, "rows_read"], ["numbers", "starts", "streams"]
-        ),
+        *call(STREAMS, "streams/", [NOISE, STEPS, "rows_read"], ["numbers", "starts", "streams"]),
         constant("no_number", np.zeros((1, 1), np.float32)),
-        *core.call(FILLED, "numbers/", ["numbers", "no_number"], ["numbers_filled", "no_steps"]),
+        *call(FILLED, "numbers/", ["numbers", "no_number"], ["numbers_filled", "no_steps"]),
         constant("last_axis", np.array([2])),
         helper.make_node("Unsqueeze", ["numbers_filled", "last_axis"], ["numbers_apart"]),
         helper.make_node("Transpose", ["numbers_apart"], ["numbers_by_step"], perm=[1, 0, 2]),
@@ -58,14 +56,19 @@ def forecast_graph(model: ModelProto, network: Network, spread: Sequence[float])
             body=_step(core, spread),
             num_scan_inputs=1,
         ),
-        *core.call(BY_STREAM, "values/", ["values_by_step", STEPS], ["values"]),
-        *core.call(BY_HISTORY, "forecast/", ["values", "streams"], [FORECAST, PATHS]),
+        *call(BY_STREAM, "values/", ["values_by_step", STEPS], ["values"]),
+        *call(BY_HISTORY, "forecast/", ["values", "streams"], [FORECAST, PATHS]),
         helper.make_node("Transpose", ["ends"], ["end_states"], perm=[1, 0, 2]),
-        *core.call(BY_HISTORY, "state/", ["end_states", "streams"], ["state_made", "state_paths"]),
+        *call(BY_HISTORY, "state/", ["end_states", "streams"], ["state_made", "state_paths"]),
         helper.make_node("Transpose", ["rows_read"], ["state_read"], perm=[1, 0, 2]),
         helper.make_node("Where", ["no_steps", "state_read", "state_made"], [NEXT_STATE]),
     ]
     return core.assemble(nodes)
+
+
+def known_spread(spread: Sequence[float] | None, network: Network) -> list[float]:
+    """``spread``, or that of samples without noise where it is unknown."""
+    return list(spread or [0.0] * network.head.out_features)
 
 
 def _step(core: Core, spread: Sequence[float]) -> GraphProto:

@@ -9,7 +9,7 @@ an empty prompt goes on from ``state``, and ``next_state`` has read all that was
 import numpy as np
 from onnx import GraphProto, ModelProto, helper
 
-from pipeline.export.compose import BOOL, FLOAT, INT64, Core, constant, cut, tensor
+from pipeline.export.compose import BOOL, FLOAT, INT64, Core, call, constant, cut, tensor
 from pipeline.export.pieces import BY_STREAM, FILLED, SAMPLE, SETTINGS
 from pipeline.model import Network
 from pipeline.signature import (
@@ -38,13 +38,13 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
     nodes = [
         helper.make_node("Transpose", [STATE], ["rows"], perm=[1, 0, 2]),
         constant("no_point", np.zeros((1, 1), np.int64)),
-        *core.call(FILLED, "prompt/", [PROMPT, "no_point"], ["prompt_filled", "no_prompt"]),
+        *call(FILLED, "prompt/", [PROMPT, "no_point"], ["prompt_filled", "no_prompt"]),
         *core.trunk("prompt/", "prompt_filled", "rows", "rows_after_prompt"),
         helper.make_node("Where", ["no_prompt", "rows", "rows_after_prompt"], ["rows_read"]),
         constant("no_number", np.zeros((1, 1), np.float32)),
-        *core.call(FILLED, "uniform/", [UNIFORM, "no_number"], ["uniform_filled", "no_steps"]),
+        *call(FILLED, "uniform/", [UNIFORM, "no_number"], ["uniform_filled", "no_steps"]),
         constant("size", np.array(len(points))),
-        *core.call(SETTINGS, "settings/", ["uniform_filled", *settings], ["numbers", *_TAKEN]),
+        *call(SETTINGS, "settings/", ["uniform_filled", *settings], ["numbers", *_TAKEN]),
         helper.make_node("Transpose", ["numbers"], ["numbers_by_step"], perm=[1, 0]),
         helper.make_node(
             "Scan",
@@ -57,9 +57,9 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
         constant("points", points),
         helper.make_node("Gather", ["points", "entries"], ["points_by_step"]),
         helper.make_node("Shape", [UNIFORM], ["steps"], start=1),
-        *core.call(BY_STREAM, "text/", ["points_by_step", "steps"], ["text_apart"]),
+        *call(BY_STREAM, "text/", ["points_by_step", "steps"], ["text_apart"]),
         helper.make_node("Squeeze", ["text_apart", "last_axis"], [TEXT]),
-        *core.call(BY_STREAM, "log_prob/", ["chances", "steps"], ["log_prob_apart"]),
+        *call(BY_STREAM, "log_prob/", ["chances", "steps"], ["log_prob_apart"]),
         helper.make_node("Squeeze", ["log_prob_apart", "last_axis"], [LOG_PROB]),
         helper.make_node("Where", ["no_steps", "rows_read", "rows_written"], ["rows_last"]),
         helper.make_node("Transpose", ["rows_last"], [NEXT_STATE], perm=[1, 0, 2]),
@@ -73,7 +73,7 @@ def _step(core: Core, size: int) -> GraphProto:
         *core.head("next/", "before", "logits"),
         # Column 0 is the unknown entry, which is never written.
         *cut("next/", "logits", "known", {1: (1, size + 1)}),
-        *core.call(SAMPLE, "sample/", ["known", "number", *_TAKEN], ["entry", "chance"]),
+        *call(SAMPLE, "sample/", ["known", "number", *_TAKEN], ["entry", "chance"]),
         *(helper.make_node("Identity", [name], [f"{name}_again"]) for name in _TAKEN),
         constant("first", np.array(1)),
         helper.make_node("Add", ["entry", "first"], ["index"]),

@@ -8,10 +8,23 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ParityError
 from pipeline.export.checks import cpu_session, format_breaches
-from pipeline.export.forecast import forecast_graph
+from pipeline.export.forecast import forecast_graph, known_spread
 from pipeline.export.generate import generate_graph
 from pipeline.model import Network
-from pipeline.signature import FLOAT32, loop
+from pipeline.signature import (
+    FLOAT32,
+    HISTORY,
+    INPUT,
+    NOISE,
+    PROMPT,
+    STATE,
+    STEPS,
+    TEMPERATURE,
+    TOP_K,
+    TOP_P,
+    UNIFORM,
+    loop,
+)
 
 _BATCH, _READ, _STEPS = 2, 3, 5  # what the check runs
 
@@ -32,7 +45,7 @@ def export_loop(onnx_file: bytes, network: Network, spread: Sequence[float] | No
     if network.vocabulary is not None:
         model = generate_graph(core, network)
     else:
-        model = forecast_graph(core, network, spread or [0.0] * len(network.head.bias))
+        model = forecast_graph(core, network, known_spread(spread, network))
     if breaches := list(format_breaches(model)):
         raise ParityError(f"the graph '{contract.name}' is not sound: {'; '.join(breaches)}")
     file: bytes = model.SerializeToString(deterministic=True)
@@ -49,24 +62,24 @@ def _check(file: bytes, onnx_file: bytes, network: Network) -> None:
         points = np.array([ord(character) for character in vocabulary])
         given = np.resize(points, (_BATCH, _READ))
         feeds = {
-            "prompt": given,
-            "uniform": np.zeros((_BATCH, _STEPS), np.float32),
-            "temperature": np.array(0, np.float32),
-            "top_k": np.array(0),
-            "top_p": np.array(1, np.float32),
+            PROMPT: given,
+            UNIFORM: np.zeros((_BATCH, _STEPS), np.float32),
+            TEMPERATURE: np.array(0, np.float32),
+            TOP_K: np.array(0),
+            TOP_P: np.array(1, np.float32),
         }
     else:
         assert scaler is not None
         given = np.tile(np.array(scaler.input_mean, np.float32), (_BATCH, _READ, 1))
         noise = np.zeros((_BATCH, 1, _STEPS), np.float32)
-        feeds = {"history": given, "steps": np.array(_STEPS), "noise": noise}
-    made, beside, after = cpu_session(file).run(None, feeds | {"state": state})
+        feeds = {HISTORY: given, STEPS: np.array(_STEPS), NOISE: noise}
+    made, beside, after = cpu_session(file).run(None, feeds | {STATE: state})
     core, expected = cpu_session(onnx_file), []
     for _ in range(_STEPS):
-        output, state = core.run(None, {"input": given, "state": state})
+        output, state = core.run(None, {INPUT: given, STATE: state})
         given = output[:, -1:] if vocabulary is None else points[output[:, -1:, 1:].argmax(-1)]
         expected.append(given)
-    _, state = core.run(None, {"input": given, "state": state})
+    _, state = core.run(None, {INPUT: given, STATE: state})
     pairs = [(made, np.concatenate(expected, axis=1)), (after, state)]
     if vocabulary is None:
         pairs.append((beside[:, 0], made))

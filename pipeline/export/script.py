@@ -6,6 +6,7 @@ next. They give what the graphs of ONNX give; ``exported/README.md`` says what t
 
 from collections.abc import Sequence
 
+from pipeline.export.forecast import known_spread
 from pipeline.model import Network
 
 _GENERATE = """
@@ -84,5 +85,4 @@ def loop_methods(network: Network, spread: Sequence[float] | None) -> str:
     """The methods of the loop of ``network``, as a definition in TorchScript."""
     if network.vocabulary is not None:
         return _GENERATE.replace("{points}", str([ord(c) for c in network.vocabulary]))
-    numbers = [float(value) for value in spread or [0.0] * network.head.out_features]
-    return _FORECAST.replace("{spread}", str(numbers))
+    return _FORECAST.replace("{spread}", str(known_spread(spread, network)))

@@ -15,11 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from pipeline.config import ModelConfig, SeriesModel
 from pipeline.errors import IntegrityError, MalformedError, UnavailableError, UsageError, one_line
-from pipeline.signature import STATE, Loop, loop
+from pipeline.signature import MANIFEST_FILE, STATE, Loop, check_format, loop
 from pipeline.storage import read_file, read_json, safe_path, sha256
-
-FORMAT = 1
-MANIFEST_FILE = "manifest.json"
 
 
 class _Part(BaseModel):
@@ -98,9 +95,7 @@ def read_facts(folder: Path) -> Facts:
     """
     path = folder / MANIFEST_FILE
     content = read_json(path, "the manifest")
-    newer = isinstance(content, dict) and content.get("format")
-    if isinstance(newer, int) and newer > FORMAT:
-        raise MalformedError(f"{path} has format {newer}; this pipeline reads {FORMAT}, update it")
+    check_format(content, str(path))
     try:
         return Facts.model_validate(content)
     except ValidationError as error:
@@ -120,7 +115,7 @@ def open_graph(folder: Path, facts: Facts) -> Runnable:
     """
     if facts.loop is None:
         raise _why_none(folder, facts)
-    name = f"onnx/{facts.loop.name}.onnx"
+    name = facts.loop.file
     entry = facts.files.get(name)
     if entry is None:
         raise MalformedError(f"{folder / MANIFEST_FILE} lists no {name}; export it anew")
@@ -147,7 +142,7 @@ def _why_none(folder: Path, facts: Facts) -> MalformedError | UsageError:
             f"{facts.name} reads whole sequences in both directions and cannot go on from its own "
             "outputs; call its onnx/model.onnx on windows, or train one without --bidirectional"
         )
-    if model.task == "series" and model.features != model.targets:
+    if isinstance(model, SeriesModel) and not model.forecasts_its_input:
         return UsageError(
             f"{facts.name} reads {model.features} columns and forecasts {model.targets}, so it "
             "cannot go on from its own outputs; call its onnx/model.onnx step by step, or train "

@@ -20,19 +20,11 @@ from pipeline.signature import (
     TOP_K,
     TOP_P,
     UNIFORM,
+    Sampling,
 )
 
 CHUNK = 16  # characters of one call: few enough to be seen as they come
 _READ = 4096  # characters of the prompt of one call
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a character is drawn: temperature 0 takes the likeliest; top-k 0 and top-p 1 are off."""
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
 
 
 @dataclass

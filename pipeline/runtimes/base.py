@@ -81,10 +81,10 @@ class Layer:
     bidirectional: bool
 
 
-def layers_of(onnx_file: bytes) -> list[Layer]:
-    """The recurrent nodes of a file, in order."""
+def layers_of(model: onnx.ModelProto) -> list[Layer]:
+    """The recurrent nodes of a graph, in order."""
     layers = []
-    for node in onnx.load_from_string(onnx_file).graph.node:
+    for node in model.graph.node:
         if node.op_type in OPERATOR.values():
             found = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             relu = any(name.lower() == b"relu" for name in found.get("activations", ()))

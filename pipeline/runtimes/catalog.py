@@ -161,7 +161,7 @@ class Runtimes:
             known = set(RUNTIMES[name].providers())
             for provider in self.providers:
                 if provider in known:
-                    yield from self._open_on(bundle, name, provider)
+                    yield from self._open_on(bundle, name, provider, RUNTIMES[name].file)
 
     def open_loop(self, bundle: Bundle, file: str) -> Iterator[GraphRuntime | Absent]:
         """Each runtime that is there, with the loop in ``file`` or that of its own file.
@@ -182,7 +182,7 @@ class Runtimes:
                             yield cast(GraphRuntime | Absent, runtime)
 
     def _open_on(
-        self, bundle: Bundle, name: str, provider: str, file: str = ""
+        self, bundle: Bundle, name: str, provider: str, file: str
     ) -> Iterator[Runtime | Absent]:
         kind = RUNTIMES[name]
         where = (kind.format, name, provider)
@@ -190,7 +190,7 @@ class Runtimes:
             yield Absent(*where, reason)
             return
         worker = self._workers.setdefault((name, provider), Worker(self.time_limit))
-        for opener in kind.openers(bundle.read(file or kind.file), provider):
+        for opener in kind.openers(bundle.read(file), provider):
             opened: Runtime | Absent
             try:
                 opened = worker.open(opener)

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import cast
 
-import numpy as np
-
 from pipeline.runtimes.base import Array, GraphRuntime, package_version
 from pipeline.signature import Precision
 
@@ -33,7 +31,7 @@ class OpenVino(GraphRuntime):
 
     def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         """One call of whatever the file holds."""
-        return [np.array(y) for y in self.request.infer(dict(inputs)).to_tuple()]
+        return list(self.request.infer(dict(inputs)).to_tuple())
 
 
 def load_openvino() -> ModuleType:

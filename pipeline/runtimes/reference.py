@@ -19,9 +19,10 @@ class Reference(GraphRuntime):
     name = f"onnx.reference {onnx.__version__}"
 
     def __init__(self, file: bytes) -> None:
-        if any(layer.relu for layer in layers_of(file)):
+        model = onnx.load_from_string(file)
+        if any(layer.relu for layer in layers_of(model)):
             raise UnavailableError(f"{self.name} has no RNN with relu, only with tanh")
-        self.evaluator = ReferenceEvaluator(onnx.load_from_string(file))
+        self.evaluator = ReferenceEvaluator(model)
 
     def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         """One call of whatever the file holds."""

@@ -27,9 +27,10 @@ class Tract(GraphRuntime):
         import tract
 
         self.name = f"tract {package_version('tract')}"
-        if bug := _bug(layers_of(file)):
+        model = onnx.load_from_string(file)
+        if bug := _bug(layers_of(model)):
             raise UnavailableError(f"{self.name} {bug}, which is a bug of it")
-        if any(given.name == STEPS for given in onnx.load_from_string(file).graph.input):
+        if any(given.name == STEPS for given in model.graph.input):
             raise UnavailableError(f"{self.name} cannot size a tensor by the number in an input")
         with tempfile.TemporaryDirectory() as folder:  # it loads from a path only
             path = Path(folder) / "model.onnx"

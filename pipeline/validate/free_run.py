@@ -60,7 +60,7 @@ def why_not_free(config: SeriesModel | TextModel) -> str:
     """Why the outputs of a model cannot be its next inputs; empty if they can."""
     if config.bidirectional and config.readout == "each":
         return "it says what belongs to each step, and forecasts nothing"
-    if config.task == "series" and config.features != config.targets:
+    if not config.forecasts_its_input:
         return "it reads columns that it does not forecast"
     return ""
 

@@ -117,7 +117,7 @@ def validate_bundle(
             report(row)
             finished.append(row)
         failed = {(row.runtime, row.provider) for row in finished if row.status == "fail"}
-        for row in looped_rows(bundle, runtimes, failed):
+        for row in looped_rows(bundle, runtimes, network, exact.source, failed):
             report(row)
             finished.append(row)
     return Validation(

@@ -26,11 +26,12 @@ from pipeline.signature import (
     TOP_K,
     TOP_P,
     UNIFORM,
+    Sampling,
 )
 from pipeline.validate.answers import allowed
 from pipeline.validate.free_run import OffBy, random_signs
 from pipeline.validate.loops.eager import forecast, generate
-from pipeline.validate.loops.sampler import Draw, Settings
+from pipeline.validate.loops.sampler import Draw
 
 LENGTH = 500  # characters of the long texts
 _SHORT = 40  # steps of the others
@@ -38,20 +39,20 @@ _READ = 50  # steps that are read before
 _SEED = 20_241_124
 
 SETTINGS = {
-    "greedy": Settings(temperature=0.0),
-    "temperature 1": Settings(),
-    "temperature 0.6": Settings(temperature=0.6),
-    "top-k 10": Settings(top_k=10),
-    "top-p 0.9": Settings(top_p=0.9),
-    "all filters": Settings(temperature=0.8, top_k=20, top_p=0.95),
+    "greedy": Sampling(temperature=0.0),
+    "temperature 1": Sampling(),
+    "temperature 0.6": Sampling(temperature=0.6),
+    "top-k 10": Sampling(top_k=10),
+    "top-p 0.9": Sampling(top_p=0.9),
+    "all filters": Sampling(temperature=0.8, top_k=20, top_p=0.95),
 }
 # What no program should ask for is defined, and comes to the same as something that it may.
 _ODD = {
-    "temperature below 0": (Settings(temperature=-1.0), SETTINGS["greedy"]),
-    "top-k beyond the vocabulary": (Settings(top_k=10**6), Settings()),
-    "top-k below 0": (Settings(top_k=-5), Settings()),
-    "top-p above 1": (Settings(top_p=1.5), Settings()),
-    "top-p 0": (Settings(top_p=0.0), Settings(top_k=1)),
+    "temperature below 0": (Sampling(temperature=-1.0), SETTINGS["greedy"]),
+    "top-k beyond the vocabulary": (Sampling(top_k=10**6), Sampling()),
+    "top-k below 0": (Sampling(top_k=-5), Sampling()),
+    "top-p above 1": (Sampling(top_p=1.5), Sampling()),
+    "top-p 0": (Sampling(top_p=0.0), Sampling(top_k=1)),
 }
 
 
@@ -95,8 +96,8 @@ def generations(network: Network, source: Input) -> Iterator[Generated]:
         batch: int,
         read: int,
         steps: int,
-        given: Settings,
-        meant: Settings | None = None,
+        given: Sampling,
+        meant: Sampling | None = None,
         start: State | None = None,
         prompt: NDArray[np.int64] | None = None,
         uniform: NDArray[np.float32] | None = None,
@@ -124,14 +125,14 @@ def generations(network: Network, source: Input) -> Iterator[Generated]:
     for batch, read in ((1, 1), (3, 7), (32, 2)):
         yield case("batches and lengths", batch, read, _SHORT, SETTINGS["all filters"])
     carried = pytorch.run(streams(source, 3, _READ), network.zero_state(3).numpy())[1]
-    yield case("empty prompt", 2, 0, _SHORT, Settings())
-    yield case("empty prompt, carried state", 3, 0, _SHORT, Settings(), start=carried)
-    yield case("carried state", 3, 5, _SHORT, Settings(), start=carried)
-    yield case("no steps", 2, 5, 0, Settings())
+    yield case("empty prompt", 2, 0, _SHORT, Sampling())
+    yield case("empty prompt, carried state", 3, 0, _SHORT, Sampling(), start=carried)
+    yield case("carried state", 3, 5, _SHORT, Sampling(), start=carried)
+    yield case("no steps", 2, 5, 0, Sampling())
     strange = outside(streams(source, 2, 6), network.vocabulary).astype(np.int64)
-    yield case("unknown characters", 2, 6, _SHORT, Settings(), prompt=strange)
+    yield case("unknown characters", 2, 6, _SHORT, Sampling(), prompt=strange)
     beyond = np.array([[-1.0, 1.0, 2.0, -0.0, np.inf, -np.inf] * 4], np.float32)
-    yield case("numbers outside [0, 1)", 1, 3, 24, Settings(), uniform=beyond)
+    yield case("numbers outside [0, 1)", 1, 3, 24, Sampling(), uniform=beyond)
     for name, (given, meant) in _ODD.items():
         yield case(name, 1, 3, _SHORT, given, meant)
 

@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.model import Network
+from pipeline.signature import Sampling
 from pipeline.validate.free_run import Runs
-from pipeline.validate.loops.sampler import Draw, Settings, draw
+from pipeline.validate.loops.sampler import Draw, draw
 
 _Array = NDArray[np.float32] | NDArray[np.int64]
 
@@ -30,7 +31,7 @@ def generate(
     runtime: Runs,
     prompt: NDArray[np.int64],
     uniform: NDArray[np.float32],
-    settings: Settings,
+    settings: Sampling,
     state: NDArray[np.float32],
 ) -> tuple[NDArray[np.int64], list[list[Draw]], NDArray[np.float32]]:
     """Text ``[batch, steps]``, how each character of it was drawn (by step), and the state."""

@@ -3,9 +3,9 @@
 from collections.abc import Container, Iterator, Sequence
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.write import loop_file
+from pipeline.export.forecast import known_spread
 from pipeline.model import Network
-from pipeline.runtimes.base import Absent, GraphRuntime, Runtime
+from pipeline.runtimes.base import Absent, GraphRuntime, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes
 from pipeline.signature import Loop, Tolerance
 from pipeline.validate.judge import judged_row
@@ -15,11 +15,16 @@ from pipeline.validate.records import CaseRecord, Row
 
 
 def looped_rows(
-    bundle: Bundle, runtimes: Runtimes, failed: Container[tuple[str, str]] = ()
+    bundle: Bundle,
+    runtimes: Runtimes,
+    network: Network,
+    source: Input,
+    failed: Container[tuple[str, str]] = (),
 ) -> Iterator[Row]:
     """One row for each runtime that can be asked; none if the bundle has no such graph.
 
-    ``failed`` are names and providers of those that do not run the model itself.
+    ``network`` and ``source`` are those of the bundle. ``failed`` are names and providers of
+    runtimes that do not run the model itself.
 
     Raises:
         IntegrityError: the graph was changed.
@@ -27,19 +32,14 @@ def looped_rows(
     manifest = bundle.manifest
     if manifest.loop is None:
         return
-    network, source = bundle.network(), bundle.held_out()
     cases: list[Generated] | list[Forecast]
     if manifest.loop.name == "generate":
         cases = list(generations(network, source))
     else:
-        cases = list(forecasts(network, source, manifest.spread or _no_spread(network)))
-    for runtime in runtimes.open_loop(bundle, loop_file(manifest.loop)):
+        cases = list(forecasts(network, source, known_spread(manifest.spread, network)))
+    for runtime in runtimes.open_loop(bundle, manifest.loop.file):
         if (runtime.name, runtime.provider) not in failed:
             yield loop_row(manifest.name, manifest.loop, runtime, cases)
-
-
-def _no_spread(network: Network) -> list[float]:
-    return [0.0] * network.head.out_features
 
 
 def loop_row(

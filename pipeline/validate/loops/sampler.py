@@ -5,17 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signature import Sampling
+
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How an entry is drawn: ``temperature`` 0 takes the likeliest, ``top_k`` 0 and ``top_p`` 1
-    are off."""
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +19,7 @@ class Draw:
 
     logits: Floats
     number: float
-    settings: Settings
+    settings: Sampling
     allowed: NDArray[np.bool_]
     reached: Floats
     index: int
@@ -50,7 +42,7 @@ class Draw:
         return float(beside / 2 * self.settings.temperature)
 
 
-def draw(logits: Floats, number: float, settings: Settings) -> Draw:
+def draw(logits: Floats, number: float, settings: Sampling) -> Draw:
     """Draw from ``logits`` ``[size]``: top-k, temperature, top-p, inverse cumulative distribution.
 
     All in float32, as ``exported/README.md`` says it.
