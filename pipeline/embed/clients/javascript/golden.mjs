@@ -1,0 +1,81 @@
+// Replays the golden trajectories, and times one step.
+
+const ROUNDS = 5;
+const STEPS = 200; // of a round
+
+/**
+ * Make the calls of every trajectory, each with the state that came out of the one before.
+ *
+ * `call(input, state)` gets and gives tensors `{type, shape, data}`: it resolves to
+ * `{output, next_state}`. A model of whole sequences has no state, which is then null.
+ */
+export async function replay(golden, call) {
+  const { atol, rtol } = golden.tolerance;
+  const worst = { calls: 0, output: 0, next_state: 0, share: 0 };
+  for (const trajectory of golden.trajectories) {
+    let { state } = trajectory;
+    for (const expected of trajectory.calls) {
+      const found = await call(expected.input, state);
+      for (const name of ["output", "next_state"]) {
+        if (expected[name] === null) continue;
+        const [error, share] = compare(found[name], expected[name], atol, rtol);
+        worst[name] = Math.max(worst[name], error); // NaN if one of them is
+        worst.share = Math.max(worst.share, share);
+      }
+      state = found.next_state;
+      worst.calls += 1;
+    }
+  }
+  return { ...worst, passed: worst.share <= 1 };
+}
+
+/** The largest error, and the largest share of what was allowed; NaN if the shapes differ. */
+function compare(found, expected, atol, rtol) {
+  if (String(found.shape) !== String(expected.shape)) return [Number.NaN, Number.NaN];
+  let [largest, share] = [0, 0];
+  expected.data.forEach((value, index) => {
+    const error = Math.abs(found.data[index] - value);
+    largest = Math.max(largest, error);
+    share = Math.max(share, error / (atol + rtol * Math.abs(value)));
+  });
+  return [largest, share];
+}
+
+/** Microseconds of one step of one stream, its state carried: the fastest of some rounds. */
+export async function timeStep(golden, call) {
+  const [{ calls, state: start }] = golden.trajectories;
+  const { type, shape, data } = calls[0].input;
+  const one = [1, 1, ...shape.slice(2)];
+  const input = {
+    type,
+    shape: one,
+    data: data.slice(
+      0,
+      one.reduce((a, b) => a * b),
+    ),
+  };
+  let fastest = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < ROUNDS; round += 1) {
+    let state = start && { ...start, shape: [1, ...start.shape.slice(1)] };
+    const started = performance.now();
+    for (let step = 0; step < STEPS; step += 1) {
+      ({ next_state: state } = await call(input, state));
+    }
+    fastest = Math.min(fastest, performance.now() - started);
+  }
+  return (fastest / STEPS) * 1000;
+}
+
+/** The result of a replay as the line of JSON that every client prints. */
+export function resultLine(target, runtime, model, result, microseconds) {
+  const { calls, passed, ...errors } = result;
+  return JSON.stringify({
+    target,
+    runtime,
+    model,
+    calls,
+    ...errors, // those that are not finite become null
+    microseconds_per_step: Number(microseconds.toPrecision(4)),
+    passed,
+  });
+}
