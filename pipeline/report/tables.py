@@ -12,6 +12,7 @@ from pipeline.bundle.manifest import Manifest
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedSource
 from pipeline.importer.findings import Finding
+from pipeline.report.matrix import matrix
 from pipeline.train.scores import Errors, SeriesScores, TextScores
 from pipeline.validate import FreeRun, Row, Validation
 from pipeline.validate.self_test import Outcome
@@ -123,10 +124,10 @@ def validation_table(
                 row.model if row.graph == "model" else f"{row.model}, {row.graph}",
                 row.runtime,
                 row.provider,
-                str(len(row.cases)),
+                str(row.compared),
                 _error(row, row.output_error),
                 _error(row, row.state_error) if row.state_error != 0 else "none",  # no state
-                _error(row, row.pytorch_difference),
+                "" if row.replay else _error(row, row.pytorch_difference),
                 "" if row.share is None else f"{row.share:.0%}",
                 _way(row.free_run),
                 Styled(row.status, style=_STYLE[row.status]),
@@ -134,10 +135,25 @@ def validation_table(
     return table
 
 
+def matrix_table(validations: Sequence[Validation]) -> Table:
+    """Every runtime on every model: the largest error as a share of the tolerance."""
+    table = _table("Largest error, of the tolerance", "runtime", *(v.model for v in validations))
+    for line in matrix(validations):
+        table.add_row(line.label, *map(_verdict, line.rows))
+    return table
+
+
+def _verdict(row: Row | None) -> Styled:
+    if row is None or row.status == "not run":
+        return Styled("–")
+    share = "∞" if row.share is None else f"{row.share:.0%}"
+    return Styled(f"{'✓' if row.status == 'pass' else '✗'} {share}", style=_STYLE[row.status])
+
+
 def _error(row: Row, value: float | None) -> str:
     if value is not None:
         return f"{value:.1e}"
-    return "∞" if row.cases else ""
+    return "∞" if row.compared else ""
 
 
 def _way(found: FreeRun | None) -> str:
