@@ -245,7 +245,8 @@ def main() -> int:
         return error.code
     except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         why = f"{type(error).__name__}: {error}"
-        print(f"error: {options.model} is malformed ({why}); export it anew", file=sys.stderr)
+        what = f"manifest.json or golden.json in {options.model} is malformed ({why})"
+        print(f"error: {what}; export it anew", file=sys.stderr)
         return 3
     except Exception as error:  # those of ONNX Runtime have no class in common
         why = " ".join(str(error).split())
