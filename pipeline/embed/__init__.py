@@ -1,0 +1,1 @@
+"""Small projects that carry an exported model into other people's code."""
