@@ -9,12 +9,20 @@
 
 #if defined(__GNUC__)
 #define INLINE inline __attribute__((always_inline))
-#define NOINLINE __attribute__((noinline))
 #define ALIGNED __attribute__((aligned(4 * WIDEST)))
 #else
 #define INLINE inline
-#define NOINLINE
 #define ALIGNED
+#endif
+#if defined(__clang__)
+#define NOINLINE __attribute__((noinline))
+#define ROLLED _Pragma("clang loop unroll(disable) vectorize(disable)") /* keeps the code small */
+#elif defined(__GNUC__)
+#define NOINLINE __attribute__((noinline, noclone))
+#define ROLLED _Pragma("GCC unroll 1")
+#else
+#define NOINLINE
+#define ROLLED
 #endif
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC push_options
@@ -129,9 +137,7 @@ void model_step(float *state, int64_t input, float *output)
 
 void model_logits(const float *state, float *output)
 {
-    ALIGNED float h[PADDED];
-    take_plain(h, state + (LAYERS - 1) * HIDDEN, H_COLUMNS);
-    head_plain(h, output);
+    head_plain(state + (LAYERS - 1) * HIDDEN, output);
 }
 #else
 void model_step(float *state, const float *input, float *output)
@@ -226,9 +232,11 @@ TARGET static INLINE vector VARIANT(exp_minus_1)(vector x)
 }
 
 #if LSTM || GRU
-TARGET static INLINE vector VARIANT(logistic)(vector x)
+TARGET static INLINE void VARIANT(logistic)(float *x, size_t size)
 {
-    return 1.0f / (VARIANT(exp_minus_1)(-x) + 2.0f);
+    size_t k;
+    ROLLED for (k = 0; k < size; k += LANES)
+        STORE(x + k, 1.0f / (VARIANT(exp_minus_1)(-LOAD(x + k)) + 2.0f));
 }
 
 #endif
@@ -239,21 +247,21 @@ TARGET static INLINE vector VARIANT(activation)(vector x)
 }
 
 #endif
-/* y += W x for some rows and n columns. Eight vectors are summed at a time: as much of a panel as
+/* y = start + W x for so many rows (the last panel may lack some) and n columns. Eight vectors are summed at a time: as much of a panel as
    fits into them, and the next columns where it is less. */
 #define SIDE (PANEL / LANES < 8 ? PANEL / LANES : 8)
 #define COLUMNS (8 / SIDE)
 #define W(k) LOAD(w + (k) / SIDE * PANEL + (k) % SIDE * LANES)
-#define ADD(k, sum) STORE(y + (k)*LANES, LOAD(y + (k)*LANES) + sum)
-TARGET static NOINLINE void VARIANT(add_product)(float *y, const float *matrix, size_t rows,
-                                                 const float *x, size_t n)
+#define PUT(k, sum) STORE(y + row + (k)*LANES, LOAD(start + row + (k)*LANES) + sum)
+TARGET static NOINLINE void VARIANT(product)(float *y, const float *start, const float *matrix,
+                                             size_t rows, const float *x, size_t n)
 {
     const size_t even = n - n % COLUMNS;
     size_t row, i;
-    for (row = 0; row < rows; row += SIDE * LANES, y += SIDE * LANES) {
+    ROLLED for (row = 0; row < rows; row += SIDE * LANES) {
         const float *w = matrix + row / PANEL * PANEL * n + row % PANEL;
         vector a = {0}, b = {0}, c = {0}, d = {0}, e = {0}, f = {0}, g = {0}, h = {0};
-        for (i = 0; i < even; i += COLUMNS, w += COLUMNS * PANEL) {
+        ROLLED for (i = 0; i < even; i += COLUMNS, w += COLUMNS * PANEL) {
             a += W(0) * x[i];
             b += W(1) * x[i + 1 / SIDE];
             c += W(2) * x[i + 2 / SIDE];
@@ -264,7 +272,7 @@ TARGET static NOINLINE void VARIANT(add_product)(float *y, const float *matrix, 
             h += W(7) * x[i + 7 / SIDE];
         }
 #if SIDE < 8 /* the last columns, where they are fewer than COLUMNS */
-        for (i = even; i < n; i++, w += PANEL) {
+        ROLLED for (i = even; i < n; i++, w += PANEL) {
             a += W(0) * x[i];
 #if SIDE > 1
             b += W(1) * x[i];
@@ -282,62 +290,72 @@ TARGET static NOINLINE void VARIANT(add_product)(float *y, const float *matrix, 
 #if SIDE < 2
         a += b;
 #endif
-        ADD(0, a);
+        PUT(0, a);
 #if SIDE > 1
-        ADD(1, b);
+        PUT(1, b);
 #endif
 #if SIDE > 2
-        ADD(2, c);
-        ADD(3, d);
+        PUT(2, c);
+        PUT(3, d);
 #endif
 #if SIDE > 4
-        ADD(4, e);
-        ADD(5, f);
-        ADD(6, g);
-        ADD(7, h);
+        PUT(4, e);
+        PUT(5, f);
+        PUT(6, g);
+        PUT(7, h);
 #endif
     }
 }
 #undef SIDE
 #undef COLUMNS
 #undef W
-#undef ADD
+#undef PUT
 
+#if GRU || PADDING || PROJECTION
+TARGET static INLINE void VARIANT(copy)(float *to, const float *from, size_t size)
+{
+    const size_t even = size / LANES * LANES;
+    size_t k;
+    ROLLED for (k = 0; k < even; k += LANES)
+        STORE(to + k, LOAD(from + k));
+    ROLLED for (k = even; k < size; k++)
+        to[k] = from[k];
+}
+
+#endif
+#if PADDING || PROJECTION
 /* A row of the state, with zeros behind it. */
 TARGET static INLINE void VARIANT(take)(float *to, const float *from, size_t columns)
 {
     size_t k;
-    for (k = 0; k < columns; k++)
-        to[k] = from[k];
-    for (; k < PADDED; k++)
+    VARIANT(copy)(to, from, columns);
+    ROLLED for (k = columns; k < PADDED; k++)
         to[k] = 0.0f;
 }
 
+#endif
 #if LSTM
 /* One step of a layer: h and c of PADDED numbers become the next ones, from x. The rows of the
-   weights are those of the input gate, the forget gate, the candidate and the output gate. */
+   weights are those of the input gate, the forget gate, the output gate and the candidate. */
 TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h,
                                               float *c)
 {
     ALIGNED float y[4 * PADDED];
     size_t k;
-    for (k = 0; k < 4 * PADDED; k++)
-        y[k] = layer->bias[k];
-    VARIANT(add_product)(y, layer->input_weights, 4 * PADDED, x, layer->inputs);
-    VARIANT(add_product)(y, layer->hidden_weights, 4 * PADDED, h, H_COLUMNS);
-    for (k = 0; k < PADDED; k += LANES) {
-        vector input = VARIANT(logistic)(LOAD(y + k));
-        vector forget = VARIANT(logistic)(LOAD(y + PADDED + k));
-        vector candidate = VARIANT(activation)(LOAD(y + 2 * PADDED + k));
-        vector output = VARIANT(logistic)(LOAD(y + 3 * PADDED + k));
-        vector next = forget * LOAD(c + k) + input * candidate;
+    VARIANT(product)(y, layer->bias, layer->input_weights, 4 * PADDED, x, layer->inputs);
+    VARIANT(product)(y, y, layer->hidden_weights, 4 * PADDED, h, H_COLUMNS);
+    VARIANT(logistic)(y, 3 * PADDED);
+    ROLLED for (k = 0; k < PADDED; k += LANES)
+    {
+        vector candidate = VARIANT(activation)(LOAD(y + 3 * PADDED + k));
+        vector next = LOAD(y + PADDED + k) * LOAD(c + k) + LOAD(y + k) * candidate;
         STORE(c + k, next);
-        STORE(h + k, output * VARIANT(activation)(next));
+        STORE(h + k, LOAD(y + 2 * PADDED + k) * VARIANT(activation)(next));
     }
 #if PROJECTION
     for (k = 0; k < PROJECTED; k++)
         y[k] = 0.0f;
-    VARIANT(add_product)(y, layer->projection, PROJECTED, h, HIDDEN);
+    VARIANT(product)(y, y, layer->projection, PROJECTED, h, HIDDEN);
     VARIANT(take)(h, y, H_COLUMNS);
 #endif
 }
@@ -351,14 +369,15 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
 {
     ALIGNED float y[4 * PADDED];
     size_t k;
-    for (k = 0; k < 4 * PADDED; k++)
-        y[k] = layer->bias[k];
-    VARIANT(add_product)(y, layer->input_weights, 3 * PADDED, x, layer->inputs);
-    VARIANT(add_product)(y + PADDED, layer->hidden_weights, 3 * PADDED, h, HIDDEN);
-    for (k = 0; k < PADDED; k += LANES) {
-        vector reset = VARIANT(logistic)(LOAD(y + PADDED + k));
-        vector update = VARIANT(logistic)(LOAD(y + 2 * PADDED + k));
-        vector candidate = VARIANT(activation)(LOAD(y + k) + reset * LOAD(y + 3 * PADDED + k));
+    VARIANT(copy)(y + 3 * PADDED, layer->bias + 3 * PADDED, PADDED);
+    VARIANT(product)(y, layer->bias, layer->input_weights, 3 * PADDED, x, layer->inputs);
+    VARIANT(product)(y + PADDED, y + PADDED, layer->hidden_weights, 3 * PADDED, h, HIDDEN);
+    VARIANT(logistic)(y + PADDED, 2 * PADDED);
+    ROLLED for (k = 0; k < PADDED; k += LANES)
+    {
+        vector sum = LOAD(y + k) + LOAD(y + PADDED + k) * LOAD(y + 3 * PADDED + k);
+        vector candidate = VARIANT(activation)(sum);
+        vector update = LOAD(y + 2 * PADDED + k);
         STORE(h + k, candidate + update * (LOAD(h + k) - candidate));
     }
 }
@@ -370,10 +389,8 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
 {
     ALIGNED float y[PADDED];
     size_t k;
-    for (k = 0; k < PADDED; k++)
-        y[k] = layer->bias[k];
-    VARIANT(add_product)(y, layer->input_weights, PADDED, x, layer->inputs);
-    VARIANT(add_product)(y, layer->hidden_weights, PADDED, h, HIDDEN);
+    VARIANT(product)(y, layer->bias, layer->input_weights, PADDED, x, layer->inputs);
+    VARIANT(product)(y, y, layer->hidden_weights, PADDED, h, HIDDEN);
     for (k = 0; k < PADDED; k += LANES)
         STORE(h + k, VARIANT(activation)(LOAD(y + k)));
 }
@@ -386,12 +403,9 @@ TARGET static NOINLINE void VARIANT(head)(const float *h, float *output)
     const size_t whole = OUTPUTS / PANEL * PANEL;
     ALIGNED float y[PANEL] = {0};
     size_t k;
-    for (k = 0; k < whole; k++)
-        output[k] = head_bias[k];
-    VARIANT(add_product)(output, head_weights, whole, h, H_COLUMNS);
-    if (whole < OUTPUTS)
-        VARIANT(add_product)(y, head_weights + whole * H_COLUMNS, PANEL, h, H_COLUMNS);
-    for (k = whole; k < OUTPUTS; k++)
+    VARIANT(product)(output, head_bias, head_weights, whole, h, H_COLUMNS);
+    VARIANT(product)(y, y, head_weights + whole * H_COLUMNS, OUTPUTS % PANEL, h, H_COLUMNS);
+    ROLLED for (k = whole; k < OUTPUTS; k++)
         output[k] = y[k - whole] + head_bias[k];
 }
 
@@ -428,35 +442,43 @@ TARGET static INLINE void VARIANT(head)(const float *h, float *output)
 TARGET static void VARIANT(run)(float *state, const INPUT *input, float *output, size_t steps)
 {
     for (; steps > 0; steps--, input += FEATURES, output += OUTPUTS) {
+#if PADDING
         ALIGNED float hs[2][PADDED];
+#endif
         float *row = state;
-        size_t layer, k;
+        size_t layer;
 #if TEXT
         const float *x = embedding + entry_of(*input) * EMBEDDING;
 #else
         float scaled[FEATURES];
         const float *x = scaled;
+        size_t k;
         for (k = 0; k < FEATURES; k++)
             scaled[k] = (input[k] - input_mean[k]) / input_std[k];
 #endif
         for (layer = 0; layer < LAYERS; layer++, row += HIDDEN) {
+#if PADDING
             float *h = hs[layer % 2];
-            VARIANT(take)(h, row, H_COLUMNS);
 #if LSTM
-            {
-                float *c_row = row + LAYERS * HIDDEN;
-                ALIGNED float c[PADDED];
-                VARIANT(take)(c, c_row, HIDDEN);
-                VARIANT(step_layer)(&layers[layer], x, h, c);
-                for (k = 0; k < HIDDEN; k++)
-                    c_row[k] = c[k];
-            }
+            ALIGNED float c[PADDED];
+            VARIANT(take)(c, row + LAYERS * HIDDEN, HIDDEN);
+            VARIANT(take)(h, row, H_COLUMNS);
+            VARIANT(step_layer)(&layers[layer], x, h, c);
+            VARIANT(copy)(row + LAYERS * HIDDEN, c, HIDDEN);
 #else
+            VARIANT(take)(h, row, HIDDEN);
             VARIANT(step_layer)(&layers[layer], x, h);
 #endif
-            for (k = 0; k < HIDDEN; k++)
-                row[k] = h[k];
+            VARIANT(copy)(row, h, HIDDEN);
             x = h;
+#else
+#if LSTM
+            VARIANT(step_layer)(&layers[layer], x, row, row + LAYERS * HIDDEN);
+#else
+            VARIANT(step_layer)(&layers[layer], x, row);
+#endif
+            x = row;
+#endif
         }
         VARIANT(head)(x, output);
     }

@@ -87,6 +87,7 @@ class _Layout:
         self.kinds = {
             "TEXT": self.is_text,
             "PROJECTION": self.projected,
+            "PADDING": self.padded != self.hidden,
             "RELU": config.nonlinearity == "relu",
             **{cell.upper(): cell == self.cell for cell in _GATES},
         }
@@ -162,6 +163,8 @@ def _layer(layer: int, tensors: dict[str, Floats], layout: _Layout) -> Iterator[
     x, h = by_gate("weight_ih"), by_gate("weight_hh")
     x_bias, h_bias = by_gate("bias_ih"), by_gate("bias_hh")
     bias = [(a.astype(np.float64) + b).astype(np.float32) for a, b in zip(x_bias, h_bias, strict=True)]
+    if layout.cell == "lstm":  # PyTorch has input, forget, candidate, output
+        x, h, bias = ([parts[gate] for gate in (0, 1, 3, 2)] for parts in (x, h, bias))
     if layout.cell == "gru":  # PyTorch has reset, update, candidate
         x = [x[2], x[0], x[1]]
         bias = [x_bias[2], bias[0], bias[1], h_bias[2]]
