@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
-int main(void)
-{
+int main(void) {
     enum { ROUNDS = 20, STEPS = 5000 };
     static float state[MODEL_STATE], output[MODEL_OUTPUTS];
     double best = 1e30;

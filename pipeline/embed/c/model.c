@@ -43,8 +43,7 @@ struct layer {
 
 #if TEXT
 /* Where a code point stands in the vocabulary; 0 for one that it does not have. */
-static size_t entry_of(int64_t point)
-{
+static size_t entry_of(int64_t point) {
     size_t low = 0, high = OUTPUTS - 1;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -105,15 +104,13 @@ static size_t entry_of(int64_t point)
 #undef LANES
 #endif
 
-void model_init(float *state)
-{
+void model_init(float *state) {
     size_t k;
     for (k = 0; k < MODEL_STATE; k++)
         state[k] = 0.0f;
 }
 
-void model_run(float *state, const INPUT *input, float *output, size_t steps)
-{
+void model_run(float *state, const INPUT *input, float *output, size_t steps) {
 #ifdef HAS_AVX512
     if (__builtin_cpu_supports("avx512f")) {
         run_avx512(state, input, output, steps);
@@ -130,18 +127,13 @@ void model_run(float *state, const INPUT *input, float *output, size_t steps)
 }
 
 #if TEXT
-void model_step(float *state, int64_t input, float *output)
-{
-    model_run(state, &input, output, 1);
-}
+void model_step(float *state, int64_t input, float *output) { model_run(state, &input, output, 1); }
 
-void model_logits(const float *state, float *output)
-{
+void model_logits(const float *state, float *output) {
     head_plain(state + (LAYERS - 1) * HIDDEN, output);
 }
 #else
-void model_step(float *state, const float *input, float *output)
-{
+void model_step(float *state, const float *input, float *output) {
     model_run(state, input, output, 1);
 }
 #endif
@@ -183,8 +175,7 @@ typedef union {
 } word;
 
 #if RELU
-TARGET static INLINE vector VARIANT(activation)(vector x)
-{
+TARGET static INLINE vector VARIANT(activation)(vector x) {
 #if LANES > 1
     word y;
     y.number = x;
@@ -197,10 +188,10 @@ TARGET static INLINE vector VARIANT(activation)(vector x)
 
 #else
 /* x where it lies between -64 and 64, else the end that is nearer; NaN stays NaN. */
-TARGET static INLINE vector VARIANT(clamp)(vector x)
-{
+TARGET static INLINE vector VARIANT(clamp)(vector x) {
 #if LANES > 1
-    integers under = x < -64.0f, over = x > 64.0f;
+    integers under = x < -64.0f;
+    integers over = x > 64.0f;
     vector zero = {0};
     word low, high, y;
     low.number = zero - 64.0f;
@@ -214,8 +205,7 @@ TARGET static INLINE vector VARIANT(clamp)(vector x)
 }
 
 /* exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), with x = n log(2) + r and a polynomial for exp(r). */
-TARGET static INLINE vector VARIANT(exp_minus_1)(vector x)
-{
+TARGET static INLINE vector VARIANT(exp_minus_1)(vector x) {
     word shifted, power;
     vector n, r, square, low, high, p;
     x = VARIANT(clamp)(x);
@@ -232,36 +222,36 @@ TARGET static INLINE vector VARIANT(exp_minus_1)(vector x)
 }
 
 #if LSTM || GRU
-TARGET static INLINE void VARIANT(logistic)(float *x, size_t size)
-{
+TARGET static INLINE void VARIANT(logistic)(float *x, size_t size) {
     size_t k;
-    ROLLED for (k = 0; k < size; k += LANES)
+    ROLLED
+    for (k = 0; k < size; k += LANES)
         STORE(x + k, 1.0f / (VARIANT(exp_minus_1)(-LOAD(x + k)) + 2.0f));
 }
 
 #endif
-TARGET static INLINE vector VARIANT(activation)(vector x)
-{
+TARGET static INLINE vector VARIANT(activation)(vector x) {
     vector e = VARIANT(exp_minus_1)(x + x);
     return e / (e + 2.0f);
 }
 
 #endif
-/* y = start + W x for so many rows (the last panel may lack some) and n columns. Eight vectors are summed at a time: as much of a panel as
-   fits into them, and the next columns where it is less. */
+/* y = start + W x for so many rows (the last panel may lack some) and n columns. Eight vectors are
+   summed at a time: as much of a panel as fits into them, and the next columns where it is less. */
 #define SIDE (PANEL / LANES < 8 ? PANEL / LANES : 8)
 #define COLUMNS (8 / SIDE)
 #define W(k) LOAD(w + (k) / SIDE * PANEL + (k) % SIDE * LANES)
 #define PUT(k, sum) STORE(y + row + (k)*LANES, LOAD(start + row + (k)*LANES) + sum)
 TARGET static NOINLINE void VARIANT(product)(float *y, const float *start, const float *matrix,
-                                             size_t rows, const float *x, size_t n)
-{
+                                             size_t rows, const float *x, size_t n) {
     const size_t even = n - n % COLUMNS;
     size_t row, i;
-    ROLLED for (row = 0; row < rows; row += SIDE * LANES) {
+    ROLLED
+    for (row = 0; row < rows; row += SIDE * LANES) {
         const float *w = matrix + row / PANEL * PANEL * n + row % PANEL;
         vector a = {0}, b = {0}, c = {0}, d = {0}, e = {0}, f = {0}, g = {0}, h = {0};
-        ROLLED for (i = 0; i < even; i += COLUMNS, w += COLUMNS * PANEL) {
+        ROLLED
+        for (i = 0; i < even; i += COLUMNS, w += COLUMNS * PANEL) {
             a += W(0) * x[i];
             b += W(1) * x[i + 1 / SIDE];
             c += W(2) * x[i + 2 / SIDE];
@@ -272,7 +262,8 @@ TARGET static NOINLINE void VARIANT(product)(float *y, const float *start, const
             h += W(7) * x[i + 7 / SIDE];
         }
 #if SIDE < 8 /* the last columns, where they are fewer than COLUMNS */
-        ROLLED for (i = even; i < n; i++, w += PANEL) {
+        ROLLED
+        for (i = even; i < n; i++, w += PANEL) {
             a += W(0) * x[i];
 #if SIDE > 1
             b += W(1) * x[i];
@@ -312,24 +303,25 @@ TARGET static NOINLINE void VARIANT(product)(float *y, const float *start, const
 #undef PUT
 
 #if GRU || PADDING || PROJECTION
-TARGET static INLINE void VARIANT(copy)(float *to, const float *from, size_t size)
-{
+TARGET static INLINE void VARIANT(copy)(float *to, const float *from, size_t size) {
     const size_t even = size / LANES * LANES;
     size_t k;
-    ROLLED for (k = 0; k < even; k += LANES)
+    ROLLED
+    for (k = 0; k < even; k += LANES)
         STORE(to + k, LOAD(from + k));
-    ROLLED for (k = even; k < size; k++)
+    ROLLED
+    for (k = even; k < size; k++)
         to[k] = from[k];
 }
 
 #endif
 #if PADDING || PROJECTION
 /* A row of the state, with zeros behind it. */
-TARGET static INLINE void VARIANT(take)(float *to, const float *from, size_t columns)
-{
+TARGET static INLINE void VARIANT(take)(float *to, const float *from, size_t columns) {
     size_t k;
     VARIANT(copy)(to, from, columns);
-    ROLLED for (k = columns; k < PADDED; k++)
+    ROLLED
+    for (k = columns; k < PADDED; k++)
         to[k] = 0.0f;
 }
 
@@ -338,15 +330,14 @@ TARGET static INLINE void VARIANT(take)(float *to, const float *from, size_t col
 /* One step of a layer: h and c of PADDED numbers become the next ones, from x. The rows of the
    weights are those of the input gate, the forget gate, the output gate and the candidate. */
 TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h,
-                                              float *c)
-{
+                                              float *c) {
     ALIGNED float y[4 * PADDED];
     size_t k;
     VARIANT(product)(y, layer->bias, layer->input_weights, 4 * PADDED, x, layer->inputs);
     VARIANT(product)(y, y, layer->hidden_weights, 4 * PADDED, h, H_COLUMNS);
     VARIANT(logistic)(y, 3 * PADDED);
-    ROLLED for (k = 0; k < PADDED; k += LANES)
-    {
+    ROLLED
+    for (k = 0; k < PADDED; k += LANES) {
         vector candidate = VARIANT(activation)(LOAD(y + 3 * PADDED + k));
         vector next = LOAD(y + PADDED + k) * LOAD(c + k) + LOAD(y + k) * candidate;
         STORE(c + k, next);
@@ -365,16 +356,15 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
 /* One step of a layer: h of PADDED numbers becomes the next one, from x. What x gives the candidate
    stands apart from what h gives it, which the reset gate scales: the rows of the input's weights
    are candidate, reset, update; those of the hidden weights are reset, update, candidate. */
-TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h)
-{
+TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h) {
     ALIGNED float y[4 * PADDED];
     size_t k;
     VARIANT(copy)(y + 3 * PADDED, layer->bias + 3 * PADDED, PADDED);
     VARIANT(product)(y, layer->bias, layer->input_weights, 3 * PADDED, x, layer->inputs);
     VARIANT(product)(y + PADDED, y + PADDED, layer->hidden_weights, 3 * PADDED, h, HIDDEN);
     VARIANT(logistic)(y + PADDED, 2 * PADDED);
-    ROLLED for (k = 0; k < PADDED; k += LANES)
-    {
+    ROLLED
+    for (k = 0; k < PADDED; k += LANES) {
         vector sum = LOAD(y + k) + LOAD(y + PADDED + k) * LOAD(y + 3 * PADDED + k);
         vector candidate = VARIANT(activation)(sum);
         vector update = LOAD(y + 2 * PADDED + k);
@@ -385,8 +375,7 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
 #endif
 #if RNN
 /* One step of a layer: h of PADDED numbers becomes the next one, from x. */
-TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h)
-{
+TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h) {
     ALIGNED float y[PADDED];
     size_t k;
     VARIANT(product)(y, layer->bias, layer->input_weights, PADDED, x, layer->inputs);
@@ -398,21 +387,20 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
 #endif
 #if TEXT
 /* The logits that h gives; the last panel goes through y, which has room for all of it. */
-TARGET static NOINLINE void VARIANT(head)(const float *h, float *output)
-{
+TARGET static NOINLINE void VARIANT(head)(const float *h, float *output) {
     const size_t whole = OUTPUTS / PANEL * PANEL;
     ALIGNED float y[PANEL] = {0};
     size_t k;
     VARIANT(product)(output, head_bias, head_weights, whole, h, H_COLUMNS);
     VARIANT(product)(y, y, head_weights + whole * H_COLUMNS, OUTPUTS % PANEL, h, H_COLUMNS);
-    ROLLED for (k = whole; k < OUTPUTS; k++)
+    ROLLED
+    for (k = whole; k < OUTPUTS; k++)
         output[k] = y[k - whole] + head_bias[k];
 }
 
 #else
 /* The sum of the products of two rows. */
-TARGET static INLINE float VARIANT(dot)(const float *a, const float *b)
-{
+TARGET static INLINE float VARIANT(dot)(const float *a, const float *b) {
     word sum;
     size_t k;
     sum.number = LOAD(a) * LOAD(b);
@@ -428,8 +416,7 @@ TARGET static INLINE float VARIANT(dot)(const float *a, const float *b)
 }
 
 /* The output that h gives, in the units of the series. */
-TARGET static INLINE void VARIANT(head)(const float *h, float *output)
-{
+TARGET static INLINE void VARIANT(head)(const float *h, float *output) {
     size_t k;
     for (k = 0; k < OUTPUTS; k++) {
         float y = VARIANT(dot)(h, head_weights + k * PADDED) + head_bias[k];
@@ -439,8 +426,7 @@ TARGET static INLINE void VARIANT(head)(const float *h, float *output)
 
 #endif
 /* Reads `steps` inputs and carries the state on; an output for each. */
-TARGET static void VARIANT(run)(float *state, const INPUT *input, float *output, size_t steps)
-{
+TARGET static void VARIANT(run)(float *state, const INPUT *input, float *output, size_t steps) {
     for (; steps > 0; steps--, input += FEATURES, output += OUTPUTS) {
 #if PADDING
         ALIGNED float hs[2][PADDED];

@@ -47,13 +47,14 @@ def write_c(network: Network, name: str, digest: str) -> dict[str, bytes]:
     prefix = identifier(name)
     parts = {
         "TITLE": _title(name, digest, layout),
-        "USE": _use(prefix, layout),
-        "SIZES": "",
-        "WEIGHTS": "\n".join(_weights(network, layout, prefix)),
+        "WEIGHTS": _with_math("\n".join(_weights(network, layout, prefix))),
         "LAYERS": _layer_table(layout),
-        "NAMES": _names(prefix, name, layout),
+        "NAMES": _names(prefix, name, digest, layout),
     }
-    header = parts | {"SIZES": _defines(_public_sizes(layout), f"{prefix.upper()}_")}
+    header = parts | {
+        "TITLE": _title(name, digest, layout, _use(prefix, layout)),
+        "SIZES": _defines(_public_sizes(layout), f"{prefix.upper()}_"),
+    }
     source = parts | {"SIZES": _defines(layout.sizes)}
     return {
         "model.h": _fill("model.h", header, layout.kinds, prefix),
@@ -77,9 +78,7 @@ class _Layout:
         self.outputs = network.head.out_features
         self.is_text = isinstance(config, TextModel)
         self.rows = len(network.signature.state_rows)
-        self.x_columns = (
-            config.embedding_size if isinstance(config, TextModel) else config.features
-        )
+        self.x_columns = config.embedding_size if isinstance(config, TextModel) else config.features
         self.features = 1 if self.is_text else self.x_columns
         self.lanes, self.padded = _padding(self.hidden)
         rows = _GATES[self.cell] * self.padded
@@ -162,7 +161,9 @@ def _layer(layer: int, tensors: dict[str, Floats], layout: _Layout) -> Iterator[
 
     x, h = by_gate("weight_ih"), by_gate("weight_hh")
     x_bias, h_bias = by_gate("bias_ih"), by_gate("bias_hh")
-    bias = [(a.astype(np.float64) + b).astype(np.float32) for a, b in zip(x_bias, h_bias, strict=True)]
+    bias = [
+        (a.astype(np.float64) + b).astype(np.float32) for a, b in zip(x_bias, h_bias, strict=True)
+    ]
     if layout.cell == "lstm":  # PyTorch has input, forget, candidate, output
         x, h, bias = ([parts[gate] for gate in (0, 1, 3, 2)] for parts in (x, h, bias))
     if layout.cell == "gru":  # PyTorch has reset, update, candidate
@@ -254,33 +255,44 @@ def _defines(values: dict[str, int | str], prefix: str = "") -> str:
     return "\n".join(f"#define {prefix}{name} {value}" for name, value in values.items())
 
 
-def _names(prefix: str, name: str, layout: _Layout) -> str:
+def _names(prefix: str, name: str, digest: str, layout: _Layout) -> str:
     functions = ["init", "step", "run"] + (["logits", "vocabulary"] if layout.is_text else [])
-    lines = [f'#define MODEL_NAME "{name}"', f"#define MODEL_TEXT {int(layout.is_text)}"]
+    lines = [
+        f'#define MODEL_NAME "{name}"',
+        f'#define MODEL_CHECKPOINT "{digest}"',
+        f"#define MODEL_TEXT {int(layout.is_text)}",
+        f"#define MODEL_INPUT {layout.sizes['INPUT']}",
+    ]
     lines += [f"#define MODEL_{size} {prefix.upper()}_{size}" for size in _public_sizes(layout)]
     lines += [f"#define model_{function} {prefix}_{function}" for function in functions]
     return "\n".join(lines)
 
 
-def _title(name: str, digest: str, layout: _Layout) -> str:
+def _title(name: str, digest: str, layout: _Layout, use: str = "") -> str:
     kind = "text, character by character" if layout.is_text else "a series, step by step"
     return (
         f"/* {name}: a recurrent network for {kind}, in C99.\n"
-        f"   Generated from the checkpoint {digest}. */"
+        f"   Generated from the checkpoint {digest}.{use} */"
     )
 
 
 def _use(prefix: str, layout: _Layout) -> str:
-    upper = prefix.upper()
-    given = "0x41" if layout.is_text else "input"
+    """How the functions are called, as the rest of a comment."""
+    upper, given = prefix.upper(), "'A'" if layout.is_text else "input"
     lines = [
-        f"    float state[{upper}_STATE], output[{upper}_OUTPUTS];",
-        f"    {prefix}_init(state);",
-        f"    {prefix}_step(state, {given}, output);",
+        f"float state[{upper}_STATE], output[{upper}_OUTPUTS];",
+        *([] if layout.is_text else [f"float input[{upper}_FEATURES] = {{0}};"]),
+        f"{prefix}_init(state);",
+        f"{prefix}_step(state, {given}, output);",
     ]
-    if not layout.is_text:
-        lines.insert(0, f"    float input[{upper}_FEATURES];")
-    return "\n".join(lines)
+    code = "\n".join(f"       {line}" for line in lines)
+    return f"\n\n{code}\n\n   Each stream has its own state; nothing else is kept between calls."
+
+
+def _with_math(arrays: str) -> str:
+    """The header that weights need which are not finite, and the weights."""
+    needed = "NAN," in arrays or "INFINITY," in arrays
+    return f"#include <math.h> /* NAN, INFINITY */\n\n{arrays}" if needed else arrays
 
 
 def _fill(file: str, parts: dict[str, str], kinds: dict[str, bool], prefix: str) -> bytes:
