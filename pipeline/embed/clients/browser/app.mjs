@@ -1,7 +1,8 @@
 // Starts the page: the model in its worker, the replay of its golden trajectories, then its page.
 
-import { showFacts, showParity } from "./facts.mjs";
+import { showFacts } from "./facts.mjs";
 import { call } from "./model.mjs";
+import { showParity } from "./parity.mjs";
 import { openSeries } from "./series.mjs";
 import { openText } from "./text.mjs";
 

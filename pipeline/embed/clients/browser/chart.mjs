@@ -13,21 +13,29 @@ export function drawChart(canvas, { history, said, coming, forecast, bands, titl
   const around = bands?.map((band) => band.map((value, index) => value - forecast[index]));
   const largest = nice(Math.max(...[off, ...(around ?? [])].flat().map(magnitude), 1e-9));
 
-  const future = Math.max(forecast.length, 1);
+  const future = Math.max(forecast.length, 12);
   const x = (step) => LEFT + ((step + SHOWN) / (SHOWN + future)) * (width - LEFT - RIGHT);
   const split = Math.round(height * 0.66);
   const upper = panel(pen, 26, split - 16, ...rounded(all), title);
-  const lower = panel(pen, split + 22, height - 30, -largest, largest, "Off by, one step ahead");
+  const lower = panel(pen, split + 22, height - 30, -largest, largest, "error one step ahead");
+  note(pen, x(0) + 8, split + 12, "bands about the forecast", bands);
   timeAxis(pen, x, future);
 
   const past = 1 - history.length; // the last value read stands at 0
   const tied = (band) => [history.at(-1), ...band];
   if (bands) area(pen, x, upper, bands.map(tied), 0);
-  line(pen, x, upper, coming, 1, { color: pen.quiet, dash: [2, 4] });
   line(pen, x, upper, history, past, { color: pen.ink });
-  if (forecast.length > 1) line(pen, x, upper, tied(forecast), 0, { color: pen.accent });
-  else point(pen, x(1), upper(forecast[0]));
-  if (around) area(pen, x, lower, around.map((band) => [0, ...band]), 0);
+  line(pen, x, upper, tied(forecast), 0, { color: pen.accent });
+  if (forecast.length === 1) point(pen, x(1), upper(forecast[0]));
+  line(pen, x, upper, tied(coming), 0, { color: pen.quiet, dash: [2, 4] });
+  if (around)
+    area(
+      pen,
+      x,
+      lower,
+      around.map((band) => [0, ...band]),
+      0,
+    );
   line(pen, x, lower, off, past, { color: pen.ink, thin: true });
 }
 
@@ -63,6 +71,14 @@ function panel({ context, width, quiet, line: rule }, top, bottom, low, high, ti
   }
   context.textBaseline = "alphabetic";
   return y;
+}
+
+/** Words where there is room for them. */
+function note({ context, width, quiet }, x, y, words, wanted) {
+  if (!wanted || x + context.measureText(words).width > width - RIGHT) return;
+  context.fillStyle = quiet;
+  context.textAlign = "left";
+  context.fillText(words, x, y);
 }
 
 /** Steps from now, below both panels, and a line where the past ends. */

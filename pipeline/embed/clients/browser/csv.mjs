@@ -4,7 +4,10 @@
 export function readCsv(text, file, features) {
   const rows = [];
   let header = null;
-  for (const [index, line] of text.replace(/^\ufeff/, "").split(/\r\n|\r|\n/).entries()) {
+  for (const [index, line] of text
+    .replace(/^\ufeff/, "")
+    .split(/\r\n|\r|\n/)
+    .entries()) {
     if (line.trim() === "") continue;
     const cells = line.split(",").map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
     const where = `line ${index + 1} of ${file}`;

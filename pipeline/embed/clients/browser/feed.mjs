@@ -65,7 +65,7 @@ export class Feed {
       said: of(this.past.map(({ said }) => said)),
       coming: of(this.rows.slice(this.position, this.position + forecast.length)),
       forecast: of(forecast),
-      bands: bands && bands.map(of),
+      bands: bands?.map(of),
     };
   }
 }

@@ -3,8 +3,9 @@
 import { drawChart } from "./chart.mjs";
 import { readCsv } from "./csv.mjs";
 import { Feed } from "./feed.mjs";
+import { byId } from "./tables.mjs";
 
-const byId = (id) => document.getElementById(id);
+const count = (number) => number.toLocaleString("en");
 const show = (value) => Number(value.toPrecision(4)).toString().replace("-", "−");
 
 /** Show the page of a series model, fed with `unseen` rows; `fail` puts an error on the page. */
@@ -52,9 +53,10 @@ export function openSeries(manifest, unseen, fail) {
     fail(null);
     play(false);
     repeats = again;
-    names = Array.from({ length: targets }, (_, index) => header[index] ?? `column ${index + 1}`);
+    const plain = (index) => (targets === 1 ? "value" : `column ${index + 1}`);
+    names = Array.from({ length: targets }, (_, index) => header[index] || plain(index));
     byId("target").replaceChildren(...names.map((label) => new Option(label)));
-    byId("series-source").textContent = `${name}, ${rows.length.toLocaleString("en")} steps`;
+    byId("series-source").textContent = `${name}, ${count(rows.length)} steps`;
     byId("held-out").hidden = again;
     await queue(() => feed.open(rows));
     play(!matchMedia("(prefers-reduced-motion: reduce)").matches);
@@ -76,8 +78,8 @@ export function openSeries(manifest, unseen, fail) {
     const { history, forecast, bands } = values;
     const far = forecast.length === 1 ? "the next step" : `${forecast.length} steps on`;
     const sure = bands ? `, 90 % from ${show(bands[0].at(-1))} to ${show(bands[3].at(-1))}` : "";
-    const read = `Step ${feed.position} of ${feed.rows.length}: ${show(history.at(-1))} read`;
-    const words = `${read}; ${far}: ${show(forecast.at(-1))}${sure}`;
+    const read = `Step ${count(feed.position)} of ${count(feed.rows.length)}`;
+    const words = `${read}: ${show(history.at(-1))}; ${far}: ${show(forecast.at(-1))}${sure}`;
     byId("series-status").textContent = words;
     byId("chart").setAttribute("aria-label", `Chart of ${names[column]}. ${words}`);
   }
@@ -112,8 +114,14 @@ export function openSeries(manifest, unseen, fail) {
 function layOut({ model, loop, spread, window: steps }) {
   const { features, targets } = model;
   const limits = [
-    [!model.bidirectional, `It reads the last ${steps} steps as a whole: one step ahead, no further.`],
-    [loop || model.bidirectional, `It reads ${features} columns and forecasts ${targets}: one step ahead, no further.`],
+    [
+      !model.bidirectional,
+      `It reads the last ${steps} steps as a whole: one step ahead, no further.`,
+    ],
+    [
+      loop || model.bidirectional,
+      `It reads ${features} columns and forecasts ${targets}: one step ahead, no further.`,
+    ],
     [spread, "The spread of its errors is not known, so the forecast has no bands."],
   ];
   const limit = limits.find(([possible]) => !possible)?.[1] ?? "";

@@ -2,9 +2,9 @@
 
 import { call } from "./model.mjs";
 import { uniforms } from "./random.mjs";
+import { byId } from "./tables.mjs";
 
 const PIECE = 16; // characters a call
-const byId = (id) => document.getElementById(id);
 const points = (text) => Array.from(text, (character) => character.codePointAt(0));
 
 /** Show the page of a text model; `fail` puts an error on the page. */

@@ -1,7 +1,7 @@
 // The model, in a thread of its own: the page calls the functions of `calls` by their names.
 
-import { BundleError, openBundle } from "./bundle.mjs";
 import { bandsOf, normals } from "./bands.mjs";
+import { BundleError, openBundle } from "./bundle.mjs";
 import { replay, resultLine, timeStep } from "./golden.mjs";
 
 const RUNTIME = new URL("./node_modules/onnxruntime-web/dist/", import.meta.url);
@@ -70,7 +70,9 @@ async function open(file) {
 async function measure() {
   const step = async (input, before) => {
     const tensor = ({ type, data, shape }) => new ort.Tensor(type, data, shape);
-    const feeds = before ? { input: tensor(input), state: tensor(before) } : { input: tensor(input) };
+    const feeds = before
+      ? { input: tensor(input), state: tensor(before) }
+      : { input: tensor(input) };
     const found = Object.entries(await model.run(feeds));
     return Object.fromEntries(
       found.map(([name, { type, data, dims }]) => [name, { type, data, shape: dims }]),
