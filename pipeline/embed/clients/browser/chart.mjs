@@ -1,0 +1,158 @@
+// The chart: what was read and the forecast with its bands above, how far off they are below.
+
+export const SHOWN = 120; // steps of the past
+const LEFT = 58;
+const RIGHT = 14;
+
+/** Draw on `canvas`; all series are plain lists, `bands` four of them from the lowest up, or null. */
+export function drawChart(canvas, { history, said, coming, forecast, bands, title }) {
+  const pen = start(canvas);
+  const { width, height } = pen;
+  const all = [history, coming, forecast, ...(bands ?? [])].flat();
+  const off = history.map((value, index) => said[index] - value);
+  const around = bands?.map((band) => band.map((value, index) => value - forecast[index]));
+  const largest = nice(Math.max(...[off, ...(around ?? [])].flat().map(magnitude), 1e-9));
+
+  const future = Math.max(forecast.length, 12);
+  const x = (step) => LEFT + ((step + SHOWN) / (SHOWN + future)) * (width - LEFT - RIGHT);
+  const split = Math.round(height * 0.66);
+  const upper = panel(pen, 26, split - 16, ...rounded(all), title);
+  const lower = panel(pen, split + 22, height - 30, -largest, largest, "error one step ahead");
+  note(pen, x(0) + 8, split + 12, "bands about the forecast", bands);
+  timeAxis(pen, x, future);
+
+  const past = 1 - history.length; // the last value read stands at 0
+  const tied = (band) => [history.at(-1), ...band];
+  if (bands) area(pen, x, upper, bands.map(tied), 0);
+  line(pen, x, upper, history, past, { color: pen.ink });
+  line(pen, x, upper, tied(forecast), 0, { color: pen.accent });
+  if (forecast.length === 1) point(pen, x(1), upper(forecast[0]));
+  line(pen, x, upper, tied(coming), 0, { color: pen.quiet, dash: [2, 4] });
+  if (around)
+    area(
+      pen,
+      x,
+      lower,
+      around.map((band) => [0, ...band]),
+      0,
+    );
+  line(pen, x, lower, off, past, { color: pen.ink, thin: true });
+}
+
+/** A clean canvas with as many pixels as the screen has, and the colours of the page. */
+function start(canvas) {
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const scale = globalThis.devicePixelRatio || 1;
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  context.font = "12px system-ui, sans-serif";
+  context.lineJoin = "round";
+  const style = getComputedStyle(canvas);
+  const color = (name) => style.getPropertyValue(`--${name}`).trim();
+  const colors = ["ink", "quiet", "line", "accent"].map((name) => [name, color(name)]);
+  return { context, width, height, ...Object.fromEntries(colors) };
+}
+
+/** A frame with its title and three to six lines across; gives the scale from values to pixels. */
+function panel({ context, width, quiet, line: rule }, top, bottom, low, high, title) {
+  const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - top);
+  const step = nice((high - low) / Math.max(2, Math.floor((bottom - top) / 44)));
+  context.fillStyle = quiet;
+  context.textAlign = "left";
+  context.fillText(title, LEFT, top - 10);
+  context.textAlign = "right";
+  context.textBaseline = "middle";
+  for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index += 1) {
+    const at = Math.round(y(index * step)) + 0.5;
+    stroke(context, { color: rule, thin: true }, [LEFT, at, width - RIGHT, at]);
+    context.fillText(label(index * step, step), LEFT - 8, at);
+  }
+  context.textBaseline = "alphabetic";
+  return y;
+}
+
+/** Words where there is room for them. */
+function note({ context, width, quiet }, x, y, words, wanted) {
+  if (!wanted || x + context.measureText(words).width > width - RIGHT) return;
+  context.fillStyle = quiet;
+  context.textAlign = "left";
+  context.fillText(words, x, y);
+}
+
+/** Steps from now, below both panels, and a line where the past ends. */
+function timeAxis({ context, width, height, quiet }, x, future) {
+  const step = nice((SHOWN + future) / Math.max(3, Math.floor(width / 90)));
+  context.textAlign = "center";
+  for (let at = -Math.floor(SHOWN / step) * step; at <= future; at += step) {
+    const word = at === 0 ? "now" : `${at > 0 ? "+" : "−"}${Math.abs(at)}`;
+    if (x(at) < width - 14) context.fillText(word, x(at), height - 8);
+  }
+  const now = Math.round(x(0)) + 0.5;
+  stroke(context, { color: quiet, thin: true, dash: [1, 3] }, [now, 22, now, height - 24]);
+}
+
+function line({ context }, x, y, values, first, style) {
+  const points = values.flatMap((value, index) =>
+    Number.isFinite(value) ? [x(first + index), y(value)] : [],
+  );
+  stroke(context, style, points);
+}
+
+function stroke(context, { color, thin, dash }, points) {
+  context.beginPath();
+  for (let at = 0; at < points.length; at += 2) context.lineTo(points[at], points[at + 1]);
+  context.strokeStyle = color;
+  context.lineWidth = thin ? 1 : 2;
+  context.setLineDash(dash ?? []);
+  context.stroke();
+  context.setLineDash([]);
+}
+
+/** The outer band faint, the inner one over it. */
+function area({ context, accent }, x, y, [low90, low50, high50, high90], first) {
+  context.fillStyle = accent;
+  context.globalAlpha = 0.22;
+  for (const [low, high] of [
+    [low90, high90],
+    [low50, high50],
+  ]) {
+    context.beginPath();
+    for (const [index, value] of low.entries()) context.lineTo(x(first + index), y(value));
+    for (let at = high.length - 1; at >= 0; at -= 1) context.lineTo(x(first + at), y(high[at]));
+    context.fill();
+  }
+  context.globalAlpha = 1;
+}
+
+function point({ context, accent }, x, y) {
+  context.beginPath();
+  context.arc(x, y, 4, 0, 2 * Math.PI);
+  context.fillStyle = accent;
+  context.fill();
+}
+
+function magnitude(value) {
+  return Number.isFinite(value) ? Math.abs(value) : 0;
+}
+
+/** 1, 2 or 5 times a power of ten: the nearest one from `size` up. */
+function nice(size) {
+  const power = 10 ** Math.floor(Math.log10(size));
+  return power * [1, 2, 5, 10].find((factor) => factor * power >= size * (1 - 1e-9));
+}
+
+/** The range of some values, out to round numbers, so that it does not tremble as they move. */
+function rounded(values) {
+  const finite = values.filter(Number.isFinite);
+  const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  const step = nice((high - low || Math.abs(high) || 1) / 5);
+  return [Math.floor(low / step) * step, Math.ceil(high / step) * step];
+}
+
+function label(value, step) {
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const word = digits > 4 ? value.toExponential(0) : value.toFixed(digits);
+  return Math.abs(value) < step / 2 ? "0" : word.replace("-", "−");
+}
