@@ -125,6 +125,8 @@ def needed(*tools: str) -> None:
 def assemble(target: str, bundle: Path, out: Path) -> Path:
     """Put the project of ``target`` together in ``out``, with the files of ``bundle`` it needs."""
     sources = [CLIENTS / target]
+    if target in ("node", "wasm"):
+        sources.append(CLIENTS / "node-programs")
     if target in WITH_JAVASCRIPT:
         sources.append(CLIENTS / "javascript")
     for source in sources:
