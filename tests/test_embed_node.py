@@ -1,14 +1,20 @@
 """The project of the target node, and the JavaScript that it shares with others."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from embedded import EXAMPLE, KINDS, REPLAY, Check, Programs, bundle_of, name_of, needed, run
-from embedded import assemble, xorshift32
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from embedded import (
+    EXAMPLE,
+    KINDS,
+    REPLAY,
+    Check,
+    Programs,
+    assemble,
+    bundle_of,
+    name_of,
+    needed,
+    run,
+)
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +30,5 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_contract(
     project: Path, kind: str, check: Check, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    programs = Programs(
-        "node", ["node", project / "replay.mjs"], ["node", project / "example.mjs"]
-    )
+    programs = Programs("node", ["node", project / "replay.mjs"], ["node", project / "example.mjs"])
     check(programs, bundle_of(kind, tmp_path_factory), tmp_path)
