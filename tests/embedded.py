@@ -446,6 +446,9 @@ def _refuses_changed_files(programs: Programs, program: str, folder: Path, scrat
         copy = copy_of(folder, scratch)
         (copy / name).unlink()
         run(command, "--model", copy).refused(3, name)
+        (copy / name).mkdir()
+        run(command, "--model", copy).refused(3, name)
+        (copy / name).rmdir()
         (copy / name).write_bytes(data)
         edit(copy, "manifest.json", lambda content, name=name: content["files"].pop(name))  # type: ignore[misc]
         run(command, "--model", copy).refused(3, "manifest")

@@ -39,7 +39,7 @@ class Model {
     std::pair<at::Tensor, at::Tensor> step(const at::Tensor &input, const at::Tensor &state);
 
     nlohmann::json manifest;
-    std::map<std::string, nlohmann::json> specs; // of inputs and outputs, by name
+    nlohmann::json specs; // what it says of inputs and outputs, by their names
     torch::jit::Module module;
 
   private:

@@ -66,23 +66,26 @@ template <typename Number> std::optional<Number> parse(const std::string &text) 
 }
 
 template <typename Number>
-Number number(const Options &options, const std::string &name, Number from, Number to) {
-    const auto found = parse<Number>(options.at(name));
-    if (found && *found >= from && *found <= to)
-        return *found;
-    std::ostringstream message;
-    message << "--" << name << " is '" << options.at(name) << "'; give a number from " << from;
-    throw ModelError(to < LARGEST ? message.str() + " to " + std::to_string(to) : message.str(), 2);
+Number number(const Options &options, const std::string &name, Number from, Number to,
+              const char *wanted) {
+    const auto &text = options.at(name);
+    const auto found = parse<Number>(text);
+    if (!found || *found < from || *found > to)
+        throw ModelError("--" + name + " is '" + text + "'; give " + wanted, 2);
+    return *found;
+}
+
+int64_t count(const Options &options, const std::string &name) {
+    return number<int64_t>(options, name, 0, LARGEST, "a whole number from 0 up");
 }
 
 struct Sampling {
     explicit Sampling(const Options &options)
-        : prompt(code_points(options.at("prompt"))),
-          length(number<int64_t>(options, "length", 0, LARGEST)),
-          temperature(number<float>(options, "temperature", 0, FLT_MAX)),
-          top_k(number<int64_t>(options, "top-k", 0, LARGEST)),
-          top_p(number<float>(options, "top-p", FLT_MIN, 1)),
-          seed(number<int64_t>(options, "seed", -LARGEST, LARGEST)) {}
+        : prompt(code_points(options.at("prompt"))), length(count(options, "length")),
+          temperature(number<float>(options, "temperature", 0, FLT_MAX, "a number from 0 up")),
+          top_k(count(options, "top-k")),
+          top_p(number<float>(options, "top-p", FLT_MIN, 1, "a number above 0, up to 1")),
+          seed(number<int64_t>(options, "seed", -LARGEST, LARGEST, "a whole number")) {}
 
     std::vector<int64_t> prompt;
     int64_t length;
@@ -134,10 +137,10 @@ void forecast(Model &model) {
     const int64_t features = model.specs.at("input").at("shape").at(2);
     auto state = model.zero_state();
     std::string line;
-    for (int64_t count = 1; std::getline(std::cin, line); count++) {
+    for (int64_t lines = 1; std::getline(std::cin, line); lines++) {
         const auto step = parse_line(line, features);
         if (!step)
-            throw ModelError("line " + std::to_string(count) + " of standard input is not " +
+            throw ModelError("line " + std::to_string(lines) + " of standard input is not " +
                              std::to_string(features) + " numbers; separate them by commas");
         at::Tensor output;
         std::tie(output, state) = model.step(*step, state);

@@ -55,6 +55,8 @@ Comparison replay(Model &model, const nlohmann::json &golden) {
             comparison.calls++;
         }
     }
+    if (!comparison.calls)
+        throw ModelError("golden.json holds no calls; export it anew");
     return comparison;
 }
 
