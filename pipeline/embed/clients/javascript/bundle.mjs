@@ -2,6 +2,7 @@
 // Runs in Node.js and in browsers.
 
 const FORMAT = 1; // of the manifest and of golden.json
+const UNSAFE = /^\/|[\\:]|(^|\/)\.\.(\/|$)/; // absolute, or out of the folder
 
 /** What is wrong, where, and what to do; a program ends with `code`. */
 export class BundleError extends Error {
@@ -35,7 +36,7 @@ export async function openBundle(readFile) {
 
   async function read(name) {
     const entry = files[name];
-    if (entry === undefined) {
+    if (entry === undefined || UNSAFE.test(name)) {
       throw new BundleError(`manifest.json lists no ${name}; export it anew`);
     }
     const bytes = await bytesOf(name);

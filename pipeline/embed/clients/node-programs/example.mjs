@@ -26,7 +26,7 @@ await main(async () => {
     topP: number("top-p", { over: 0, to: 1 }),
   };
   const length = number("length", { whole: true });
-  const seed = number("seed", { whole: true });
+  const seed = number("seed", { from: -Infinity, whole: true });
   const bundle = await openFolder(options.model);
   const { name, task, state } = bundle.manifest;
   if (state === null) {
@@ -48,13 +48,18 @@ await main(async () => {
 /** After every line of standard input, print what the model says comes next. */
 async function forecast(model) {
   const features = model.manifest.inputs[0].shape[2];
+  const lines = createInterface({ input: process.stdin, crlfDelay: Infinity });
   let state = model.zeroState();
   let count = 0;
-  for await (const line of createInterface({ input: process.stdin })) {
-    count += 1;
-    const data = parseRow(line, count, features);
-    const result = await model.call({ type: "float32", shape: [1, 1, features], data }, state);
-    state = result.next_state;
-    console.log(Array.from(result.output.data, (value) => value.toPrecision(9)).join(","));
+  try {
+    for await (const line of lines) {
+      count += 1;
+      const data = parseRow(line, count, features);
+      const result = await model.call({ type: "float32", shape: [1, 1, features], data }, state);
+      state = result.next_state;
+      console.log(Array.from(result.output.data, (value) => value.toPrecision(9)).join(","));
+    }
+  } finally {
+    process.stdin.destroy(); // after a wrong line, do not wait for the next one
   }
 }
