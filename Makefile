@@ -39,6 +39,9 @@ lint: $(TESTED) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd pipeline/embed/clients/python && $(CURDIR)/$(BIN)/mypy --strict --explicit-package-bases *.py
+	clang-format --dry-run --Werror $(wildcard $(addprefix pipeline/embed/clients/,c/*.[ch] cpp-libtorch/*pp) pipeline/benchmark/programs/*)
+	cd pipeline/embed/clients && npx --yes @biomejs/biome@2.6.8 check .
 
 clean: ## Remove .venv, checkpoints, bundles and the report
 	rm -rf .venv checkpoints $(wildcard exported/*/) exported/report.html

@@ -10,8 +10,7 @@ A test of a target has a built project (:class:`Programs`) and some bundles, and
 
 A check gets the programs, the folder of a bundle that must not be changed, and an empty folder to
 put a damaged copy in. It says nothing of a bundle that it does not concern: the text of a series.
-:func:`bundle_of` makes a bundle of each of :data:`KINDS`, once a session. Projects are put together
-by :func:`assemble`; ``write_project`` of the package will do that in its place.
+:func:`bundle_of` makes a bundle of each of :data:`KINDS`, once a session.
 """
 
 import json
@@ -34,13 +33,15 @@ from conftest import TEXT, write_tiny_bundle
 from numpy.typing import NDArray
 from tiny import data_of, missing, series_config, text_config, trained
 
+from pipeline.bundle import open_bundle
 from pipeline.checkpoint import save_checkpoint
 from pipeline.config import Config
 from pipeline.config.presets import override, with_columns
 from pipeline.data import Series, Text
+from pipeline.embed.project import write_project
+from pipeline.embed.targets import TARGETS
 from pipeline.train.scores import score
 
-CLIENTS = Path(__file__).parents[1] / "pipeline" / "embed" / "clients"
 KEYS = [
     "target",
     "runtime",
@@ -52,7 +53,6 @@ KEYS = [
     "microseconds_per_step",
     "passed",
 ]
-WITH_JAVASCRIPT = ("node", "browser", "wasm")
 COMPILED_IN = ("c", "wasm")  # their weights and the sampler are code, not files of the bundle
 
 
@@ -124,24 +124,7 @@ def needed(*tools: str) -> None:
 
 def assemble(target: str, bundle: Path, out: Path) -> Path:
     """Put the project of ``target`` together in ``out``, with the files of ``bundle`` it needs."""
-    sources = [CLIENTS / target]
-    if target in ("node", "wasm"):
-        sources.append(CLIENTS / "node-programs")
-    if target in WITH_JAVASCRIPT:
-        sources.append(CLIENTS / "javascript")
-    for source in sources:
-        shutil.copytree(
-            source, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "build")
-        )
-    names = ["manifest.json", "golden.json"]
-    if target == "cpp-libtorch":
-        names.append("model.pt")
-    elif target not in COMPILED_IN:
-        names += ["onnx/model.onnx", "onnx/generate.onnx"]
-    for name in names:
-        if (bundle / name).exists():
-            (out / "model" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(bundle / name, out / "model" / name)
+    write_project(open_bundle(bundle), TARGETS[target], out, force=True)
     return out
 
 

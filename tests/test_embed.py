@@ -1,4 +1,4 @@
-"""``pipeline embed`` and ``validate --runtime``: projects are written, built, replayed and judged."""
+"""``pipeline embed``, ``validate --runtime``: projects are written, built, replayed, judged."""
 
 import dataclasses
 import json

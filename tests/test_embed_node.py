@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from embedded import (
-    CLIENTS,
     EXAMPLE,
     KINDS,
     REPLAY,
@@ -25,6 +24,8 @@ from embedded import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from pipeline.embed.targets import CLIENTS
 
 MODULES = ("bundle", "golden", "random")
 

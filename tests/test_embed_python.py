@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from embedded import (
-    CLIENTS,
     EXAMPLE,
     KINDS,
     REPLAY,
@@ -18,7 +17,9 @@ from embedded import (
     run,
 )
 
-FILE = CLIENTS / "python" / "model.py"
+from pipeline.embed.targets import CLIENTS
+
+FOLDER = CLIENTS / "python"
 BLOCK = """
 import sys
 for name in ("torch", "onnx", "pipeline"):
@@ -27,8 +28,9 @@ for name in ("torch", "onnx", "pipeline"):
 
 
 def programs(project: Path) -> Programs:
-    command = [sys.executable, project / "model.py"]
-    return Programs("python", [*command, "replay"], [*command, "example"])
+    return Programs(
+        "python", [sys.executable, project / "replay.py"], [sys.executable, project / "example.py"]
+    )
 
 
 @pytest.mark.parametrize("check", [*REPLAY, *EXAMPLE], ids=name_of)
@@ -36,7 +38,7 @@ def programs(project: Path) -> Programs:
 def test_contract(
     kind: str, check: Check, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    check(programs(FILE.parent), bundle_of(kind, tmp_path_factory), tmp_path)
+    check(programs(FOLDER), bundle_of(kind, tmp_path_factory), tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["series", "text"])
@@ -46,19 +48,19 @@ def test_project_finds_its_model_from_anywhere_and_without_torch(
     project = assemble("python", bundle_of(kind, tmp_path_factory), tmp_path / "project")
     blocked = tmp_path / "without_torch.py"
     blocked.write_text(
-        f"{BLOCK}import runpy\nsys.argv = ['model.py', *sys.argv[1:]]\n"
-        f"runpy.run_path({str(project / 'model.py')!r}, run_name='__main__')\n"
+        f"{BLOCK}import runpy\nsys.path.insert(0, {str(project)!r})\nsys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
-    command = [sys.executable, "-I", blocked]
-    for program in ("replay", "example"):
-        answer = run(command, program, cwd=tmp_path)
+    for program in ("replay.py", "example.py"):
+        answer = run([sys.executable, "-I", blocked, project / program], cwd=tmp_path)
         assert (answer.code, answer.err) == (0, "")
 
 
 @pytest.mark.parametrize("package", ["numpy", "onnxruntime"])
 def test_missing_package_is_named_with_the_way_to_get_it(package: str, tmp_path: Path) -> None:
     code = f"import runpy, sys; sys.modules[{package!r}] = None\n"
-    code += f"runpy.run_path({str(FILE)!r}, run_name='__main__')"
+    code += f"sys.path.insert(0, {str(FOLDER)!r})\n"
+    code += f"runpy.run_path({str(FOLDER / 'replay.py')!r}, run_name='__main__')"
     run([sys.executable, "-c", code]).refused(7, package, "pip install")
 
 
@@ -69,13 +71,13 @@ def test_model_that_this_onnx_runtime_cannot_load(
 
     copy = copy_of(bundle_of("series", tmp_path_factory), tmp_path)
     replace(copy, "onnx/model.onnx", b"not a graph")
-    run(programs(FILE.parent).replay, "--model", copy).refused(7, "onnxruntime", "cannot")
+    run(programs(FOLDER).replay, "--model", copy).refused(7, "onnxruntime", "cannot")
 
 
 def test_reader_who_leaves_ends_the_text_quietly(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    command = [*programs(FILE.parent).example, "--model", bundle_of("text", tmp_path_factory)]
+    command = [*programs(FOLDER).example, "--model", bundle_of("text", tmp_path_factory)]
     with subprocess.Popen(
         [*map(str, command), "--length", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

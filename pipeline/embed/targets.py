@@ -61,7 +61,7 @@ TARGETS = {
         ("python",),
         ONNX_FILE,
         ("generate",),
-        replay=(sys.executable, "model.py", "replay"),
+        replay=(sys.executable, "replay.py"),
     ),
     "node": Target(
         "Node.js",

@@ -1,28 +1,13 @@
-"""An exported model in ONNX Runtime: a class to copy, and two programs.
+"""An exported model in ONNX Runtime: the client to copy. It needs numpy and onnxruntime alone."""
 
-python model.py replay     replay the golden calls of the bundle, and time one step
-python model.py example    write text, or forecast after every line of standard input
-"""
-
-import argparse
 import hashlib
 import json
-import math
-import signal
-import sys
-import timeit
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-try:
-    import numpy as np
-    import onnxruntime
-except ImportError as error:
-    if __name__ != "__main__":
-        raise
-    print(f"error: {error}; run 'pip install -r requirements.txt'", file=sys.stderr)
-    sys.exit(7)
+import numpy as np
+import onnxruntime
 
 Array = np.ndarray[Any, np.dtype[Any]]
 RUNTIME = f"onnxruntime {onnxruntime.__version__}"
@@ -120,146 +105,3 @@ def random_numbers(seed: int) -> Iterator[float]:
         x ^= x >> 17
         x ^= (x << 5) % 2**32
         yield (x >> 8) / 2**24
-
-
-def golden_tensor(model: Model, name: str, stored: Any, sizes: dict[str, int]) -> Array:
-    """A tensor of ``golden.json``; ``sizes`` learns those of the dynamic axes."""
-    for axis, size in zip(model.shapes[name], stored["shape"], strict=True):
-        if size < 1 or size != (sizes.setdefault(axis, size) if isinstance(axis, str) else axis):
-            raise ValueError(f"golden.json: {name} has shape {stored['shape']}")
-    return np.array(stored["data"], model.types[name]).reshape(stored["shape"])
-
-
-def replay(model: Model) -> bool:
-    """Make the calls of ``golden.json``, print one line of JSON, and say whether all agree."""
-    golden = model.read_json("golden.json")
-    model.load("onnx/model.onnx")
-    atol, rtol = golden["tolerance"]["atol"], golden["tolerance"]["rtol"]
-    errors: dict[str, list[float]] = {"output": [], "next_state": [0.0], "share": []}
-    for trajectory in golden["trajectories"]:
-        batch: dict[str, int] = {}
-        state = model.zero_state()
-        if state is not None:
-            state = golden_tensor(model, "state", trajectory["state"], batch)
-        for call in trajectory["calls"]:
-            sizes = dict(batch)
-            output, state = model.step(golden_tensor(model, "input", call["input"], sizes), state)
-            for name, found in (("output", output), ("next_state", state)):
-                if found is not None:
-                    expected = golden_tensor(model, name, call[name], sizes).astype(np.float64)
-                    same = found.shape == expected.shape
-                    error = abs(found - expected) if same else np.array(math.nan)
-                    errors[name].append(error.max())
-                    errors["share"].append((error / (atol + rtol * abs(expected))).max())
-    worst = {name: float(np.max(found)) for name, found in errors.items()}  # NaN if there is one
-    passed = worst["share"] <= 1
-    line = {
-        "target": "python",
-        "runtime": RUNTIME,
-        "model": model.manifest["name"],
-        "calls": len(errors["output"]),
-        **{name: error if math.isfinite(error) else None for name, error in worst.items()},
-        "microseconds_per_step": round(time_step(model), 1),
-        "passed": passed,
-    }
-    print(json.dumps(line))
-    return passed
-
-
-def time_step(model: Model) -> float:
-    """Microseconds of one step of one stream: the fastest of 5 rounds of 200."""
-    one = [1 if isinstance(axis, str) else axis for axis in model.shapes["input"]]
-    values, state = np.ones(one, model.types["input"]), model.zero_state()
-
-    def step() -> None:
-        nonlocal state
-        _, state = model.step(values, state)
-
-    return min(timeit.repeat(step, number=200, repeat=5)) / 200 * 1e6
-
-
-def forecast(model: Model) -> None:
-    """After every line of standard input, print what the model says comes next."""
-    state, features = model.zero_state(), model.shapes["input"][2]
-    for number, line in enumerate(sys.stdin, 1):
-        try:
-            values = np.array([[line.split(",")]]).astype(np.float32)
-        except ValueError:
-            values = np.array(math.nan)
-        if values.size != features or not np.isfinite(values).all():
-            what = f"line {number} of standard input is not {features} numbers"
-            raise ModelError(f"{what}; separate them by commas")
-        output, state = model.step(values, state)
-        print(",".join(f"{value:.9g}" for value in output[0, 0]), flush=True)
-
-
-def example(model: Model, options: argparse.Namespace) -> bool:
-    """Write text as it is made, or forecast a stream."""
-    if model.manifest["state"] is None:
-        what = f"{model.manifest['name']} reads whole sequences, not step by step"
-        raise ModelError(f"{what}; call Model.step on whole ones", 2)
-    if model.manifest["task"] == "series":
-        model.load("onnx/model.onnx")
-        forecast(model)
-        return True
-    model.load("onnx/generate.onnx")
-    o = options
-    for text in model.generate(o.prompt, o.length, o.temperature, o.top_k, o.top_p, o.seed):
-        print(text, end="", flush=True)
-    print()
-    return True
-
-
-class Parser(argparse.ArgumentParser):
-    """Options; a wrong one is an error of one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and exit."""
-        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
-        sys.exit(2)
-
-
-def main() -> int:
-    """Run a program; returns its exit code."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    programs = parser.add_subparsers(dest="program", required=True)
-    for name in ("replay", "example"):
-        program = programs.add_parser(name)
-        program.add_argument("--model", type=Path, default=Path(__file__).parent / "model")
-    program.add_argument("--prompt", default="")
-    program.add_argument("--length", type=int, default=200)
-    program.add_argument("--temperature", type=float, default=1.0, help="0 takes the likeliest")
-    program.add_argument("--top-k", type=int, default=0, help="0 is off")
-    program.add_argument("--top-p", type=float, default=1.0, help="1 is off")
-    program.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    if options.program == "example":
-        counts = options.length >= 0 and 0 <= options.top_k < 2**31
-        if not (counts and 0 <= options.temperature < math.inf and 0 < options.top_p <= 1):
-            program.error("a number is out of range: all are 0 or more, and --top-p up to 1")
-    try:
-        model = Model(options.model)
-        agrees = replay(model) if options.program == "replay" else example(model, options)
-    except ModelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.code
-    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        why = f"{type(error).__name__}: {error}"
-        what = f"manifest.json or golden.json in {options.model} is malformed ({why})"
-        print(f"error: {what}; export it anew", file=sys.stderr)
-        return 3
-    except Exception as error:  # those of ONNX Runtime have no class in common
-        why = " ".join(str(error).split())
-        print(
-            f"error: {RUNTIME} cannot run {options.model} ({why}); install a newer one",
-            file=sys.stderr,
-        )
-        return 7
-    return 0 if agrees else 1
-
-
-if __name__ == "__main__":
-    for name in {"SIGINT", "SIGPIPE"} & set(dir(signal)):  # end quietly, as other programs do
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    sys.exit(main())
