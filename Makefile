@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed-$(EXTRA)
 TESTED    := .venv/.installed-$(EXTRA)-test
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export validate test lint clean browser
+.PHONY: help install train export validate test lint clean tools
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -32,7 +32,7 @@ export: $(INSTALLED) ## Export checkpoints to TorchScript and ONNX
 validate: $(INSTALLED) ## Prove that every runtime gives PyTorch's numbers
 	$(BIN)/pipeline validate $(MODELS) $(addprefix --provider ,$(PROVIDER)) $(OPTIONS)
 
-test: $(TESTED) browser ## Install what the tests need, and run them
+test: $(TESTED) tools ## Install what the tests need, and run them
 	$(BIN)/python -m pytest $(OPTIONS)
 
 lint: $(TESTED) ## Check style and types
@@ -56,10 +56,22 @@ $(TESTED): $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA),test]'
 	@touch $@
 
-# The report is tested in a browser; where none can be installed, that test says so.
-browser:
-	@for name in chromium chromium-browser google-chrome; do command -v $$name && exit; done >/dev/null; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo 'Installing chromium'; \
-	  (apt-get update && apt-get install --yes --no-install-recommends chromium) >/dev/null || true; \
+# What the tests of the embedded clients and of the pages need, as program:package and
+# header:package of Debian. Where it cannot be installed, the tests say what is missing.
+PROGRAMS := node:nodejs npm:npm cmake:cmake c++:g++ cc:gcc clang:clang wasm-ld:lld \
+            clang-format:clang-format
+HEADERS  := nlohmann/json.hpp:nlohmann-json3-dev openssl/evp.h:libssl-dev cjson/cJSON.h:libcjson-dev
+
+tools:
+	@missing=; \
+	for pair in $(PROGRAMS); do \
+	  command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	for pair in $(HEADERS); do \
+	  test -e /usr/include/$${pair%%:*} || missing="$$missing $${pair##*:}"; \
+	done; \
+	command -v chromium chromium-browser google-chrome >/dev/null || missing="$$missing chromium"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing$$missing"; \
+	  (apt-get update && apt-get install --yes --no-install-recommends $$missing) >/dev/null || true; \
 	fi

@@ -6,24 +6,32 @@ import click
 
 from pipeline.cli.models import find_models
 from pipeline.cli.options import exported_option, json_option
+from pipeline.errors import unknown
 
 
-@click.command()
+@click.group()
+def benchmark() -> None:
+    """Measure what one step costs, side by side in one run.
+
+    \b
+    pipeline benchmark loops char-lstm
+    pipeline benchmark embed sine-lstm
+    """
+
+
+@benchmark.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @exported_option
 @json_option
-def benchmark(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
-    """Measure the loop inside the graph beside a loop in Python.
+def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
+    """The loop inside the graph beside a loop in Python.
 
     Both run in turns, on the CPU with one thread; the fastest round of each counts.
-
-    \b
-    pipeline benchmark char-lstm
     """
-    from pipeline.benchmark import benchmark as measure
+    from pipeline.benchmark.loops import benchmark as measure
     from pipeline.bundle import open_bundle
+    from pipeline.report.benchmarks import loops_table
     from pipeline.report.output import console, finish
-    from pipeline.report.tables import benchmark_table
     from pipeline.signature import MANIFEST_FILE
 
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
@@ -35,4 +43,53 @@ def benchmark(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
         with console().status(f"measuring {bundle.manifest.name}"):
             measured += list(measure(bundle))
     content = [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in measured]
-    finish(as_json, content, [benchmark_table(measured)])
+    finish(as_json, content, [loops_table(measured)])
+
+
+@benchmark.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    help="What embed makes. Repeatable.  [default: all of them]",
+)
+@click.option(
+    "--rtneural",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A clone of RTNeural, to be measured beside the generated C.",
+)
+@exported_option
+@json_option
+def embed(
+    names: tuple[str, ...],
+    targets: tuple[str, ...],
+    rtneural: Path | None,
+    exported: Path,
+    as_json: bool,
+) -> None:
+    """Every embedded client beside ONNX Runtime in Python, and generated C beside RTNeural.
+
+    All run in turns; the fastest round of each counts.
+    """
+    from pipeline.benchmark.clients import measure_clients
+    from pipeline.benchmark.engines import measure_engines
+    from pipeline.bundle import open_bundle
+    from pipeline.embed.targets import TARGETS
+    from pipeline.report.benchmarks import clients_table, engines_table
+    from pipeline.report.output import console, finish
+    from pipeline.signature import MANIFEST_FILE
+
+    for name in targets:
+        if name not in TARGETS:
+            raise unknown("target", name, TARGETS)
+    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
+    bundles = [open_bundle(folder) for folder in folders]
+    with console().status("building") as status:
+        clients = list(measure_clients(bundles, targets or tuple(TARGETS), status.update))
+        engines = list(measure_engines(rtneural, status.update))
+    content = {
+        "clients": [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in clients],
+        "engines": [item.model_dump(mode="json") for item in engines],
+    }
+    finish(as_json, content, [clients_table(clients), engines_table(engines)])

@@ -6,6 +6,7 @@ import click
 
 from pipeline import __version__
 from pipeline.cli.benchmark import benchmark
+from pipeline.cli.embed import embed
 from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
@@ -81,5 +82,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (train, import_, export, validate, run, inspect, presets, benchmark):
+for command in (train, import_, export, validate, embed, run, inspect, presets, benchmark):
     cli.add_command(command)

@@ -1,5 +1,7 @@
 """``pipeline validate``."""
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,11 @@ from pipeline.cli.options import (
     next_command,
 )
 from pipeline.cli.self_test import self_test
-from pipeline.errors import ParityError
+from pipeline.errors import ParityError, unknown
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle
+    from pipeline.embed.replay import Workshop
     from pipeline.runtimes.catalog import Runtimes
     from pipeline.validate import Validation
 
@@ -29,9 +32,11 @@ if TYPE_CHECKING:
     "--runtime",
     "runtimes",
     multiple=True,
-    help="torchscript, onnxruntime, reference, openvino or tract. Repeatable; must be there.  "
-    "[default: every one that is]",
+    help="torchscript, onnxruntime, reference, openvino or tract; or what embed makes: python, "
+    "node, browser, cpp-libtorch, c or wasm, whose row is added to those that are there. "
+    "Repeatable; must be there.  [default: every one of the former that is]",
 )
+@click.option("--embedded", is_flag=True, help="Every runtime that embed makes.")
 @click.option(
     "--provider",
     "providers",
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
 def validate(
     names: tuple[str, ...],
     runtimes: tuple[str, ...],
+    embedded: bool,
     providers: tuple[str, ...],
     time_limit: float,
     on_trial: bool,
@@ -88,6 +94,7 @@ def validate(
     pipeline validate
     pipeline validate --runtime onnxruntime --runtime tract
     pipeline validate sine-lstm --provider cuda
+    pipeline validate sine-lstm --runtime c
     pipeline validate --self-test
     pipeline validate --junit junit.xml
     pipeline validate --torchscript a.pt --onnx b.onnx --trust
@@ -98,20 +105,29 @@ def validate(
     if on_trial:
         self_test(honest, as_json)
         return
+    from pipeline.embed.replay import Workshop
+    from pipeline.embed.targets import TARGETS
     from pipeline.report.html import is_current, report_html
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import finish
-    from pipeline.report.tables import validation_notes, validation_table
-    from pipeline.runtimes.catalog import ALL, Runtimes, known_providers, require
+    from pipeline.report.tables import matrix_table, validation_notes, validation_table
+    from pipeline.runtimes.catalog import ALL, RUNTIMES, Runtimes, known_providers, require
     from pipeline.signature import MANIFEST_FILE
     from pipeline.storage import update_file
 
-    require(providers, runtimes)
+    for name in runtimes:
+        if name not in RUNTIMES and name not in TARGETS:
+            raise unknown("runtime", name, (*RUNTIMES, *TARGETS))
+    targets = [name for name in TARGETS if embedded or name in runtimes]
+    loaded = tuple(name for name in ALL if name in runtimes)  # the others are built
+    require(providers, loaded)
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
-    chosen = tuple(name for name in ALL if name in (runtimes or ALL))
+    chosen = loaded or (() if targets else ALL)
     places = tuple(name for name in known_providers() if name in (providers or known_providers()))
-    with Runtimes(chosen, places, time_limit) as opened:
-        validated = [_validate_one(folder, opened, force) for folder in folders]
+    with ExitStack() as stack:
+        opened = stack.enter_context(Runtimes(chosen, places, time_limit))
+        workshops = [stack.enter_context(Workshop(name)) for name in targets]
+        validated = [_validate_one(folder, opened, workshops, force) for folder in folders]
     results = [validation for _, validation in validated]
     report = report or exported / "report.html"
     if force or not is_current(report, validated):
@@ -122,7 +138,7 @@ def validate(
     finish(
         as_json,
         [result.model_dump(mode="json") for result in results],
-        [validation_table(results)],
+        [validation_table(results), *([matrix_table(results)] if targets else [])],
         "" if failed else next_command("pipeline inspect", names),
         [*validation_notes(results), f"report: {report}"],
     )
@@ -133,21 +149,31 @@ def validate(
         raise ParityError(f"{', '.join(failed)}: not as PyTorch; see the rows marked fail")
 
 
-def _validate_one(folder: Path, runtimes: "Runtimes", force: bool) -> "tuple[Bundle, Validation]":
+def _validate_one(
+    folder: Path, runtimes: "Runtimes", workshops: "Sequence[Workshop]", force: bool
+) -> "tuple[Bundle, Validation]":
     from pipeline.bundle import open_bundle
     from pipeline.report.output import console, say
     from pipeline.storage import canonical_json, exclusive
-    from pipeline.validate import current_validation, validate_bundle
+    from pipeline.validate import current_validation, last_validation, validate_bundle
 
     with exclusive(folder):
         bundle = open_bundle(folder)
         bundle.verify()
-        if not force and (current := current_validation(bundle, runtimes)):
+        found = None
+        if workshops and not runtimes.names:  # their rows are added to what was found before
+            found = last_validation(bundle)
+        elif not force:
+            found = current_validation(bundle, runtimes)
+        if found is not None and not workshops:
             say(f"{folder.name}: unchanged")
-            return bundle, current
+            return bundle, found
         with console().status(f"validating {folder.name}") as status:
-            validation = validate_bundle(
+            validation = found or validate_bundle(
                 bundle, runtimes, lambda row: status.update(f"{row.model}: {row.runtime} done")
             )
+            for workshop in workshops:
+                status.update(f"{folder.name}: building and replaying {workshop.name}")
+                validation = validation.with_row(workshop.replay(bundle))
         bundle = bundle.add_validation(canonical_json(validation.model_dump(mode="json")))
     return bundle, validation

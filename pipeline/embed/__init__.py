@@ -1,0 +1,1 @@
+"""Bundles put into other languages: projects that people copy, and the proof that they work."""

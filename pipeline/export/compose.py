@@ -42,7 +42,9 @@ _EMBEDDING = "encoder.1.weight"
 class Core:
     """The core graph of a network that carries a state, in parts that can be used again.
 
-    The state goes round as ``rows`` ``[S, batch, hidden]``, as recurrent nodes have it.
+    The state comes as ``rows`` ``[S, batch, hidden]``. Round a loop goes each row on its own,
+    ``[1, batch, hidden]`` as recurrent nodes have it: to put them together and take them apart
+    costs as much as anything else in a step.
     """
 
     def __init__(self, model: ModelProto, network: Network) -> None:
@@ -54,11 +56,15 @@ class Core:
         biased = reader["head.bias"]
         self._features = maker[biased.input[0]].input[0]  # [batch, time, h], what the head reads
         self._rows, self._rows_after = reader[STATE].output[0], maker[NEXT_STATE].input[0]
+        apart, together = reader[self._rows], maker[self._rows_after]
+        several = self.rows_shape[0] > 1
+        self._each = [*apart.output] if several else [self._rows]
+        self._each_after = [*together.input] if several else [self._rows_after]
         # A text comes as code points, and what the loop makes is an entry of the embedding already.
         self._entry = reader[_EMBEDDING].input[1] if _EMBEDDING in reader else INPUT
-        self._trunk = _needed(graph, self._rows_after, {INPUT, self._rows})
-        self._inner = _needed(graph, self._rows_after, {self._entry, self._rows})
-        self._head = _needed(graph, OUTPUT, {self._features})
+        self._trunk = _needed(graph, [self._rows_after], {INPUT, self._rows})
+        self._inner = _needed(graph, self._each_after, {self._entry, *self._each})
+        self._head = _needed(graph, [OUTPUT], {self._features})
 
     @property
     def rows_shape(self) -> tuple[int, str, int]:
@@ -73,21 +79,46 @@ class Core:
         names = {INPUT: source, self._rows: rows, self._rows_after: after}
         return _copies(self._trunk, prefix, names, self.weights)
 
-    def inner_trunk(self, prefix: str, source: str, rows: str, after: str) -> list[NodeProto]:
-        """The same for values, or entries of the embedding ``[batch, time]``."""
-        names = {self._entry: source, self._rows: rows, self._rows_after: after}
+    def each(self, name: str) -> list[str]:
+        """A name for each row of the state."""
+        return [f"{name}_{index}" for index in range(len(self._each))]
+
+    def apart(self, rows: str, name: str) -> NodeProto:
+        """The node that makes :meth:`each` of ``name`` of ``rows``."""
+        each = self.each(name)
+        if len(each) == 1:
+            return helper.make_node("Identity", [rows], each, name)
+        return helper.make_node("Split", [rows], each, name, axis=0, num_outputs=len(each))
+
+    def together(self, name: str, rows: str) -> NodeProto:
+        """The node that makes ``rows`` of :meth:`each` of ``name``."""
+        return helper.make_node("Concat", self.each(name), [rows], rows, axis=0)
+
+    def inner_trunk(self, prefix: str, source: str, before: str, after: str) -> list[NodeProto]:
+        """The same for values, or entries of the embedding ``[batch, time]``, and each row."""
+        names = {
+            self._entry: source,
+            **dict(zip(self._each, self.each(before), strict=True)),
+            **dict(zip(self._each_after, self.each(after), strict=True)),
+        }
         return _copies(self._inner, prefix, names, self.weights)
 
-    def head(self, prefix: str, rows: str, output: str) -> list[NodeProto]:
-        """Nodes that make ``output`` ``[batch, …]``, which comes next, of ``rows`` alone."""
+    def head(
+        self, prefix: str, name: str, output: str, names: Mapping[str, str] | None = None
+    ) -> list[NodeProto]:
+        """Nodes that make ``output`` ``[batch, …]``, which comes next, of each row alone.
+
+        ``names`` has what is to stand in place of weights.
+        """
         h, features = f"{prefix}h", f"{prefix}features"
-        last = constant(f"{prefix}last", np.array(self.config.num_layers - 1))
-        nodes = [last, helper.make_node("Gather", [rows, last.name], [h], h)]
+        row = self.each(name)[self.config.num_layers - 1]
+        first = constant(f"{prefix}first", np.array([0]))
+        nodes = [first, helper.make_node("Squeeze", [row, first.name], [h], h)]
         if self.config.h_size < self.config.hidden_size:
             nodes += cut(prefix, h, features, {1: (0, self.config.h_size)})
         else:
             features = h
-        names = {self._features: features, OUTPUT: output}
+        names = {self._features: features, OUTPUT: output, **(names or {})}
         return nodes + _copies(self._head, prefix, names, self.weights)
 
     def assemble(self, nodes: Sequence[NodeProto]) -> ModelProto:
@@ -136,6 +167,13 @@ def _copies(
         copy.input[:] = map(renamed, node.input)
         copy.output[:] = map(renamed, node.output)
         copy.name = copy.output[0]
+        for attribute in copy.attribute:
+            if attribute.HasField("g"):  # a branch, which sees the tensors around it
+                inside = _copies(attribute.g.node, prefix, names, kept)
+                del attribute.g.node[:]
+                attribute.g.node.extend(inside)
+                for output in attribute.g.output:
+                    output.name = renamed(output.name)
         copies.append(copy)
     return copies
 
@@ -144,9 +182,9 @@ def _value(spec: TensorSpec) -> ValueInfoProto:
     return tensor(spec.name, {"float32": FLOAT, "int64": INT64}[spec.type], *spec.shape)
 
 
-def _needed(graph: GraphProto, output: str, given: set[str]) -> list[NodeProto]:
-    """The nodes that ``output`` needs, in order, where ``given`` is there."""
-    wanted, chosen = {output}, []
+def _needed(graph: GraphProto, outputs: Iterable[str], given: set[str]) -> list[NodeProto]:
+    """The nodes that ``outputs`` need, in order, where ``given`` is there."""
+    wanted, chosen = set(outputs), []
     for node in reversed(graph.node):
         if (wanted - given) & set(node.output):
             wanted |= set(node.input)

@@ -49,13 +49,15 @@ def forecast_graph(model: ModelProto, network: Network, spread: Sequence[float])
         constant("last_axis", np.array([2])),
         helper.make_node("Unsqueeze", ["numbers_filled", "last_axis"], ["numbers_apart"]),
         helper.make_node("Transpose", ["numbers_apart"], ["numbers_by_step"], perm=[1, 0, 2]),
+        core.apart("starts", "start"),
         helper.make_node(
             "Scan",
-            ["starts", "numbers_by_step"],
-            ["ends", "values_by_step"],
+            [*core.each("start"), "numbers_by_step"],
+            [*core.each("end"), "values_by_step"],
             body=_step(core, spread),
             num_scan_inputs=1,
         ),
+        core.together("end", "ends"),
         *call(BY_STREAM, "values/", ["values_by_step", STEPS], ["values"]),
         *call(BY_HISTORY, "forecast/", ["values", "streams"], [FORECAST, PATHS]),
         helper.make_node("Transpose", ["ends"], ["end_states"], perm=[1, 0, 2]),
@@ -72,8 +74,8 @@ def known_spread(spread: Sequence[float] | None, network: Network) -> list[float
 
 
 def _step(core: Core, spread: Sequence[float]) -> GraphProto:
-    """The body of the scan: (rows, number) → (next rows, value)."""
-    count, _, width = core.rows_shape
+    """The body of the scan: (each row, number) → (each next row, value)."""
+    row = (FLOAT, 1, _STREAMS, core.rows_shape[2])
     nodes = [
         *core.head("next/", "before", "expected"),
         constant("spread", np.array([spread], np.float32)),
@@ -86,9 +88,12 @@ def _step(core: Core, spread: Sequence[float]) -> GraphProto:
     return helper.make_graph(
         nodes,
         "step",
-        [tensor("before", FLOAT, count, _STREAMS, width), tensor("number", FLOAT, _STREAMS, 1)],
         [
-            tensor("after", FLOAT, count, _STREAMS, width),
+            *(tensor(name, *row) for name in core.each("before")),
+            tensor("number", FLOAT, _STREAMS, 1),
+        ],
+        [
+            *(tensor(name, *row) for name in core.each("after")),
             tensor("value", FLOAT, _STREAMS, len(spread)),
         ],
     )

@@ -7,9 +7,9 @@ an empty prompt goes on from ``state``, and ``next_state`` has read all that was
 """
 
 import numpy as np
-from onnx import GraphProto, ModelProto, helper
+from onnx import GraphProto, ModelProto, helper, numpy_helper
 
-from pipeline.export.compose import BOOL, FLOAT, INT64, Core, call, constant, cut, tensor
+from pipeline.export.compose import BOOL, FLOAT, INT64, Core, call, constant, tensor
 from pipeline.export.pieces import BY_STREAM, FILLED, SAMPLE, SETTINGS
 from pipeline.model import Network
 from pipeline.signature import (
@@ -23,11 +23,20 @@ from pipeline.signature import (
     TOP_K,
     TOP_P,
     UNIFORM,
+    UNKNOWN_INDEX,
 )
+
+_NEVER = -3.0e38  # the logit of an entry that is not written, whatever the others are
 
 # What the sampler takes of the settings. The body gets it with the state: not every runtime lets a
 # body look at what was computed outside.
-_TAKEN = {"divisor": (FLOAT,), "count": (INT64, 1), "limit": (FLOAT,), "filtered": (BOOL,)}
+_TAKEN = {
+    "warm": (BOOL,),
+    "divisor": (FLOAT,),
+    "filtered": (BOOL,),
+    "count": (INT64, 1),
+    "limit": (FLOAT,),
+}
 
 
 def generate_graph(model: ModelProto, network: Network) -> ModelProto:
@@ -45,16 +54,24 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
         *call(FILLED, "uniform/", [UNIFORM, "no_number"], ["uniform_filled", "no_steps"]),
         constant("size", np.array(len(points))),
         *call(SETTINGS, "settings/", ["uniform_filled", *settings], ["numbers", *_TAKEN]),
-        helper.make_node("Transpose", ["numbers"], ["numbers_by_step"], perm=[1, 0]),
+        constant("last_axis", np.array([2])),
+        helper.make_node("Unsqueeze", ["numbers", "last_axis"], ["numbers_apart"]),
+        helper.make_node("Transpose", ["numbers_apart"], ["numbers_by_step"], perm=[1, 0, 2]),
+        core.apart("rows_read", "row_read"),
         helper.make_node(
             "Scan",
-            ["rows_read", *_TAKEN, "numbers_by_step"],
-            ["rows_written", *(f"{name}_after" for name in _TAKEN), "entries", "chances"],
-            body=_step(core, len(points)),
+            [*core.each("row_read"), *_TAKEN, "numbers_by_step"],
+            [
+                *core.each("row_written"),
+                *(f"{name}_after" for name in _TAKEN),
+                "entries",
+                "chances",
+            ],
+            body=_step(core),
             num_scan_inputs=1,
         ),
-        constant("last_axis", np.array([2])),
-        constant("points", points),
+        core.together("row_written", "rows_written"),
+        constant("points", np.array([0, *points])),
         helper.make_node("Gather", ["points", "entries"], ["points_by_step"]),
         helper.make_node("Shape", [UNIFORM], ["steps"], start=1),
         *call(BY_STREAM, "text/", ["points_by_step", "steps"], ["text_apart"]),
@@ -67,17 +84,17 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
     return core.assemble(nodes)
 
 
-def _step(core: Core, size: int) -> GraphProto:
-    """The body of the scan: (rows, number) → (next rows, entry, log-probability)."""
+def _step(core: Core) -> GraphProto:
+    """The body of the scan: (each row, number) → (each next row, entry, log-probability)."""
+    bias = numpy_helper.to_array(core.weights["head.bias"]).copy()
+    bias[UNKNOWN_INDEX] = _NEVER
+    row = (FLOAT, 1, *core.rows_shape[1:])
     nodes = [
-        *core.head("next/", "before", "logits"),
-        # Column 0 is the unknown entry, which is never written.
-        *cut("next/", "logits", "known", {1: (1, size + 1)}),
-        *call(SAMPLE, "sample/", ["known", "number", *_TAKEN], ["entry", "chance"]),
+        constant("known_bias", bias),
+        *core.head("next/", "before", "logits", {"head.bias": "known_bias"}),
+        *call(SAMPLE, "sample/", ["logits", "number", *_TAKEN], ["entry", "chance"]),
         *(helper.make_node("Identity", [name], [f"{name}_again"]) for name in _TAKEN),
-        constant("first", np.array(1)),
-        helper.make_node("Add", ["entry", "first"], ["index"]),
-        *core.inner_trunk("read/", "index", "before", "after"),
+        *core.inner_trunk("read/", "entry", "before", "after"),
         # tract wants nothing to be read that comes out.
         helper.make_node("Identity", ["entry"], ["written"]),
     ]
@@ -85,12 +102,12 @@ def _step(core: Core, size: int) -> GraphProto:
         nodes,
         "step",
         [
-            tensor("before", FLOAT, *core.rows_shape),
+            *(tensor(name, *row) for name in core.each("before")),
             *(tensor(name, *kind) for name, kind in _TAKEN.items()),
-            tensor("number", FLOAT, BATCH),
+            tensor("number", FLOAT, BATCH, 1),
         ],
         [
-            tensor("after", FLOAT, *core.rows_shape),
+            *(tensor(name, *row) for name in core.each("after")),
             *(tensor(f"{name}_again", *kind) for name, kind in _TAKEN.items()),
             tensor("written", INT64, BATCH, 1),
             tensor("chance", FLOAT, BATCH, 1),

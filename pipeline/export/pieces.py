@@ -7,7 +7,7 @@ from onnxscript import opset18, script
 
 op: Any = opset18  # onnxscript reads the source of the functions below; none of them is ever called
 
-INT64, BOOL = 7, 9  # of onnx.TensorProto; onnxscript takes plain numbers only
+FLOAT, BOOL = 1, 9  # of onnx.TensorProto; onnxscript takes plain numbers only
 
 
 @script()
@@ -69,48 +69,53 @@ def _by_history(made, streams):  # type: ignore[no-untyped-def]
 def _settings(uniform, temperature, top_k, top_p, size):  # type: ignore[no-untyped-def]
     """What the sampler needs of its settings, once for all steps; ``size`` counts the entries.
 
-    A temperature of 0 or less takes the likeliest, the first of several: next to nothing to divide
-    by, and the number 0. Only as many entries are sorted as the filters look at, one if both are
-    off.
+    A temperature of 0 or less makes every number 0.
     """
     none, one = op.Constant(value_float=0.0), op.Constant(value_float=1.0)
-    zero, only = op.Constant(value_int=0), op.Constant(value_int=1)
+    least = op.Constant(value_float=1.0e-30)
     warm = op.Greater(temperature, none)
-    divisor = op.Where(warm, temperature, op.Constant(value_float=1.0e-30))
     usable = op.And(op.Greater(uniform, none), warm)
     numbers = op.Min(op.Where(usable, uniform, none), op.Constant(value_float=0.9999998807907104))
-    some, few = op.Greater(top_k, zero), op.Less(top_p, one)
-    count = op.Where(some, op.Min(top_k, size), op.Where(few, size, only))
-    limit = op.Max(
-        op.Where(few, top_p, op.Constant(value_float=2.0)), op.Constant(value_float=1e-30)
-    )
-    counts = op.Unsqueeze(count, op.Constant(value_ints=[0]))
-    return numbers, divisor, counts, limit, op.Or(some, few)
+    some, few = op.Greater(top_k, op.Constant(value_int=0)), op.Less(top_p, one)
+    count = op.Unsqueeze(op.Where(some, op.Min(top_k, size), size), op.Constant(value_ints=[0]))
+    limit = op.Max(op.Where(few, top_p, op.Constant(value_float=2.0)), least)
+    return numbers, warm, op.Max(temperature, least), op.Or(some, few), count, limit
 
 
 @script()
-def _sample(logits, number, divisor, count, limit, filtered):  # type: ignore[no-untyped-def]
-    """An index int64 ``[batch, 1]`` and its log-probability, from logits ``[batch, size]``.
+def _sample(logits, number, warm, divisor, filtered, count, limit):  # type: ignore[no-untyped-def]
+    """An index ``[batch, 1]`` and its log-probability, from logits ``[batch, size]``.
 
-    In this order: keep the ``top_k`` likeliest entries, divide by the temperature, keep the
-    likeliest whose probabilities reach ``top_p``; then take the first entry at which the cumulative
-    probability exceeds the number. Entries that tie with the last one kept are kept too.
+    In this order: keep the ``count`` likeliest entries, divide by the temperature, keep the
+    likeliest whose probabilities reach the limit; then take the first entry at which the cumulative
+    probability exceeds the number ``[batch, 1]``. Entries that tie with the last one kept are kept
+    too. Unless it is warm, the likeliest is taken, the first of several.
+
+    What a step takes is hardly more than the number of its nodes, so those that are not needed
+    stand in branches.
     """
-    axis, along = op.Constant(value_int=1), op.Constant(value_ints=[1])
-    low, high = op.Constant(value_float=-3.0e38), op.Constant(value_float=3.0e38)
-    # Counted from the largest, no temperature is too small to divide by.
-    distance = op.Div(op.Sub(logits, op.ReduceMax(logits, along, keepdims=1)), divisor)
-
-    ordered, _ = op.TopK(distance, count, axis=1)
-    before = op.CumSum(op.Softmax(ordered, axis=1), axis, exclusive=1)
-    least = op.ReduceMin(op.Where(op.Less(before, limit), ordered, high), along, keepdims=1)
-    allowed = op.GreaterOrEqual(distance, op.Where(filtered, least, low))
-
-    reached = op.CumSum(op.Exp(op.Where(allowed, distance, low)), axis)
-    total = op.Gather(reached, op.Constant(value_ints=[-1]), axis=1)
-    passed = op.LessOrEqual(reached, op.Mul(op.Unsqueeze(number, along), total))
-    index = op.ReduceSum(op.Cast(passed, to=INT64), along, keepdims=1)
-    return index, op.Sub(op.GatherElements(distance, index, axis=1), op.Log(total))
+    if warm:
+        scaled = op.Div(logits, divisor)
+        if filtered:
+            ordered, _ = op.TopK(scaled, count, axis=1)
+            before = op.CumSum(op.Softmax(ordered, axis=1), op.Constant(value_int=1), exclusive=1)
+            high = op.Constant(value_float=3.0e38)
+            kept = op.Where(op.Less(before, limit), ordered, high)
+            least = op.ReduceMin(kept, op.Constant(value_ints=[1]), keepdims=1)
+            low = op.Constant(value_float=-3.0e38)
+            left = op.Where(op.GreaterOrEqual(scaled, least), scaled, low)
+        else:
+            left = op.Identity(scaled)
+        chances = op.Softmax(left, axis=1)
+        reached = op.CumSum(chances, op.Constant(value_int=1))
+        total = op.Gather(reached, op.Constant(value_ints=[-1]), axis=1)
+        exceeds = op.Cast(op.Greater(reached, op.Mul(number, total)), to=FLOAT)
+        index = op.ArgMax(exceeds, axis=1, keepdims=1)
+        log_prob = op.Log(op.GatherElements(chances, index, axis=1))
+    else:
+        index = op.ArgMax(logits, axis=1, keepdims=1)
+        log_prob = op.Identity(number)  # 0
+    return index, log_prob
 
 
 FILLED: FunctionProto = _filled.to_function_proto()

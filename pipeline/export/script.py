@@ -13,8 +13,9 @@ _GENERATE = """
 def sample(
     self, logits: Tensor, number: Tensor, temperature: float, top_k: int, top_p: float
 ) -> Tuple[Tensor, Tensor]:
-    divisor = temperature if temperature > 0.0 else 1.0e-30
-    distance = (logits - logits.amax(1, True)) / divisor
+    if not temperature > 0.0:
+        return logits.argmax(1, True), torch.zeros_like(number.unsqueeze(1))
+    distance = (logits - logits.amax(1, True)) / max(temperature, 1.0e-30)
     if top_k > 0 or top_p < 1.0:
         count = logits.size(1)
         if top_k > 0:

@@ -47,7 +47,7 @@ _FLOOR, _CEILING = 1e-4, 10.0  # shares of the tolerance at the ends of an axis
 _TICKS = {1e-4: "0.01 %", 1e-3: "0.1 %", 1e-2: "1 %", 0.1: "10 %", 1.0: "100 %", 10.0: "1000 %"}
 
 
-def share_of(record: CaseRecord) -> float:
+def share_of(record: CaseRecord | Row) -> float:
     """The largest error as a share of the tolerance; infinite where a result is not finite."""
     return math.inf if record.share is None else record.share
 

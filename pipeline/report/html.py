@@ -18,6 +18,7 @@ from pipeline.report.figures import (
     percent,
     share_of,
 )
+from pipeline.report.matrix import matrix
 from pipeline.report.samples import TextSample, continue_text
 from pipeline.report.tables import validation_notes
 from pipeline.runtimes.catalog import ALL, known_providers
@@ -72,6 +73,8 @@ def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
         ran=[row for row in rows if row.status != "not run"],
         failed=[row for row in rows if row.status == "fail"],
         cases=[record for row in rows for record in row.cases],
+        calls=sum(row.replay.calls for row in rows if row.replay),
+        matrix=matrix(validations),
         failures=[note for note in notes if note.startswith("fail")],
         absences=[note for note in notes if not note.startswith("fail")],
         sections=[_section(bundle, validation) for bundle, validation in validated],
@@ -135,8 +138,9 @@ def _worst(row: Row, kinds: Sequence[str]) -> Iterator[CaseRecord | None]:
 def _command(bundle: Bundle, validation: Validation) -> str:
     """The command that finds all this again."""
     words = ["pipeline", "validate", validation.model, "--force"]
-    if validation.runtimes != ALL:  # without the option, those that are not there may be so
-        words += [word for name in validation.runtimes for word in ("--runtime", name)]
+    built = [row.replay.target for row in validation.rows if row.replay]
+    if validation.runtimes != ALL or built:  # without, those that are not there may be so
+        words += [word for name in (*validation.runtimes, *built) for word in ("--runtime", name)]
     if validation.providers != known_providers():
         words += [word for name in validation.providers for word in ("--provider", name)]
     if bundle.folder.parent != Path("exported"):

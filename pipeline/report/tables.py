@@ -7,11 +7,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text as Styled
 
-from pipeline.benchmark import Measured
 from pipeline.bundle.manifest import Manifest
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedSource
 from pipeline.importer.findings import Finding
+from pipeline.report.matrix import matrix
 from pipeline.train.scores import Errors, SeriesScores, TextScores
 from pipeline.validate import FreeRun, Row, Validation
 from pipeline.validate.self_test import Outcome
@@ -20,7 +20,7 @@ _BAR = 40  # columns of the longest bar
 _STYLE = {"pass": "green", "fail": "bold red"}
 
 
-def _table(title: str, *columns: str) -> Table:
+def plain_table(title: str, *columns: str) -> Table:
     """The first column holds names; the others are numbers, to the right."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
@@ -30,11 +30,11 @@ def _table(title: str, *columns: str) -> Table:
 
 def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Table]:
     """RNN, LSTM and GRU side by side: one table for series, one for text."""
-    series = _table(
+    series = plain_table(
         "Series: errors on the test part, raw units",
         *("model", "weights", "RMSE 1 step", "MAE", "MASE", "RMSE free", "MAE", "MASE"),
     )
-    text = _table(
+    text = plain_table(
         "Text: the validation part",
         *("model", "weights", "bits/char", "nats", "accuracy", "best n-gram, bits/char"),
     )
@@ -88,7 +88,7 @@ def score_charts(checkpoints: Iterable[Checkpoint]) -> Iterable[Table]:
             if item.config.model.task == task
         }
         if scores:
-            chart = _table(f"{measure}: less is better", "model", measure)
+            chart = plain_table(f"{measure}: less is better", "model", measure)
             chart.add_column("")
             for name, score in scores.items():
                 bar = ProgressBar(total=max(scores.values()) or 1, completed=score, width=_BAR)
@@ -109,7 +109,7 @@ def validation_table(
     title: str = "Validation: largest errors against the float64 twin of PyTorch",
 ) -> Table:
     """One row per model, runtime and provider that ran; the others are in the notes."""
-    table = _table(title, "model")
+    table = plain_table(title, "model")
     for column in ("runtime", "provider"):
         table.add_column(column)
     for column in ("cases", "output", "next_state", "vs float32", "of tolerance", "free run"):
@@ -123,10 +123,10 @@ def validation_table(
                 row.model if row.graph == "model" else f"{row.model}, {row.graph}",
                 row.runtime,
                 row.provider,
-                str(len(row.cases)),
+                str(row.compared),
                 _error(row, row.output_error),
                 _error(row, row.state_error) if row.state_error != 0 else "none",  # no state
-                _error(row, row.pytorch_difference),
+                "" if row.replay else _error(row, row.pytorch_difference),
                 "" if row.share is None else f"{row.share:.0%}",
                 _way(row.free_run),
                 Styled(row.status, style=_STYLE[row.status]),
@@ -134,10 +134,27 @@ def validation_table(
     return table
 
 
+def matrix_table(validations: Sequence[Validation]) -> Table:
+    """Every runtime on every model: the largest error as a share of the tolerance."""
+    table = plain_table(
+        "Largest error, of the tolerance", "runtime", *(v.model for v in validations)
+    )
+    for line in matrix(validations):
+        table.add_row(line.label, *map(_verdict, line.rows))
+    return table
+
+
+def _verdict(row: Row | None) -> Styled:
+    if row is None or row.status == "not run":
+        return Styled("–")
+    share = "∞" if row.share is None else f"{row.share:.0%}"
+    return Styled(f"{'✓' if row.status == 'pass' else '✗'} {share}", style=_STYLE[row.status])
+
+
 def _error(row: Row, value: float | None) -> str:
     if value is not None:
         return f"{value:.1e}"
-    return "∞" if row.cases else ""
+    return "∞" if row.compared else ""
 
 
 def _way(found: FreeRun | None) -> str:
@@ -178,7 +195,7 @@ def _note(row: Row) -> str:
 def fault_table(outcomes: Sequence[Outcome]) -> Table:
     """Planted faults by model: caught, missed, or a dash where the fault does not apply."""
     models = list(dict.fromkeys(item.model for item in outcomes if item.fault))
-    table = _table("Planted faults", "fault", *models)
+    table = plain_table("Planted faults", "fault", *models)
     words = {"does not apply": "-", "caught": "caught", "missed": "MISSED"}
     found = {(item.fault, item.model): words[item.status] for item in outcomes if item.fault}
     for fault in dict.fromkeys(item.fault for item in outcomes if item.fault):
@@ -188,7 +205,7 @@ def fault_table(outcomes: Sequence[Outcome]) -> Table:
 
 def preset_table(presets: Iterable[Config]) -> Table:
     """What each preset trains."""
-    table = _table(
+    table = plain_table(
         "Presets",
         *("name", "cell", "hidden size", "layers", "epochs", "learning rate", "batch", "window"),
     )
@@ -206,21 +223,9 @@ def preset_table(presets: Iterable[Config]) -> Table:
     return table
 
 
-def benchmark_table(measured: Iterable[Measured]) -> Table:
-    """One row per model, setting and batch."""
-    table = _table("One step of all streams, microseconds", "model")
-    table.add_column("what")
-    for column in ("batch", "in the graph", "Python loop", "ratio"):
-        table.add_column(column, justify="right")
-    for item in measured:
-        numbers = (f"{item.graph:.1f}", f"{item.python:.1f}", f"{item.ratio:.2f}")
-        table.add_row(item.model, item.what, str(item.batch), *numbers)
-    return table
-
-
 def findings_table(title: str, found: Iterable[Finding]) -> Table:
     """What was understood of weights of others, and from what."""
-    table = _table(title, "what")
+    table = plain_table(title, "what")
     table.add_column("understood", overflow="fold")
     table.add_column("from", overflow="fold", style="dim")
     for finding in found:
@@ -230,7 +235,7 @@ def findings_table(title: str, found: Iterable[Finding]) -> Table:
 
 def manifest_table(manifest: Manifest) -> Table:
     """The facts of a bundle that a person asks for first."""
-    table = _table(manifest.name, "what")
+    table = plain_table(manifest.name, "what")
     table.add_column("value", overflow="fold")
     table.add_row("task", manifest.task)
     table.add_row("model", str(manifest.model))

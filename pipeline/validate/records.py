@@ -61,6 +61,23 @@ class FreeRun(Record):
     passed: bool
 
 
+class Replay(Record):
+    """What an embedded client says of the golden trajectories that it replayed.
+
+    Errors are the largest absolute differences; an error that is null is NaN or infinite.
+    """
+
+    target: str
+    runtime: str = Field(description="what ran the model, with its version")
+    model: str
+    calls: int = Field(ge=1)
+    output: float | None
+    next_state: float | None = Field(description="0 without a state")
+    share: float | None = Field(description="largest error as a share of what was allowed")
+    microseconds_per_step: float = Field(gt=0, description="batch 1, the state carried")
+    passed: bool
+
+
 class Row(Record):
     """All cases of one graph of a model in one format with one runtime on one provider."""
 
@@ -88,6 +105,14 @@ class Row(Record):
     free_run: FreeRun | None = Field(
         None, description="null: it was not reached, or the model does not forecast its own input"
     )
+    replay: Replay | None = Field(
+        None, description="of a project that embeds the model, in place of cases"
+    )
+
+    @property
+    def compared(self) -> int:
+        """How many cases were compared, or calls replayed."""
+        return self.replay.calls if self.replay else len(self.cases)
 
     @property
     def label(self) -> str:
@@ -113,6 +138,15 @@ class Validation(Record):
         """Whether something was compared and nothing failed."""
         ran = [row.status for row in self.rows if row.status != "not run"]
         return bool(ran) and set(ran) == {"pass"}
+
+    def with_row(self, row: Row) -> "Validation":
+        """The same with ``row``, in place of one of its format and provider."""
+        others = [
+            other
+            for other in self.rows
+            if (other.format, other.provider) != (row.format, row.provider)
+        ]
+        return self.model_copy(update={"rows": (*others, row)})
 
 
 def validation_schema() -> dict[str, Any]:

@@ -134,15 +134,23 @@ def validate_bundle(
 
 def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
     """The validation in the bundle if it passed and validating now would do the same again."""
+    found = last_validation(bundle)
+    if found is None or not found.passed:
+        return None
+    done = (found.runtimes, found.providers, found.versions, found.machine)
+    asked = (runtimes.names, runtimes.providers, validation_versions(runtimes.names), machine())
+    return found if done == asked else None
+
+
+def last_validation(bundle: Bundle) -> Validation | None:
+    """The validation in the bundle, if there is one of just these files."""
     if VALIDATION_FILE not in bundle.manifest.files:
         return None
     try:
         found = Validation.model_validate_json(bundle.read(VALIDATION_FILE))
     except ValidationError:
         return None
-    done = (found.bundle_sha256, found.runtimes, found.providers, found.versions, found.machine)
-    asked = (runtimes.names, runtimes.providers, validation_versions(runtimes.names), machine())
-    return found if found.passed and done == (bundle.digest, *asked) else None
+    return found if found.bundle_sha256 == bundle.digest else None
 
 
 def validation_row(

@@ -65,8 +65,7 @@ def draw(logits: Floats, number: float, settings: Sampling) -> Draw:
     weights = np.where(allowed, np.exp(scaled), np.float32(0))
     reached = np.cumsum(weights / weights.sum(dtype=np.float32), dtype=np.float32)
     if settings.temperature <= 0:
-        first, alike = int(logits.argmax()), int((logits == logits.max()).sum())
-        return Draw(logits, 0.0, settings, allowed, reached, first, -float(np.log(alike)))
+        return Draw(logits, 0.0, settings, allowed, reached, int(logits.argmax()), 0.0)
     number = min(max(float(number), 0.0), 1 - 2.0**-23) * float(reached[-1])
     index = min(int((reached <= number).sum()), int(np.flatnonzero(allowed)[-1]))
     log_prob = float(scaled[index] - np.log(weights.sum(dtype=np.float32)))

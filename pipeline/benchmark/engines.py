@@ -1,0 +1,177 @@
+"""One step of generated C beside ONNX Runtime from Python and RTNeural, on networks of one size.
+
+Every network has a recurrent layer that reads as many numbers as it has units, and a head of one
+output: what RTNeural measures itself by. Its source is a clone of
+https://github.com/jatinchowdhury18/RTNeural.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from pipeline.config import Cell, Record, SeriesModel
+from pipeline.embed.c import write_c
+from pipeline.errors import UnavailableError
+from pipeline.export import export
+from pipeline.model import Network, Scaler
+from pipeline.runtimes.onnx_runtime import open_session
+from pipeline.signature import INPUT, STATE
+
+_PROGRAMS = Path(__file__).with_name("programs")
+_CELLS: tuple[Cell, ...] = ("lstm", "gru")
+_SIZES = (16, 32, 64)
+_ROUNDS = 5  # of each engine, in turns; the fastest counts, since other work only slows down
+_STEPS = 2000  # of a round of ONNX Runtime
+_SEED = 20_261_124
+
+# The fastest of these counts. Debian's Eigen and xsimd, or those that RTNeural brings.
+_RTNEURAL = ("-std=c++17", "-O3", "-march=native", "-DNDEBUG", "-w")
+_BACKENDS = (
+    ("-DRTNEURAL_USE_EIGEN=1", "-DRTNEURAL_DEFAULT_ALIGNMENT=32"),
+    ("-DRTNEURAL_USE_XSIMD=1", "-DRTNEURAL_DEFAULT_ALIGNMENT=64"),
+)
+_MATHS: tuple[tuple[str, ...], ...] = ((), ("-ffast-math",))
+
+
+class EngineTime(Record):
+    """Microseconds of one step, batch 1; ``rtneural`` is null where it was not measured."""
+
+    cell: Cell
+    size: int
+    c: float
+    onnxruntime: float
+    rtneural: float | None
+
+    @property
+    def onnxruntime_ratio(self) -> float:
+        """How many times as long ONNX Runtime takes, called from Python."""
+        return self.onnxruntime / self.c
+
+    @property
+    def rtneural_ratio(self) -> float | None:
+        """How many times as long RTNeural takes."""
+        return None if self.rtneural is None else self.rtneural / self.c
+
+
+def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterator[EngineTime]:
+    """Measure the networks of all sizes; ``say`` what is done.
+
+    Raises:
+        UnavailableError: there is no C compiler, or the source of RTNeural cannot be built.
+    """
+    compiler = os.environ.get("CC", "cc")
+    if shutil.which(compiler) is None:
+        raise UnavailableError(f"{compiler} is not there; install a C compiler")
+    with tempfile.TemporaryDirectory(prefix="pipeline-engines-") as name:
+        folder = Path(name)
+        programs = [] if rtneural is None else list(_build_rtneural(rtneural, folder, say))
+        networks = {(cell, size): _network(cell, size) for cell in _CELLS for size in _SIZES}
+        fastest: dict[tuple[str, str, int], float] = {}
+
+        def keep(engine: str, cell: str, size: int, microseconds: float) -> None:
+            key = engine, cell, size
+            fastest[key] = min(microseconds, fastest.get(key, microseconds))
+
+        built = {key: _build_c(network, compiler, folder) for key, network in networks.items()}
+        sessions = {key: _session(network) for key, network in networks.items()}
+        for number in range(1, _ROUNDS + 1):
+            say(f"measuring, round {number} of {_ROUNDS}")
+            for (cell, size), program in built.items():
+                keep("c", cell, size, float(_output(program)) / 1000)
+                keep("onnxruntime", cell, size, _step(sessions[cell, size], size))
+            for program in programs:
+                for line in _output(program).splitlines():
+                    found = json.loads(line)
+                    time_of_step = found["microseconds_per_step"]
+                    keep("rtneural", found["cell"], found["size"], time_of_step)
+        for cell, size in networks:
+            yield EngineTime(
+                cell=cell,
+                size=size,
+                c=fastest["c", cell, size],
+                onnxruntime=fastest["onnxruntime", cell, size],
+                rtneural=fastest.get(("rtneural", cell, size)),
+            )
+
+
+def _network(cell: Cell, size: int) -> Network:
+    torch.manual_seed(_SEED)
+    scaler = Scaler(
+        input_mean=(0.0,) * size, input_std=(1.0,) * size, output_mean=(0.0,), output_std=(1.0,)
+    )
+    config = SeriesModel(cell=cell, hidden_size=size, features=size, targets=1)
+    return Network(config, scaler=scaler).eval()
+
+
+def _session(network: Network) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # more only wait for each other at every step
+    file, _ = export(network, "engine")
+    return open_session(file, "cpu", options)
+
+
+def _step(session: onnxruntime.InferenceSession, size: int) -> float:
+    rows = session.get_inputs()[1].shape[1]
+    feeds = {
+        INPUT: np.zeros((1, 1, size), np.float32),
+        STATE: np.zeros((1, rows, size), np.float32),
+    }
+    start = time.perf_counter()
+    for _ in range(_STEPS):
+        _, feeds[STATE] = session.run(None, feeds)
+    return (time.perf_counter() - start) / _STEPS * 1e6
+
+
+def _build_c(network: Network, compiler: str, folder: Path) -> Path:
+    name = f"{network.config.cell}-{network.config.hidden_size}"
+    home = folder / name
+    home.mkdir()
+    for file, data in write_c(network, name, "none").items():
+        (home / file).write_bytes(data)
+    sources = [home / "model.c", _PROGRAMS / "c_step.c"]
+    return _compiled([compiler, "-std=c99", "-O3", f"-I{home}"], sources, home / "step")
+
+
+def _build_rtneural(source: Path, folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
+    modules = source / "modules"
+    includes = [source, modules / "Eigen", modules / "xsimd/include", "/usr/include/eigen3"]
+    trouble = ""
+    built = 0
+    for backend in _BACKENDS:
+        for maths in _MATHS:
+            say(f"building RTNeural {' '.join((*backend, *maths))}")
+            words = ["c++", *_RTNEURAL, *backend, *maths, *(f"-I{path}" for path in includes)]
+            target = folder / f"rtneural-{built}"
+            try:
+                yield _compiled(words, [_PROGRAMS / "rtneural_step.cpp"], target)
+            except UnavailableError as error:  # one of the backends is not installed
+                trouble = str(error)
+                continue
+            built += 1
+    if not built:
+        raise UnavailableError(f"RTNeural in {source} cannot be built: {trouble}")
+
+
+def _compiled(words: Sequence[str], sources: Sequence[Path], target: Path) -> Path:
+    command = [*words, *map(str, sources), "-lm", "-o", str(target)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UnavailableError(f"{words[0]} cannot be run: {error.strerror}") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
+        raise UnavailableError(f"{words[0]} fails: {lines[0].strip()[:300]}")
+    return target
+
+
+def _output(program: Path) -> str:
+    return subprocess.run([program], capture_output=True, text=True, check=True).stdout

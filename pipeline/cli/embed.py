@@ -1,0 +1,72 @@
+"""``pipeline embed``."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.models import find_bundle
+from pipeline.cli.options import exported_option, json_option
+from pipeline.errors import UsageError
+
+
+@click.command()
+@click.argument("bundle")
+@click.argument("target")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder of the project.",
+)
+@click.option("--force", is_flag=True, help="Replace files of the project that are in the folder.")
+@click.option("--serve", "is_served", is_flag=True, help="Show the page of browser on loopback.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Where --serve listens; 0 takes a free one.",
+)
+@exported_option
+@json_option
+def embed(
+    bundle: str,
+    target: str,
+    out: Path,
+    force: bool,
+    is_served: bool,
+    port: int,
+    exported: Path,
+    as_json: bool,
+) -> None:
+    """Write a small project that runs an exported model elsewhere.
+
+    TARGET is python, node, browser, cpp-libtorch, c or wasm. Each project has a client to copy, a
+    program that replays the golden trajectories, an example, and a README with the commands.
+
+    \b
+    pipeline embed char-lstm node --out char-node
+    pipeline embed sine-lstm c --out sine-c
+    pipeline embed char-lstm browser --out char-page --serve
+    """
+    from pipeline.bundle import open_bundle
+    from pipeline.embed.project import write_project
+    from pipeline.embed.replay import build
+    from pipeline.embed.serve import serve
+    from pipeline.embed.targets import find_target
+    from pipeline.report.output import finish, say
+    from pipeline.signature import MANIFEST_FILE
+
+    chosen = find_target(target)
+    if is_served and chosen.replay:
+        raise UsageError(f"--serve shows a page, and {target} has none; leave it out")
+    opened = open_bundle(find_bundle(exported, MANIFEST_FILE, bundle))
+    files = write_project(opened, chosen, out, force)
+    content = {"target": target, "model": opened.manifest.name, "out": str(out), "files": files}
+    say(f"{opened.manifest.name} for {chosen.title}: {len(files)} files in {out}")
+    finish(as_json, content, [], "" if is_served else f"cd {out} && cat README.md")
+    if is_served:
+        build(chosen, out)
+        with serve(out, port) as url:
+            say(f"{url} shows it; Ctrl-C ends")
+            click.pause(info="", err=True)

@@ -1,0 +1,50 @@
+/* TITLE */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* SIZES */
+
+/* All numbers zero: what a stream starts from. */
+void model_init(float *state);
+
+#if TEXT
+/* Reads one character, given by its Unicode code point, and carries `state` on. `output` gets the
+   logits of the next character; entry k of them belongs to model_vocabulary[k], and
+   entry 0 to every character that the vocabulary does not have. */
+void model_step(float *state, int64_t input, float *output);
+
+/* The same for `steps` characters; MODEL_OUTPUTS logits for each. */
+void model_run(float *state, const int64_t *input, float *output, size_t steps);
+
+/* The logits that `state` itself gives, without reading anything. */
+void model_logits(const float *state, float *output);
+
+/* The code points of the entries, without meaning at 0. */
+extern const int32_t model_vocabulary[MODEL_OUTPUTS];
+#else
+/* Reads one step, MODEL_FEATURES numbers, and carries `state` on. `output` gets the
+   MODEL_OUTPUTS numbers of the next step, in raw units as `input`. */
+void model_step(float *state, const float *input, float *output);
+
+/* The same for `steps` steps, one after another. */
+void model_run(float *state, const float *input, float *output, size_t steps);
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+/* For a program that holds one model: define MODEL_NAMES before this header is included, and the
+   same is called without the name of the model. */
+#ifdef MODEL_NAMES
+/* NAMES */
+#endif
+
+#endif

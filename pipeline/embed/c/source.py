@@ -1,0 +1,327 @@
+"""A network as one header and one source in C99, with the weights inside.
+
+``model.h`` and ``model.c`` beside this file are what is generated, less what depends on the
+network: conditions on its kind, the names of its functions, its sizes and its weights.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.bundle import Bundle
+from pipeline.config import TextModel
+from pipeline.errors import UsageError
+from pipeline.model import Network
+
+Floats = NDArray[np.float32]
+
+_PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE")  # MODEL_H guards the header
+_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+_MOST_LANES, _MOST_ROWS = 16, 32  # numbers in the widest vector, rows in the widest panel
+_WASTE = 1.25  # by how much rows of zeros may lengthen a gate before vectors are narrower
+
+
+def c_source(bundle: Bundle) -> dict[str, bytes]:
+    """``model.h`` and ``model.c`` of a bundle; the same bytes for the same bundle.
+
+    Raises:
+        UsageError: the network reads whole sequences, and has no state to carry.
+    """
+    manifest = bundle.manifest
+    return write_c(bundle.network(), manifest.name, manifest.checkpoint_sha256)
+
+
+def write_c(network: Network, name: str, digest: str) -> dict[str, bytes]:
+    """``model.h`` and ``model.c`` of a network called ``name``; see :func:`c_source`."""
+    if not network.signature.streams:
+        raise UsageError(
+            f"{name} reads whole sequences in both directions and has no state to step with; "
+            "C and WebAssembly need a network in one direction, so choose another target"
+        )
+    layout = _Layout(network)
+    prefix = identifier(name)
+    parts = {
+        "TITLE": _title(name, digest, layout),
+        "WEIGHTS": _with_math("\n".join(_weights(network, layout, prefix))),
+        "LAYERS": _layer_table(layout),
+        "NAMES": _names(prefix, name, digest, layout),
+    }
+    header = parts | {
+        "TITLE": _title(name, digest, layout, _use(prefix, layout)),
+        "SIZES": _defines(_public_sizes(layout), f"{prefix.upper()}_"),
+    }
+    source = parts | {"SIZES": _defines(layout.sizes)}
+    return {
+        "model.h": _fill("model.h", header, layout.kinds, prefix),
+        "model.c": _fill("model.c", source, layout.kinds, prefix),
+    }
+
+
+def identifier(name: str) -> str:
+    """A model's name as the beginning of names in C: ``sine-lstm`` is ``sine_lstm``."""
+    word = re.sub("[^a-z0-9]", "_", name.lower())
+    return f"model_{word}" if word[0].isdigit() or word == "model" else word
+
+
+class _Layout:
+    """How the weights of a network are cut up."""
+
+    def __init__(self, network: Network) -> None:
+        config = network.config
+        self.cell, self.hidden, self.layers = config.cell, config.hidden_size, config.num_layers
+        self.h_columns, self.projected = config.h_size, bool(config.proj_size)
+        self.outputs = network.head.out_features
+        self.is_text = isinstance(config, TextModel)
+        self.rows = len(network.signature.state_rows)
+        self.x_columns = config.embedding_size if isinstance(config, TextModel) else config.features
+        self.features = 1 if self.is_text else self.x_columns
+        self.lanes, self.padded = _padding(self.hidden)
+        rows = _GATES[self.cell] * self.padded
+        self.panel = next(size for size in (32, 16, 8, 4) if rows % size == 0)
+        self.kinds = {
+            "TEXT": self.is_text,
+            "PROJECTION": self.projected,
+            "PADDING": self.padded != self.hidden,
+            "RELU": config.nonlinearity == "relu",
+            **{cell.upper(): cell == self.cell for cell in _GATES},
+        }
+
+    def inputs(self, layer: int) -> int:
+        """Columns of what a layer reads."""
+        return self.h_columns if layer else self.x_columns
+
+    @property
+    def sizes(self) -> dict[str, int | str]:
+        """What the functions are compiled with."""
+        projected = {"PROJECTED": _up(self.h_columns, self.panel)} if self.projected else {}
+        embedding = {"EMBEDDING": self.x_columns} if self.is_text else {}
+        return {
+            "INPUT": "int64_t" if self.is_text else "float",
+            "FEATURES": self.features,
+            **embedding,
+            "LAYERS": self.layers,
+            "HIDDEN": self.hidden,
+            "H_COLUMNS": self.h_columns,
+            "OUTPUTS": self.outputs,
+            "PADDED": self.padded,
+            **projected,
+            "PANEL": self.panel,
+            "WIDEST": self.lanes,
+        }
+
+
+def _padding(hidden: int) -> tuple[int, int]:
+    """Numbers in a vector, and the length of a gate with zeros behind it."""
+    fits = {lanes: _up(hidden, lanes) for lanes in (_MOST_LANES, 8, 4)}
+    most = max(_WASTE * hidden, fits[4])
+    return next((lanes, length) for lanes, length in fits.items() if length <= most)
+
+
+def _up(size: int, step: int) -> int:
+    return -(-size // step) * step
+
+
+def _weights(network: Network, layout: _Layout, prefix: str) -> Iterator[str]:
+    """Every array, as C."""
+    layers = network.recurrent.layers
+    for layer in range(layout.layers):
+        tensors = {
+            name: _array(getattr(layers, f"{name}_l{layer}"))
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+            if hasattr(layers, f"{name}_l{layer}")
+        }
+        yield from _layer(layer, tensors, layout)
+    head, bias = _array(network.head.weight), _array(network.head.bias)
+    if network.vocabulary is not None:
+        embedding = next(part for part in network.encoder.modules() if type(part) is nn.Embedding)
+        yield _floats("head_weights", _panels(head, layout.panel))
+        yield _floats("head_bias", bias)
+        yield _floats("embedding", _array(embedding.weight))
+        yield from _vocabulary(network.vocabulary, prefix)
+        return
+    yield _floats("head_weights", _wider(head, 1, layout.padded))
+    yield _floats("head_bias", bias)
+    assert network.scaler is not None
+    for name, values in network.scaler.model_dump().items():
+        yield _floats(name, np.asarray(values, np.float32))
+
+
+def _layer(layer: int, tensors: dict[str, Floats], layout: _Layout) -> Iterator[str]:
+    gates, padded = _GATES[layout.cell], layout.padded
+
+    def by_gate(name: str) -> list[Floats]:
+        """Each gate's rows, with zeros behind them; zeros alone where the layers have no bias."""
+        whole = tensors.get(name, np.zeros(gates * layout.hidden, np.float32))
+        return [_wider(gate, 0, padded) for gate in np.split(whole, gates)]
+
+    x, h = by_gate("weight_ih"), by_gate("weight_hh")
+    x_bias, h_bias = by_gate("bias_ih"), by_gate("bias_hh")
+    bias = [
+        (a.astype(np.float64) + b).astype(np.float32) for a, b in zip(x_bias, h_bias, strict=True)
+    ]
+    if layout.cell == "lstm":  # PyTorch has input, forget, candidate, output
+        x, h, bias = ([parts[gate] for gate in (0, 1, 3, 2)] for parts in (x, h, bias))
+    if layout.cell == "gru":  # PyTorch has reset, update, candidate
+        x = [x[2], x[0], x[1]]
+        bias = [x_bias[2], bias[0], bias[1], h_bias[2]]
+    yield _floats(f"input_weights_{layer}", _panels(np.concatenate(x), layout.panel))
+    yield _floats(f"hidden_weights_{layer}", _panels(np.concatenate(h), layout.panel))
+    yield _floats(f"bias_{layer}", np.concatenate(bias))
+    if layout.projected:
+        yield _floats(f"projection_{layer}", _panels(tensors["weight_hr"], layout.panel))
+
+
+def _array(tensor: Any) -> Floats:
+    return np.asarray(tensor.detach().numpy(), np.float32)
+
+
+def _wider(array: Floats, axis: int, size: int) -> Floats:
+    """``array`` with zeros behind it along ``axis``."""
+    missing = [(0, size - array.shape[axis] if axis == of else 0) for of in range(array.ndim)]
+    return np.pad(array, missing)
+
+
+def _panels(matrix: Floats, panel: int) -> Floats:
+    """Rows in panels, of each the columns one after another."""
+    full = _wider(matrix, 0, _up(len(matrix), panel))
+    return full.reshape(-1, panel, matrix.shape[1]).transpose(0, 2, 1)
+
+
+def _vocabulary(vocabulary: str, prefix: str) -> Iterator[str]:
+    points = [ord(character) for character in vocabulary]
+    entries = sorted(range(len(points)), key=points.__getitem__)
+    size = len(points)
+    yield _integers(f"const int32_t {prefix}_vocabulary[OUTPUTS]", [0, *points])
+    yield _integers(f"static const int32_t known_points[{size}]", [points[e] for e in entries])
+    yield _integers(f"static const int32_t known_entries[{size}]", [e + 1 for e in entries])
+
+
+def _integers(declaration: str, values: Sequence[int]) -> str:
+    return f"{declaration} = {{\n{_lines(map(str, values))}\n}};"
+
+
+def _floats(name: str, values: Floats) -> str:
+    flat = values.ravel()
+    literals = map(_literal, flat)
+    return f"ALIGNED static const float {name}[{flat.size}] = {{\n{_lines(literals)}\n}};"
+
+
+def _literal(value: np.float32) -> str:
+    """The fewest digits that give the same float32 back."""
+    if np.isnan(value):
+        return "NAN"
+    if np.isinf(value):
+        return "INFINITY" if value > 0 else "-INFINITY"
+    return f"{value!s}f"
+
+
+def _lines(words: Iterable[str]) -> str:
+    """Words between commas, in lines of up to 100 characters."""
+    lines, line = [], "   "
+    for word in words:
+        if len(line) + len(word) + 2 > 100:
+            lines.append(line)
+            line = "   "
+        line += f" {word},"
+    return "\n".join([*lines, line])
+
+
+def _layer_table(layout: _Layout) -> str:
+    rows = []
+    for layer in range(layout.layers):
+        names = ["input_weights", "hidden_weights", "bias"]
+        names += ["projection"] if layout.projected else []
+        arrays = ", ".join(f"{name}_{layer}" for name in names)
+        rows.append(f"    {{{arrays}, {layout.inputs(layer)}}},")
+    return "\n".join(["static const struct layer layers[LAYERS] = {", *rows, "};"])
+
+
+def _public_sizes(layout: _Layout) -> dict[str, int | str]:
+    return {
+        "FEATURES": layout.features,
+        "OUTPUTS": layout.outputs,
+        "ROWS": layout.rows,
+        "HIDDEN": layout.hidden,
+        "STATE": f"({layout.rows} * {layout.hidden})",
+    }
+
+
+def _defines(values: dict[str, int | str], prefix: str = "") -> str:
+    return "\n".join(f"#define {prefix}{name} {value}" for name, value in values.items())
+
+
+def _names(prefix: str, name: str, digest: str, layout: _Layout) -> str:
+    functions = ["init", "step", "run"] + (["logits", "vocabulary"] if layout.is_text else [])
+    lines = [
+        f'#define MODEL_NAME "{name}"',
+        f'#define MODEL_CHECKPOINT "{digest}"',
+        f"#define MODEL_TEXT {int(layout.is_text)}",
+        f"#define MODEL_INPUT {layout.sizes['INPUT']}",
+    ]
+    lines += [f"#define MODEL_{size} {prefix.upper()}_{size}" for size in _public_sizes(layout)]
+    lines += [f"#define model_{function} {prefix}_{function}" for function in functions]
+    return "\n".join(lines)
+
+
+def _title(name: str, digest: str, layout: _Layout, use: str = "") -> str:
+    kind = "text, character by character" if layout.is_text else "a series, step by step"
+    return (
+        f"/* {name}: a recurrent network for {kind}, in C99.\n"
+        f"   Generated from the checkpoint {digest}.{use} */"
+    )
+
+
+def _use(prefix: str, layout: _Layout) -> str:
+    """How the functions are called, as the rest of a comment."""
+    upper, given = prefix.upper(), "'A'" if layout.is_text else "input"
+    lines = [
+        f"float state[{upper}_STATE], output[{upper}_OUTPUTS];",
+        *([] if layout.is_text else [f"float input[{upper}_FEATURES] = {{0}};"]),
+        f"{prefix}_init(state);",
+        f"{prefix}_step(state, {given}, output);",
+    ]
+    code = "\n".join(f"       {line}" for line in lines)
+    return f"\n\n{code}\n\n   Each stream has its own state; nothing else is kept between calls."
+
+
+def _with_math(arrays: str) -> str:
+    """The header that weights need which are not finite, and the weights."""
+    needed = "NAN," in arrays or "INFINITY," in arrays
+    return f"#include <math.h> /* NAN, INFINITY */\n\n{arrays}" if needed else arrays
+
+
+def _fill(file: str, parts: dict[str, str], kinds: dict[str, bool], prefix: str) -> bytes:
+    """A template with its parts put in, without what is for networks of another kind."""
+    text = files("pipeline.embed.c").joinpath(file).read_text(encoding="utf-8")
+    text = "\n".join(_of_kind(text.split("\n"), kinds))
+    text = re.sub(r"\bmodel_(?=[a-z])", f"{prefix}_", text)
+    text = re.sub(rf"\bMODEL_(?={'|'.join(_PUBLIC)})", f"{prefix.upper()}_", text)
+    for part, content in parts.items():
+        text = text.replace(f"/* {part} */", content)
+    return text.encode()
+
+
+def _of_kind(lines: Iterable[str], kinds: dict[str, bool]) -> Iterator[str]:
+    """The lines whose conditions on the kind of the network hold, without these conditions."""
+    open_conditions: list[bool | None] = []  # None is for conditions that the compiler looks at
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        condition = rest.split(" || ")
+        if word in ("#if", "#ifdef", "#ifndef"):
+            ours = word == "#if" and set(condition) <= set(kinds)
+            open_conditions.append(any(kinds[kind] for kind in condition) if ours else None)
+            is_kept = not ours
+        elif word in ("#else", "#elif") and open_conditions[-1] is not None:
+            open_conditions[-1] = not open_conditions[-1]
+            is_kept = False
+        elif word == "#endif":
+            is_kept = open_conditions.pop() is None
+        else:
+            is_kept = True
+        if is_kept and all(held is not False for held in open_conditions):
+            yield line

@@ -1,0 +1,157 @@
+/* Replays the golden trajectories of the bundle that the model was generated from, and times one
+   step. Prints one line of JSON; ends with 1 if a number is not what it should be. */
+#define _POSIX_C_SOURCE 199309L /* clock_gettime */
+#define MODEL_NAMES
+#include "bundle.h"
+#include "fail.h"
+#include "model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define TEXT_OF(x) #x
+#define VALUE_OF(x) TEXT_OF(x)
+#if defined(__clang__)
+#define COMPILER                                                                                   \
+    "clang " VALUE_OF(__clang_major__) "." VALUE_OF(__clang_minor__) "." VALUE_OF(                 \
+        __clang_patchlevel__)
+#elif defined(__GNUC__)
+#define COMPILER                                                                                   \
+    "gcc " VALUE_OF(__GNUC__) "." VALUE_OF(__GNUC_MINOR__) "." VALUE_OF(__GNUC_PATCHLEVEL__)
+#else
+#define COMPILER "C compiler"
+#endif
+
+enum { ROUNDS = 5, STEPS = 20000 };
+
+struct result {
+    int calls;
+    double atol, rtol, output, next_state, share;
+};
+
+/* The larger one, or NaN if one is. */
+static double worse(double a, double b) { return isnan(a) || a > b ? a : b; }
+
+static void compare(const float *found, const double *expected, size_t size, double *error,
+                    struct result *result) {
+    size_t k;
+    for (k = 0; k < size; k++) {
+        double distance = fabs(found[k] - expected[k]);
+        double allowed = result->atol + result->rtol * fabs(expected[k]);
+        *error = worse(*error, distance);
+        result->share = worse(result->share, distance / allowed);
+    }
+}
+
+/* One call for every stream of the batch; `states` become the next ones. */
+static void replay_call(const cJSON *call, float *states, size_t batch, struct result *result) {
+    size_t input_shape[] = {batch, 0, MODEL_FEATURES},
+           state_shape[] = {batch, MODEL_ROWS, MODEL_HIDDEN};
+    double *input = tensor(call, "input", input_shape, MODEL_TEXT ? 2 : 3);
+    size_t steps = input_shape[1], output_shape[] = {batch, steps, MODEL_OUTPUTS}, stream, k;
+    double *output = tensor(call, "output", output_shape, 3);
+    double *next_state = tensor(call, "next_state", state_shape, 3);
+    MODEL_INPUT *given = malloc(steps * MODEL_FEATURES * sizeof *given);
+    float *found = malloc(steps * MODEL_OUTPUTS * sizeof *found);
+    if (given == NULL || found == NULL)
+        fail(MALFORMED, "golden.json: %lu steps do not fit into memory", (unsigned long)steps);
+    for (stream = 0; stream < batch; stream++) {
+        for (k = 0; k < steps * MODEL_FEATURES; k++)
+            given[k] = (MODEL_INPUT)input[stream * steps * MODEL_FEATURES + k];
+        model_run(states + stream * MODEL_STATE, given, found, steps);
+        compare(found, output + stream * steps * MODEL_OUTPUTS, steps * MODEL_OUTPUTS,
+                &result->output, result);
+    }
+    compare(states, next_state, batch * MODEL_STATE, &result->next_state, result);
+    result->calls++;
+    free(input);
+    free(output);
+    free(next_state);
+    free(given);
+    free(found);
+}
+
+static void replay_trajectory(const cJSON *trajectory, struct result *result) {
+    size_t shape[] = {0, MODEL_ROWS, MODEL_HIDDEN}, k;
+    double *start = tensor(trajectory, "state", shape, 3);
+    float *states = malloc(shape[0] * MODEL_STATE * sizeof *states);
+    const cJSON *call;
+    if (states == NULL)
+        fail(MALFORMED, "golden.json: %lu streams do not fit into memory", (unsigned long)shape[0]);
+    for (k = 0; k < shape[0] * MODEL_STATE; k++)
+        states[k] = (float)start[k];
+    cJSON_ArrayForEach(call, member(trajectory, "calls")) {
+        replay_call(call, states, shape[0], result);
+    }
+    free(start);
+    free(states);
+}
+
+/* Microseconds of one step, the state carried on: the fastest of some rounds. */
+static double time_step(void) {
+    static float state[MODEL_STATE], output[MODEL_OUTPUTS];
+    double fastest = INFINITY;
+    int round, step;
+    for (round = 0; round < ROUNDS; round++) {
+        struct timespec start, end;
+        model_init(state);
+        clock_gettime(CLOCK_MONOTONIC, &start);
+        for (step = 0; step < STEPS; step++) {
+#if MODEL_TEXT
+            model_step(state, model_vocabulary[1 + step % (MODEL_OUTPUTS - 1)], output);
+#else
+            static const float input[MODEL_FEATURES];
+            model_step(state, input, output);
+#endif
+        }
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        fastest =
+            fmin(fastest, (end.tv_sec - start.tv_sec) * 1e6 + (end.tv_nsec - start.tv_nsec) / 1e3);
+    }
+    return fastest / STEPS;
+}
+
+static void print_number(const char *name, double value) {
+    if (isfinite(value))
+        printf("\"%s\": %.4g, ", name, value);
+    else
+        printf("\"%s\": null, ", name);
+}
+
+int main(int count, char **arguments) {
+    const char *folder = "model";
+    struct result result = {0};
+    const cJSON *trajectory;
+    cJSON *manifest, *golden;
+    int passed;
+    if (count == 3 && strcmp(arguments[1], "--model") == 0)
+        folder = arguments[2];
+    else if (count != 1)
+        fail(WRONG_USAGE, "unknown arguments; usage: %s [--model DIR]", arguments[0]);
+    manifest = open_manifest(folder);
+    if (strcmp(string(manifest, "checkpoint_sha256"), MODEL_CHECKPOINT) != 0)
+        fail(MALFORMED,
+             "%s/manifest.json is of another model than this program, which has %s; "
+             "generate the C source anew",
+             folder, MODEL_NAME);
+    golden = read_listed(folder, manifest, "golden.json");
+    result.atol = number(member(golden, "tolerance"), "atol");
+    result.rtol = number(member(golden, "tolerance"), "rtol");
+    cJSON_ArrayForEach(trajectory, member(golden, "trajectories")) {
+        replay_trajectory(trajectory, &result);
+    }
+    passed = result.share <= 1;
+    printf("{\"target\": \"c\", \"runtime\": \"%s\", \"model\": \"%s\", \"calls\": %d, ", COMPILER,
+           MODEL_NAME, result.calls);
+    print_number("output", result.output);
+    print_number("next_state", result.next_state);
+    print_number("share", result.share);
+    print_number("microseconds_per_step", time_step());
+    printf("\"passed\": %s}\n", passed ? "true" : "false");
+    cJSON_Delete(golden);
+    cJSON_Delete(manifest);
+    return passed ? 0 : MISMATCH;
+}

@@ -1,0 +1,160 @@
+#include "bundle.hpp"
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <system_error>
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <openssl/evp.h>
+
+namespace {
+
+constexpr int FORMAT = 1;
+
+std::string sha256(const std::string &data) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    if (!EVP_Digest(data.data(), data.size(), digest, &size, EVP_sha256(), nullptr))
+        throw ModelError("libcrypto has no SHA-256; install a complete one", 7);
+    std::string text;
+    for (unsigned int i = 0; i < size; i++) {
+        char two[3];
+        std::snprintf(two, sizeof two, "%02x", digest[i]);
+        text += two;
+    }
+    return text;
+}
+
+} // namespace
+
+Model::Model(const std::filesystem::path &folder) : folder(folder) {
+    manifest = read_json("manifest.json");
+    for (const char *side : {"inputs", "outputs"})
+        for (const auto &spec : manifest.at(side))
+            specs[spec.at("name").get<std::string>()] = spec;
+}
+
+// The bytes of a file, which must be those that the manifest vouches for.
+std::string Model::read(const std::string &name) const {
+    const auto path = folder / name;
+    std::ifstream file(path, std::ios::binary);
+    std::error_code error;
+    const auto size = std::filesystem::file_size(path, error);
+    std::string data(error ? 0 : size, '\0');
+    if (error || !file.read(data.data(), data.size()))
+        throw ModelError("cannot read " + path.string() + "; export it anew");
+    if (name == "manifest.json") // it does not list itself
+        return data;
+    const auto &entry = manifest.at("files").at(name);
+    if (entry.at("bytes") != data.size() || entry.at("sha256") != sha256(data))
+        throw ModelError(path.string() + " was changed after its export; export it anew", 5);
+    return data;
+}
+
+nlohmann::json Model::read_json(const std::string &name) const {
+    const auto path = folder / name;
+    auto content = nlohmann::json::parse(read(name), nullptr, false);
+    if (content.is_discarded())
+        throw ModelError(path.string() + " is not JSON; export it anew");
+    const int64_t format = content.at("format");
+    if (format > FORMAT)
+        throw ModelError(path.string() + " has format " + std::to_string(format) +
+                         "; this program reads " + std::to_string(FORMAT) + "; update it");
+    return content;
+}
+
+void Model::load() {
+    // A step is so small that what is meant for large ones costs more than it saves: other threads
+    // wait, oneDNN doubles the time of an LSTM, and optimizing the module delays the first calls.
+    at::set_num_threads(1);
+    at::globalContext().setUserEnabledMkldnn(false);
+    torch::jit::setGraphExecutorOptimize(false);
+    std::istringstream file(read("model.pt"));
+    module = torch::jit::load(file, at::kCPU);
+}
+
+at::Tensor Model::tensor(const std::string &name, const nlohmann::json &stored,
+                         std::map<std::string, int64_t> &sizes) const {
+    const auto &spec = specs.at(name);
+    const std::vector<int64_t> shape = stored.at("shape");
+    const auto &axes = spec.at("shape");
+    const auto &data = stored.at("data");
+    bool fits = shape.size() == axes.size();
+    size_t count = 1;
+    for (size_t i = 0; fits && i < shape.size(); i++) {
+        const auto known = axes[i].is_string() ? sizes.emplace(axes[i], shape[i]).first->second
+                                               : axes[i].get<int64_t>();
+        fits = shape[i] == known && shape[i] > 0 && size_t(shape[i]) <= data.size();
+        count *= fits ? shape[i] : 0;
+    }
+    if (!fits || count != data.size())
+        throw ModelError((folder / "golden.json").string() + ": " + name + " has shape " +
+                         stored.at("shape").dump() + " and " + std::to_string(data.size()) +
+                         " numbers, which does not fit the model; export it anew");
+    if (spec.at("type") == "int64")
+        return at::tensor(data.get<std::vector<int64_t>>()).view(shape);
+    return at::tensor(data.get<std::vector<double>>()).to(at::kFloat).view(shape);
+}
+
+at::Tensor Model::zero_state() const {
+    if (!has_state())
+        return {};
+    const auto &shape = specs.at("state").at("shape");
+    return at::zeros({1, shape.at(1), shape.at(2)});
+}
+
+std::pair<at::Tensor, at::Tensor> Model::step(const at::Tensor &input, const at::Tensor &state) {
+    if (!state.defined())
+        return {module.forward({input}).toTensor(), {}};
+    const auto results = module.forward({input, state}).toTuple();
+    return {results->elements()[0].toTensor(), results->elements()[1].toTensor()};
+}
+
+Options parse_options(int argc, char **argv, const Options &defaults) {
+    Options options = defaults;
+    for (int i = 1; i < argc; i++) {
+        std::string name = argv[i], value;
+        const auto equals = name.find('=');
+        const bool has_value = equals != std::string::npos;
+        if (has_value) {
+            value = name.substr(equals + 1);
+            name.resize(equals);
+        }
+        if (name.rfind("--", 0) != 0 || !options.count(name.substr(2))) {
+            std::string known;
+            for (const auto &[each, _] : defaults)
+                known += " --" + each;
+            throw ModelError("unknown option " + name + "; known are" + known, 2);
+        }
+        if (!has_value && ++i == argc)
+            throw ModelError(name + " has no value; give one", 2);
+        options[name.substr(2)] = has_value ? value : argv[i];
+    }
+    return options;
+}
+
+int run_program(const std::function<int()> &program) {
+    std::string message;
+    int code = 7;
+    try {
+        const c10::InferenceMode no_gradients;
+        return program();
+    } catch (const ModelError &error) {
+        message = error.what();
+        code = error.code;
+    } catch (const nlohmann::json::exception &error) {
+        message = "manifest.json or golden.json of the bundle is malformed (";
+        message += std::string(error.what()) + "); export it anew";
+        code = 3;
+    } catch (const c10::Error &error) {
+        message = std::string("LibTorch cannot run model.pt; use one as new as the PyTorch that ") +
+                  "exported it (" + error.what_without_backtrace() + ")";
+    } catch (const std::exception &error) { // of the TorchScript interpreter, or no memory
+        message = std::string("LibTorch cannot run model.pt (") + error.what() + ")";
+    }
+    std::cerr << "error: " << message.substr(0, message.find('\n')) << std::endl;
+    return code;
+}

@@ -1,0 +1,176 @@
+"""Build the project of a target, let it replay the golden trajectories, and judge what it says."""
+
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from pipeline.bundle import Bundle
+from pipeline.embed.project import write_project
+from pipeline.embed.serve import replay_in_browser, serve
+from pipeline.embed.targets import Target, find_target
+from pipeline.errors import PipelineError, UnavailableError, UsageError, one_line
+from pipeline.signature import Tolerance
+from pipeline.validate import Replay, Row
+
+TIME_LIMIT = 600.0  # seconds for one command; the first build of LibTorch takes a minute
+_MISMATCH = 1  # exit code of a replay whose numbers do not match
+
+_REFUSALS = {error.exit_code: error for error in PipelineError.__subclasses__()}
+
+
+@dataclass
+class Workshop:
+    """A folder in which the project of one target is built, for one bundle after the other.
+
+    Use it in ``with``; the folder is gone afterwards.
+    """
+
+    name: str
+    time_limit: float = TIME_LIMIT
+    _folder: tempfile.TemporaryDirectory[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.target.require()
+        self._folder = tempfile.TemporaryDirectory(prefix=f"pipeline-{self.name}-")
+
+    @property
+    def target(self) -> Target:
+        """What is built."""
+        return find_target(self.name)
+
+    @property
+    def folder(self) -> Path:
+        """Where the project is."""
+        return Path(self._folder.name)
+
+    def build(self, bundle: Bundle) -> None:
+        """Write the project for ``bundle`` and build it.
+
+        Raises:
+            UnavailableError: it cannot be built here.
+            PipelineError: it cannot be written.
+        """
+        write_project(bundle, self.target, self.folder, force=True)
+        build(self.target, self.folder, self.time_limit)
+
+    def replay(self, bundle: Bundle) -> Row:
+        """Build the project for ``bundle`` and judge its replay.
+
+        A model that the target cannot run has a row that says so.
+
+        Raises:
+            PipelineError: it cannot be built here, or refuses its files.
+        """
+        started = time.monotonic()
+        row = Row(
+            model=bundle.manifest.name,
+            format=self.target.title,
+            runtime=self.name,
+            provider="cpu",
+            status="not run",
+        )
+        try:
+            self.build(bundle)
+        except UsageError as error:
+            return row.model_copy(update={"reason": str(error)})
+        found = replay(self.target, self.folder, self.time_limit)
+        row = row.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
+        return _judged(row, found, bundle.manifest.tolerance)
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._folder.cleanup()
+
+    def __enter__(self) -> "Workshop":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def build(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> None:
+    """Build the project in ``folder``.
+
+    Raises:
+        UnavailableError: a command of the build fails; its first error is named.
+    """
+    for command in target.build:
+        words = [word.format(torch=torch.utils.cmake_prefix_path) for word in command]
+        done = _run(words, folder, time_limit)
+        if isinstance(done, str):
+            raise UnavailableError(f"{target.title}: {done}")
+        if done.returncode:
+            raise UnavailableError(
+                f"{target.title} cannot be built, {words[0]} says: {_first_error(done)}"
+            )
+
+
+def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Replay | str:
+    """What the replay of the built project in ``folder`` says, or how it broke down.
+
+    Raises:
+        PipelineError: it refuses its files; the class follows from its exit code.
+    """
+    if not target.replay:
+        with serve(folder) as url:
+            return Replay.model_validate(replay_in_browser(url, time_limit))
+    done = _run(target.replay, folder, time_limit)
+    if isinstance(done, str):
+        return done
+    if done.returncode not in (0, _MISMATCH):
+        refusal = _REFUSALS.get(done.returncode)
+        if refusal is None:
+            return f"ended with exit code {done.returncode}: {_first_error(done)}"
+        raise refusal(f"{target.title}: {_first_error(done)}")
+    return _parsed(done.stdout)
+
+
+def _run(
+    command: tuple[str, ...] | list[str], folder: Path, time_limit: float
+) -> "subprocess.CompletedProcess[str] | str":
+    """A finished command, or why it never finished."""
+    try:
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=time_limit, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} did not end within {time_limit:g} seconds"
+    except OSError as error:
+        return f"{command[0]} cannot be run: {one_line(error)}"
+
+
+def _first_error(done: "subprocess.CompletedProcess[str]") -> str:
+    """The first line that speaks of an error, or the last that was said."""
+    lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    line = next(iter(errors), lines[-1] if lines else "nothing")
+    return line.strip().removeprefix("error: ")[:300]
+
+
+def _parsed(line: str) -> Replay | str:
+    try:
+        return Replay.model_validate_json(line)
+    except ValidationError as error:
+        return f"printed no result ({error.errors()[0]['msg']}): {line[:100]!r}"
+
+
+def _judged(row: Row, found: Replay | str, tolerance: Tolerance) -> Row:
+    if isinstance(found, str):
+        return row.model_copy(update={"status": "fail", "reason": found})
+    return row.model_copy(
+        update={
+            "runtime": f"{row.runtime}, {found.runtime}",
+            "status": "pass" if found.passed else "fail",
+            "reason": "" if found.passed else "the golden trajectories come out otherwise",
+            "tolerance": tolerance,
+            "output_error": found.output,
+            "state_error": found.next_state,
+            "share": found.share,
+            "replay": found,
+        }
+    )

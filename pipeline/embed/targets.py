@@ -1,0 +1,121 @@
+"""What a bundle can be embedded in: the files of each project, and the commands that run it."""
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.bundle import Bundle
+from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
+from pipeline.embed.c import c_source
+from pipeline.embed.serve import BROWSERS
+from pipeline.errors import UnavailableError, unknown
+
+CLIENTS = Path(__file__).with_name("clients")
+
+# Where a program comes from on Debian; elsewhere the names are much the same.
+_PACKAGE = {"c++": "g++", "cc": "gcc", "node": "nodejs", "wasm-ld": "lld"}
+_NPM = (("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"),)
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A project: the folders of ``clients/`` and the files of the bundle that it is made of.
+
+    ``programs`` must be on the PATH; of several in a tuple, one. ``build`` and ``replay`` are
+    commands in the folder of the project; a target without ``replay`` is one that a browser opens.
+    ``loops`` names the graphs with the loop inside that it runs, and ``generated`` makes what is
+    not the same for all models.
+    """
+
+    title: str
+    clients: tuple[str, ...]
+    file: str = ""
+    loops: tuple[str, ...] = ()
+    programs: tuple[tuple[str, ...], ...] = ()
+    build: tuple[Command, ...] = ()
+    replay: Command = ()
+    generated: Callable[[Bundle], Mapping[str, bytes]] | None = None
+
+    def require(self) -> None:
+        """Make sure that the project can be built and run here.
+
+        Raises:
+            UnavailableError: a program is missing; it is named.
+        """
+        for names in self.programs:
+            if not any(map(shutil.which, names)):
+                package = _PACKAGE.get(names[0], names[0])
+                raise UnavailableError(
+                    f"{self.title} needs {names[0]}, which is not there; install it (Debian: "
+                    f"apt-get install {package})"
+                )
+
+
+TARGETS = {
+    "python": Target(
+        "Python",
+        ("python",),
+        ONNX_FILE,
+        ("generate",),
+        replay=(sys.executable, "model.py", "replay"),
+    ),
+    "node": Target(
+        "Node.js",
+        ("javascript", "node-programs", "node"),
+        ONNX_FILE,
+        ("generate",),
+        programs=(("node",), ("npm",)),
+        build=_NPM,
+        replay=("node", "replay.mjs"),
+    ),
+    "browser": Target(
+        "browser",
+        ("javascript", "browser"),
+        ONNX_FILE,
+        ("generate", "forecast"),
+        programs=(("npm",), BROWSERS),
+        build=_NPM,
+    ),
+    "cpp-libtorch": Target(
+        "C++ with LibTorch",
+        ("cpp-libtorch",),
+        TORCHSCRIPT_FILE,
+        programs=(("cmake",), ("c++",)),
+        build=(
+            ("cmake", "-S", ".", "-B", "build", "-DCMAKE_PREFIX_PATH={torch}"),
+            ("cmake", "--build", "build", "--parallel", "2"),
+        ),
+        replay=("build/replay",),
+    ),
+    "c": Target(
+        "C",
+        ("c",),
+        programs=(("make",), ("cc",)),
+        build=(("make", "--silent", "replay", "example"),),
+        replay=("./replay",),
+        generated=c_source,
+    ),
+    "wasm": Target(
+        "WebAssembly",
+        ("javascript", "node-programs", "wasm"),
+        programs=(("make",), ("clang",), ("wasm-ld",), ("node",)),
+        build=(("make", "--silent"),),
+        replay=("node", "replay.mjs"),
+        generated=c_source,
+    ),
+}
+
+
+def find_target(name: str) -> Target:
+    """The target of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in TARGETS:
+        raise unknown("target", name, TARGETS)
+    return TARGETS[name]

@@ -1,0 +1,50 @@
+"""Tables of what was measured."""
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from pipeline.benchmark.clients import ClientTime
+from pipeline.benchmark.engines import EngineTime
+from pipeline.benchmark.loops import Measured
+from pipeline.report.tables import plain_table
+
+
+def loops_table(measured: Iterable[Measured]) -> Table:
+    """One row per model, setting and batch."""
+    table = plain_table("One step of all streams, microseconds", "model")
+    table.add_column("what")
+    for column in ("batch", "in the graph", "Python loop", "ratio"):
+        table.add_column(column, justify="right")
+    for item in measured:
+        numbers = (f"{item.graph:.1f}", f"{item.python:.1f}", f"{item.ratio:.2f}")
+        table.add_row(item.model, item.what, str(item.batch), *numbers)
+    return table
+
+
+def clients_table(measured: Iterable[ClientTime]) -> Table:
+    """One row per model and target."""
+    table = plain_table("One step of one stream, the state carried", "model")
+    table.add_column("target")
+    table.add_column("µs", justify="right")
+    table.add_column("of Python's time", justify="right")
+    for item in measured:
+        runtime = f"{item.target}, {item.runtime}"
+        table.add_row(item.model, runtime, f"{item.microseconds:.3g}", f"{item.ratio:.3f}")
+    return table
+
+
+def engines_table(measured: Iterable[EngineTime]) -> Table:
+    """One row per cell and size."""
+    table = plain_table(
+        "As many inputs as units, one output: one step, microseconds",
+        *("network", "generated C", "ONNX Runtime, Python", "times C"),
+        *("RTNeural", "times C"),
+    )
+    for item in measured:
+        name = f"{item.cell.upper()} {item.size}"
+        numbers = [f"{item.c:.3f}", f"{item.onnxruntime:.1f}", f"{item.onnxruntime_ratio:.1f}"]
+        if item.rtneural is not None:
+            numbers += [f"{item.rtneural:.3f}", f"{item.rtneural_ratio:.2f}"]
+        table.add_row(name, *numbers)
+    return table

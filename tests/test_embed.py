@@ -1,0 +1,250 @@
+"""``pipeline embed`` and ``validate --runtime``: projects are written, built, replayed and judged."""
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Here
+from rich.console import Console
+from tiny import refused, validation_of
+
+from pipeline.bundle import Bundle
+from pipeline.embed.project import project_files, write_project
+from pipeline.embed.replay import Workshop
+from pipeline.embed.targets import CLIENTS, TARGETS
+from pipeline.errors import (
+    IntegrityError,
+    MalformedError,
+    PipelineError,
+    StorageError,
+    UnavailableError,
+    UsageError,
+)
+from pipeline.report.matrix import matrix
+from pipeline.report.tables import matrix_table
+from pipeline.storage import sha256
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("preset", ["sine-gru", "char-lstm"])
+def test_a_project_is_the_client_as_it_is_and_verified_files_of_the_bundle(
+    tiny_bundle: Callable[[str], Bundle], target: str, preset: str
+) -> None:
+    bundle = tiny_bundle(preset)
+    files = project_files(bundle, TARGETS[target])
+    assert files == project_files(bundle, TARGETS[target])
+    assert {"README.md", "model/manifest.json", "model/golden.json"} <= set(files)
+    for name in TARGETS[target].clients:
+        for path in (CLIENTS / name).iterdir():
+            if path.is_file():
+                assert files[path.name] == path.read_bytes()
+    for name, entry in bundle.manifest.files.items():
+        if f"model/{name}" in files:
+            assert sha256(files[f"model/{name}"]) == entry.sha256
+    assert ("model/onnx/generate.onnx" in files) == (
+        preset == "char-lstm" and target in ("python", "node", "browser")
+    )
+
+
+def test_a_readme_is_short_and_has_the_commands() -> None:
+    for target in TARGETS.values():
+        [readme] = [
+            CLIENTS / name / "README.md"
+            for name in target.clients
+            if (CLIENTS / name / "README.md").exists()
+        ]
+        lines = [line for line in readme.read_text(encoding="utf-8").splitlines() if line]
+        assert 4 <= len(lines) <= 9
+        assert "replay" in " ".join(lines)
+
+
+def test_a_changed_bundle_is_not_embedded(
+    tiny_bundle: Callable[[str], Bundle], tmp_path: Path
+) -> None:
+    bundle = dataclasses.replace(tiny_bundle("sine-gru"), folder=tmp_path / "copy")
+    shutil.copytree(tiny_bundle("sine-gru").folder, bundle.folder)
+    (bundle.folder / "golden.json").write_text("{}")
+    with pytest.raises(IntegrityError, match=r"golden\.json was changed"):
+        write_project(bundle, TARGETS["python"], tmp_path / "out")
+    (bundle.folder / "golden.json").unlink()
+    with pytest.raises(MalformedError, match=r"missing: .*golden\.json"):
+        write_project(bundle, TARGETS["python"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_in_the_folder_is_lost_only_when_forced(
+    tiny_bundle: Callable[[str], Bundle], tmp_path: Path
+) -> None:
+    bundle = tiny_bundle("sine-gru")
+    write_project(bundle, TARGETS["python"], tmp_path)
+    (tmp_path / "model.py").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StorageError, match=r"is not empty; .* --force"):
+        write_project(bundle, TARGETS["python"], tmp_path)
+    assert (tmp_path / "model.py").read_text() == "mine"
+    same = (tmp_path / "README.md").stat().st_mtime_ns
+    write_project(bundle, TARGETS["python"], tmp_path, force=True)
+    assert (tmp_path / "model.py").read_text() != "mine"
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "README.md").stat().st_mtime_ns == same  # a build sees nothing new
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError):
+        write_project(bundle, TARGETS["python"], tmp_path / "file")
+
+
+def test_the_command_names_what_is_wrong(
+    pipeline: Here, tiny_bundle: Callable[[str], Bundle]
+) -> None:
+    common = ("--exported", str(tiny_bundle("sine-gru").folder.parent))
+    for arguments, word in (
+        (("sine-gru", "pyhton", "--out", "p"), "did you mean 'python'?"),
+        (("sine-gru", "python"), "--out"),
+        (("sine-gr", "python", "--out", "p"), "sine-gru"),
+        (("sine-gru", "python", "--out", "p", "--serve"), "--serve"),
+    ):
+        result = pipeline("embed", *arguments, *common)
+        assert result.code == 2
+        result.one_line_error(word)
+    result = pipeline("embed", "sine-gru", "python", "--out", "p", "--json", *common)
+    assert "model/onnx/model.onnx" in json.loads(result.out)["files"]
+    assert pipeline("embed", "sine-gru", "python", "--out", "p", *common).code == 8
+
+
+@pytest.fixture
+def exported(tiny_bundle: Callable[[str], Bundle], tmp_path: Path) -> Path:
+    """A folder with one bundle that may be changed."""
+    shutil.copytree(tiny_bundle("sine-gru").folder, tmp_path / "exported" / "sine-gru")
+    return tmp_path / "exported"
+
+
+def test_a_target_adds_its_row_to_those_that_are_there(pipeline: Here, exported: Path) -> None:
+    common = ("--json", "--exported", str(exported))
+
+    def rows(*options: str) -> list[str]:
+        result = pipeline("validate", *options, *common)
+        assert result.code == 0, result.err
+        [validation] = json.loads(result.out)
+        return [row["runtime"].split(",")[0] for row in validation["rows"]]
+
+    first = rows("--runtime", "onnxruntime")
+    assert not any(name.startswith("python") for name in first)
+    assert rows("--runtime", "python") == [*first, "python"]
+    assert rows("--runtime", "python") == [*first, "python"]  # not twice
+    assert rows("--runtime", "onnxruntime") == [*first, "python"]  # nothing changed
+    assert rows("--runtime", "onnxruntime", "--force") == first
+
+
+def test_a_target_without_earlier_rows_stands_beside_pytorch(
+    pipeline: Here, exported: Path, tmp_path: Path
+) -> None:
+    junit = tmp_path / "junit.xml"
+    result = pipeline(
+        *("validate", "--runtime", "python", "--exported", str(exported), "--junit", str(junit))
+    )
+    assert result.code == 0
+    assert "python, onnxruntime" in result.out
+    assert "golden trajectories, 9 calls" in junit.read_text(encoding="utf-8")
+    page = (exported / "report.html").read_text(encoding="utf-8")
+    assert "9 calls of the golden trajectories" in page
+    assert "--runtime python" in page
+
+
+def workshop_of(
+    monkeypatch: pytest.MonkeyPatch, time_limit: float = 60, **changes: Any
+) -> Workshop:
+    """A workshop of a target that is otherwise as ``python``."""
+    monkeypatch.setitem(TARGETS, "python", dataclasses.replace(TARGETS["python"], **changes))
+    return Workshop("python", time_limit)
+
+
+def program(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)
+
+
+LINE = (
+    '{"target": "python", "runtime": "x 1", "model": "m", "calls": 3, "output": 0.5, '
+    '"next_state": null, "share": null, "microseconds_per_step": 1, "passed": false}'
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (f"print({LINE!r}); raise SystemExit(1)", "golden trajectories come out otherwise"),
+        ("import os; os.abort()", "exit code -6"),
+        ("print('fine')", "printed no result"),
+        ("import time; time.sleep(100)", "did not end within 1 seconds"),
+        ("import sys; sys.exit('boom')", "printed no result"),
+    ],
+)
+def test_a_replay_that_goes_wrong_is_a_row_that_fails(
+    tiny_bundle: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch, code: str, reason: str
+) -> None:
+    limit = 1 if "sleep" in code else 60
+    with workshop_of(monkeypatch, limit, replay=program(code)) as workshop:
+        row = workshop.replay(tiny_bundle("sine-gru"))
+    assert row.status == "fail"
+    assert reason in row.reason
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(3, MalformedError), (5, IntegrityError), (7, UnavailableError)]
+)
+def test_a_client_that_refuses_ends_the_command_as_it_does(
+    tiny_bundle: Callable[[str], Bundle],
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    error: type[PipelineError],
+) -> None:
+    says = program(f"import sys; print('error: it is old', file=sys.stderr); sys.exit({code})")
+    with workshop_of(monkeypatch, replay=says) as workshop, refused(error, "Python: it is old"):
+        workshop.replay(tiny_bundle("sine-gru"))
+
+
+def test_a_target_that_cannot_be_built_says_why(
+    tiny_bundle: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = program(
+        "print('compiling'); print('x.c:1: error: no such header'); raise SystemExit(2)"
+    )
+    with (
+        workshop_of(monkeypatch, build=(fails,)) as workshop,
+        refused(UnavailableError, "cannot be built", "no such header"),
+    ):
+        workshop.build(tiny_bundle("sine-gru"))
+    with refused(UnavailableError, "needs no-such-program", "apt-get install no-such-program"):
+        workshop_of(monkeypatch, programs=(("no-such-program",),))
+
+
+def test_a_model_that_a_target_cannot_run_is_a_row_that_was_not_run(
+    tiny_bundle: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(bundle: Bundle) -> Mapping[str, bytes]:
+        raise UsageError("it reads whole sequences")
+
+    with workshop_of(monkeypatch, generated=refuse) as workshop:
+        row = workshop.replay(tiny_bundle("sine-gru"))
+    assert (row.status, row.reason) == ("not run", "it reads whole sequences")
+
+
+def test_the_matrix_has_a_line_for_each_runtime_and_a_column_for_each_model(
+    tiny_bundle: Callable[[str], Bundle],
+) -> None:
+    found = [
+        validation_of(tiny_bundle(name), ("onnxruntime",)) for name in ("sine-gru", "char-gru")
+    ]
+    with Workshop("python") as workshop:
+        found[1] = found[1].with_row(workshop.replay(tiny_bundle("char-gru")))
+    lines = matrix(found)
+    assert [line.label.split()[0] for line in lines] == ["onnxruntime", "python,"]
+    assert [row is not None for row in lines[1].rows] == [False, True]
+    console = Console(width=120)
+    with console.capture() as printed:
+        console.print(matrix_table(found))
+    assert "–" in printed.get()
+    assert "✓" in printed.get()

@@ -1,0 +1,215 @@
+"""The project of the target node, and the JavaScript that it shares with others."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from embedded import (
+    CLIENTS,
+    EXAMPLE,
+    KINDS,
+    REPLAY,
+    Check,
+    Programs,
+    assemble,
+    bundle_of,
+    copy_of,
+    expected_text,
+    name_of,
+    needed,
+    replace,
+    run,
+    xorshift32,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+MODULES = ("bundle", "golden", "random")
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    needed("node", "npm")
+    out = assemble("node", bundle_of("series", tmp_path_factory), tmp_path_factory.mktemp("node"))
+    answer = run(["npm", "install", "--silent"], cwd=out)
+    assert answer.code == 0, answer.err
+    return out
+
+
+@pytest.fixture(scope="session")
+def programs(project: Path) -> Programs:
+    return Programs("node", ["node", project / "replay.mjs"], ["node", project / "example.mjs"])
+
+
+@pytest.fixture(scope="session")
+def text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle_of("text", tmp_path_factory)
+
+
+@pytest.mark.parametrize("check", [*REPLAY, *EXAMPLE], ids=name_of)
+@pytest.mark.parametrize("kind", KINDS)
+def test_contract(
+    programs: Programs,
+    kind: str,
+    check: Check,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    check(programs, bundle_of(kind, tmp_path_factory), tmp_path)
+
+
+# ---- the programs, where Node has ways of its own
+
+
+def test_the_bundle_is_beside_the_programs(programs: Programs, tmp_path: Path) -> None:
+    assert run(programs.replay, cwd=tmp_path).code == 0
+
+
+def test_a_project_that_is_not_installed(project: Path, tmp_path: Path) -> None:
+    bare = assemble("node", project / "model", tmp_path / "bare")
+    for program in ("replay.mjs", "example.mjs"):
+        run(["node", bare / program]).refused(7, "onnxruntime-node", "npm install")
+
+
+def test_a_graph_that_the_runtime_cannot_load(
+    programs: Programs, project: Path, tmp_path: Path
+) -> None:
+    copy = copy_of(project / "model", tmp_path)
+    replace(copy, "onnx/model.onnx", b"no graph")
+    run(programs.replay, "--model", copy).refused(7, "onnxruntime-node", "onnx/model.onnx")
+
+
+def test_a_seed_may_be_negative(programs: Programs, text_bundle: Path) -> None:
+    answer = run(programs.example, "--model", text_bundle, "--seed=-3", "--length=20")
+    assert answer.out == expected_text(text_bundle, seed=-3, length=20) + "\n"
+
+
+@pytest.mark.parametrize("number", ["0x10", "0b1", "Infinity", "1_0", "1e", "--1"])
+def test_numbers_are_decimal(programs: Programs, text_bundle: Path, number: str) -> None:
+    run(programs.example, stdin=f"{number}\n").refused(3, "line 1")
+    run(programs.example, "--model", text_bundle, f"--length={number}").refused(2, number)
+
+
+def test_a_wrong_line_ends_the_program_at_once(programs: Programs) -> None:
+    """Whoever writes to it may wait for the answer, and keep the pipe open."""
+    with subprocess.Popen(
+        list(map(str, programs.example)), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin
+        process.stdin.write(b"0.1\nx\n")
+        process.stdin.flush()
+        assert process.wait(timeout=30) == 3
+
+
+def test_a_reader_who_goes_away_is_no_error(programs: Programs, text_bundle: Path) -> None:
+    command = [*programs.example, "--model", text_bundle, "--length=1000000"]
+    with subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.read(5)
+        process.stdout.close()
+        assert process.wait(timeout=30) == 0
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_output_that_cannot_be_written(programs: Programs) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            list(map(str, programs.replay)), stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"error: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+# ---- the shared modules
+
+
+def answered(script: str, given: Any = None) -> Any:
+    """What the body of a function says, to which ``given`` and the shared modules are known."""
+    needed("node")
+    modules = [(CLIENTS / "javascript" / f"{name}.mjs").as_uri() for name in MODULES]
+    imports = "".join(
+        f"import * as {name} from {json.dumps(uri)};\n"
+        for name, uri in zip(MODULES, modules, strict=True)
+    )
+    body = f"async function answer(given) {{ {script} }}\n"
+    end = f"console.log(JSON.stringify(await answer({json.dumps(given)})));"
+    answer = run(["node", "--input-type=module", "--eval", imports + body + end])
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.lists(st.integers(-(2**53) + 1, 2**53 - 1), min_size=1, max_size=200))
+def test_random_numbers_are_those_of_other_languages(seeds: list[int]) -> None:
+    seeds = [*seeds, 0, 1, 2**32 - 1, 2**32]
+    found = answered(
+        "return given.map((seed) => Array.from({ length: 20 }, random.uniforms(seed)))", seeds
+    )
+    assert found == [xorshift32(seed, 20).tolist() for seed in seeds]
+
+
+# A model that adds: its output is input + state, and its next state the output.
+ADDING = """
+  const tensor = (...data) => (
+    { type: "float32", shape: [1, data.length, 1], data: Float32Array.from(data) });
+  const call = (input, state) => {
+    const sum = tensor(input.data[0] + state.data[0]);
+    return { output: sum, next_state: sum };
+  };
+  const calls = [1, 3].map((sum, index) => (
+    { input: tensor(index + 1), output: tensor(sum), next_state: tensor(sum) }));
+  const trajectories = [{ state: tensor(0), calls }];
+  const adding = { tolerance: { atol: 0.5, rtol: 0.25 }, trajectories };
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("", {"output": 0, "next_state": 0, "share": 0, "passed": True}),
+        ("calls[1].output = tensor(4)", {"output": 1, "share": 1 / 1.5, "passed": True}),
+        ("calls[1].output = tensor(-4)", {"output": 7, "share": 7 / 1.5, "passed": False}),
+        ("calls[0].next_state = tensor(2)", {"output": 0, "next_state": 1, "share": 1}),
+        ("calls[0].input = tensor(NaN)", {"output": None, "next_state": None, "passed": False}),
+        ("calls[1].output = tensor(3, 3)", {"output": None, "next_state": 0, "passed": False}),
+    ],
+)
+def test_a_replay(change: str, found: dict[str, Any]) -> None:
+    result = answered(f"{ADDING}; {change}; return golden.replay(adding, call)")
+    assert result["calls"] == 2
+    assert {name: result[name] for name in found} == pytest.approx(found)
+
+
+@pytest.mark.parametrize("tick", [0.005, 1, 16])
+def test_a_step_is_timed_by_a_clock_that_seldom_ticks(tick: float) -> None:
+    """A step of 20 microseconds; a round may end a tick late, and 20 ms are its least."""
+    script = f"""{ADDING}
+      let now = 0;
+      const slow = (...tensors) => {{ now += 0.02; return call(...tensors); }};
+      performance.now = () => Math.floor(now / given) * given;
+      return golden.timeStep(adding, slow)"""
+    assert answered(script, tick) == pytest.approx(20, rel=tick / 20)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "onnx/../../x", "c:x", "a\\b", "lacking"])
+def test_files_are_listed_and_in_the_bundle(name: str) -> None:
+    """Whatever the manifest says; the reader is not asked."""
+    script = """
+      const files = given === "lacking" ? {} : { [given]: { bytes: 1, sha256: "" } };
+      const manifest = { format: 1, inputs: [], outputs: [], files };
+      const read = [];
+      const { read: file } = await bundle.openBundle(async (name) => {
+        read.push(name);
+        return new TextEncoder().encode(JSON.stringify(manifest));
+      });
+      const error = await file(given).catch((error) => error);
+      return [error instanceof bundle.BundleError, error.code, read];
+    """
+    assert answered(script, name) == [True, 3, ["manifest.json"]]
