@@ -18,11 +18,12 @@ import pytest
 from conftest import write_tiny_bundle
 from tiny import installed, missing, refused, saved, series_config
 
-import pipeline.embed
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesSource
 from pipeline.embed import serve as serving
+from pipeline.embed.project import write_project
 from pipeline.embed.serve import find_browser, replay_in_browser, serve
+from pipeline.embed.targets import CLIENTS, find_target
 from pipeline.errors import (
     IntegrityError,
     MalformedError,
@@ -31,7 +32,6 @@ from pipeline.errors import (
     UnavailableError,
 )
 
-CLIENTS = Path(pipeline.embed.__file__).parent / "clients"
 RUNTIME = Path("node_modules", "onnxruntime-web", "dist")
 KINDS = ("series", "text", "both", "wide")
 LINE = ["target", "runtime", "model", "calls", "output", "next_state", "share"]
@@ -58,7 +58,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bundles(
     tiny_bundle: Callable[[str], Bundle], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
+) -> dict[str, Bundle]:
     """A series, a text, one of whole sequences, and one that reads more than it forecasts."""
     root = tmp_path_factory.mktemp("bundles")
     steps = np.arange(200)
@@ -72,25 +72,23 @@ def bundles(
         "both": series_config("gru", bidirectional=True, readout="final", state_penalty=0.0),
         "wide": plain.model_copy(update={"source": source, "model": model}),
     }
-    made = {"series": tiny_bundle("sine-lstm").folder, "text": tiny_bundle("char-gru").folder}
+    made = {"series": tiny_bundle("sine-lstm"), "text": tiny_bundle("char-gru")}
     for name, config in configs.items():
         saved(root / "checkpoints" / name, config)
-        made[name] = write_tiny_bundle(root / "checkpoints" / name, root / name).folder
+        made[name] = write_tiny_bundle(root / "checkpoints" / name, root / name)
     return made
 
 
-def put_together(bundle: Path, folder: Path, runtime: Path) -> Path:
-    """A project in ``folder``: the page, what it shares with others, its runtime, the model."""
-    shutil.copytree(CLIENTS / "browser", folder)
-    shutil.copytree(CLIENTS / "javascript", folder, dirs_exist_ok=True)
-    shutil.copytree(runtime, folder / RUNTIME, copy_function=os.link)
-    shutil.copytree(bundle, folder / "model")
-    return folder
-
-
 @pytest.fixture
-def project(bundles: dict[str, Path], runtime: Path, tmp_path: Path) -> Project:
-    return lambda kind: put_together(bundles[kind], tmp_path / kind, runtime)
+def project(bundles: dict[str, Bundle], runtime: Path, tmp_path: Path) -> Project:
+    """Writes the project of a bundle, with its runtime in place."""
+
+    def make(kind: str) -> Path:
+        write_project(bundles[kind], find_target("browser"), tmp_path / kind)
+        shutil.copytree(runtime, tmp_path / kind / RUNTIME, copy_function=os.link)
+        return tmp_path / kind
+
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -462,12 +460,11 @@ def test_what_is_wrong_is_one_line_on_the_page_and_an_error_of_ours(
 
 
 def test_a_browser_without_webassembly_is_told_so(project: Project, browser: Any) -> None:
-    bare = browser.browser_type.launch(
-        executable_path=find_browser(), args=[*serving.FLAGS, "--js-flags=--no-expose-wasm"]
-    )
-    with serve(project("text")) as url, visit(bare, url) as page:
+    folder = project("text")
+    worker = folder / "worker.mjs"
+    worker.write_text(f"globalThis.WebAssembly = undefined;\n{worker.read_text()}")
+    with serve(folder) as url, visit(browser, url) as page:
         assert "this browser has no WebAssembly" in page.inner_text("[role=alert]")
-    bare.close()
 
 
 def kept(page: Any) -> list[str]:
@@ -477,7 +474,7 @@ def kept(page: Any) -> list[str]:
 
 
 def test_it_works_without_a_network_and_a_new_model_is_not_served_stale(
-    project: Project, bundles: dict[str, Path], browser: Any
+    project: Project, bundles: dict[str, Bundle], browser: Any
 ) -> None:
     folder = project("series")
     context = browser.new_context()
@@ -495,7 +492,7 @@ def test_it_works_without_a_network_and_a_new_model_is_not_served_stale(
         assert json.loads(replayed.text_content())["passed"] is True
         wait_for_step(page, 121)
     shutil.rmtree(folder / "model")
-    shutil.copytree(bundles["text"], folder / "model")
+    write_project(bundles["text"], find_target("browser"), folder, force=True)
     with serve(folder, port):
         page.goto(url)
         replayed.wait_for(state="attached")
