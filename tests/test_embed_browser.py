@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,7 @@ def visit(browser: Any, url: str, clean: bool = True, **options: Any) -> Iterato
     context.on("request", lambda request: asked.append(request.url))
     page.goto(url)
     page.locator("#replay:not(:empty)").wait_for(state="attached")
+    page.locator("#text:visible, #series-status:not(:empty), #error:visible").first.wait_for()
     yield page
     context.close()
     assert [address for address in asked if not address.startswith((url, "data:"))] == []
@@ -488,7 +490,7 @@ def test_it_works_without_a_network_and_a_new_model_is_not_served_stale(
         (first,) = kept(page)
     for address in (url, f"{url}index.html"):  # the server is gone
         page.goto(address)
-        replayed.wait_for(state="attached")
+        page.locator("#series-status:not(:empty)").wait_for()
         assert json.loads(replayed.text_content())["passed"] is True
         wait_for_step(page, 121)
     shutil.rmtree(folder / "model")
@@ -555,14 +557,14 @@ def test_it_fits_a_phone_in_light_and_dark(
         assert bright == (scheme == "light")
 
 
-def asked(url: str, path: str) -> tuple[int, dict[str, str], bytes]:
+def asked(url: str, path: str) -> tuple[int, Message, bytes]:
     """The answer to ``path``, sent as it is."""
     connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
     connection.request("GET", path)
     answer = connection.getresponse()
     data = answer.read()
     connection.close()
-    return answer.status, dict(answer.getheaders()), data
+    return answer.status, answer.headers, data
 
 
 def test_the_server_gives_the_files_of_its_folder_and_no_others(
