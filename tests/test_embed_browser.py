@@ -22,7 +22,7 @@ from tiny import installed, missing, refused, saved, series_config
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesSource
 from pipeline.embed import serve as serving
-from pipeline.embed.project import write_project
+from pipeline.embed.project import project_files, write_project
 from pipeline.embed.serve import find_browser, replay_in_browser, serve
 from pipeline.embed.targets import CLIENTS, find_target
 from pipeline.errors import (
@@ -373,6 +373,8 @@ def test_a_file_of_the_user_is_forecast(project: Project, browser: Any) -> None:
         assert status.startswith("Step 40 of 40: 4.333; 60 steps on: ")
         assert page.get_attribute("#chart", "aria-label") == f"Chart of temperature. {status}"
         assert page.inner_text("#play") == "Play"  # it stays at the end of a file
+        page.click("#play")  # or begins anew
+        wait_until(page, lambda: 0 < step_of(page) < 40)
         page.click("#held-out")
         page.locator("#series-source", has_text="Unseen data").wait_for()
         transfer = page.evaluate_handle(
@@ -508,6 +510,14 @@ def test_it_works_without_a_network_and_a_new_model_is_not_served_stale(
     assert len(page.locator("#written").text_content()) == 200
     context.close()
     assert said == []
+
+
+def test_the_service_worker_keeps_every_file_of_the_page(bundles: dict[str, Bundle]) -> None:
+    names = set(project_files(bundles["series"], find_target("browser")))
+    others = {"README.md", "index.html", "package.json", "service-worker.js"}
+    page = {name for name in names - others if not name.startswith("model/")}
+    worker = (CLIENTS / "browser" / "service-worker.js").read_text()
+    assert set(re.findall(r'^  "(.+)",$', worker, flags=re.M)) == page | {"./"}
 
 
 @pytest.mark.parametrize(("kind", "last"), [("series", "csv"), ("text", "seed")])

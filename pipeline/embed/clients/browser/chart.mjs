@@ -1,5 +1,7 @@
 // The chart: what was read and the forecast with its bands above, how far off they are below.
 
+import { label, nice, rounded } from "./scale.mjs";
+
 export const SHOWN = 120; // steps of the past
 const LEFT = 58;
 const RIGHT = 14;
@@ -11,7 +13,8 @@ export function drawChart(canvas, { history, said, coming, forecast, bands, titl
   const all = [history, coming, forecast, ...(bands ?? [])].flat();
   const off = history.map((value, index) => said[index] - value);
   const around = bands?.map((band) => [0, ...band.map((value, index) => value - forecast[index])]);
-  const widest = Math.max(...[off, ...(around ?? [])].flat().map(magnitude), 1e-9);
+  const errors = [off, ...(around ?? [])].flat().filter(Number.isFinite);
+  const widest = Math.max(...errors.map(Math.abs), 1e-9);
   const largest = nice(widest, [1, 1.5, 2, 3, 5, 7.5, 10]);
 
   const future = Math.max(forecast.length, 12);
@@ -126,29 +129,4 @@ function point({ context, accent }, x, y) {
   context.arc(x, y, 4, 0, 2 * Math.PI);
   context.fillStyle = accent;
   context.fill();
-}
-
-function magnitude(value) {
-  return Number.isFinite(value) ? Math.abs(value) : 0;
-}
-
-/** One of `factors` times a power of ten: the nearest one from `size` up. */
-function nice(size, factors = [1, 2, 5, 10]) {
-  const power = 10 ** Math.floor(Math.log10(size));
-  return power * factors.find((factor) => factor * power >= size * (1 - 1e-9));
-}
-
-/** The range of some values, out to round numbers, so that it does not tremble as they move. */
-function rounded(values) {
-  const finite = values.filter(Number.isFinite);
-  const [low, high] = [Math.min(...finite), Math.max(...finite)];
-  const step = nice((high - low || Math.abs(high) || 1) / 5);
-  return [Math.floor(low / step) * step, Math.ceil(high / step) * step];
-}
-
-function label(value, step) {
-  const [, decimals = ""] = String(Number(step.toPrecision(3))).split(".");
-  const long = step < 1e-4 || Math.abs(value) >= 1e6;
-  const word = long ? value.toExponential(1) : value.toFixed(decimals.length);
-  return Math.abs(value) < step / 2 ? "0" : word.replace("-", "−");
 }
