@@ -6,7 +6,10 @@ export const SHOWN = 120; // steps of the past
 const LEFT = 58;
 const RIGHT = 14;
 
-/** Draw on `canvas`; all series are plain lists, `bands` four of them from the lowest up, or null. */
+/**
+ * Draw on `canvas`. All series are plain lists: `history`, what was `said` of each of its values
+ * one step before, what is `coming`, the `forecast`, and its four `bands` from the lowest up.
+ */
 export function drawChart(canvas, { history, said, coming, forecast, bands, title }) {
   const pen = start(canvas);
   const { width, height } = pen;
@@ -31,7 +34,10 @@ export function drawChart(canvas, { history, said, coming, forecast, bands, titl
   if (bands) area(pen, x, upper, bands.map(tied));
   line(pen, x, upper, history, past, { color: pen.ink });
   line(pen, x, upper, tied(forecast), 0, { color: pen.accent });
-  if (forecast.length === 1) point(pen, x(1), upper(forecast[0]));
+  if (forecast.length === 1) {
+    line(pen, x, upper, said, past, { color: pen.accent, thin: true });
+    point(pen, x(1), upper(forecast[0]));
+  }
   line(pen, x, upper, tied(coming), 0, { color: pen.quiet, dash: [2, 4] });
   if (around) area(pen, x, lower, around);
   line(pen, x, lower, off, past, { color: pen.ink, thin: true });

@@ -24,7 +24,7 @@ export function layOut({ model, loop, spread, window: steps }) {
   const columns = features === 1 ? "one column" : `${features} columns`;
   byId("csv-hint").textContent = `CSV, one step a line, ${columns}; or drop it here`;
   for (const one of document.querySelectorAll("#series .loop")) one.hidden = !loop;
-  for (const one of document.querySelectorAll("#series .bands")) one.hidden ||= !spread;
+  for (const one of document.querySelectorAll("#series .spread")) one.hidden ||= !spread;
   for (const one of document.querySelectorAll("#series input[type=range]")) {
     const output = document.querySelector(`output[for=${one.id}]`);
     const tell = () => {
