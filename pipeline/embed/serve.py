@@ -20,7 +20,7 @@ from pipeline.errors import (
 )
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-_FLAGS = (
+FLAGS = (
     "--no-sandbox",  # containers run as root, where Chromium has none
     "--disable-gpu",
     "--disable-background-networking",
@@ -144,7 +144,7 @@ def replay_in_browser(url: str, timeout: float = _TIMEOUT) -> dict[str, Any]:
         raise UnavailableError(reason) from error
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             try:
                 page = browser.new_page()
                 page.goto(url)

@@ -21,8 +21,9 @@ async function start() {
   document.getElementById("replay").textContent = line; // for programs that open this page
   const open = manifest.task === "text" ? openText : openSeries;
   await open(manifest, unseen, fail);
-  // Another manifest is another address of the service worker, which then keeps that model.
-  await navigator.serviceWorker?.register(`service-worker.js?model=${version}`);
+  // Another manifest is another address of the service worker, which then keeps that model. A
+  // browser that allows none shows the page all the same, as long as there is a network.
+  navigator.serviceWorker?.register(`service-worker.js?model=${version}`).catch(() => {});
 }
 
 start().catch((error) => {

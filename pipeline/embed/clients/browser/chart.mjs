@@ -1,41 +1,45 @@
 // The chart: what was read and the forecast with its bands above, how far off they are below.
 
+import { label, nice, rounded } from "./scale.mjs";
+
 export const SHOWN = 120; // steps of the past
 const LEFT = 58;
 const RIGHT = 14;
 
-/** Draw on `canvas`; all series are plain lists, `bands` four of them from the lowest up, or null. */
+/**
+ * Draw on `canvas`. All series are plain lists: `history`, what was `said` of each of its values
+ * one step before, what is `coming`, the `forecast`, and its four `bands` from the lowest up.
+ */
 export function drawChart(canvas, { history, said, coming, forecast, bands, title }) {
   const pen = start(canvas);
   const { width, height } = pen;
   const all = [history, coming, forecast, ...(bands ?? [])].flat();
   const off = history.map((value, index) => said[index] - value);
-  const around = bands?.map((band) => band.map((value, index) => value - forecast[index]));
-  const largest = nice(Math.max(...[off, ...(around ?? [])].flat().map(magnitude), 1e-9));
+  const around = bands?.map((band) => [0, ...band.map((value, index) => value - forecast[index])]);
+  const errors = [off, ...(around ?? [])].flat().filter(Number.isFinite);
+  const widest = Math.max(...errors.map(Math.abs), 1e-9);
+  const largest = nice(widest, [1, 1.5, 2, 3, 5, 7.5, 10]);
 
   const future = Math.max(forecast.length, 12);
   const x = (step) => LEFT + ((step + SHOWN) / (SHOWN + future)) * (width - LEFT - RIGHT);
   const split = Math.round(height * 0.66);
   const upper = panel(pen, 26, split - 16, ...rounded(all), title);
-  const lower = panel(pen, split + 22, height - 30, -largest, largest, "error one step ahead");
+  const error = "error one step ahead";
+  const lower = panel(pen, split + 22, height - 30, -largest, largest, error, largest);
   note(pen, x(0) + 8, split + 12, "bands about the forecast", bands);
   timeAxis(pen, x, future);
 
   const past = 1 - history.length; // the last value read stands at 0
   const tied = (band) => [history.at(-1), ...band];
-  if (bands) area(pen, x, upper, bands.map(tied), 0);
+  if (bands) area(pen, x, upper, bands.map(tied));
   line(pen, x, upper, history, past, { color: pen.ink });
   line(pen, x, upper, tied(forecast), 0, { color: pen.accent });
-  if (forecast.length === 1) point(pen, x(1), upper(forecast[0]));
+  if (forecast.length === 1) {
+    line(pen, x, upper, said, past, { color: pen.accent, thin: true });
+    point(pen, x(1), upper(forecast[0]));
+  }
   line(pen, x, upper, tied(coming), 0, { color: pen.quiet, dash: [2, 4] });
-  if (around)
-    area(
-      pen,
-      x,
-      lower,
-      around.map((band) => [0, ...band]),
-      0,
-    );
+  if (around) area(pen, x, lower, around);
   line(pen, x, lower, off, past, { color: pen.ink, thin: true });
 }
 
@@ -55,10 +59,10 @@ function start(canvas) {
   return { context, width, height, ...Object.fromEntries(colors) };
 }
 
-/** A frame with its title and three to six lines across; gives the scale from values to pixels. */
-function panel({ context, width, quiet, line: rule }, top, bottom, low, high, title) {
+/** A title, and lines across every `step` or so many pixels; gives the scale of the values. */
+function panel({ context, width, quiet, line: rule }, top, bottom, low, high, title, step) {
   const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - top);
-  const step = nice((high - low) / Math.max(2, Math.floor((bottom - top) / 44)));
+  step ??= nice((high - low) / Math.max(2, Math.floor((bottom - top) / 44)));
   context.fillStyle = quiet;
   context.textAlign = "left";
   context.fillText(title, LEFT, top - 10);
@@ -83,7 +87,7 @@ function note({ context, width, quiet }, x, y, words, wanted) {
 
 /** Steps from now, below both panels, and a line where the past ends. */
 function timeAxis({ context, width, height, quiet }, x, future) {
-  const step = nice((SHOWN + future) / Math.max(3, Math.floor(width / 90)));
+  const step = nice((SHOWN + future) / Math.max(3, Math.floor(width / 70)));
   context.textAlign = "center";
   for (let at = -Math.floor(SHOWN / step) * step; at <= future; at += step) {
     const word = at === 0 ? "now" : `${at > 0 ? "+" : "−"}${Math.abs(at)}`;
@@ -111,7 +115,7 @@ function stroke(context, { color, thin, dash }, points) {
 }
 
 /** The outer band faint, the inner one over it. */
-function area({ context, accent }, x, y, [low90, low50, high50, high90], first) {
+function area({ context, accent }, x, y, [low90, low50, high50, high90]) {
   context.fillStyle = accent;
   context.globalAlpha = 0.22;
   for (const [low, high] of [
@@ -119,8 +123,8 @@ function area({ context, accent }, x, y, [low90, low50, high50, high90], first) 
     [low50, high50],
   ]) {
     context.beginPath();
-    for (const [index, value] of low.entries()) context.lineTo(x(first + index), y(value));
-    for (let at = high.length - 1; at >= 0; at -= 1) context.lineTo(x(first + at), y(high[at]));
+    for (const [index, value] of low.entries()) context.lineTo(x(index), y(value));
+    for (let at = high.length - 1; at >= 0; at -= 1) context.lineTo(x(at), y(high[at]));
     context.fill();
   }
   context.globalAlpha = 1;
@@ -131,28 +135,4 @@ function point({ context, accent }, x, y) {
   context.arc(x, y, 4, 0, 2 * Math.PI);
   context.fillStyle = accent;
   context.fill();
-}
-
-function magnitude(value) {
-  return Number.isFinite(value) ? Math.abs(value) : 0;
-}
-
-/** 1, 2 or 5 times a power of ten: the nearest one from `size` up. */
-function nice(size) {
-  const power = 10 ** Math.floor(Math.log10(size));
-  return power * [1, 2, 5, 10].find((factor) => factor * power >= size * (1 - 1e-9));
-}
-
-/** The range of some values, out to round numbers, so that it does not tremble as they move. */
-function rounded(values) {
-  const finite = values.filter(Number.isFinite);
-  const [low, high] = [Math.min(...finite), Math.max(...finite)];
-  const step = nice((high - low || Math.abs(high) || 1) / 5);
-  return [Math.floor(low / step) * step, Math.ceil(high / step) * step];
-}
-
-function label(value, step) {
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  const word = digits > 4 ? value.toExponential(0) : value.toFixed(digits);
-  return Math.abs(value) < step / 2 ? "0" : word.replace("-", "−");
 }

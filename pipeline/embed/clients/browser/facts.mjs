@@ -2,6 +2,7 @@
 
 import { byId, fillList, fillTable } from "./tables.mjs";
 
+const short = (error) => (error < 1e-3 ? error.toExponential(1) : error.toPrecision(2));
 const whole = (number) => number.toLocaleString("en");
 
 /** Fill the page's heading and its facts; `sizes` are those of the files that were read. */
@@ -54,7 +55,7 @@ function showErrors(scores) {
   const lines = (kind) =>
     Object.entries(names).map(([suffix, name]) => {
       const { rmse, mae, mase } = scores[kind + suffix];
-      return [name, ...[rmse, mae, mase].map((error) => error.toPrecision(3))];
+      return [name, ...[rmse, mae, mase].map(short)];
     });
   fillTable("scores", ["one step ahead", "RMSE", "MAE", "MASE"], lines("one_step"));
   if (scores.free_run) {

@@ -3,6 +3,7 @@
 import { drawChart } from "./chart.mjs";
 import { readCsv } from "./csv.mjs";
 import { Feed } from "./feed.mjs";
+import { layOut, onFile } from "./panel.mjs";
 import { byId } from "./tables.mjs";
 
 const count = (number) => number.toLocaleString("en");
@@ -14,7 +15,7 @@ export function openSeries(manifest, unseen, fail) {
   const columns = manifest.source.columns ?? [];
   const feed = new Feed(manifest);
   let names = [];
-  let repeats = false; // unseen data begins anew at its end; a file of the user stays there
+  let repeats = false; // unseen data goes on from its beginning; a file of the user ends
   let playing = false;
   let timer;
   let work = Promise.resolve();
@@ -33,12 +34,13 @@ export function openSeries(manifest, unseen, fail) {
     return work;
   }
 
+  /** The next value; after the last one the first again. */
   function next() {
-    return queue(() => (feed.atEnd && repeats ? feed.open(feed.rows) : feed.read(1)));
+    return queue(() => (feed.atEnd ? feed.open(feed.rows) : feed.read(1)));
   }
 
   function play(on) {
-    playing = on && (repeats || !feed.atEnd);
+    playing = on;
     clearTimeout(timer);
     byId("play").textContent = playing ? "Pause" : "Play";
     if (playing) timer = setTimeout(tick, 1000 / byId("speed").valueAsNumber);
@@ -46,7 +48,7 @@ export function openSeries(manifest, unseen, fail) {
 
   async function tick() {
     await next();
-    if (playing) play(true);
+    if (playing) play(repeats || !feed.atEnd);
   }
 
   async function open(rows, name, header, again) {
@@ -91,6 +93,7 @@ export function openSeries(manifest, unseen, fail) {
     };
   }
 
+  const redraw = () => feed.ready && draw();
   const openUnseen = () => open(unseen, "Unseen data", columns, true);
   byId("play").addEventListener("click", () => play(!playing));
   byId("step").addEventListener("click", pauseAnd(next));
@@ -99,61 +102,13 @@ export function openSeries(manifest, unseen, fail) {
     pauseAnd(() => queue(() => feed.read(feed.rows.length))),
   );
   byId("held-out").addEventListener("click", openUnseen);
-  byId("target").addEventListener("change", draw);
+  byId("target").addEventListener("change", redraw);
   for (const id of ["horizon", "samples"]) {
     byId(id).addEventListener("input", () => playing || queue(() => {}));
   }
-  openFiles(openFile);
-  new ResizeObserver(() => feed.ready && draw()).observe(byId("chart"));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  onFile(openFile);
+  new ResizeObserver(redraw).observe(byId("chart"));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   layOut(manifest);
   return openUnseen();
-}
-
-/** What of the page a model of this kind has, and one line on what it cannot do. */
-function layOut({ model, loop, spread, window: steps }) {
-  const { features, targets } = model;
-  const limits = [
-    [
-      !model.bidirectional,
-      `It reads the last ${steps} steps as a whole: one step ahead, no further.`,
-    ],
-    [
-      loop || model.bidirectional,
-      `It reads ${features} columns and forecasts ${targets}: one step ahead, no further.`,
-    ],
-    [spread, "The spread of its errors is not known, so the forecast has no bands."],
-  ];
-  const limit = limits.find(([possible]) => !possible)?.[1] ?? "";
-  byId("series").hidden = false;
-  byId("series-limit").hidden = limit === "";
-  byId("series-limit").textContent = limit;
-  byId("target-label").hidden = targets === 1;
-  const columns = features === 1 ? "one column" : `${features} columns`;
-  byId("csv-hint").textContent = `CSV, one step a line, ${columns}; or drop it here`;
-  for (const one of document.querySelectorAll("#series .loop")) one.hidden = !loop;
-  for (const one of document.querySelectorAll("#series .bands")) one.hidden ||= !spread;
-  for (const one of document.querySelectorAll("#series input[type=range]")) {
-    const output = document.querySelector(`output[for=${one.id}]`);
-    const tell = () => {
-      output.textContent = one.value;
-    };
-    one.addEventListener("input", tell);
-    tell();
-  }
-}
-
-function openFiles(open) {
-  byId("csv").addEventListener("change", ({ target }) => {
-    if (target.files.length > 0) open(target.files[0]);
-  });
-  const section = byId("series");
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    section.addEventListener(kind, (event) => {
-      event.preventDefault();
-      byId("drop").classList.toggle("over", kind === "dragover");
-      const [file] = kind === "drop" ? event.dataTransfer.files : [];
-      if (file) open(file);
-    });
-  }
 }

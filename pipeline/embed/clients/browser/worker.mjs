@@ -3,11 +3,8 @@
 import { bandsOf, normals } from "./bands.mjs";
 import { BundleError, openBundle } from "./bundle.mjs";
 import { replay, resultLine, timeStep } from "./golden.mjs";
+import { float32, int64, openGraph, runtimeName, startRuntime, stepOf } from "./runtime.mjs";
 
-const RUNTIME = new URL("./node_modules/onnxruntime-web/dist/", import.meta.url);
-const BROWSERS = { Firefox: /Firefox\/(\d+)/, Edge: /Edg\/(\d+)/, Chromium: /Chrome\/(\d+)/ };
-
-let ort;
 let bundle;
 let golden;
 let model;
@@ -15,13 +12,10 @@ let loop;
 let state; // null for a model of whole sequences, which reads `recent` anew at every step
 let recent;
 
-const float32 = (data, shape) => new ort.Tensor("float32", Float32Array.from(data), shape);
-const int64 = (data, shape) => new ort.Tensor("int64", BigInt64Array.from(data, BigInt), shape);
-
 /** Open the bundle and the runtime; answers what the page shows of them. */
 async function load() {
   if (!globalThis.crypto.subtle) {
-    throw new BundleError("digests need a secure page; open it over https or from localhost");
+    throw new BundleError("digests need a secure page; open it over https or from localhost", 7);
   }
   const sizes = {};
   let digest;
@@ -36,57 +30,19 @@ async function load() {
   const { manifest } = bundle;
   golden = await bundle.golden();
   await startRuntime();
+  const open = async (file) => openGraph(file, await bundle.read(file));
   model = await open("onnx/model.onnx");
   if (manifest.loop) loop = await open(`onnx/${manifest.loop.name}.onnx`);
   const version = Array.from(digest.subarray(0, 8), (byte) => byte.toString(16)).join("-");
   return { manifest, unseen: golden.held_out, sizes, version };
 }
 
-async function startRuntime() {
-  if (globalThis.WebAssembly === undefined) {
-    throw new BundleError("this browser has no WebAssembly; use one that has", 7);
-  }
-  try {
-    ort = await import(new URL("ort.wasm.min.mjs", RUNTIME));
-  } catch {
-    const what = "onnxruntime-web cannot be loaded";
-    throw new BundleError(`${what}; 'npm install --ignore-scripts' gets it`, 7);
-  }
-  ort.env.logLevel = "error";
-  ort.env.wasm.wasmPaths = RUNTIME.href;
-  ort.env.wasm.numThreads = 1; // more only wait for each other on models this small
-}
-
-async function open(file) {
-  const bytes = await bundle.read(file);
-  try {
-    return await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
-  } catch (error) {
-    throw new BundleError(`onnxruntime-web cannot load ${file}: ${error.message}`, 7);
-  }
-}
-
 /** Replay golden.json and time a step; answers the line of JSON. */
 async function measure() {
-  const step = async (input, before) => {
-    const tensor = ({ type, data, shape }) => new ort.Tensor(type, data, shape);
-    const feeds = before
-      ? { input: tensor(input), state: tensor(before) }
-      : { input: tensor(input) };
-    const found = Object.entries(await model.run(feeds));
-    return Object.fromEntries(
-      found.map(([name, { type, data, dims }]) => [name, { type, data, shape: dims }]),
-    );
-  };
+  const step = stepOf(model);
   const result = await replay(golden, step);
-  const browser = Object.entries(BROWSERS).map(([name, pattern]) => {
-    const version = pattern.exec(navigator.userAgent)?.[1];
-    return version && `${name} ${version}`;
-  });
-  const runtime = [`onnxruntime-web ${ort.env.versions.web}`, browser.find(Boolean)];
-  const where = runtime.filter(Boolean).join(", ");
   const { name } = bundle.manifest;
-  return resultLine("browser", where, name, result, await timeStep(golden, step));
+  return resultLine("browser", runtimeName(), name, result, await timeStep(golden, step));
 }
 
 /** Begin a new stream. */

@@ -1,0 +1,644 @@
+"""The page that runs a bundle: it replays, writes, forecasts, refuses, and keeps working alone."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from conftest import write_tiny_bundle
+from tiny import installed, missing, refused, saved, series_config
+
+from pipeline.bundle import Bundle
+from pipeline.config import SeriesSource
+from pipeline.embed import serve as serving
+from pipeline.embed.project import project_files, write_project
+from pipeline.embed.serve import find_browser, replay_in_browser, serve
+from pipeline.embed.targets import CLIENTS, find_target
+from pipeline.errors import (
+    IntegrityError,
+    MalformedError,
+    PipelineError,
+    StorageError,
+    UnavailableError,
+)
+
+RUNTIME = Path("node_modules", "onnxruntime-web", "dist")
+KINDS = ("series", "text", "both", "wide")
+LINE = ["target", "runtime", "model", "calls", "output", "next_state", "share"]
+LINE += ["microseconds_per_step", "passed"]
+
+Project = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of onnxruntime-web, as npm installs what package.json asks for."""
+    npm = shutil.which("npm")
+    if npm is None:
+        missing("npm is not installed; 'apt-get install npm' gets it")
+    folder = tmp_path_factory.mktemp("npm")
+    shutil.copy(CLIENTS / "browser" / "package.json", folder)
+    command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    if done.returncode != 0:
+        missing(f"npm cannot install onnxruntime-web: {done.stderr[-300:]}")
+    return folder / RUNTIME
+
+
+@pytest.fixture(scope="session")
+def bundles(
+    tiny_bundle: Callable[[str], Bundle], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Bundle]:
+    """A series, a text, one of whole sequences, and one that reads more than it forecasts."""
+    root = tmp_path_factory.mktemp("bundles")
+    steps = np.arange(200)
+    table = np.column_stack([np.sin(steps / 5), steps % 7])
+    np.savetxt(root / "load.csv", table, delimiter=",", header="load,day", comments="")
+    columns = {"target": ("load",), "columns": ("load", "day")}
+    source = SeriesSource(file=str(root / "load.csv"), **columns)
+    plain = series_config("lstm")
+    model = plain.model.model_copy(update={"features": 2, "targets": 1})
+    configs = {
+        "both": series_config("gru", bidirectional=True, readout="final", state_penalty=0.0),
+        "wide": plain.model_copy(update={"source": source, "model": model}),
+    }
+    made = {"series": tiny_bundle("sine-lstm"), "text": tiny_bundle("char-gru")}
+    for name, config in configs.items():
+        saved(root / "checkpoints" / name, config)
+        made[name] = write_tiny_bundle(root / "checkpoints" / name, root / name)
+    return made
+
+
+@pytest.fixture
+def project(bundles: dict[str, Bundle], runtime: Path, tmp_path: Path) -> Project:
+    """Writes the project of a bundle, with its runtime in place."""
+
+    def make(kind: str) -> Path:
+        write_project(bundles[kind], find_target("browser"), tmp_path / kind)
+        shutil.copytree(runtime, tmp_path / kind / RUNTIME, copy_function=os.link)
+        return tmp_path / kind
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    installed("playwright")
+    from playwright.sync_api import sync_playwright
+
+    try:
+        path = find_browser()
+    except UnavailableError as error:
+        missing(str(error))
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=serving.FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def visit(browser: Any, url: str, clean: bool = True, **options: Any) -> Iterator[Any]:
+    """The page, once it has replayed; nothing may be said on its console or asked elsewhere."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    context.on("request", lambda request: asked.append(request.url))
+    page.goto(url)
+    page.locator("#replay:not(:empty)").wait_for(state="attached")
+    page.locator("#text:visible, #series-status:not(:empty), #error:visible").first.wait_for()
+    yield page
+    context.close()
+    assert [address for address in asked if not address.startswith((url, "data:"))] == []
+    if clean:
+        assert said == []
+
+
+def in_a_thread(url: str) -> dict[str, Any]:
+    """``replay_in_browser`` away from the Playwright of these tests."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(replay_in_browser, url).result()
+
+
+def step_of(page: Any) -> int:
+    """How many rows the page says it has read."""
+    found = re.match(r"Step ([\d,]+) of", page.inner_text("#series-status"))
+    assert found
+    return int(found[1].replace(",", ""))
+
+
+def picture(page: Any) -> bytes:
+    data: bytes = page.locator("#chart").screenshot()
+    return data
+
+
+def wait_until(page: Any, true: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if true():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it never came")
+
+
+def wait_for_step(page: Any, step: int) -> None:
+    wait_until(page, lambda: step_of(page) >= step)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_replays_the_golden_trajectories(
+    kind: str, project: Project, browser: Any
+) -> None:
+    folder = project(kind)
+    manifest = json.loads((folder / "model" / "manifest.json").read_text())
+    with serve(folder) as url:
+        found = in_a_thread(url)
+        with visit(browser, url) as page:
+            facts = page.inner_text("main")
+            verdict = page.inner_text("#verdict")
+            shown = json.loads(page.locator("#replay").text_content())
+            assert page.title() == manifest["name"]
+            page.locator("#error").wait_for(state="hidden")
+    assert list(found) == list(shown) == LINE
+    assert found["passed"] is True
+    assert 0 < found["output"] < 1e-5
+    assert 0 < found["share"] < 1
+    assert (found["next_state"] == 0) == (manifest["state"] is None)
+    assert found["microseconds_per_step"] > 1
+    assert re.fullmatch(r"onnxruntime-web \d+\.\d+\.\d+, Chromium \d+", found["runtime"])
+    assert found["model"] == manifest["name"]
+    assert verdict.startswith("✓")
+    assert f"Passed: {found['calls']} golden calls" in facts
+    for fact in (f"{manifest['parameters']:,}", manifest["versions"]["torch"], "onnx/model.onnx"):
+        assert fact in facts
+
+
+def test_numbers_that_do_not_match_are_said(project: Project, browser: Any) -> None:
+    folder = project("series")
+    golden = json.loads((folder / "model" / "golden.json").read_text())
+    golden["trajectories"][0]["calls"][0]["output"]["data"][0] += 0.01
+    rewrite(folder / "model", "golden.json", json.dumps(golden).encode())
+    with serve(folder) as url, visit(browser, url) as page:
+        assert page.inner_text("#verdict").startswith("✗ Not")
+        found = json.loads(page.locator("#replay").text_content())
+    assert found["passed"] is False
+    assert found["output"] == pytest.approx(0.01, rel=1e-3)
+    assert found["share"] > 1
+
+
+def rewrite(model: Path, name: str, data: bytes) -> None:
+    """Another content for a file, with its digest and size in the manifest."""
+    from pipeline.storage import sha256
+
+    (model / name).write_bytes(data)
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["files"][name] = {"sha256": sha256(data), "bytes": len(data)}
+    (model / "manifest.json").write_text(json.dumps(manifest))
+
+
+def written_by(model: Path, prompt: str, length: int, settings: tuple[float, int, float]) -> str:
+    """What ONNX Runtime writes with the random numbers of seed 7, 16 characters a call."""
+    session = onnxruntime.InferenceSession(model / "onnx" / "generate.onnx")
+    manifest = json.loads((model / "manifest.json").read_text())
+    x = (7 * 0x9E3779B9) % 2**32 | 1
+    points, text = np.array([[ord(one) for one in prompt]], np.int64).reshape(1, -1), ""
+    state = np.zeros([1, *manifest["state"]["shape"][1:]], np.float32)
+    while len(text) < length:
+        uniform = []
+        for _ in range(min(16, length - len(text))):
+            x ^= x << 13 & 0xFFFFFFFF
+            x ^= x >> 17
+            x ^= x << 5 & 0xFFFFFFFF
+            uniform.append((x >> 8) / 2**24)
+        inputs = {
+            "prompt": points,
+            "uniform": np.array([uniform], np.float32),
+            "temperature": np.float32(settings[0]),
+            "top_k": np.int64(settings[1]),
+            "top_p": np.float32(settings[2]),
+            "state": state,
+        }
+        made, _, state = session.run(None, {key: np.asarray(one) for key, one in inputs.items()})
+        text += "".join(map(chr, made[0]))
+        points = np.zeros((1, 0), np.int64)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("prompt", "length", "settings"),
+    [("the naïve 🦊", 70, (1.0, 0, 1.0)), ("", 16, (0.7, 5, 0.9)), ("fox", 33, (0.0, 0, 1.0))],
+)
+def test_the_text_is_that_of_the_loop_graph(
+    prompt: str, length: int, settings: tuple[float, int, float], project: Project, browser: Any
+) -> None:
+    folder = project("text")
+    with serve(folder) as url, visit(browser, url) as page:
+        page.fill("#prompt", prompt)
+        page.fill("#length", str(length))
+        page.fill("#seed", "7")
+        for name, value in zip(("temperature", "top-k", "top-p"), settings, strict=True):
+            page.fill(f"#{name}", str(value))
+        page.click("#write")
+        page.locator("#written[aria-busy=false]").wait_for()
+        text = page.locator("#written").text_content()
+        assert f"{length} characters" in page.inner_text("#text-rate")
+    assert text == prompt + written_by(folder / "model", prompt, length, settings)
+
+
+def test_writing_stops_when_asked_and_strange_characters_are_named(
+    project: Project, browser: Any
+) -> None:
+    with serve(project("text")) as url, visit(browser, url) as page:
+        page.fill("#prompt", "Ω fox")
+        assert page.inner_text("#prompt-hint").endswith("read as unknown: Ω")
+        page.fill("#prompt", "fox")
+        assert page.inner_text("#prompt-hint") == ""
+        page.fill("#length", "100000")
+        page.click("#write")
+        wait_until(page, lambda: len(page.locator("#written").text_content()) > 100)
+        assert page.inner_text("#write") == "Stop"
+        page.click("#write")
+        page.locator("#written[aria-busy=false]").wait_for()
+        length = len(page.locator("#written").text_content())
+        page.wait_for_timeout(200)
+        assert len(page.locator("#written").text_content()) == length < 100_000
+        assert page.inner_text("#write") == "Write"
+        page.fill("#top-p", "2")
+        page.click("#write")  # the browser says what is wrong with it
+        assert page.locator("#top-p:invalid").count() == 1
+        assert len(page.locator("#written").text_content()) == length
+
+
+def test_the_chart_moves_and_can_be_paused(project: Project, browser: Any) -> None:
+    with serve(project("series")) as url, visit(browser, url) as page:
+        blank = page.evaluate(
+            "() => { const {width, height} = document.getElementById('chart');"
+            " const all = document.getElementById('chart').getContext('2d')"
+            ".getImageData(0, 0, width, height).data; return !all.some(Boolean) }"
+        )
+        assert not blank
+        before, first = picture(page), step_of(page)
+        wait_for_step(page, first + 3)
+        assert picture(page) != before
+        page.click("#play")
+        assert page.inner_text("#play") == "Play"
+        page.wait_for_timeout(300)
+        before, first = picture(page), step_of(page)
+        page.wait_for_timeout(400)
+        assert (picture(page), step_of(page)) == (before, first)
+        page.click("#step")
+        wait_for_step(page, first + 1)
+        assert picture(page) != before
+        for slider, value in (("horizon", "20"), ("samples", "30")):
+            page.fill(f"#{slider}", value)
+            assert page.inner_text(f"output[for={slider}]") == value
+        wait_until(page, lambda: "; 20 steps on:" in page.inner_text("#series-status"))
+        page.click("#end")
+        wait_until(page, lambda: step_of(page) > first + 100)
+        last = step_of(page)
+        page.click("#play")  # the unseen data begin anew
+        wait_until(page, lambda: 0 < step_of(page) < last)
+
+
+def test_the_forecast_is_that_of_the_loop_graph(project: Project, browser: Any) -> None:
+    folder = project("series")
+    session = onnxruntime.InferenceSession(folder / "model" / "onnx" / "forecast.onnx")
+    manifest = json.loads((folder / "model" / "manifest.json").read_text())
+    unseen = json.loads((folder / "model" / "golden.json").read_text())["held_out"]
+    with serve(folder) as url, visit(browser, url, reduced_motion="reduce") as page:
+        assert page.inner_text("#play") == "Play"  # moves only when asked
+        page.click("#step")
+        wait_for_step(page, 121)
+        status = page.inner_text("#series-status").replace("\N{MINUS SIGN}", "-")
+    inputs = {
+        "history": np.array([unseen[:121]], np.float32),
+        "steps": np.int64(60),
+        "noise": np.zeros((1, 0, 60), np.float32),
+        "state": np.zeros([1, *manifest["state"]["shape"][1:]], np.float32),
+    }
+    forecast, _, _ = session.run(None, {key: np.asarray(one) for key, one in inputs.items()})
+    found = re.fullmatch(
+        r"Step 121 of [\d,]+: (.+); 60 steps on: (.+), 90 % from (.+) to (.+)", status
+    )
+    assert found
+    read, ahead, low, high = map(float, found.groups())
+    assert read == pytest.approx(unseen[120][0], abs=1e-3)
+    assert ahead == pytest.approx(float(forecast[0, -1, 0]), abs=1e-3)
+    assert low < ahead < high
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "status"),
+    [
+        ("both", "It reads the last 16 steps as a whole: one step ahead", "; the next step: "),
+        ("wide", "It reads 2 columns and forecasts 1: one step ahead", "; the next step: "),
+    ],
+)
+def test_a_model_without_a_loop_forecasts_one_step_and_says_so(
+    kind: str, limit: str, status: str, project: Project, browser: Any
+) -> None:
+    with serve(project(kind)) as url, visit(browser, url) as page:
+        assert page.inner_text("#series-limit").startswith(limit)
+        first = step_of(page)
+        wait_for_step(page, first + 2)
+        assert status in page.inner_text("#series-status")
+        assert "90 % from" in page.inner_text("#series-status")
+        assert not page.locator("#horizon").is_visible()
+
+
+def choose(page: Any, content: str, name: str = "own.csv") -> None:
+    file = {"name": name, "mimeType": "text/csv", "buffer": content.encode()}
+    page.set_input_files("#csv", file)
+
+
+def test_a_file_of_the_user_is_forecast(project: Project, browser: Any) -> None:
+    with serve(project("series")) as url, visit(browser, url) as page:
+        choose(page, "\ufefftemperature\r\n" + "".join(f"{n / 9:.3f}\r\n" for n in range(40)))
+        page.locator("#series-source", has_text="own.csv, 40 steps").wait_for()
+        page.click("#end")
+        wait_for_step(page, 40)
+        status = page.inner_text("#series-status")
+        assert status.startswith("Step 40 of 40: 4.333; 60 steps on: ")
+        assert page.get_attribute("#chart", "aria-label") == f"Chart of temperature. {status}"
+        assert page.inner_text("#play") == "Play"  # it stays at the end of a file
+        page.click("#play")  # or begins anew
+        wait_until(page, lambda: 0 < step_of(page) < 40)
+        page.click("#held-out")
+        page.locator("#series-source", has_text="Unseen data").wait_for()
+        transfer = page.evaluate_handle(
+            "() => { const all = new DataTransfer();"
+            " all.items.add(new File(['1\\n2\\n3\\n'], 'dropped.csv')); return all }"
+        )
+        page.dispatch_event("#chart", "drop", {"dataTransfer": transfer})
+        page.locator("#series-source", has_text="dropped.csv, 3 steps").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "words"),
+    [
+        ("series", "1\n2\n3,4\n5\n", "line 3 of own.csv has 2 columns; the model reads 1 column"),
+        ("series", "y\n1\n\nx\n", 'line 4 of own.csv has "x" in place of a number'),
+        ("series", "1\n1e99\n", 'line 2 of own.csv has "1e99" in place of a number'),
+        ("series", "y\n1\n", "own.csv has fewer than two lines of numbers"),
+        ("series", "", "own.csv has fewer than two lines of numbers"),
+        ("wide", "load,day\n1,2\n3\n", "line 3 of own.csv has 1 column; the model reads 2 columns"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_with_its_line(
+    kind: str, content: str, words: str, project: Project, browser: Any
+) -> None:
+    with serve(project(kind)) as url, visit(browser, url) as page:
+        choose(page, content)
+        page.locator("[role=alert]:visible").wait_for()
+        line = page.inner_text("[role=alert]")
+        assert line.startswith(f"Error: {words}")
+        assert len(line.splitlines()) == 1
+        first = step_of(page)
+        wait_for_step(page, first + 2)  # what was there goes on
+        choose(page, "1,2\n3,4\n" if kind == "wide" else "1\n2\n")
+        page.locator("#series-source", has_text="own.csv, 2 steps").wait_for()
+        page.locator("#error").wait_for(state="hidden")
+
+
+def newer(model: Path) -> None:
+    manifest = json.loads((model / "manifest.json").read_text())
+    (model / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+
+
+def other(name: str) -> Callable[[Path], None]:
+    def change(model: Path) -> None:
+        data = (model / name).read_bytes()
+        (model / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("harm", "error", "words"),
+    [
+        (newer, MalformedError, "manifest.json has format 2; this program reads 1; update it"),
+        (other("golden.json"), IntegrityError, "golden.json was changed after its export"),
+        (other("onnx/model.onnx"), IntegrityError, "onnx/model.onnx was changed after its export"),
+        (other("onnx/forecast.onnx"), IntegrityError, "onnx/forecast.onnx was changed after"),
+        (lambda model: (model / "manifest.json").unlink(), MalformedError, "manifest.json"),
+        (lambda model: (model / "golden.json").unlink(), MalformedError, "golden.json"),
+        (lambda model: rewrite(model, "onnx/model.onnx", b"x"), UnavailableError, "cannot load"),
+        (
+            lambda model: shutil.rmtree(model.parent / "node_modules"),
+            UnavailableError,
+            "'npm install --ignore-scripts' gets it",
+        ),
+        (lambda model: (model.parent / "golden.mjs").unlink(), MalformedError, "worker.mjs"),
+    ],
+)
+def test_what_is_wrong_is_one_line_on_the_page_and_an_error_of_ours(
+    harm: Callable[[Path], None],
+    error: type[PipelineError],
+    words: str,
+    project: Project,
+    browser: Any,
+) -> None:
+    folder = project("series")
+    harm(folder / "model")
+    with serve(folder) as url:
+        with visit(browser, url, clean=False) as page:
+            page.locator("[role=alert]:visible").wait_for()
+            line = page.inner_text("[role=alert]")
+        with refused(error, words):
+            in_a_thread(url)
+    assert line.startswith("Error: ")
+    assert words in line
+    assert len(line.splitlines()) == 1
+
+
+def test_a_browser_without_webassembly_is_told_so(project: Project, browser: Any) -> None:
+    folder = project("text")
+    worker = folder / "worker.mjs"
+    worker.write_text(f"globalThis.WebAssembly = undefined;\n{worker.read_text()}")
+    with serve(folder) as url, visit(browser, url) as page:
+        assert "this browser has no WebAssembly" in page.inner_text("[role=alert]")
+
+
+def kept(page: Any) -> list[str]:
+    """The names of the caches, once the service worker has filled them."""
+    names: list[str] = page.evaluate("navigator.serviceWorker.ready.then(() => caches.keys())")
+    return names
+
+
+def test_it_works_without_a_network_and_a_new_model_is_not_served_stale(
+    project: Project, bundles: dict[str, Bundle], browser: Any
+) -> None:
+    folder = project("series")
+    context = browser.new_context()
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    replayed = page.locator("#replay:not(:empty)")
+    with serve(folder) as url:
+        port = int(url.rstrip("/").rpartition(":")[2])
+        page.goto(url)
+        (first,) = kept(page)
+    for address in (url, f"{url}index.html"):  # the server is gone
+        page.goto(address)
+        page.locator("#series-status:not(:empty)").wait_for()
+        assert json.loads(replayed.text_content())["passed"] is True
+        wait_for_step(page, 121)
+    shutil.rmtree(folder / "model")
+    write_project(bundles["text"], find_target("browser"), folder, force=True)
+    with serve(folder, port):
+        page.goto(url)
+        replayed.wait_for(state="attached")
+        assert page.title() == "char-gru"
+        wait_until(page, lambda: kept(page) not in ([first], []) and len(kept(page)) == 1)
+    page.reload()
+    replayed.wait_for(state="attached")
+    assert page.title() == "char-gru"
+    page.click("#write")
+    page.locator("#written[aria-busy=false]").wait_for()
+    assert len(page.locator("#written").text_content()) == 200
+    context.close()
+    assert said == []
+
+
+def test_the_service_worker_keeps_every_file_of_the_page(bundles: dict[str, Bundle]) -> None:
+    names = set(project_files(bundles["series"], find_target("browser")))
+    others = {"README.md", "index.html", "package.json", "service-worker.js"}
+    page = {name for name in names - others if not name.startswith("model/")}
+    worker = (CLIENTS / "browser" / "service-worker.js").read_text()
+    assert set(re.findall(r'^  "(.+)",$', worker, flags=re.M)) == page | {"./"}
+
+
+@pytest.mark.parametrize(("kind", "last"), [("series", "csv"), ("text", "seed")])
+def test_the_keyboard_reaches_every_control_and_shows_where_it_is(
+    kind: str, last: str, project: Project, browser: Any
+) -> None:
+    with serve(project(kind)) as url, visit(browser, url) as page:
+        controls = page.locator("button:visible, input:visible, textarea:visible, select:visible")
+        wanted = [control.get_attribute("id") for control in controls.all()]
+        reached = []
+        while last not in reached:
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.id"))
+            style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert style == "solid", reached
+            assert len(reached) < 40
+        assert [name for name in reached if name] == wanted
+        unnamed = page.evaluate(
+            "() => [...document.querySelectorAll('input, textarea, select')]"
+            ".filter((one) => one.labels.length === 0).map((one) => one.id)"
+        )
+        assert unnamed == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_in_light_and_dark(
+    kind: str, scheme: str, project: Project, browser: Any
+) -> None:
+    size = {"width": 360, "height": 740}
+    options = {"viewport": size, "color_scheme": scheme, "device_scale_factor": 3}
+    with serve(project(kind)) as url, visit(browser, url, **options) as page:
+        if kind == "text":
+            page.click("#write")
+            page.locator("#written[aria-busy=false]").wait_for()
+        else:
+            wait_for_step(page, 1)
+            assert page.evaluate("document.getElementById('chart').width") >= 3 * 250
+        wide = page.evaluate(
+            "() => [...document.querySelectorAll('body *')].filter((one) =>"
+            " one.getBoundingClientRect().right > 360).map((one) => one.outerHTML.slice(0, 99))"
+        )
+        assert wide == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        page_color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        bright = sum(map(int, re.findall(r"\d+", page_color)[:3])) > 380
+        assert bright == (scheme == "light")
+
+
+def asked(url: str, path: str) -> tuple[int, Message, bytes]:
+    """The answer to ``path``, sent as it is."""
+    connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    data = answer.read()
+    connection.close()
+    return answer.status, answer.headers, data
+
+
+def test_the_server_gives_the_files_of_its_folder_and_no_others(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "project"
+    (folder / "model").mkdir(parents=True)
+    (tmp_path / "secret.json").write_text("{}")
+    (folder / "link.json").symlink_to(tmp_path / "secret.json")
+    types = {
+        "index.html": "text/html; charset=utf-8",
+        "app.mjs": "text/javascript; charset=utf-8",
+        "runtime.wasm": "application/wasm",
+        "model/model.onnx": "application/octet-stream",
+        "model/manifest.json": "application/json",
+        "app.webmanifest": "application/manifest+json",
+        "style.css": "text/css; charset=utf-8",
+        "favicon.svg": "image/svg+xml",
+    }
+    for name in types:
+        (folder / name).write_text(name)
+    with serve(folder) as url:
+        assert url.startswith("http://127.0.0.1:")
+        for name, kind in types.items():
+            status, headers, data = asked(url, f"/{name}")
+            assert (status, headers["Content-Type"], data.decode()) == (200, kind, name)
+            assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+            assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Cache-Control"] == "no-cache"
+        assert asked(url, "/")[2] == b"index.html"
+        outside = ("/../secret.json", "/%2e%2e/secret.json", "/model/../../secret.json")
+        for path in (*outside, "/..%5csecret.json", "//secret.json", "/link.json", "/model/"):
+            assert asked(url, path)[0] == 404, path
+        taken = int(url.rstrip("/").rpartition(":")[2])
+        with refused(StorageError, str(taken), "choose another"), serve(folder, taken):
+            pass
+    with pytest.raises(ConnectionRefusedError):
+        asked(url, "/")
+    with refused(MalformedError, "no index.html"), serve(tmp_path):
+        pass
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_browser_that_is_not_there_is_said_with_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with refused(UnavailableError, "Chromium is not installed", "apt-get install chromium"):
+        replay_in_browser("http://127.0.0.1:1/")
+
+
+def test_playwright_that_is_not_there_is_said_with_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "find_browser", lambda: "/usr/bin/chromium")
+    monkeypatch.setitem(__import__("sys").modules, "playwright.sync_api", None)
+    with refused(UnavailableError, "Playwright is not installed", "pip install playwright"):
+        replay_in_browser("http://127.0.0.1:1/")
+
+
+def test_a_page_without_a_result_is_not_waited_for_forever(tmp_path: Path, browser: Any) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    with serve(tmp_path) as url, ThreadPoolExecutor(1) as pool:
+        future = pool.submit(replay_in_browser, url, timeout=0.5)
+        with refused(UnavailableError, url, "Timeout"):
+            future.result()
