@@ -389,8 +389,11 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
 /* The logits that h gives; the last panel goes through y, which has room for all of it. */
 TARGET static NOINLINE void VARIANT(head)(const float *h, float *output) {
     const size_t whole = OUTPUTS / PANEL * PANEL;
-    ALIGNED float y[PANEL] = {0};
+    ALIGNED float y[PANEL];
     size_t k;
+    ROLLED
+    for (k = 0; k < PANEL; k++)
+        y[k] = 0.0f;
     VARIANT(product)(output, head_bias, head_weights, whole, h, H_COLUMNS);
     VARIANT(product)(y, y, head_weights + whole * H_COLUMNS, OUTPUTS % PANEL, h, H_COLUMNS);
     ROLLED

@@ -270,10 +270,7 @@ def _names(prefix: str, name: str, digest: str, layout: _Layout) -> str:
 
 def _title(name: str, digest: str, layout: _Layout, use: str = "") -> str:
     kind = "text, character by character" if layout.is_text else "a series, step by step"
-    return (
-        f"/* {name}: a recurrent network for {kind}, in C99.\n"
-        f"   Generated from the checkpoint {digest}.{use} */"
-    )
+    return f"/* {name}: a recurrent network for {kind}, in C99.\n   Checkpoint {digest}.{use} */"
 
 
 def _use(prefix: str, layout: _Layout) -> str:
