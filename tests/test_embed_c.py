@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny import missing, refused
@@ -48,10 +48,9 @@ Floats = NDArray[np.float32]
 
 
 def tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        missing(f"{name} is not installed; 'apt-get install {PACKAGE.get(name, name)}' gets it")
-    return found
+    return shutil.which(name) or missing(
+        f"{name} is not installed; 'apt-get install {PACKAGE.get(name, name)}' gets it"
+    )
 
 
 def run(arguments: Sequence[str], folder: Path, **options: Any) -> str:
@@ -126,7 +125,9 @@ def sequences(network: Network, batch: int = 2, time: int = 6) -> tuple[Any, Flo
     rng = np.random.default_rng(1)
     state = rng.uniform(-1, 1, network.zero_state(batch).shape).astype(np.float32)
     if network.vocabulary is None:
-        values = rng.normal(size=(batch, time, network.config.features)).astype(np.float32)
+        width = network.signature.input.shape[2]
+        assert isinstance(width, int)
+        values = rng.normal(size=(batch, time, width)).astype(np.float32)
         return outside(values, None), state
     points = np.array([ord(c) for c in VOCABULARY])
     return outside(rng.choice(points, (batch, time)), VOCABULARY), state
@@ -180,7 +181,7 @@ def test_every_kind_of_network_gives_pytorchs_numbers(
     [(20, {"proj_size": 16}), (32, {"proj_size": 9}), (5, {"proj_size": 1, "num_layers": 2})],
 )
 def test_projected_h_is_followed_by_zeros(
-    tmp_path: Path, compiler: str, hidden: int, options: dict[str, int]
+    tmp_path: Path, compiler: str, hidden: int, options: dict[str, Any]
 ) -> None:
     made = network("lstm", hidden, **options)
     in_c = InC(made, tmp_path, compiler=compiler)
@@ -255,15 +256,15 @@ def test_nan_stays_nan(tmp_path: Path, build: str) -> None:
 FUNCTIONS = """
 #include "model.c"
 #include <string.h>
-#define OVER(name, call)                                                                           \\
-    void name##_all(float *x, size_t n) {                                                          \\
-        size_t k;                                                                                  \\
-        for (k = 0; k < n; k += PLAIN_LANES) {                                                     \\
-            word_plain word;                                                                       \\
-            memcpy(&word, x + k, sizeof word);                                                     \\
-            word.number = call(word.number);                                                       \\
-            memcpy(x + k, &word, sizeof word);                                                     \\
-        }                                                                                          \\
+#define OVER(name, call) \\
+    void name##_all(float *x, size_t n) { \\
+        size_t k; \\
+        for (k = 0; k < n; k += PLAIN_LANES) { \\
+            word_plain word; \\
+            memcpy(&word, x + k, sizeof word); \\
+            word.number = call(word.number); \\
+            memcpy(x + k, &word, sizeof word); \\
+        } \\
     }
 OVER(expm1, exp_minus_1_plain)
 OVER(tanh, activation_plain)
@@ -413,7 +414,7 @@ def test_weights_come_back_exactly(tmp_path: Path) -> None:
     values = np.array(
         [float(word) for word in text[1].replace("f", "").split(",")[:-1]], np.float32
     )
-    weights = made.recurrent.layers.weight_hh_l0.detach().numpy()
+    weights = made.state_dict()["recurrent.layers.weight_hh_l0"].numpy()
     np.testing.assert_array_equal(values.reshape(4, 4).T, weights)
 
 

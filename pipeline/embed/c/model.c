@@ -64,7 +64,7 @@ static size_t entry_of(int64_t point) {
 #define PLAIN_LANES 16
 #elif defined(__AVX__) && WIDEST >= 8
 #define PLAIN_LANES 8
-#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__) || defined(__ALTIVEC__)
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__)
 #define PLAIN_LANES 4
 #else
 #define PLAIN_LANES 1
