@@ -5,9 +5,12 @@
 static float state[MODEL_STATE], output[MODEL_OUTPUTS];
 static double input[MODEL_FEATURES]; /* the features, or the code point of a character */
 
+static const char checkpoint[] = MODEL_CHECKPOINT;
+
 /* Where they lie, and how many there are. */
 static const int32_t layout[] = {
-    (int32_t)state, MODEL_STATE, (int32_t)input, MODEL_FEATURES, (int32_t)output, MODEL_OUTPUTS,
+    (int32_t)state,  MODEL_STATE,   (int32_t)input,      MODEL_FEATURES,
+    (int32_t)output, MODEL_OUTPUTS, (int32_t)checkpoint, sizeof checkpoint - 1,
 };
 
 __attribute__((export_name("layout"))) const int32_t *export_layout(void) { return layout; }
