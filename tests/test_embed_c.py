@@ -66,7 +66,7 @@ def run(arguments: Sequence[str], folder: Path, **options: Any) -> str:
         arguments, cwd=folder, capture_output=True, text=True, timeout=120, check=False, **options
     )
     assert done.returncode == 0, (arguments, done.stdout, done.stderr)
-    return done.stdout
+    return str(done.stdout)
 
 
 def can_run(build: str) -> bool:

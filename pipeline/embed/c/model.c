@@ -443,7 +443,7 @@ TARGET static void VARIANT(run)(float *state, const INPUT *input, float *output,
         const float *x = scaled;
         size_t k;
         for (k = 0; k < FEATURES; k++)
-            scaled[k] = (input[k] - input_mean[k]) / input_std[k];
+            scaled[k] = (input[k] - input_mean[k]) * input_scale[k];
 #endif
         for (layer = 0; layer < LAYERS; layer++, row += HIDDEN) {
 #if PADDING
