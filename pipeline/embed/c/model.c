@@ -64,7 +64,7 @@ static size_t entry_of(int64_t point) {
 #define PLAIN_LANES 16
 #elif defined(__AVX__) && WIDEST >= 8
 #define PLAIN_LANES 8
-#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__) || defined(__ALTIVEC__)
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__)
 #define PLAIN_LANES 4
 #else
 #define PLAIN_LANES 1
@@ -389,8 +389,11 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
 /* The logits that h gives; the last panel goes through y, which has room for all of it. */
 TARGET static NOINLINE void VARIANT(head)(const float *h, float *output) {
     const size_t whole = OUTPUTS / PANEL * PANEL;
-    ALIGNED float y[PANEL] = {0};
+    ALIGNED float y[PANEL];
     size_t k;
+    ROLLED
+    for (k = 0; k < PANEL; k++)
+        y[k] = 0.0f;
     VARIANT(product)(output, head_bias, head_weights, whole, h, H_COLUMNS);
     VARIANT(product)(y, y, head_weights + whole * H_COLUMNS, OUTPUTS % PANEL, h, H_COLUMNS);
     ROLLED
@@ -440,7 +443,7 @@ TARGET static void VARIANT(run)(float *state, const INPUT *input, float *output,
         const float *x = scaled;
         size_t k;
         for (k = 0; k < FEATURES; k++)
-            scaled[k] = (input[k] - input_mean[k]) / input_std[k];
+            scaled[k] = (input[k] - input_mean[k]) * input_scale[k];
 #endif
         for (layer = 0; layer < LAYERS; layer++, row += HIDDEN) {
 #if PADDING

@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 
 _PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE")  # MODEL_H guards the header
 _GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-_MOST_LANES, _MOST_ROWS = 16, 32  # numbers in the widest vector, rows in the widest panel
+_MOST_LANES, _MOST_ROWS = 16, 64  # numbers in the widest vector, rows in the widest panel
 _WASTE = 1.25  # by how much rows of zeros may lengthen a gate before vectors are narrower
 
 
@@ -82,7 +82,7 @@ class _Layout:
         self.features = 1 if self.is_text else self.x_columns
         self.lanes, self.padded = _padding(self.hidden)
         rows = _GATES[self.cell] * self.padded
-        self.panel = next(size for size in (32, 16, 8, 4) if rows % size == 0)
+        self.panel = next(size for size in (64, 32, 16, 8, 4) if rows % size == 0)
         self.kinds = {
             "TEXT": self.is_text,
             "PROJECTION": self.projected,
@@ -147,8 +147,12 @@ def _weights(network: Network, layout: _Layout, prefix: str) -> Iterator[str]:
     yield _floats("head_weights", _wider(head, 1, layout.padded))
     yield _floats("head_bias", bias)
     assert network.scaler is not None
-    for name, values in network.scaler.model_dump().items():
-        yield _floats(name, np.asarray(values, np.float32))
+    scaler = {
+        name: np.asarray(values, np.float32) for name, values in network.scaler.model_dump().items()
+    }
+    scaler["input_scale"] = np.float32(1) / scaler.pop("input_std")
+    for name, values in scaler.items():
+        yield _floats(name, values)
 
 
 def _layer(layer: int, tensors: dict[str, Floats], layout: _Layout) -> Iterator[str]:
@@ -270,10 +274,7 @@ def _names(prefix: str, name: str, digest: str, layout: _Layout) -> str:
 
 def _title(name: str, digest: str, layout: _Layout, use: str = "") -> str:
     kind = "text, character by character" if layout.is_text else "a series, step by step"
-    return (
-        f"/* {name}: a recurrent network for {kind}, in C99.\n"
-        f"   Generated from the checkpoint {digest}.{use} */"
-    )
+    return f"/* {name}: a recurrent network for {kind}, in C99.\n   Checkpoint {digest}.{use} */"
 
 
 def _use(prefix: str, layout: _Layout) -> str:

@@ -1,0 +1,784 @@
+"""The network in C: PyTorch's numbers from every compiler, and the small programs around it."""
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tiny import missing, refused
+
+from pipeline.bundle import Bundle
+from pipeline.bundle.golden import outside
+from pipeline.config import CELLS, SeriesModel, TextModel
+from pipeline.embed.c import c_source, identifier, write_c
+from pipeline.errors import UsageError
+from pipeline.model import Network, Scaler
+from pipeline.signature import FLOAT32
+from pipeline.storage import sha256
+
+CLIENTS = Path(__file__).parents[1] / "pipeline/embed/clients"
+PRESETS = [f"{task}-{cell}" for task in ("sine", "char") for cell in CELLS]
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+VOCABULARY = "zaé 🦊\n\0"  # not in order, up to four bytes
+PACKAGE = {
+    "clang++": "clang",
+    "node": "nodejs",
+    "nm": "binutils",
+    "size": "binutils",
+    "wasm-ld": "lld",
+}
+
+# Flags, and the flag of the processor that it takes: vectors of one, four, eight and sixteen
+# numbers, and what the program chooses from when it runs.
+BUILDS = {
+    "chosen": ([], ""),
+    "scalar": (["-DMODEL_PLAIN", "-U__SSE2__"], ""),
+    "four": (["-DMODEL_PLAIN"], ""),
+    "eight": (["-DMODEL_PLAIN", "-mavx2", "-mfma"], "avx2"),
+    "sixteen": (["-DMODEL_PLAIN", "-mavx512f"], "avx512f"),
+}
+Floats = NDArray[np.float32]
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name)
+    if not found:
+        missing(f"{name} is not installed; 'apt-get install {PACKAGE.get(name, name)}' gets it")
+    return str(found)
+
+
+def run(arguments: Sequence[str], folder: Path, **options: Any) -> str:
+    """What a command prints; it must succeed."""
+    done = subprocess.run(
+        arguments, cwd=folder, capture_output=True, text=True, timeout=120, check=False, **options
+    )
+    assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+    return str(done.stdout)
+
+
+def can_run(build: str) -> bool:
+    needed = BUILDS[build][1]
+    info = Path("/proc/cpuinfo")
+    words = info.read_text().split() if info.exists() else []
+    machine = os.uname().machine
+    return build == "chosen" or (machine == "x86_64" and (not needed or needed in words))
+
+
+def network(
+    cell: str = "lstm", hidden: int = 5, text: bool = False, seed: int = 0, **options: Any
+) -> Network:
+    torch.manual_seed(seed)
+    sizes = {"cell": cell, "hidden_size": hidden, **options}
+    if text:
+        config = TextModel.model_validate(sizes | {"embedding_size": 3})
+        return Network(config, vocabulary=VOCABULARY).eval()
+    series = SeriesModel.model_validate({"features": 2, "targets": 2} | sizes)
+    rng = np.random.default_rng(seed)
+    numbers = {
+        f"{side}_{name}": tuple(map(float, rng.uniform(0.5, 2, width)))
+        for side, width in (("input", series.features), ("output", series.targets))
+        for name in ("mean", "std")
+    }
+    return Network(series, scaler=Scaler(**numbers)).eval()
+
+
+def written(folder: Path, network: Network, name: str = "net") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, data in write_c(network, name, "0" * 64).items():
+        (folder / file).write_bytes(data)
+    return folder
+
+
+class InC:
+    """A network compiled to a shared library, called as PyTorch's is."""
+
+    numbers = count()
+
+    def __init__(
+        self, network: Network, root: Path, build: str = "chosen", compiler: str = "gcc"
+    ) -> None:
+        folder = written(root / str(next(self.numbers)), network)
+        flags = [*STRICT, "-O1", *BUILDS[build][0], "-shared", "-fPIC"]
+        run([tool(compiler), *flags, "-o", "net.so", "model.c"], folder)
+        self.library = ctypes.CDLL(str(folder / "net.so"))
+        self.signature, self.is_text = network.signature, network.vocabulary is not None
+
+    def __call__(self, inputs: Any, state: Floats) -> tuple[Floats, Floats]:
+        following = state.copy()
+        output = np.empty((*inputs.shape[:2], self.signature.output.shape[2]), np.float32)
+        for stream, rows in enumerate(following):
+            given_here = np.ascontiguousarray(inputs[stream])
+            pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (rows, given_here)]
+            place = output[stream].ctypes.data_as(ctypes.c_void_p)
+            self.library.net_run(*pointers, place, ctypes.c_size_t(inputs.shape[1]))
+        return output, following
+
+
+def sequences(network: Network, batch: int = 2, time: int = 6) -> tuple[Any, Floats]:
+    """Inputs, some of them strange, and a state that is not zero, with noise where it is unused."""
+    rng = np.random.default_rng(1)
+    state = rng.uniform(-1, 1, network.zero_state(batch).shape).astype(np.float32)
+    if network.vocabulary is None:
+        width = network.signature.input.shape[2]
+        assert isinstance(width, int)
+        values = rng.normal(size=(batch, time, width)).astype(np.float32)
+        return outside(values, None), state
+    points = np.array([ord(c) for c in VOCABULARY])
+    return outside(rng.choice(points, (batch, time)), VOCABULARY), state
+
+
+def assert_pytorchs(in_c: InC, network: Network) -> None:
+    inputs, state = sequences(network)
+    with torch.inference_mode():
+        exact = torch.from_numpy(inputs)
+        exact = exact.double() if exact.is_floating_point() else exact
+        twin = network.twin(torch.float64)
+        expected = twin(exact, torch.from_numpy(state).double())
+    for found, right in zip(in_c(inputs, state), expected, strict=True):
+        np.testing.assert_allclose(found, right.numpy(), rtol=FLOAT32.rtol, atol=FLOAT32.atol)
+
+
+kinds = st.fixed_dictionaries(
+    {
+        "cell": st.sampled_from(CELLS),
+        "hidden": st.sampled_from([1, 3, 4, 5, 7, 8, 9, 12, 16, 17, 20, 31, 32]),
+        "text": st.booleans(),
+        "num_layers": st.integers(1, 3),
+        "bias": st.booleans(),
+        "seed": st.integers(0, 9),
+    },
+    optional={"own": st.just(True)},
+)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(kind=kinds)
+def test_every_kind_of_network_gives_pytorchs_numbers(
+    tmp_path_factory: pytest.TempPathFactory, build: str, kind: dict[str, Any]
+) -> None:
+    if not can_run(build):
+        pytest.skip(f"this processor has no {BUILDS[build][1] or 'SSE'}")
+    options = dict(kind)
+    if options.pop("own", False):  # what only one cell has
+        if kind["cell"] == "rnn":
+            options["nonlinearity"] = "relu"
+        if kind["cell"] == "lstm" and kind["hidden"] > 1:
+            options["proj_size"] = (kind["hidden"] + 1) // 2
+    made = network(**options)
+    assert_pytorchs(InC(made, tmp_path_factory.getbasetemp() / "kinds", build), made)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize(
+    ("hidden", "options"),
+    [(20, {"proj_size": 16}), (32, {"proj_size": 9}), (5, {"proj_size": 1, "num_layers": 2})],
+)
+def test_projected_h_is_followed_by_zeros(
+    tmp_path: Path, compiler: str, hidden: int, options: dict[str, Any]
+) -> None:
+    made = network("lstm", hidden, **options)
+    in_c = InC(made, tmp_path, compiler=compiler)
+    assert_pytorchs(in_c, made)
+    _, following = in_c(*sequences(made))
+    layers = options.get("num_layers", 1)
+    assert not following[:, :layers, options["proj_size"] :].any()
+    assert following[:, :layers, : options["proj_size"]].all()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_wide_panels_and_more_outputs_than_units(tmp_path: Path, cell: str) -> None:
+    for made in (network(cell, 64, features=1, targets=9), network(cell, 3, targets=40)):
+        assert_pytorchs(InC(made, tmp_path), made)
+
+
+def test_a_large_vocabulary_out_of_order(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).permutation(np.arange(0x4E00, 0x4E00 + 300))
+    torch.manual_seed(0)
+    config = TextModel.model_validate({"cell": "gru", "hidden_size": 8, "embedding_size": 7})
+    made = Network(config, vocabulary="".join(map(chr, points))).eval()
+    in_c = InC(made, tmp_path)
+    inputs, state = points[None, :], made.zero_state(1).numpy()
+    with torch.inference_mode():
+        expected, _ = made(torch.from_numpy(inputs), torch.from_numpy(state))
+    np.testing.assert_allclose(in_c(inputs, state)[0], expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_sequence_may_be_cut_anywhere(tmp_path: Path, text: bool) -> None:
+    made = network("lstm", 6, text, num_layers=2)
+    in_c = InC(made, tmp_path)
+    inputs, state = sequences(made)
+    whole, last = in_c(inputs, state)
+    first, between = in_c(inputs[:, :2], state)
+    second, end = in_c(inputs[:, 2:], between)
+    np.testing.assert_array_equal(whole, np.concatenate([first, second], axis=1))
+    np.testing.assert_array_equal(last, end)
+
+
+def test_a_stream_starts_from_zeros(tmp_path: Path) -> None:
+    made = network("gru", 5, num_layers=2)
+    state = np.ones(10, np.float32)
+    InC(made, tmp_path).library.net_init(state.ctypes.data_as(ctypes.c_void_p))
+    assert not state.any()
+
+
+def test_weights_that_are_not_finite_give_what_pytorch_gives(tmp_path: Path) -> None:
+    made = network("rnn", 4, nonlinearity="relu")
+    with torch.no_grad():
+        made.head.weight[0, 0] = float("nan")
+        made.head.bias[1] = float("inf")
+    output, following = InC(made, tmp_path)(*sequences(made))
+    assert np.isnan(output[..., 0]).all()
+    assert np.isposinf(output[..., 1]).all()
+    assert np.isfinite(following).all()
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_nan_stays_nan(tmp_path: Path, build: str) -> None:
+    if not can_run(build):
+        pytest.skip("not on this processor")
+    for cell in CELLS:
+        made = network(cell, 16)
+        inputs, state = sequences(made, 1, 2)
+        inputs[0, 0, 0] = np.nan
+        output, following = InC(made, tmp_path, build)(inputs, state)
+        assert np.isnan(output).all()
+        assert np.isnan(following).all()
+
+
+FUNCTIONS = """
+#include "model.c"
+#include <string.h>
+#define OVER(name, call) \\
+    void name##_all(float *x, size_t n) { \\
+        size_t k; \\
+        for (k = 0; k < n; k += PLAIN_LANES) { \\
+            word_plain word; \\
+            memcpy(&word, x + k, sizeof word); \\
+            word.number = call(word.number); \\
+            memcpy(x + k, &word, sizeof word); \\
+        } \\
+    }
+OVER(expm1, exp_minus_1_plain)
+OVER(tanh, activation_plain)
+void logistic_all(float *x, size_t n) { logistic_plain(x, n); }
+"""
+
+
+@pytest.mark.parametrize("build", [build for build in BUILDS if build != "chosen"])
+def test_functions_are_within_three_units_in_the_last_place(tmp_path: Path, build: str) -> None:
+    if not can_run(build):
+        pytest.skip("not on this processor")
+    folder = written(tmp_path, network("lstm", 16))
+    (folder / "functions.c").write_text(FUNCTIONS)
+    flags = ["-std=gnu99", "-O2", *BUILDS[build][0], "-shared", "-fPIC"]
+    run([tool("gcc"), *flags, "-o", "functions.so", "functions.c"], folder)
+    library = ctypes.CDLL(str(folder / "functions.so"))
+    patterns = np.arange(0, 2**32, 4099, dtype=np.uint32).view(np.float32)
+    points = np.concatenate([patterns, np.linspace(-20, 20, 400_000, dtype=np.float32)])
+    points = points[(np.abs(points) <= 64) & (np.abs(points) > 1e-37)]
+    points = points[: len(points) // 16 * 16]
+    exact: dict[str, tuple[Callable[[Any], Any], float]] = {
+        "expm1": (np.expm1, 2),
+        "tanh": (np.tanh, 3),
+        "logistic": (lambda x: 1 / (1 + np.exp(-x)), 3),
+    }
+    for name, (function, bound) in exact.items():
+        found = points.copy()
+        pointer = found.ctypes.data_as(ctypes.c_void_p)
+        getattr(library, f"{name}_all")(pointer, ctypes.c_size_t(len(found)))
+        right = function(points.astype(np.float64))
+        unit = np.spacing(np.abs(right).astype(np.float32)).astype(np.float64)
+        assert (np.abs(found - right) / unit).max() <= bound, name
+
+
+def test_far_outside_the_functions_reach_their_limits(tmp_path: Path) -> None:
+    made = network("lstm", 16)
+    inputs, state = sequences(made, 1, 1)
+    inputs[...] = 1e36
+    output, following = InC(made, tmp_path)(inputs, state)
+    assert np.isfinite(output).all()
+    assert np.isfinite(following).all()
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-O3"])
+def test_compilers_have_nothing_to_say(
+    tmp_path: Path,
+    tiny_bundle: Callable[[str], Bundle],
+    compiler: str,
+    level: str,
+) -> None:
+    networks = {preset: tiny_bundle(preset).network() for preset in PRESETS}
+    networks |= {
+        f"wide-{cell}-{text}": network(cell, 16, text) for cell in CELLS for text in (False, True)
+    }
+    networks |= {"projected": network("lstm", 20, proj_size=16), "relu": network("rnn", bias=False)}
+    for name, made in networks.items():
+        folder = written(tmp_path / name, made, name)
+        run([tool(compiler), *STRICT, "-Wshadow", level, "-c", "model.c"], folder)
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_build_with_fast_math_gives_pytorchs_numbers(tmp_path: Path, text: bool) -> None:
+    for cell in CELLS:
+        made = network(cell, 32, text)
+        folder = written(tmp_path / cell, made)
+        flags = ["-O3", "-ffast-math", "-shared", "-fPIC", "-o", "net.so"]
+        run([tool("gcc"), *flags, "model.c"], folder)
+        in_c = InC(made, tmp_path / "own")
+        in_c.library = ctypes.CDLL(str(folder / "net.so"))
+        assert_pytorchs(in_c, made)
+
+
+def test_two_models_live_in_one_program_in_cpp(tmp_path: Path) -> None:
+    written(tmp_path / "one", network("lstm", 6), "sine-lstm")
+    written(tmp_path / "two", network("gru", 16, text=True), "2 words")
+    (tmp_path / "main.cpp").write_text(
+        '#include "one/model.h"\n#include "two/model.h"\n#include <cstdio>\n'
+        "int main() {\n"
+        "    float state[SINE_LSTM_STATE], output[SINE_LSTM_OUTPUTS], input[2] = {1, 2};\n"
+        "    float other[MODEL_2_WORDS_STATE], logits[MODEL_2_WORDS_OUTPUTS];\n"
+        "    sine_lstm_init(state);\n    sine_lstm_step(state, input, output);\n"
+        "    model_2_words_init(other);\n    model_2_words_step(other, 'a', logits);\n"
+        '    std::printf("%d", output[0] == output[0] && logits[0] == logits[0]);\n}\n'
+    )
+    for folder in ("one", "two"):
+        run([tool("gcc"), *STRICT, "-c", "model.c"], tmp_path / folder)
+    flags = ["-std=c++11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-o", "main"]
+    for compiler in ("g++", "clang++"):
+        run([tool(compiler), *flags, "main.cpp", "one/model.o", "two/model.o"], tmp_path)
+        assert run(["./main"], tmp_path) == "1"
+
+
+def test_rust_calls_it(tmp_path: Path) -> None:
+    made = network("gru", 5)
+    folder = written(tmp_path, made)
+    (folder / "main.rs").write_text(
+        'extern "C" {\n    fn net_init(state: *mut f32);\n'
+        "    fn net_step(state: *mut f32, input: *const f32, output: *mut f32);\n}\n"
+        "fn main() {\n    let (mut state, mut output) = ([1f32; 5], [0f32; 2]);\n"
+        "    unsafe {\n        net_init(state.as_mut_ptr());\n"
+        "        net_step(state.as_mut_ptr(), [0.5f32, 0.25].as_ptr(), output.as_mut_ptr());\n"
+        '    }\n    println!("{} {}", output[0], output[1]);\n}\n'
+    )
+    rustc = tool("rustc")
+    run([tool("gcc"), *STRICT, "-O2", "-fPIC", "-c", "model.c"], folder)
+    run([rustc, "-C", "link-arg=model.o", "main.rs"], folder)
+    found = [float(word) for word in run(["./main"], folder).split()]
+    with torch.inference_mode():
+        expected, _ = made(torch.tensor([[[0.5, 0.25]]]), made.zero_state(1))
+    np.testing.assert_allclose(found, expected.flatten().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_object_is_below_8_kb_without_its_weights(
+    tmp_path: Path, cell: str, compiler: str
+) -> None:
+    made = network(cell, 64, features=1, targets=1)
+    folder = written(tmp_path, made)
+    run([tool(compiler), *STRICT, "-O3", "-c", "model.c"], folder)
+    text, data, bss = map(int, run([tool("size"), "model.o"], folder).splitlines()[1].split()[:3])
+    arrays = re.findall(r"static const float \w+\[(\d+)\]", (folder / "model.c").read_text())
+    assert bss == 0
+    assert text + data - 4 * sum(map(int, arrays)) < 8192
+
+
+def test_a_microcontroller_needs_nothing_else(tmp_path: Path) -> None:
+    for text in (False, True):
+        folder = written(tmp_path / str(text), network("lstm", 20, text, proj_size=6))
+        flags = ["-ffreestanding", "-fno-builtin", "-Os", "-DMODEL_PLAIN", "-Wstack-usage=2048"]
+        run([tool("gcc"), *STRICT, *flags, "-c", "model.c"], folder)
+        needed = run([tool("nm"), "--undefined-only", "model.o"], folder).split()
+        assert set(needed) <= {"U", "memcpy", "memset"}
+
+
+def test_the_same_bundle_gives_the_same_bytes(tiny_bundle: Callable[[str], Bundle]) -> None:
+    for preset in PRESETS:
+        assert c_source(tiny_bundle(preset)) == c_source(tiny_bundle(preset))
+
+
+def test_weights_come_back_exactly(tmp_path: Path) -> None:
+    made = network("rnn", 4, features=1, targets=1)
+    source = write_c(made, "net", "0" * 64)["model.c"].decode()
+    text = re.search(r"hidden_weights_0\[16\] = \{([^}]*)\}", source)
+    assert text
+    values = np.array(
+        [float(word) for word in text[1].replace("f", "").split(",")[:-1]], np.float32
+    )
+    weights = made.state_dict()["recurrent.layers.weight_hh_l0"].numpy()
+    np.testing.assert_array_equal(values.reshape(4, 4).T, weights)
+
+
+def test_the_source_says_what_it_is(tiny_bundle: Callable[[str], Bundle]) -> None:
+    bundle = tiny_bundle("sine-lstm")
+    for content in c_source(bundle).values():
+        text = content.decode("ascii")
+        assert text.startswith("/* sine-lstm: ")
+        assert bundle.manifest.checkpoint_sha256 in text
+        assert max(map(len, text.splitlines())) <= 100
+        assert not re.search(r"#if (TEXT|LSTM|GRU|RNN|RELU|PADDING|PROJECTION)", text)
+
+
+def test_names_become_names_in_c() -> None:
+    assert identifier("Sine-LSTM.v2") == "sine_lstm_v2"
+    assert identifier("2-layers") == "model_2_layers"
+    assert identifier("model") == "model_model"
+
+
+def test_whole_sequences_are_refused() -> None:
+    both = network("gru", 4, bidirectional=True, readout="last")
+    with refused(UsageError, "both", "one direction"):
+        write_c(both, "both", "0" * 64)
+
+
+IN_NODE = """
+import { readFile } from "node:fs/promises";
+import { Network } from "./network.mjs";
+const network = await Network.load(await readFile("model.wasm"));
+const { inputs, state } = JSON.parse(await readFile("given.json", "utf8"));
+const carried = Float32Array.from(state);
+const outputs = inputs.map((input) => Array.from(network.step(carried, input)));
+const { checkpoint } = network;
+console.log(JSON.stringify({ outputs, state: Array.from(carried), checkpoint }));
+"""
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_webassembly_gives_pytorchs_numbers(tmp_path: Path, cell: str, text: bool) -> None:
+    made = network(cell, 20, text, num_layers=2)
+    folder = written(shutil.copytree(CLIENTS / "wasm", tmp_path / "wasm"), made)
+    for name in ("clang", "wasm-ld", "node"):
+        tool(name)
+    run([tool("make"), "--silent"], folder)
+    inputs, state = sequences(made, 1, 5)
+    content = {"inputs": inputs[0].reshape(5, -1).tolist(), "state": state.ravel().tolist()}
+    (folder / "given.json").write_text(json.dumps(content))
+    (folder / "program.mjs").write_text(IN_NODE)
+    found = json.loads(run(["node", "program.mjs"], folder))
+    with torch.inference_mode():
+        output, following = made(torch.from_numpy(inputs), torch.from_numpy(state))
+    np.testing.assert_allclose(found["outputs"], output[0].numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["state"], following.numpy().ravel(), rtol=1e-4, atol=1e-5)
+    assert found["checkpoint"] == "0" * 64
+
+
+def test_the_webassembly_module_is_a_few_kilobytes_and_its_weights(tmp_path: Path) -> None:
+    made = network("lstm", 64, features=1, targets=1)
+    folder = written(shutil.copytree(CLIENTS / "wasm", tmp_path / "wasm"), made)
+    for name in ("clang", "wasm-ld"):
+        tool(name)
+    run([tool("make"), "--silent"], folder)
+    weights = sum(4 * parameter.numel() for parameter in made.parameters())
+    assert (folder / "model.wasm").stat().st_size - weights < 4096
+
+
+# The programs
+
+
+@pytest.fixture(scope="session")
+def project(
+    tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Callable[[str], Bundle]
+) -> Callable[..., Path]:
+    """The folder of a built project; a test that changes it copies it."""
+    root = tmp_path_factory.mktemp("projects")
+
+    def make(preset: str, kind: str = "fast", **variables: str) -> Path:
+        folder = root / f"{preset}-{kind}"
+        if not folder.exists():
+            bundle = tiny_bundle(preset)
+            shutil.copytree(CLIENTS / "c", folder)
+            (folder / "model").mkdir()
+            for name in ("manifest.json", "golden.json"):
+                shutil.copy(bundle.folder / name, folder / "model")
+            for name, data in c_source(bundle).items():
+                (folder / name).write_bytes(data)
+            given = [f"{name}={value}" for name, value in variables.items()]
+            run([tool("make"), "--silent", f"CC={tool('gcc')}", *given], folder)
+        return folder
+
+    return make
+
+
+def outcome(program: str, folder: Path, *arguments: str, given: str = "") -> tuple[int, str, str]:
+    done = subprocess.run(
+        [f"./{program}", *arguments],
+        cwd=folder,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def assert_refused(code: int, found: tuple[int, str, str], *words: str) -> None:
+    assert found[0] == code, found
+    assert found[2].startswith("error: "), found
+    assert found[2].count("\n") == 1, found
+    assert [word for word in words if word not in found[2]] == [], found
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_golden_trajectories_replay(project: Callable[..., Path], preset: str) -> None:
+    code, out, _ = outcome("replay", project(preset))
+    result = json.loads(out)
+    assert code == 0
+    assert out.count("\n") == 1
+    assert [*result] == [
+        *("target", "runtime", "model", "calls", "output", "next_state", "share"),
+        *("microseconds_per_step", "passed"),
+    ]
+    assert result["target"] == "c"
+    assert result["runtime"].startswith("gcc ")
+    assert result["model"] == preset
+    assert result["calls"] == 9
+    assert 0 < result["share"] < 1
+    assert result["microseconds_per_step"] > 0
+    assert result["passed"] is True
+
+
+def changed(folder: Path, copy: Path, change: Callable[[Any], None], signed: bool = True) -> Path:
+    """A copy of a project whose golden.json is changed, and vouched for if it is ``signed``."""
+    shutil.copytree(folder, copy)
+    golden, manifest = copy / "model/golden.json", copy / "model/manifest.json"
+    content = json.loads(golden.read_text())
+    change(content)
+    golden.write_text(json.dumps(content))
+    if signed:
+        facts = json.loads(manifest.read_text())
+        data = golden.read_bytes()
+        facts["files"]["golden.json"] = {"sha256": sha256(data), "bytes": len(data)}
+        manifest.write_text(json.dumps(facts))
+    return copy
+
+
+def first_output(content: Any) -> Any:
+    return content["trajectories"][0]["calls"][0]["output"]
+
+
+def test_a_number_that_does_not_match_ends_with_1(
+    project: Callable[..., Path], tmp_path: Path
+) -> None:
+    def change(content: Any) -> None:
+        first_output(content)["data"][0] += 1
+
+    code, out, _ = outcome("replay", changed(project("sine-gru"), tmp_path / "c", change))
+    assert code == 1
+    assert json.loads(out)["passed"] is False
+    assert json.loads(out)["output"] == pytest.approx(1, abs=0.01)
+
+
+def test_what_is_not_finite_ends_with_1(project: Callable[..., Path], tmp_path: Path) -> None:
+    def change(content: Any) -> None:
+        content["trajectories"][0]["state"]["data"][0] = 1e39
+
+    code, out, _ = outcome("replay", changed(project("sine-rnn"), tmp_path / "c", change))
+    result = json.loads(out)
+    assert (code, result["passed"], result["next_state"] is None) == (1, False, False) or code == 1
+
+
+def test_replay_refuses_what_it_cannot_read(project: Callable[..., Path], tmp_path: Path) -> None:
+    source = project("char-gru")
+    names = (tmp_path / str(number) for number in count())
+
+    def replayed(change: Callable[[Any], None], signed: bool = True) -> tuple[int, str, str]:
+        return outcome("replay", changed(source, next(names), change, signed))
+
+    def edited(name: str, old: str, new: str) -> tuple[int, str, str]:
+        folder = next(names)
+        shutil.copytree(source, folder)
+        file = folder / "model" / name
+        file.write_text(file.read_text().replace(old, new, 1))
+        return outcome("replay", folder)
+
+    assert_refused(5, replayed(lambda c: c.update(more=1), signed=False), "golden.json", "anew")
+    assert_refused(3, replayed(lambda c: c.update(format=2)), "golden.json", "format 2", "update")
+    assert_refused(3, replayed(lambda c: first_output(c)["data"].pop()), "'output'")
+    assert_refused(3, replayed(lambda c: first_output(c)["shape"].append(1)), "'output'")
+    assert_refused(3, replayed(lambda c: first_output(c).update(data=["x"])), "'output'")
+    assert_refused(3, replayed(lambda c: c.pop("trajectories")), "trajectories")
+    assert_refused(3, edited("manifest.json", '"format": 1', '"format": 2'), "format 2", "update")
+    assert_refused(3, edited("manifest.json", "{", "["), "manifest.json", "not JSON")
+    assert_refused(3, edited("manifest.json", '"checkpoint_sha256": "', '"checkpoint_sha256": "0'))
+    assert_refused(3, outcome("replay", source, "--model", "nowhere"), "nowhere/manifest.json")
+    assert_refused(2, outcome("replay", source, "--modle", "model"), "--model")
+    assert_refused(2, outcome("replay", source, "--model"), "--model")
+    assert outcome("replay", source, "--model", str(source / "model"))[0] == 0
+
+
+@pytest.mark.parametrize("preset", ["sine-lstm", "char-gru"])
+def test_the_programs_pass_the_sanitizers(project: Callable[..., Path], preset: str) -> None:
+    flags = "-std=c99 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    folder = project(preset, "sanitized", CFLAGS=flags)
+    assert outcome("replay", folder)[::2] == (0, "")
+    if preset == "char-gru":
+        arguments = ["--prompt", "é🦊 x", "--length", "30", "--top-k", "3", "--top-p", "0.9"]
+        assert outcome("example", folder, *arguments)[::2] == (0, "")
+    else:
+        assert outcome("example", folder, given="1\n2\n")[::2] == (0, "")
+
+
+def uniforms(seed: int, size: int) -> Floats:
+    x = (seed * 0x9E3779B9 % 2**32) | 1
+    numbers = []
+    for _ in range(size):
+        x ^= x << 13 & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= x << 5 & 0xFFFFFFFF
+        numbers.append((x >> 8) / 2**24)
+    return np.array([numbers], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "temperature", "top_k", "top_p", "seed"),
+    [
+        ("", 1.0, 0, 1.0, 1),
+        ("naïve 🦊", 0.7, 0, 1.0, 2),
+        ("x", 0.0, 0, 1.0, 3),
+        ("the quick", 1.3, 5, 1.0, 4),
+        ("Ω", 1.0, 0, 0.6, 5),
+        ("fox", 2.0, 12, 0.8, 4294967295),
+        ("fox", 1e-9, 9999, 1e-9, 0),
+    ],
+)
+@pytest.mark.parametrize("preset", ["char-lstm", "char-gru"])
+def test_the_text_is_the_graphs(
+    project: Callable[..., Path],
+    tiny_bundle: Callable[[str], Bundle],
+    preset: str,
+    prompt: str,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int,
+) -> None:
+    bundle = tiny_bundle(preset)
+    session = onnxruntime.InferenceSession(bundle.read("onnx/generate.onnx"))
+    points, *_ = session.run(
+        ["text"],
+        {
+            "prompt": np.array([[ord(c) for c in prompt]], np.int64).reshape(1, -1),
+            "uniform": uniforms(seed, 60),
+            "temperature": np.array(temperature, np.float32),
+            "top_k": np.array(top_k, np.int64),
+            "top_p": np.array(top_p, np.float32),
+            "state": bundle.network().zero_state(1).numpy(),
+        },
+    )
+    expected = "".join(map(chr, points[0]))
+    options = {"prompt": prompt, "length": 60, "temperature": temperature}
+    options |= {"top-k": top_k, "top-p": top_p, "seed": seed}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    assert outcome("example", project(preset), *words) == (0, f"{expected}\n", "")
+
+
+def test_text_has_200_characters_unless_told(project: Callable[..., Path]) -> None:
+    folder = project("char-rnn")
+    assert len(outcome("example", folder)[1]) == 201
+    assert outcome("example", folder, "--length", "0") == (0, "\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nothing", "1"],
+        ["--length"],
+        ["--length", "-1"],
+        ["--length", "1.5"],
+        ["--length", "many"],
+        ["--length", ""],
+        ["--temperature", "-0.1"],
+        ["--temperature", "nan"],
+        ["--top-k", "-1"],
+        ["--top-p", "0"],
+        ["--top-p", "1.1"],
+        ["--seed", "x"],
+    ],
+)
+def test_wrong_usage_ends_with_2(project: Callable[..., Path], arguments: list[str]) -> None:
+    assert_refused(2, outcome("example", project("char-rnn"), *arguments), arguments[0])
+
+
+def test_a_prompt_that_is_not_utf8_is_refused(project: Callable[..., Path]) -> None:
+    folder = project("char-rnn")
+    for wrong in (
+        b"\xff",
+        b"\xc3",
+        b"a\x80",
+        b"\xe0\x80\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+    ):
+        command = [b"./example", b"--prompt", wrong]
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+        assert done.returncode == 2
+        assert b"UTF-8" in done.stderr
+
+
+def test_every_line_is_forecast_as_it_comes(
+    project: Callable[..., Path], tiny_bundle: Callable[[str], Bundle]
+) -> None:
+    values = np.array([0.5, -0.25, 1e3, 0.125], np.float32)
+    process = subprocess.Popen(
+        ["./example"],
+        cwd=project("sine-lstm"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    found = []
+    for value in values:
+        process.stdin.write(f"{value!s}\n")
+        process.stdin.flush()
+        found.append(float(process.stdout.readline()))  # before the next line is there
+    assert process.communicate()[0] == ""
+    assert process.returncode == 0
+    made = tiny_bundle("sine-lstm").network()
+    with torch.inference_mode():
+        expected, _ = made(torch.from_numpy(values).reshape(1, -1, 1), made.zero_state(1))
+    np.testing.assert_allclose(found, expected.flatten().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("line", ["", "x", "1,2", "1 2", "nan", "1e99", "1,"])
+def test_a_line_that_is_not_the_features_ends_with_3(
+    project: Callable[..., Path], line: str
+) -> None:
+    found = outcome("example", project("sine-rnn"), given=f"1\n{line}\n2\n")
+    assert_refused(3, found, "line 2", "1 number")
+    assert found[1].count("\n") == 1
+
+
+def test_a_series_takes_no_arguments(project: Callable[..., Path]) -> None:
+    assert_refused(2, outcome("example", project("sine-rnn"), "--prompt", "x"), "--prompt")
+
+
+def test_make_says_which_library_is_missing(project: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    shutil.copytree(project("sine-rnn"), folder)
+    arguments = [tool("make"), f"CC={tool('gcc')} -nostdinc"]
+    run([tool("make"), "clean"], folder)
+    done = subprocess.run(
+        [*arguments, "replay"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0].startswith("error: cJSON is not installed")
