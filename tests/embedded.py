@@ -1,16 +1,8 @@
 """What the programs of every embedded project must do: their contract, as checks to run.
 
-A test of a target has a built project (:class:`Programs`) and some bundles, and runs the checks of
-:data:`REPLAY` and :data:`EXAMPLE` on both::
-
-    @pytest.mark.parametrize("check", [*REPLAY, *EXAMPLE], ids=name_of)
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_contract(programs, kind, check, tmp_path, tmp_path_factory):
-        check(programs, bundle_of(kind, tmp_path_factory), tmp_path)
-
-A check gets the programs, the folder of a bundle that must not be changed, and an empty folder to
-put a damaged copy in. It says nothing of a bundle that it does not concern: the text of a series.
-:func:`bundle_of` makes a bundle of each of :data:`KINDS`, once a session.
+A check gets the programs of a project, the folder of a bundle that must not be changed, and an
+empty folder to put a damaged copy in. It says nothing of a bundle that it does not concern: the
+text of a series. :data:`CHECKS` lists them with the kinds of bundles that they are run on.
 """
 
 import json
@@ -39,7 +31,9 @@ from pipeline.config import Config
 from pipeline.config.presets import override, with_columns
 from pipeline.data import Series, Text
 from pipeline.embed.project import write_project
+from pipeline.embed.replay import build
 from pipeline.embed.targets import TARGETS
+from pipeline.errors import UnavailableError
 from pipeline.train.scores import score
 
 KEYS = [
@@ -115,17 +109,33 @@ def run(
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def needed(*tools: str) -> None:
-    """Skip a test whose programs are not there, naming the first; in a CI it fails."""
-    for tool in tools:
-        if shutil.which(tool) is None:
-            missing(f"{tool} is not installed")
+_built: dict[tuple[str, str], Path] = {}
 
 
-def assemble(target: str, bundle: Path, out: Path) -> Path:
-    """Put the project of ``target`` together in ``out``, with the files of ``bundle`` it needs."""
-    write_project(open_bundle(bundle), TARGETS[target], out, force=True)
-    return out
+def project_of(target: str, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that was built once; a tool that is not there skips the test, or fails it in CI."""
+    key = (target, kind if target in COMPILED_IN else "series")
+    if key not in _built:
+        out = tmp_path_factory.mktemp(target)
+        bundle = open_bundle(bundle_of(key[1], tmp_path_factory))
+        try:
+            TARGETS[target].require()
+            write_project(bundle, TARGETS[target], out, force=True)
+            build(TARGETS[target], out)
+        except UnavailableError as error:
+            missing(str(error))
+        _built[key] = out
+    return _built[key]
+
+
+def programs_of(target: str, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    """The programs of such a project."""
+    project = project_of(target, kind, tmp_path_factory)
+    command = TARGETS[target].replay
+    example = [word.replace("replay", "example") for word in command]
+    places = {word: project / word for word in (*command, *example) if (project / word).exists()}
+    replays, examples = ([places.get(word, word) for word in words] for words in (command, example))
+    return Programs(target, replays, examples)
 
 
 KINDS = ("series", "text", "two columns", "projected", "both directions", "text, both directions")
@@ -592,7 +602,7 @@ def example_refuses_whole_sequences(programs: Programs, folder: Path, scratch: P
 
 
 Check = Callable[[Programs, Path, Path], None]
-REPLAY: list[Check] = [
+CHECKS: list[Check] = [
     replay_passes,
     replay_finds_changed_numbers,
     replay_carries_its_own_state,
@@ -604,8 +614,6 @@ REPLAY: list[Check] = [
     replay_refuses_changed_files,
     replay_refuses_missing_folders,
     replay_refuses_wrong_usage,
-]
-EXAMPLE: list[Check] = [
     example_writes_text,
     example_forecasts,
     example_answers_at_once,
@@ -614,7 +622,15 @@ EXAMPLE: list[Check] = [
     example_refuses_changed_files,
     example_refuses_whole_sequences,
 ]
-
-
-def name_of(check: Check) -> str:
-    return check.__name__
+ON_ALL_KINDS = {
+    replay_passes,
+    replay_carries_its_own_state,
+    example_writes_text,
+    example_forecasts,
+    example_refuses_whole_sequences,
+}
+CASES = [
+    pytest.param(kind, check, id=f"{kind}: {check.__name__}")
+    for check in CHECKS
+    for kind in (KINDS if check in ON_ALL_KINDS else ("series", "text"))
+]

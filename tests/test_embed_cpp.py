@@ -1,82 +1,22 @@
-"""The project of the target cpp-libtorch: built once, and run on bundles of every kind."""
+"""The project of the target cpp-libtorch, where LibTorch has ways of its own."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
-import torch
-from embedded import (
-    EXAMPLE,
-    KINDS,
-    REPLAY,
-    Check,
-    Programs,
-    assemble,
-    bundle_of,
-    copy_of,
-    name_of,
-    needed,
-    replace,
-    run,
-)
-from tiny import missing
-
-HEADERS = {
-    "nlohmann/json.hpp": "nlohmann-json3-dev",
-    "openssl/evp.h": "libssl-dev",
-}
-
-
-def build(project: Path) -> Path:
-    """Build a project with the LibTorch of the installed PyTorch; warnings are errors."""
-    needed("cmake", "g++", "make")
-    for header, package in HEADERS.items():
-        found = subprocess.run(
-            ["g++", "-E", "-include", header, "-x", "c++", "/dev/null"], capture_output=True
-        )
-        if found.returncode:
-            missing(f"{header} is not installed; 'apt-get install {package}' gets it")
-    commands = [
-        [
-            *("cmake", "-S", project, "-B", project / "build"),
-            f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}",
-            "-DCMAKE_CXX_FLAGS=-Werror",
-        ],
-        ["cmake", "--build", project / "build"],
-    ]
-    for command in commands:
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return project
+from embedded import Programs, bundle_of, copy_of, programs_of, project_of, replace, run
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    bundle = bundle_of("series", tmp_path_factory)
-    return build(assemble("cpp-libtorch", bundle, tmp_path_factory.mktemp("cpp") / "project"))
-
-
-@pytest.fixture(scope="session")
-def programs(project: Path) -> Programs:
-    return Programs("cpp-libtorch", [project / "build/replay"], [project / "build/example"])
-
-
-@pytest.mark.parametrize("check", [*REPLAY, *EXAMPLE], ids=name_of)
-@pytest.mark.parametrize("kind", KINDS)
-def test_contract(
-    programs: Programs,
-    kind: str,
-    check: Check,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    check(programs, bundle_of(kind, tmp_path_factory), tmp_path)
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    return programs_of("cpp-libtorch", "series", tmp_path_factory)
 
 
 def test_programs_take_the_model_in_the_working_directory(
-    project: Path, programs: Programs, tmp_path: Path
+    programs: Programs, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    assert run(programs.replay, cwd=project).code == 0
+    assert (
+        run(programs.replay, cwd=project_of("cpp-libtorch", "series", tmp_path_factory)).code == 0
+    )
     run(programs.replay, cwd=tmp_path).refused(3, "manifest.json")
 
 

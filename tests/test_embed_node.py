@@ -1,64 +1,47 @@
 """The project of the target node, and the JavaScript that it shares with others."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from embedded import (
-    EXAMPLE,
-    KINDS,
-    REPLAY,
-    Check,
     Programs,
-    assemble,
     bundle_of,
     copy_of,
     expected_text,
-    name_of,
-    needed,
+    programs_of,
+    project_of,
     replace,
     run,
     xorshift32,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import missing
 
-from pipeline.embed.targets import CLIENTS
+from pipeline.bundle import open_bundle
+from pipeline.embed.project import write_project
+from pipeline.embed.targets import CLIENTS, TARGETS
 
 MODULES = ("bundle", "golden", "random")
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needed("node", "npm")
-    out = assemble("node", bundle_of("series", tmp_path_factory), tmp_path_factory.mktemp("node"))
-    answer = run(["npm", "install", "--silent"], cwd=out)
-    assert answer.code == 0, answer.err
-    return out
+    return project_of("node", "series", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def programs(project: Path) -> Programs:
-    return Programs("node", ["node", project / "replay.mjs"], ["node", project / "example.mjs"])
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    return programs_of("node", "series", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def text_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundle_of("text", tmp_path_factory)
-
-
-@pytest.mark.parametrize("check", [*REPLAY, *EXAMPLE], ids=name_of)
-@pytest.mark.parametrize("kind", KINDS)
-def test_contract(
-    programs: Programs,
-    kind: str,
-    check: Check,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    check(programs, bundle_of(kind, tmp_path_factory), tmp_path)
 
 
 # ---- the programs, where Node has ways of its own
@@ -69,7 +52,8 @@ def test_the_bundle_is_beside_the_programs(programs: Programs, tmp_path: Path) -
 
 
 def test_a_project_that_is_not_installed(project: Path, tmp_path: Path) -> None:
-    bare = assemble("node", project / "model", tmp_path / "bare")
+    bare = tmp_path / "bare"
+    write_project(open_bundle(project / "model"), TARGETS["node"], bare)
     for program in ("replay.mjs", "example.mjs"):
         run(["node", bare / program]).refused(7, "onnxruntime-node", "npm install")
 
@@ -133,7 +117,8 @@ def test_output_that_cannot_be_written(programs: Programs) -> None:
 
 def answered(script: str, given: Any = None) -> Any:
     """What the body of a function says, to which ``given`` and the shared modules are known."""
-    needed("node")
+    if shutil.which("node") is None:
+        missing("node is not installed")
     modules = [(CLIENTS / "javascript" / f"{name}.mjs").as_uri() for name in MODULES]
     imports = "".join(
         f"import * as {name} from {json.dumps(uri)};\n"

@@ -5,19 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from embedded import (
-    EXAMPLE,
-    KINDS,
-    REPLAY,
-    Check,
-    Programs,
-    assemble,
-    bundle_of,
-    name_of,
-    run,
-)
+from embedded import bundle_of, copy_of, replace, run
 
-from pipeline.embed.targets import CLIENTS
+from pipeline.bundle import open_bundle
+from pipeline.embed.project import write_project
+from pipeline.embed.targets import CLIENTS, TARGETS
 
 FOLDER = CLIENTS / "python"
 BLOCK = """
@@ -27,25 +19,13 @@ for name in ("torch", "onnx", "pipeline"):
 """
 
 
-def programs(project: Path) -> Programs:
-    return Programs(
-        "python", [sys.executable, project / "replay.py"], [sys.executable, project / "example.py"]
-    )
-
-
-@pytest.mark.parametrize("check", [*REPLAY, *EXAMPLE], ids=name_of)
-@pytest.mark.parametrize("kind", KINDS)
-def test_contract(
-    kind: str, check: Check, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    check(programs(FOLDER), bundle_of(kind, tmp_path_factory), tmp_path)
-
-
 @pytest.mark.parametrize("kind", ["series", "text"])
 def test_project_finds_its_model_from_anywhere_and_without_torch(
     kind: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    project = assemble("python", bundle_of(kind, tmp_path_factory), tmp_path / "project")
+    project = tmp_path / "project"
+    bundle = open_bundle(bundle_of(kind, tmp_path_factory))
+    write_project(bundle, TARGETS["python"], project)
     blocked = tmp_path / "without_torch.py"
     blocked.write_text(
         f"{BLOCK}import runpy\nsys.path.insert(0, {str(project)!r})\nsys.argv = sys.argv[1:]\n"
@@ -67,17 +47,20 @@ def test_missing_package_is_named_with_the_way_to_get_it(package: str, tmp_path:
 def test_model_that_this_onnx_runtime_cannot_load(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from embedded import copy_of, replace
-
     copy = copy_of(bundle_of("series", tmp_path_factory), tmp_path)
     replace(copy, "onnx/model.onnx", b"not a graph")
-    run(programs(FOLDER).replay, "--model", copy).refused(7, "onnxruntime", "cannot")
+    run([sys.executable, FOLDER / "replay.py"], "--model", copy).refused(7, "onnxruntime", "cannot")
 
 
 def test_reader_who_leaves_ends_the_text_quietly(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    command = [*programs(FOLDER).example, "--model", bundle_of("text", tmp_path_factory)]
+    command = [
+        sys.executable,
+        FOLDER / "example.py",
+        "--model",
+        bundle_of("text", tmp_path_factory),
+    ]
     with subprocess.Popen(
         [*map(str, command), "--length", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

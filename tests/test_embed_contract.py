@@ -1,0 +1,21 @@
+"""The two programs of every target keep one contract, whatever their language."""
+
+from pathlib import Path
+
+import pytest
+from embedded import CASES, COMPILED_IN, Check, bundle_of, programs_of
+
+from pipeline.embed.targets import TARGETS
+
+PAGES = {name for name, target in TARGETS.items() if not target.replay}  # have tests of their own
+
+
+@pytest.mark.parametrize("target", [name for name in TARGETS if name not in PAGES])
+@pytest.mark.parametrize(("kind", "check"), CASES)
+def test_contract(
+    target: str, kind: str, check: Check, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if target in COMPILED_IN and "both directions" in kind:
+        return  # refused when it is generated
+    programs = programs_of(target, kind, tmp_path_factory)
+    check(programs, bundle_of(kind, tmp_path_factory), tmp_path)
