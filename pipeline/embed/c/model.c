@@ -190,14 +190,13 @@ TARGET static INLINE vector VARIANT(activation)(vector x) {
 /* x where it lies between -64 and 64, else the end that is nearer; NaN stays NaN. */
 TARGET static INLINE vector VARIANT(clamp)(vector x) {
 #if LANES > 1
-    integers under = x < -64.0f;
-    integers over = x > 64.0f;
-    vector zero = {0};
-    word low, high, y;
-    low.number = zero - 64.0f;
-    high.number = zero + 64.0f;
+    word y, limit;
+    integers beyond;
     y.number = x;
-    y.integer = (under & low.integer) | (over & high.integer) | (~(under | over) & y.integer);
+    limit.integer = y.integer & 0x7fffffff;
+    beyond = limit.number > 64.0f;
+    limit.integer = (y.integer ^ limit.integer) | 0x42800000; /* 64 with the sign of x */
+    y.integer = (beyond & limit.integer) | (~beyond & y.integer);
     return y.number;
 #else
     return x < -64.0f ? -64.0f : x > 64.0f ? 64.0f : x;
