@@ -241,8 +241,8 @@ def test_the_matrix_has_a_line_for_each_runtime_and_a_column_for_each_model(
     with Workshop("python") as workshop:
         found[1] = found[1].with_row(workshop.replay(tiny_bundle("char-gru")))
     lines = matrix(found)
-    assert [line.label.split()[0] for line in lines] == ["onnxruntime", "python,"]
-    assert [row is not None for row in lines[1].rows] == [False, True]
+    assert [line.label.split()[0] for line in lines] == ["PyTorch", "onnxruntime", "python,"]
+    assert [row is not None for row in lines[2].rows] == [False, True]
     console = Console(width=120)
     with console.capture() as printed:
         console.print(matrix_table(found))

@@ -5,8 +5,8 @@
 //       -DRTNEURAL_USE_EIGEN=1 -I DIR -I /usr/include/eigen3 rtneural_step.cpp -o rtneural_step
 //
 // DIR is a clone of RTNeural. Its own copies of the backends: -I DIR/modules/Eigen, and for xsimd
-// -DRTNEURAL_USE_XSIMD=1 -I DIR/modules/xsimd/include. xsimd stores whole vectors aligned, so on a
-// processor with AVX-512 it needs -DRTNEURAL_DEFAULT_ALIGNMENT=64. Neither define: the STL backend.
+// -DRTNEURAL_USE_XSIMD=1 -I DIR/modules/xsimd/include, which stores whole vectors into arrays of
+// the alignment given: with AVX-512, say 64. Neither define: the STL backend (-ffast-math).
 //
 // Prints one line of JSON per cell and size, after checking the outputs against a plain
 // computation in double (exit status 1 where they differ).

@@ -72,21 +72,21 @@ cJSON *read_listed(const char *folder, const cJSON *manifest, const char *name) 
 const cJSON *member(const cJSON *object, const char *key) {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, key);
     if (value == NULL)
-        fail(MALFORMED, "'%s' is missing in the bundle's JSON; export it anew", key);
+        fail(MALFORMED, "'%s' is missing in manifest.json or golden.json; export it anew", key);
     return value;
 }
 
 double number(const cJSON *object, const char *key) {
     const cJSON *value = member(object, key);
     if (!cJSON_IsNumber(value))
-        fail(MALFORMED, "'%s' is not a number in the bundle's JSON; export it anew", key);
+        fail(MALFORMED, "'%s' is no number in manifest.json or golden.json; export it anew", key);
     return value->valuedouble;
 }
 
 const char *string(const cJSON *object, const char *key) {
     const cJSON *value = member(object, key);
     if (!cJSON_IsString(value))
-        fail(MALFORMED, "'%s' is not a string in the bundle's JSON; export it anew", key);
+        fail(MALFORMED, "'%s' is no string in manifest.json or golden.json; export it anew", key);
     return value->valuestring;
 }
 

@@ -60,9 +60,11 @@ int main(int count, char **arguments) {
     struct sampling sampling = {1.0f, 0, 1.0f};
     uint32_t random = seeded(1);
     int k;
-    for (k = 1; k < count; k += 2) {
-        const char *option = arguments[k], *value = arguments[k + 1];
-        if (value == NULL)
+    for (k = 1; k < count; k++) {
+        char *option = arguments[k], *value = strchr(option, '=');
+        if (value != NULL)
+            *value++ = '\0';
+        else if ((value = arguments[++k]) == NULL)
             fail(WRONG_USAGE, "%s has no value; give one", option);
         if (strcmp(option, "--prompt") == 0)
             prompt = value;
@@ -75,7 +77,7 @@ int main(int count, char **arguments) {
         else if (strcmp(option, "--top-p") == 0)
             sampling.top_p = (float)number(option, value, 1e-30, 1, 0);
         else if (strcmp(option, "--seed") == 0)
-            random = seeded((uint32_t)number(option, value, 0, 4294967295.0, 1));
+            random = seeded((uint32_t)(int64_t)number(option, value, -9e15, 9e15, 1));
         else
             fail(WRONG_USAGE,
                  "no option is called %s; there are --prompt, --length, "
@@ -109,6 +111,7 @@ int main(int count, char **arguments) {
         line[strcspn(line, "\r\n")] = '\0';
         for (k = 0; k < MODEL_FEATURES; k++, next = end + 1) {
             input[k] = strtof(next, &end);
+            end += strspn(end, " \t");
             if (end == next || !isfinite(input[k]) || *end != (k + 1 < MODEL_FEATURES ? ',' : '\0'))
                 fail(MALFORMED,
                      "line %lu of standard input is not %d numbers with commas between "
