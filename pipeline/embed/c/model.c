@@ -222,11 +222,13 @@ TARGET static INLINE vector VARIANT(exp_minus_1)(vector x) {
 }
 
 #if LSTM || GRU
-TARGET static INLINE void VARIANT(logistic)(float *x, size_t size) {
+/* 1 + exp(-x) in place of x: a gate divides by it. Divisions are what is slow, so the divisors of
+   gates that scale the same number are multiplied first; all of them are below 1e28. */
+TARGET static INLINE void VARIANT(logistic_divisor)(float *x, size_t size) {
     size_t k;
     ROLLED
     for (k = 0; k < size; k += LANES)
-        STORE(x + k, 1.0f / (VARIANT(exp_minus_1)(-LOAD(x + k)) + 2.0f));
+        STORE(x + k, VARIANT(exp_minus_1)(-LOAD(x + k)) + 2.0f);
 }
 
 #endif
@@ -335,13 +337,14 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
     size_t k;
     VARIANT(product)(y, layer->bias, layer->input_weights, 4 * PADDED, x, layer->inputs);
     VARIANT(product)(y, y, layer->hidden_weights, 4 * PADDED, h, H_COLUMNS);
-    VARIANT(logistic)(y, 3 * PADDED);
+    VARIANT(logistic_divisor)(y, 3 * PADDED);
     ROLLED
     for (k = 0; k < PADDED; k += LANES) {
-        vector candidate = VARIANT(activation)(LOAD(y + 3 * PADDED + k));
-        vector next = LOAD(y + PADDED + k) * LOAD(c + k) + LOAD(y + k) * candidate;
+        vector e = VARIANT(exp_minus_1)(2.0f * LOAD(y + 3 * PADDED + k));
+        vector next = LOAD(c + k) / LOAD(y + PADDED + k) + e / (LOAD(y + k) * (e + 2.0f));
         STORE(c + k, next);
-        STORE(h + k, LOAD(y + 2 * PADDED + k) * VARIANT(activation)(next));
+        e = VARIANT(exp_minus_1)(next + next);
+        STORE(h + k, e / (LOAD(y + 2 * PADDED + k) * (e + 2.0f)));
     }
 #if PROJECTION
     for (k = 0; k < PROJECTED; k++)
@@ -362,13 +365,12 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
     VARIANT(copy)(y + 3 * PADDED, layer->bias + 3 * PADDED, PADDED);
     VARIANT(product)(y, layer->bias, layer->input_weights, 3 * PADDED, x, layer->inputs);
     VARIANT(product)(y + PADDED, y + PADDED, layer->hidden_weights, 3 * PADDED, h, HIDDEN);
-    VARIANT(logistic)(y + PADDED, 2 * PADDED);
+    VARIANT(logistic_divisor)(y + PADDED, 2 * PADDED);
     ROLLED
     for (k = 0; k < PADDED; k += LANES) {
-        vector sum = LOAD(y + k) + LOAD(y + PADDED + k) * LOAD(y + 3 * PADDED + k);
+        vector sum = LOAD(y + k) + LOAD(y + 3 * PADDED + k) / LOAD(y + PADDED + k);
         vector candidate = VARIANT(activation)(sum);
-        vector update = LOAD(y + 2 * PADDED + k);
-        STORE(h + k, candidate + update * (LOAD(h + k) - candidate));
+        STORE(h + k, candidate + (LOAD(h + k) - candidate) / LOAD(y + 2 * PADDED + k));
     }
 }
 
