@@ -32,7 +32,11 @@
 /* WEIGHTS */
 
 struct layer {
+#if GRU
     const float *input_weights, *hidden_weights, *bias;
+#else
+    const float *weights, *bias;
+#endif
 #if PROJECTION
     const float *projection;
 #endif
@@ -187,19 +191,20 @@ TARGET static INLINE vector VARIANT(activation)(vector x) {
 }
 
 #else
-/* x where it lies between -64 and 64, else the end that is nearer; NaN stays NaN. */
+/* x where it lies between -29 and 29, else the end that is nearer; NaN stays NaN. There tanh is 1,
+   the logistic function below 3e-13, and the product of three exponentials still a number. */
 TARGET static INLINE vector VARIANT(clamp)(vector x) {
 #if LANES > 1
     word y, limit;
     integers beyond;
     y.number = x;
     limit.integer = y.integer & 0x7fffffff;
-    beyond = limit.number > 64.0f;
-    limit.integer = (y.integer ^ limit.integer) | 0x42800000; /* 64 with the sign of x */
+    beyond = limit.number > 29.0f;
+    limit.integer = (y.integer ^ limit.integer) | 0x41e80000; /* 29 with the sign of x */
     y.integer = (beyond & limit.integer) | (~beyond & y.integer);
     return y.number;
 #else
-    return x < -64.0f ? -64.0f : x > 64.0f ? 64.0f : x;
+    return x < -29.0f ? -29.0f : x > 29.0f ? 29.0f : x;
 #endif
 }
 
@@ -222,14 +227,19 @@ TARGET static INLINE vector VARIANT(exp_minus_1)(vector x) {
 }
 
 #if LSTM || GRU
-/* 1 + exp(-x) in place of x: a gate divides by it. Divisions are what is slow, so the divisors of
-   gates that scale the same number are multiplied first; all of them are below 1e28. */
-TARGET static INLINE void VARIANT(logistic_divisor)(float *x, size_t size) {
+#if GRU
+#define GATE(e) (1.0f / ((e) + 2.0f))
+#else /* divisions are slow, so gates that scale one number divide it by the product of both */
+#define GATE(e) ((e) + 2.0f)
+#endif
+/* The logistic function of x in its place, or what it is the inverse of. */
+TARGET static INLINE void VARIANT(gates)(float *x, size_t size) {
     size_t k;
     ROLLED
     for (k = 0; k < size; k += LANES)
-        STORE(x + k, VARIANT(exp_minus_1)(-LOAD(x + k)) + 2.0f);
+        STORE(x + k, GATE(VARIANT(exp_minus_1)(-LOAD(x + k))));
 }
+#undef GATE
 
 #endif
 TARGET static INLINE vector VARIANT(activation)(vector x) {
@@ -238,43 +248,51 @@ TARGET static INLINE vector VARIANT(activation)(vector x) {
 }
 
 #endif
-/* y = start + W x for so many rows (the last panel may lack some) and n columns. Eight vectors are
-   summed at a time: as much of a panel as fits into them, and the next columns where it is less. */
+/* y = start + W x for so many rows (the last panel may lack some), where x is n numbers and m more.
+   Eight vectors are summed at a time: as much of a panel as fits into them, and the next columns
+   where it is less. */
 #define SIDE (PANEL / LANES < 8 ? PANEL / LANES : 8)
 #define COLUMNS (8 / SIDE)
 #define W(k) LOAD(w + (k) / SIDE * PANEL + (k) % SIDE * LANES)
 #define PUT(k, sum) STORE(y + row + (k)*LANES, LOAD(start + row + (k)*LANES) + sum)
 TARGET static NOINLINE void VARIANT(product)(float *y, const float *start, const float *matrix,
-                                             size_t rows, const float *x, size_t n) {
-    const size_t even = n - n % COLUMNS;
-    size_t row, i;
+                                             size_t rows, const float *first, size_t n,
+                                             const float *second, size_t m) {
+    size_t row, i, part;
     ROLLED
     for (row = 0; row < rows; row += SIDE * LANES) {
-        const float *w = matrix + row / PANEL * PANEL * n + row % PANEL;
+        const float *w = matrix + row / PANEL * PANEL * (n + m) + row % PANEL;
         vector a = {0}, b = {0}, c = {0}, d = {0}, e = {0}, f = {0}, g = {0}, h = {0};
         ROLLED
-        for (i = 0; i < even; i += COLUMNS, w += COLUMNS * PANEL) {
-            a += W(0) * x[i];
-            b += W(1) * x[i + 1 / SIDE];
-            c += W(2) * x[i + 2 / SIDE];
-            d += W(3) * x[i + 3 / SIDE];
-            e += W(4) * x[i + 4 / SIDE];
-            f += W(5) * x[i + 5 / SIDE];
-            g += W(6) * x[i + 6 / SIDE];
-            h += W(7) * x[i + 7 / SIDE];
-        }
+        for (part = 0; part < 2; part++) {
+            const float *x = part ? second : first;
+            const size_t size = part ? m : n, even = size - size % COLUMNS;
+            ROLLED
+            for (i = 0; i < even; i += COLUMNS, w += COLUMNS * PANEL) {
+                a += W(0) * x[i];
+                b += W(1) * x[i + 1 / SIDE];
+                c += W(2) * x[i + 2 / SIDE];
+                d += W(3) * x[i + 3 / SIDE];
+                e += W(4) * x[i + 4 / SIDE];
+                f += W(5) * x[i + 5 / SIDE];
+                g += W(6) * x[i + 6 / SIDE];
+                h += W(7) * x[i + 7 / SIDE];
+            }
 #if SIDE < 8 /* the last columns, where they are fewer than COLUMNS */
-        ROLLED
-        for (i = even; i < n; i++, w += PANEL) {
-            a += W(0) * x[i];
+            ROLLED
+            for (i = even; i < size; i++, w += PANEL) {
+                a += W(0) * x[i];
 #if SIDE > 1
-            b += W(1) * x[i];
+                b += W(1) * x[i];
 #endif
 #if SIDE > 2
-            c += W(2) * x[i];
-            d += W(3) * x[i];
+                c += W(2) * x[i];
+                d += W(3) * x[i];
+#endif
+            }
 #endif
         }
+#if SIDE < 8
         a += e, b += f, c += g, d += h;
 #endif
 #if SIDE < 4
@@ -335,9 +353,8 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
                                               float *c) {
     ALIGNED float y[4 * PADDED];
     size_t k;
-    VARIANT(product)(y, layer->bias, layer->input_weights, 4 * PADDED, x, layer->inputs);
-    VARIANT(product)(y, y, layer->hidden_weights, 4 * PADDED, h, H_COLUMNS);
-    VARIANT(logistic_divisor)(y, 3 * PADDED);
+    VARIANT(product)(y, layer->bias, layer->weights, 4 * PADDED, x, layer->inputs, h, H_COLUMNS);
+    VARIANT(gates)(y, 3 * PADDED);
     ROLLED
     for (k = 0; k < PADDED; k += LANES) {
         vector e = VARIANT(exp_minus_1)(2.0f * LOAD(y + 3 * PADDED + k));
@@ -349,7 +366,7 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
 #if PROJECTION
     for (k = 0; k < PROJECTED; k++)
         y[k] = 0.0f;
-    VARIANT(product)(y, y, layer->projection, PROJECTED, h, HIDDEN);
+    VARIANT(product)(y, y, layer->projection, PROJECTED, h, HIDDEN, h, 0);
     VARIANT(take)(h, y, H_COLUMNS);
 #endif
 }
@@ -363,14 +380,15 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
     ALIGNED float y[4 * PADDED];
     size_t k;
     VARIANT(copy)(y + 3 * PADDED, layer->bias + 3 * PADDED, PADDED);
-    VARIANT(product)(y, layer->bias, layer->input_weights, 3 * PADDED, x, layer->inputs);
-    VARIANT(product)(y + PADDED, y + PADDED, layer->hidden_weights, 3 * PADDED, h, HIDDEN);
-    VARIANT(logistic_divisor)(y + PADDED, 2 * PADDED);
+    VARIANT(product)(y, layer->bias, layer->input_weights, 3 * PADDED, x, layer->inputs, x, 0);
+    VARIANT(product)(y + PADDED, y + PADDED, layer->hidden_weights, 3 * PADDED, h, HIDDEN, h, 0);
+    VARIANT(gates)(y + PADDED, 2 * PADDED);
     ROLLED
     for (k = 0; k < PADDED; k += LANES) {
-        vector sum = LOAD(y + k) + LOAD(y + 3 * PADDED + k) / LOAD(y + PADDED + k);
+        vector sum = LOAD(y + k) + LOAD(y + PADDED + k) * LOAD(y + 3 * PADDED + k);
         vector candidate = VARIANT(activation)(sum);
-        STORE(h + k, candidate + (LOAD(h + k) - candidate) / LOAD(y + 2 * PADDED + k));
+        vector update = LOAD(y + 2 * PADDED + k);
+        STORE(h + k, candidate + update * (LOAD(h + k) - candidate));
     }
 }
 
@@ -380,8 +398,7 @@ TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const f
 TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h) {
     ALIGNED float y[PADDED];
     size_t k;
-    VARIANT(product)(y, layer->bias, layer->input_weights, PADDED, x, layer->inputs);
-    VARIANT(product)(y, y, layer->hidden_weights, PADDED, h, HIDDEN);
+    VARIANT(product)(y, layer->bias, layer->weights, PADDED, x, layer->inputs, h, HIDDEN);
     for (k = 0; k < PADDED; k += LANES)
         STORE(h + k, VARIANT(activation)(LOAD(y + k)));
 }
@@ -396,8 +413,8 @@ TARGET static NOINLINE void VARIANT(head)(const float *h, float *output) {
     ROLLED
     for (k = 0; k < PANEL; k++)
         y[k] = 0.0f;
-    VARIANT(product)(output, head_bias, head_weights, whole, h, H_COLUMNS);
-    VARIANT(product)(y, y, head_weights + whole * H_COLUMNS, OUTPUTS % PANEL, h, H_COLUMNS);
+    VARIANT(product)(output, head_bias, head_weights, whole, h, H_COLUMNS, h, 0);
+    VARIANT(product)(y, y, head_weights + whole * H_COLUMNS, OUTPUTS % PANEL, h, H_COLUMNS, h, 0);
     ROLLED
     for (k = whole; k < OUTPUTS; k++)
         output[k] = y[k - whole] + head_bias[k];

@@ -176,8 +176,11 @@ def _layer(layer: int, tensors: dict[str, Floats], layout: _Layout) -> Iterator[
     if layout.cell == "gru":  # PyTorch has reset, update, candidate
         x = [x[2], x[0], x[1]]
         bias = [x_bias[2], bias[0], bias[1], h_bias[2]]
-    yield _floats(f"input_weights_{layer}", _panels(np.concatenate(x), layout.panel))
-    yield _floats(f"hidden_weights_{layer}", _panels(np.concatenate(h), layout.panel))
+    weights = {"input_weights": np.concatenate(x), "hidden_weights": np.concatenate(h)}
+    if layout.cell != "gru":
+        weights = {"weights": np.concatenate([*weights.values()], axis=1)}
+    for name, matrix in weights.items():
+        yield _floats(f"{name}_{layer}", _panels(matrix, layout.panel))
     yield _floats(f"bias_{layer}", np.concatenate(bias))
     if layout.projected:
         yield _floats(f"projection_{layer}", _panels(tensors["weight_hr"], layout.panel))
@@ -241,8 +244,8 @@ def _lines(words: Iterable[str]) -> str:
 def _layer_table(layout: _Layout) -> str:
     rows = []
     for layer in range(layout.layers):
-        names = ["input_weights", "hidden_weights", "bias"]
-        names += ["projection"] if layout.projected else []
+        names = ["input_weights", "hidden_weights"] if layout.cell == "gru" else ["weights"]
+        names += ["bias", "projection"] if layout.projected else ["bias"]
         arrays = ", ".join(f"{name}_{layer}" for name in names)
         rows.append(f"    {{{arrays}, {layout.inputs(layer)}}},")
     return "\n".join(["static const struct layer layers[LAYERS] = {", *rows, "};"])
