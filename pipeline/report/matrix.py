@@ -15,12 +15,12 @@ class MatrixLine:
 
 
 def matrix(validations: Sequence[Validation]) -> list[MatrixLine]:
-    """One line per runtime and provider, in the order in which they came."""
+    """One line per runtime and provider that ran, in the order in which they came."""
     found = {
         (f"{row.runtime}, {row.provider}", index): row
         for index, validation in enumerate(validations)
         for row in validation.rows
-        if row.graph == "model"
+        if row.graph == "model" and row.status != "not run"
     }
     labels = dict.fromkeys(label for label, _ in found)
     count = range(len(validations))

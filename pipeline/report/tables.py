@@ -145,7 +145,7 @@ def matrix_table(validations: Sequence[Validation]) -> Table:
 
 
 def _verdict(row: Row | None) -> Styled:
-    if row is None or row.status == "not run":
+    if row is None:
         return Styled("–")
     share = "∞" if row.share is None else f"{row.share:.0%}"
     return Styled(f"{'✓' if row.status == 'pass' else '✗'} {share}", style=_STYLE[row.status])

@@ -76,6 +76,13 @@ const cJSON *member(const cJSON *object, const char *key) {
     return value;
 }
 
+const cJSON *list(const cJSON *object, const char *key) {
+    const cJSON *value = member(object, key);
+    if (!cJSON_IsArray(value) || cJSON_GetArraySize(value) == 0)
+        fail(MALFORMED, "'%s' is no list in golden.json, or empty; export it anew", key);
+    return value;
+}
+
 double number(const cJSON *object, const char *key) {
     const cJSON *value = member(object, key);
     if (!cJSON_IsNumber(value))

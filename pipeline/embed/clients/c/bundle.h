@@ -13,6 +13,7 @@ cJSON *read_listed(const char *folder, const cJSON *manifest, const char *name);
 
 /* What stands in an object under a key; there is no way back if nothing does. */
 const cJSON *member(const cJSON *object, const char *key);
+const cJSON *list(const cJSON *object, const char *key);
 double number(const cJSON *object, const char *key);
 const char *string(const cJSON *object, const char *key);
 
