@@ -176,6 +176,7 @@ LINE = (
     ("code", "reason"),
     [
         (f"print({LINE!r}); raise SystemExit(1)", "golden trajectories come out otherwise"),
+        (f"print({LINE!r})", "ended with exit code 0, and printed passed as False"),
         ("import os; os.abort()", "exit code -6"),
         ("print('fine')", "printed no result"),
         ("import time; time.sleep(100)", "did not end within 1 seconds"),

@@ -127,7 +127,10 @@ def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Repl
         if refusal is None:
             return f"ended with exit code {done.returncode}: {_first_error(done)}"
         raise refusal(f"{target.title}: {_first_error(done)}")
-    return _parsed(done.stdout)
+    found = _parsed(done.stdout)
+    if isinstance(found, Replay) and found.passed != (done.returncode == 0):
+        return f"ended with exit code {done.returncode}, and printed passed as {found.passed}"
+    return found
 
 
 def _run(
