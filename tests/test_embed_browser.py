@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
 from tiny import installed, missing, refused, saved, series_config
 
@@ -642,3 +644,26 @@ def test_a_page_without_a_result_is_not_waited_for_forever(tmp_path: Path, brows
         future = pool.submit(replay_in_browser, url, timeout=0.5)
         with refused(UnavailableError, url, "Timeout"):
             future.result()
+
+
+def test_the_command_serves_the_page_until_it_is_interrupted(
+    bundles: dict[str, Bundle], runtime: Path, tmp_path: Path
+) -> None:
+    bundle = bundles["series"]
+    command = [*PROCESS, "embed", str(bundle.folder), "browser", "--out", "page"]
+    with subprocess.Popen(
+        [*command, "--serve", "--port", "0"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stderr
+        found = next(filter(None, (re.match(r"http://\S+", line) for line in process.stderr)))
+        status, _, body = asked(found[0], "/index.html")
+        assert (status, body) == (200, (CLIENTS / "browser/index.html").read_bytes())
+        assert (tmp_path / "page" / RUNTIME).is_dir()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+        assert process.stderr.read() == ""

@@ -1,6 +1,8 @@
 """``pipeline embed``."""
 
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import click
 
@@ -69,4 +71,5 @@ def embed(
         build(chosen, out)
         with serve(out, port) as url:
             say(f"{url} shows it; Ctrl-C ends")
-            click.pause(info="", err=True)
+            with suppress(KeyboardInterrupt):
+                Event().wait()
