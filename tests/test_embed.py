@@ -193,9 +193,7 @@ def test_a_replay_that_goes_wrong_is_a_row_that_fails(
     assert reason in row.reason
 
 
-@pytest.mark.parametrize(
-    ("code", "error"), [(3, MalformedError), (5, IntegrityError), (7, UnavailableError)]
-)
+@pytest.mark.parametrize(("code", "error"), [(3, MalformedError), (5, IntegrityError)])
 def test_a_client_that_refuses_ends_the_command_as_it_does(
     tiny_bundle: Callable[[str], Bundle],
     monkeypatch: pytest.MonkeyPatch,
@@ -218,8 +216,11 @@ def test_a_target_that_cannot_be_built_says_why(
         refused(UnavailableError, "cannot be built", "no such header"),
     ):
         workshop.build(tiny_bundle("sine-gru"))
-    with refused(UnavailableError, "needs no-such-program", "apt-get install no-such-program"):
-        workshop_of(monkeypatch, programs=(("no-such-program",),))
+    with workshop_of(monkeypatch, programs=(("no-such-program",),)) as workshop:
+        row = workshop.replay(tiny_bundle("sine-gru"))
+    assert row.status == "not run"
+    assert "needs no-such-program" in row.reason
+    assert "apt-get install no-such-program" in row.reason
 
 
 def test_a_model_that_a_target_cannot_run_is_a_row_that_was_not_run(
@@ -231,6 +232,16 @@ def test_a_model_that_a_target_cannot_run_is_a_row_that_was_not_run(
     with workshop_of(monkeypatch, generated=refuse) as workshop:
         row = workshop.replay(tiny_bundle("sine-gru"))
     assert (row.status, row.reason) == ("not run", "it reads whole sequences")
+
+
+def test_a_target_that_was_asked_for_by_name_must_be_there(
+    pipeline: Here, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = dataclasses.replace(TARGETS["python"], programs=(("no-such-program",),))
+    monkeypatch.setitem(TARGETS, "python", absent)
+    result = pipeline("validate", "--runtime", "python", "--exported", str(exported))
+    assert result.code == 7
+    result.one_line_error("python did not run", "no-such-program")
 
 
 def test_the_matrix_has_a_line_for_each_runtime_and_a_column_for_each_model(

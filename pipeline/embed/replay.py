@@ -35,7 +35,6 @@ class Workshop:
     _folder: tempfile.TemporaryDirectory[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.target.require()
         self._folder = tempfile.TemporaryDirectory(prefix=f"pipeline-{self.name}-")
 
     @property
@@ -55,16 +54,17 @@ class Workshop:
             UnavailableError: it cannot be built here.
             PipelineError: it cannot be written.
         """
+        self.target.require()
         write_project(bundle, self.target, self.folder, force=True)
         build(self.target, self.folder, self.time_limit)
 
     def replay(self, bundle: Bundle) -> Row:
         """Build the project for ``bundle`` and judge its replay.
 
-        A model that the target cannot run has a row that says so.
+        A model that the target cannot run, or a target that is not there, has a row that says so.
 
         Raises:
-            PipelineError: it cannot be built here, or refuses its files.
+            PipelineError: it refuses its files.
         """
         started = time.monotonic()
         row = Row(
@@ -76,9 +76,9 @@ class Workshop:
         )
         try:
             self.build(bundle)
-        except UsageError as error:
+            found = replay(self.target, self.folder, self.time_limit)
+        except (UsageError, UnavailableError) as error:
             return row.model_copy(update={"reason": str(error)})
-        found = replay(self.target, self.folder, self.time_limit)
         row = row.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
         return _judged(row, found, bundle.manifest.tolerance)
 
