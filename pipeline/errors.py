@@ -66,6 +66,9 @@ class StorageError(PipelineError):
     exit_code = 8
 
 
+BY_EXIT_CODE = {error.exit_code: error for error in PipelineError.__subclasses__()}
+
+
 def one_line(error: Exception) -> str:
     """An error that is not ours, by its type and the beginning of what it says."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from command_line import Here
+from tiny import installed, missing
 
 from pipeline.bundle import Bundle, build_bundle, open_bundle
 from pipeline.checkpoint import CHECKPOINT_FILE, load_network, save_checkpoint
 from pipeline.config import PRESETS, override
 from pipeline.data import load
+from pipeline.embed.serve import FLAGS, find_browser
+from pipeline.errors import UnavailableError
 from pipeline.storage import read_file, sha256, write_folder
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
@@ -93,6 +97,22 @@ def tiny_bundle(
         return write_tiny_bundle(tiny_checkpoint(preset), folder)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; where a CI has none, the test fails and does not skip."""
+    installed("playwright")
+    from playwright.sync_api import sync_playwright
+
+    try:
+        path = find_browser()
+    except UnavailableError as error:
+        missing(str(error))
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

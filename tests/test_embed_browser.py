@@ -19,13 +19,13 @@ import onnxruntime
 import pytest
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
-from tiny import installed, missing, refused, saved, series_config
+from tiny import missing, refused, saved, series_config
 
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesSource
 from pipeline.embed import serve as serving
 from pipeline.embed.project import project_files, write_project
-from pipeline.embed.serve import find_browser, replay_in_browser, serve
+from pipeline.embed.serve import replay_in_browser, serve
 from pipeline.embed.targets import CLIENTS, find_target
 from pipeline.errors import (
     IntegrityError,
@@ -92,21 +92,6 @@ def project(bundles: dict[str, Bundle], runtime: Path, tmp_path: Path) -> Projec
         return tmp_path / kind
 
     return make
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    installed("playwright")
-    from playwright.sync_api import sync_playwright
-
-    try:
-        path = find_browser()
-    except UnavailableError as error:
-        missing(str(error))
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=serving.FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from conftest import write_tiny_bundle
-from tiny import missing, text_config, trained, validation_of
+from tiny import text_config, trained, validation_of
 
 from pipeline.bundle import Bundle
 from pipeline.checkpoint import save_checkpoint
@@ -29,7 +29,6 @@ from pipeline.train.scores import score
 from pipeline.validate import CaseRecord, FreeRun, Row, Validation
 
 Validated = tuple[Bundle, Validation]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE = "<script>alert('it ran')</script> & \"<img src=x onerror=alert(1)>\" </pre>\n" * 14
 
 
@@ -274,22 +273,6 @@ def test_junit_tells_failures_and_rows_that_did_not_run(validated: list[Validate
     assert "next_state[0, 1, 2] is not finite, not 0.125" in (wrong.get("message") or "")
     assert wrong.text == "it is <b>off</b>"
     assert [skip.get("message") for skip in root.iter("skipped")] == ["not installed"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium without a window; where a CI has none, the test fails and does not skip."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        missing("Chromium is not installed; 'apt-get install chromium' gets it")
-    from playwright.sync_api import sync_playwright
-
-    flags = "no-sandbox disable-gpu disable-background-networking disable-component-update"
-    arguments = [f"--{flag}" for flag in (*flags.split(), "disable-sync", "no-first-run")]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

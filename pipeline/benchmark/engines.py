@@ -20,10 +20,11 @@ import torch
 
 from pipeline.config import Cell, Record, SeriesModel
 from pipeline.embed.c import write_c
+from pipeline.embed.replay import first_error
 from pipeline.errors import UnavailableError
 from pipeline.export import export
 from pipeline.model import Network, Scaler
-from pipeline.runtimes.onnx_runtime import open_session
+from pipeline.runtimes.onnx_runtime import one_thread_session
 from pipeline.signature import INPUT, STATE
 
 _PROGRAMS = Path(__file__).with_name("programs")
@@ -113,10 +114,8 @@ def _network(cell: Cell, size: int) -> Network:
 
 
 def _session(network: Network) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # more only wait for each other at every step
     file, _ = export(network, "engine")
-    return open_session(file, "cpu", options)
+    return one_thread_session(file)
 
 
 def _step(session: onnxruntime.InferenceSession, size: int) -> float:
@@ -168,8 +167,7 @@ def _compiled(words: Sequence[str], sources: Sequence[Path], target: Path) -> Pa
     except OSError as error:
         raise UnavailableError(f"{words[0]} cannot be run: {error.strerror}") from error
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
-        raise UnavailableError(f"{words[0]} fails: {lines[0].strip()[:300]}")
+        raise UnavailableError(f"{words[0]} fails: {first_error(done)}")
     return target
 
 

@@ -17,7 +17,7 @@ from pipeline.bundle import Bundle
 from pipeline.bundle.write import ONNX_FILE
 from pipeline.config import Record
 from pipeline.errors import UsageError
-from pipeline.runtimes.onnx_runtime import open_session
+from pipeline.runtimes.onnx_runtime import one_thread_session
 from pipeline.signature import (
     HISTORY,
     INPUT,
@@ -71,10 +71,8 @@ def benchmark(bundle: Bundle) -> Iterator[Measured]:
     manifest = bundle.manifest
     if manifest.loop is None:
         raise UsageError(f"{manifest.name} has no graph with a loop inside; name others")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # more only wait for each other at every step
-    looped = open_session(bundle.read(manifest.loop.file), "cpu", options)
-    core = open_session(bundle.read(ONNX_FILE), "cpu", options)
+    looped = one_thread_session(bundle.read(manifest.loop.file))
+    core = one_thread_session(bundle.read(ONNX_FILE))
     source, rng = bundle.held_out(), np.random.default_rng(_SEED)
     assert manifest.state is not None
     rows = [axis for axis in manifest.state.shape if isinstance(axis, int)]

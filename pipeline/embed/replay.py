@@ -13,14 +13,12 @@ from pipeline.bundle import Bundle
 from pipeline.embed.project import write_project
 from pipeline.embed.serve import replay_in_browser, serve
 from pipeline.embed.targets import Target, find_target
-from pipeline.errors import PipelineError, UnavailableError, UsageError, one_line
+from pipeline.errors import BY_EXIT_CODE, UnavailableError, UsageError, one_line
 from pipeline.signature import Tolerance
 from pipeline.validate import Replay, Row
 
 TIME_LIMIT = 600.0  # seconds for one command; the first build of LibTorch takes a minute
 _MISMATCH = 1  # exit code of a replay whose numbers do not match
-
-_REFUSALS = {error.exit_code: error for error in PipelineError.__subclasses__()}
 
 
 @dataclass
@@ -106,7 +104,7 @@ def build(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> None:
             raise UnavailableError(f"{target.title}: {done}")
         if done.returncode:
             raise UnavailableError(
-                f"{target.title} cannot be built, {words[0]} says: {_first_error(done)}"
+                f"{target.title} cannot be built, {words[0]} says: {first_error(done)}"
             )
 
 
@@ -123,10 +121,10 @@ def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Repl
     if isinstance(done, str):
         return done
     if done.returncode not in (0, _MISMATCH):
-        refusal = _REFUSALS.get(done.returncode)
+        refusal = BY_EXIT_CODE.get(done.returncode)
         if refusal is None:
-            return f"ended with exit code {done.returncode}: {_first_error(done)}"
-        raise refusal(f"{target.title}: {_first_error(done)}")
+            return f"ended with exit code {done.returncode}: {first_error(done)}"
+        raise refusal(f"{target.title}: {first_error(done)}")
     found = _parsed(done.stdout)
     if isinstance(found, Replay) and found.passed != (done.returncode == 0):
         return f"ended with exit code {done.returncode}, and printed passed as {found.passed}"
@@ -147,7 +145,7 @@ def _run(
         return f"{command[0]} cannot be run: {one_line(error)}"
 
 
-def _first_error(done: "subprocess.CompletedProcess[str]") -> str:
+def first_error(done: "subprocess.CompletedProcess[str]") -> str:
     """The first line that speaks of an error, or the last that was said."""
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]

@@ -11,13 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from pipeline.errors import (
-    IntegrityError,
-    MalformedError,
-    PipelineError,
-    StorageError,
-    UnavailableError,
-)
+from pipeline.errors import BY_EXIT_CODE, MalformedError, StorageError, UnavailableError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -41,9 +35,6 @@ _TYPES = {
 }
 _REPLAY = "#replay:not(:empty)"  # a script element with the line of JSON
 _TIMEOUT = 120.0  # seconds, for a page to load and to replay
-_ERRORS: dict[int, type[PipelineError]] = {
-    error.exit_code: error for error in (MalformedError, IntegrityError, UnavailableError)
-}
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -157,5 +148,5 @@ def replay_in_browser(url: str, timeout: float = _TIMEOUT) -> dict[str, Any]:
         reason = error.message.splitlines()[0]
         raise UnavailableError(f"{path} gave no result for {url}: {reason}") from error
     if "error" in found:
-        raise _ERRORS.get(found["code"], MalformedError)(found["error"])
+        raise BY_EXIT_CODE.get(found["code"], MalformedError)(found["error"])
     return found

@@ -87,6 +87,13 @@ def open_session(
     return session
 
 
+def one_thread_session(file: bytes) -> onnxruntime.InferenceSession:
+    """A session on the CPU for single steps, at which more threads only wait for each other."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return open_session(file, "cpu", options)
+
+
 def node_placement(file: bytes, provider: str, feeds: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """On which provider every recurrent node ran in one call, by ONNX Runtime's own profile."""
     with tempfile.TemporaryDirectory() as folder:
