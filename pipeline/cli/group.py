@@ -73,7 +73,8 @@ class _Commands(click.Group):
 def cli(context: click.Context) -> None:
     """Take recurrent networks from PyTorch to the place where they run.
 
-    train → export → validate → embed, run. With no names, train, export and validate take all models.
+    train → export → validate → embed, run. With no names, train, export and validate take all
+    models.
 
     Exit codes: 0 done, 2 usage, 3 malformed input, 4 unsafe, 5 integrity, 6 parity,
     7 environment, 8 storage, 130 interrupted.
