@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, helper
 from tiny import validation_of
 
 from pipeline.bundle import Bundle
@@ -40,13 +40,13 @@ def sampler(size: int) -> onnxruntime.InferenceSession:
         *call(SAMPLE, "sample/", ["logits", "number", *_TAKEN], ["index", "chance"]),
     ]
     inputs = [
-        tensor("logits", FLOAT, "batch", size),
-        tensor("uniform", FLOAT, "batch", 1),
+        tensor("logits", FLOAT, 1, "batch", size),
+        tensor("uniform", FLOAT, 1, "batch", 1),
         tensor("temperature", FLOAT),
         tensor("top_k", INT64),
         tensor("top_p", FLOAT),
     ]
-    outputs = [tensor("index", INT64, "batch", 1), tensor("chance", TensorProto.FLOAT, "batch", 1)]
+    outputs = [tensor("index", INT64, 1, "batch"), tensor("chance", FLOAT, 1, "batch", 1)]
     graph = helper.make_graph(nodes, "sampler", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
     model.ir_version = 8
@@ -75,22 +75,22 @@ def test_the_sampler_of_the_graph_draws_what_its_definition_says(
     top_p: float,
     number: float,
 ) -> None:
-    logits = np.random.default_rng(seed).normal(0, spread, (1, size)).astype(np.float32)
+    logits = np.random.default_rng(seed).normal(0, spread, (1, 1, size)).astype(np.float32)
     feeds: dict[str, NDArray[Any]] = {
         "logits": logits,
-        "uniform": np.array([[number]], np.float32),
+        "uniform": np.array([[[number]]], np.float32),
         "temperature": np.array(temperature, np.float32),
         "top_k": np.array(top_k),
         "top_p": np.array(top_p, np.float32),
     }
     index, chance = SAMPLERS[size].run(None, feeds)
     wanted = draw(
-        logits[0], 0.0 if np.isnan(number) else number, Sampling(temperature, top_k, top_p)
+        logits[0, 0], 0.0 if np.isnan(number) else number, Sampling(temperature, top_k, top_p)
     )
     found = int(index[0, 0])
     assert found == wanted.index or wanted.margin(found) < 1e-5
     if found == wanted.index:
-        assert chance[0, 0] == pytest.approx(wanted.log_prob, abs=1e-4)
+        assert chance[0, 0, 0] == pytest.approx(wanted.log_prob, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -139,18 +139,29 @@ def test_a_model_that_cannot_feed_itself_has_no_loop(config: SeriesModel | TextM
     assert loop(config) is None
 
 
-def test_several_targets_and_projections_go_round() -> None:
-    config = SeriesModel(
-        cell="lstm", hidden_size=5, num_layers=2, proj_size=2, features=3, targets=3
-    )
+@pytest.mark.parametrize(
+    "config",
+    [
+        SeriesModel(cell="lstm", hidden_size=5, num_layers=2, proj_size=2, features=3, targets=3),
+        TextModel(cell="lstm", hidden_size=5, num_layers=2, proj_size=2),
+        TextModel(cell="gru", hidden_size=5, num_layers=3, embedding_size=2),
+    ],
+)
+def test_several_targets_layers_and_projections_go_round(
+    config: SeriesModel | TextModel,
+) -> None:
     network, spread = network_of(config), [0.1, 0.2, 0.3]
     onnx_file, torchscript_file = export(network, "three", spread=spread)
     file = export_loop(onnx_file, network, spread)
     contract = loop(config)
     assert file is not None
     assert contract is not None
-    source = np.random.default_rng(0).normal(1, 2, (200, 3)).astype(np.float32)
-    cases = list(forecasts(network, source, spread))
+    rng = np.random.default_rng(0)
+    cases = (
+        list(generations(network, rng.choice([ord(c) for c in "abcdé x"], 700)))
+        if isinstance(config, TextModel)
+        else list(forecasts(network, rng.normal(1, 2, (200, 3)).astype(np.float32), spread))
+    )
     for runtime in (OnnxRuntime(file, "cpu"), TorchScript(torchscript_file)):
         row = loop_row("three", contract, runtime, cases)
         assert row.status == "pass", row.reason

@@ -37,14 +37,15 @@ from pipeline.signature import (
 INT64, FLOAT, BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
 
 _EMBEDDING = "encoder.1.weight"
+_SIZED = "batch_time"  # in a loop, what is as large as the input would be, [batch, time, …]
 
 
 class Core:
     """The core graph of a network that carries a state, in parts that can be used again.
 
-    The state comes as ``rows`` ``[S, batch, hidden]``. Round a loop goes each row on its own,
-    ``[1, batch, hidden]`` as recurrent nodes have it: to put them together and take them apart
-    costs as much as anything else in a step.
+    The state comes as ``rows`` ``[S, batch, hidden]``. Round a loop goes each row on its own, and
+    all has the one step first, ``[1, batch, …]`` as recurrent nodes have it: to put rows together
+    and turn axes costs as much as anything else in a step.
     """
 
     def __init__(self, model: ModelProto, network: Network) -> None:
@@ -63,7 +64,7 @@ class Core:
         # A text comes as code points, and what the loop makes is an entry of the embedding already.
         self._entry = reader[_EMBEDDING].input[1] if _EMBEDDING in reader else INPUT
         self._trunk = _needed(graph, [self._rows_after], {INPUT, self._rows})
-        self._inner = _needed(graph, self._each_after, {self._entry, *self._each})
+        self._inner = _unturned(_needed(graph, self._each_after, {self._entry, *self._each}))
         self._head = _needed(graph, [OUTPUT], {self._features})
 
     @property
@@ -95,29 +96,30 @@ class Core:
         return helper.make_node("Concat", self.each(name), [rows], rows, axis=0)
 
     def inner_trunk(self, prefix: str, source: str, before: str, after: str) -> list[NodeProto]:
-        """The same for values, or entries of the embedding ``[batch, time]``, and each row."""
+        """The same for one step ``[1, batch, …]`` of values, or of entries of the embedding
+        ``[1, batch]``, and each row."""
         names = {
             self._entry: source,
             **dict(zip(self._each, self.each(before), strict=True)),
             **dict(zip(self._each_after, self.each(after), strict=True)),
         }
-        return _copies(self._inner, prefix, names, self.weights)
+        nodes = _copies(self._inner, prefix, names, self.weights)
+        if not any(_SIZED in node.input for node in self._inner):
+            return nodes
+        perm = [1, 0, 2] if self._entry == INPUT else [1, 0]
+        return [helper.make_node("Transpose", [source], [prefix + _SIZED], perm=perm), *nodes]
 
     def head(
         self, prefix: str, name: str, output: str, names: Mapping[str, str] | None = None
     ) -> list[NodeProto]:
-        """Nodes that make ``output`` ``[batch, …]``, which comes next, of each row alone.
+        """Nodes that make ``output`` ``[1, batch, …]``, which comes next, of each row alone.
 
         ``names`` has what is to stand in place of weights.
         """
-        h, features = f"{prefix}h", f"{prefix}features"
-        row = self.each(name)[self.config.num_layers - 1]
-        first = constant(f"{prefix}first", np.array([0]))
-        nodes = [first, helper.make_node("Squeeze", [row, first.name], [h], h)]
+        features, nodes = self.each(name)[self.config.num_layers - 1], []
         if self.config.h_size < self.config.hidden_size:
-            nodes += cut(prefix, h, features, {1: (0, self.config.h_size)})
-        else:
-            features = h
+            h, features = features, f"{prefix}features"
+            nodes = cut(prefix, h, features, {2: (0, self.config.h_size)})
         names = {self._features: features, OUTPUT: output, **(names or {})}
         return nodes + _copies(self._head, prefix, names, self.weights)
 
@@ -190,6 +192,20 @@ def _needed(graph: GraphProto, outputs: Iterable[str], given: set[str]) -> list[
             wanted |= set(node.input)
             chosen.append(node)
     return chosen[::-1]
+
+
+def _unturned(nodes: Sequence[NodeProto]) -> list[NodeProto]:
+    """The nodes of a trunk for steps that come first, so without the node that turns axes.
+
+    Some ask for the batch and time of the input; they ask ``_SIZED`` instead.
+    """
+    turn = next(node for node in nodes if node.op_type == "Transpose")
+    others = [node for node in nodes if node is not turn]
+    copies = _copies(others, "", {turn.output[0]: turn.input[0]})
+    for node in copies:
+        if node.op_type == "Shape" and node.input[0] == INPUT:
+            node.input[0] = _SIZED
+    return copies
 
 
 def _inputs(nodes: Iterable[NodeProto]) -> Iterator[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, helper
 
 from pipeline.export.compose import FLOAT, Core, call, constant, tensor
-from pipeline.export.pieces import BY_HISTORY, BY_STREAM, FILLED, STREAMS
+from pipeline.export.pieces import BY_HISTORY, BY_STEP, BY_STREAM, FILLED, STREAMS
 from pipeline.model import Network
 from pipeline.signature import (
     BATCH,
@@ -46,9 +46,7 @@ def forecast_graph(model: ModelProto, network: Network, spread: Sequence[float])
         *call(STREAMS, "streams/", [NOISE, STEPS, "rows_read"], ["numbers", "starts", "streams"]),
         constant("no_number", np.zeros((1, 1), np.float32)),
         *call(FILLED, "numbers/", ["numbers", "no_number"], ["numbers_filled", "no_steps"]),
-        constant("last_axis", np.array([2])),
-        helper.make_node("Unsqueeze", ["numbers_filled", "last_axis"], ["numbers_apart"]),
-        helper.make_node("Transpose", ["numbers_apart"], ["numbers_by_step"], perm=[1, 0, 2]),
+        *call(BY_STEP, "by_step/", ["numbers_filled"], ["numbers_by_step"]),
         core.apart("starts", "start"),
         helper.make_node(
             "Scan",
@@ -81,19 +79,17 @@ def _step(core: Core, spread: Sequence[float]) -> GraphProto:
         constant("spread", np.array([spread], np.float32)),
         helper.make_node("Mul", ["number", "spread"], ["residual"]),
         helper.make_node("Add", ["expected", "residual"], ["value"]),
-        constant("time_axis", np.array([1])),
-        helper.make_node("Unsqueeze", ["value", "time_axis"], ["value_in_time"]),
-        *core.inner_trunk("read/", "value_in_time", "before", "after"),
+        *core.inner_trunk("read/", "value", "before", "after"),
     ]
     return helper.make_graph(
         nodes,
         "step",
         [
             *(tensor(name, *row) for name in core.each("before")),
-            tensor("number", FLOAT, _STREAMS, 1),
+            tensor("number", FLOAT, 1, _STREAMS, 1),
         ],
         [
             *(tensor(name, *row) for name in core.each("after")),
-            tensor("value", FLOAT, _STREAMS, len(spread)),
+            tensor("value", FLOAT, 1, _STREAMS, len(spread)),
         ],
     )

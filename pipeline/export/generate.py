@@ -10,7 +10,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, helper, numpy_helper
 
 from pipeline.export.compose import BOOL, FLOAT, INT64, Core, call, constant, tensor
-from pipeline.export.pieces import BY_STREAM, FILLED, SAMPLE, SETTINGS
+from pipeline.export.pieces import BY_STEP, BY_STREAM, FILLED, SAMPLE, SETTINGS
 from pipeline.model import Network
 from pipeline.signature import (
     BATCH,
@@ -28,13 +28,13 @@ from pipeline.signature import (
 
 _NEVER = -3.0e38  # the logit of an entry that is not written, whatever the others are
 
-# What the sampler takes of the settings. The body gets it with the state: not every runtime lets a
-# body look at what was computed outside.
+# What the sampler takes of the settings. The body gets it with each number: not every runtime lets a
+# body look at what was computed outside, and what goes round with the state costs a node each.
 _TAKEN = {
     "warm": (BOOL,),
     "divisor": (FLOAT,),
     "filtered": (BOOL,),
-    "count": (INT64, 1),
+    "count": (INT64,),
     "limit": (FLOAT,),
 }
 
@@ -54,27 +54,28 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
         *call(FILLED, "uniform/", [UNIFORM, "no_number"], ["uniform_filled", "no_steps"]),
         constant("size", np.array(len(points))),
         *call(SETTINGS, "settings/", ["uniform_filled", *settings], ["numbers", *_TAKEN]),
-        constant("last_axis", np.array([2])),
-        helper.make_node("Unsqueeze", ["numbers", "last_axis"], ["numbers_apart"]),
-        helper.make_node("Transpose", ["numbers_apart"], ["numbers_by_step"], perm=[1, 0, 2]),
+        *call(BY_STEP, "by_step/", ["numbers"], ["numbers_by_step"]),
+        helper.make_node("Shape", ["uniform_filled"], ["steps_filled"], start=1),
+        *(
+            helper.make_node("Expand", [name, "steps_filled"], [f"{name}_by_step"])
+            for name in _TAKEN
+        ),
         core.apart("rows_read", "row_read"),
         helper.make_node(
             "Scan",
-            [*core.each("row_read"), *_TAKEN, "numbers_by_step"],
-            [
-                *core.each("row_written"),
-                *(f"{name}_after" for name in _TAKEN),
-                "entries",
-                "chances",
-            ],
+            [*core.each("row_read"), *(f"{name}_by_step" for name in _TAKEN), "numbers_by_step"],
+            [*core.each("row_written"), "entries", "chances"],
             body=_step(core),
-            num_scan_inputs=1,
+            num_scan_inputs=len(_TAKEN) + 1,
         ),
         core.together("row_written", "rows_written"),
         constant("points", np.array([0, *points])),
         helper.make_node("Gather", ["points", "entries"], ["points_by_step"]),
+        constant("value_axis", np.array([3])),
+        helper.make_node("Unsqueeze", ["points_by_step", "value_axis"], ["points_apart"]),
         helper.make_node("Shape", [UNIFORM], ["steps"], start=1),
-        *call(BY_STREAM, "text/", ["points_by_step", "steps"], ["text_apart"]),
+        *call(BY_STREAM, "text/", ["points_apart", "steps"], ["text_apart"]),
+        constant("last_axis", np.array([2])),
         helper.make_node("Squeeze", ["text_apart", "last_axis"], [TEXT]),
         *call(BY_STREAM, "log_prob/", ["chances", "steps"], ["log_prob_apart"]),
         helper.make_node("Squeeze", ["log_prob_apart", "last_axis"], [LOG_PROB]),
@@ -93,7 +94,6 @@ def _step(core: Core) -> GraphProto:
         constant("known_bias", bias),
         *core.head("next/", "before", "logits", {"head.bias": "known_bias"}),
         *call(SAMPLE, "sample/", ["logits", "number", *_TAKEN], ["entry", "chance"]),
-        *(helper.make_node("Identity", [name], [f"{name}_again"]) for name in _TAKEN),
         *core.inner_trunk("read/", "entry", "before", "after"),
         # tract wants nothing to be read that comes out.
         helper.make_node("Identity", ["entry"], ["written"]),
@@ -104,12 +104,11 @@ def _step(core: Core) -> GraphProto:
         [
             *(tensor(name, *row) for name in core.each("before")),
             *(tensor(name, *kind) for name, kind in _TAKEN.items()),
-            tensor("number", FLOAT, BATCH, 1),
+            tensor("number", FLOAT, 1, BATCH, 1),
         ],
         [
             *(tensor(name, *row) for name in core.each("after")),
-            *(tensor(f"{name}_again", *kind) for name, kind in _TAKEN.items()),
-            tensor("written", INT64, BATCH, 1),
-            tensor("chance", FLOAT, BATCH, 1),
+            tensor("written", INT64, 1, BATCH),
+            tensor("chance", FLOAT, 1, BATCH, 1),
         ],
     )
