@@ -41,12 +41,12 @@ def sampler(size: int) -> onnxruntime.InferenceSession:
     ]
     inputs = [
         tensor("logits", FLOAT, 1, "batch", size),
-        tensor("uniform", FLOAT, 1, "batch", 1),
+        tensor("uniform", FLOAT, "batch", 1),
         tensor("temperature", FLOAT),
         tensor("top_k", INT64),
         tensor("top_p", FLOAT),
     ]
-    outputs = [tensor("index", INT64, 1, "batch"), tensor("chance", FLOAT, 1, "batch", 1)]
+    outputs = [tensor("index", INT64, 1, "batch"), tensor("chance", FLOAT, "batch", 1)]
     graph = helper.make_graph(nodes, "sampler", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
     model.ir_version = 8
@@ -78,7 +78,7 @@ def test_the_sampler_of_the_graph_draws_what_its_definition_says(
     logits = np.random.default_rng(seed).normal(0, spread, (1, 1, size)).astype(np.float32)
     feeds: dict[str, NDArray[Any]] = {
         "logits": logits,
-        "uniform": np.array([[[number]]], np.float32),
+        "uniform": np.array([[number]], np.float32),
         "temperature": np.array(temperature, np.float32),
         "top_k": np.array(top_k),
         "top_p": np.array(top_p, np.float32),
@@ -89,8 +89,9 @@ def test_the_sampler_of_the_graph_draws_what_its_definition_says(
     )
     found = int(index[0, 0])
     assert found == wanted.index or wanted.margin(found) < 1e-5
-    if found == wanted.index:
-        assert chance[0, 0, 0] == pytest.approx(wanted.log_prob, abs=1e-4)
+    # Below the least normal number of float32, exp(-87), a probability has fewer digits.
+    if found == wanted.index and wanted.log_prob > -87:
+        assert chance[0, 0] == pytest.approx(wanted.log_prob, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ def forecast_graph(model: ModelProto, network: Network, spread: Sequence[float])
             num_scan_inputs=1,
         ),
         core.together("end", "ends"),
-        *call(BY_STREAM, "values/", ["values_by_step", STEPS], ["values"]),
+        constant("step_axis", np.array([1])),
+        helper.make_node("Squeeze", ["values_by_step", "step_axis"], ["values_apart"]),
+        *call(BY_STREAM, "values/", ["values_apart", STEPS], ["values"]),
         *call(BY_HISTORY, "forecast/", ["values", "streams"], [FORECAST, PATHS]),
         helper.make_node("Transpose", ["ends"], ["end_states"], perm=[1, 0, 2]),
         *call(BY_HISTORY, "state/", ["end_states", "streams"], ["state_made", "state_paths"]),
@@ -86,7 +88,7 @@ def _step(core: Core, spread: Sequence[float]) -> GraphProto:
         "step",
         [
             *(tensor(name, *row) for name in core.each("before")),
-            tensor("number", FLOAT, 1, _STREAMS, 1),
+            tensor("number", FLOAT, _STREAMS, 1),
         ],
         [
             *(tensor(name, *row) for name in core.each("after")),

@@ -28,8 +28,8 @@ from pipeline.signature import (
 
 _NEVER = -3.0e38  # the logit of an entry that is not written, whatever the others are
 
-# What the sampler takes of the settings. The body gets it with each number: not every runtime lets a
-# body look at what was computed outside, and what goes round with the state costs a node each.
+# What the sampler takes of the settings. The body gets it with each number: not every runtime lets
+# a body look at what was computed outside, and what goes round with the state costs a node each.
 _TAKEN = {
     "warm": (BOOL,),
     "divisor": (FLOAT,),
@@ -71,11 +71,10 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
         core.together("row_written", "rows_written"),
         constant("points", np.array([0, *points])),
         helper.make_node("Gather", ["points", "entries"], ["points_by_step"]),
-        constant("value_axis", np.array([3])),
-        helper.make_node("Unsqueeze", ["points_by_step", "value_axis"], ["points_apart"]),
+        constant("last_axis", np.array([2])),
+        helper.make_node("Transpose", ["points_by_step"], ["points_apart"], perm=[0, 2, 1]),
         helper.make_node("Shape", [UNIFORM], ["steps"], start=1),
         *call(BY_STREAM, "text/", ["points_apart", "steps"], ["text_apart"]),
-        constant("last_axis", np.array([2])),
         helper.make_node("Squeeze", ["text_apart", "last_axis"], [TEXT]),
         *call(BY_STREAM, "log_prob/", ["chances", "steps"], ["log_prob_apart"]),
         helper.make_node("Squeeze", ["log_prob_apart", "last_axis"], [LOG_PROB]),
@@ -104,11 +103,11 @@ def _step(core: Core) -> GraphProto:
         [
             *(tensor(name, *row) for name in core.each("before")),
             *(tensor(name, *kind) for name, kind in _TAKEN.items()),
-            tensor("number", FLOAT, 1, BATCH, 1),
+            tensor("number", FLOAT, BATCH, 1),
         ],
         [
             *(tensor(name, *row) for name in core.each("after")),
             tensor("written", INT64, 1, BATCH),
-            tensor("chance", FLOAT, 1, BATCH, 1),
+            tensor("chance", FLOAT, BATCH, 1),
         ],
     )

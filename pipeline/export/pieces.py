@@ -26,16 +26,16 @@ def _filled(source, filler):  # type: ignore[no-untyped-def]
 
 @script()
 def _by_stream(by_step, steps):  # type: ignore[no-untyped-def]
-    """``[steps, 1, batch, values]`` as ``[batch, steps, values]``, without the step of a filler."""
+    """``[steps, batch, values]`` with the batch first, without the step of a filler."""
     zero, axis = op.Constant(value_ints=[0]), op.Constant(value_ints=[1])
     count = op.Reshape(steps, op.Constant(value_ints=[-1]))
-    return op.Slice(op.Transpose(op.Squeeze(by_step, axis), perm=[1, 0, 2]), zero, count, axis)
+    return op.Slice(op.Transpose(by_step, perm=[1, 0, 2]), zero, count, axis)
 
 
 @script()
 def _by_step(numbers):  # type: ignore[no-untyped-def]
-    """``[batch, steps]`` as ``[steps, 1, batch, 1]``."""
-    return op.Unsqueeze(op.Transpose(numbers, perm=[1, 0]), op.Constant(value_ints=[1, 3]))
+    """``[batch, steps]`` as ``[steps, batch, 1]``."""
+    return op.Unsqueeze(op.Transpose(numbers, perm=[1, 0]), op.Constant(value_ints=[2]))
 
 
 @script()
@@ -90,36 +90,36 @@ def _settings(uniform, temperature, top_k, top_p, size):  # type: ignore[no-unty
 
 @script()
 def _sample(logits, number, warm, divisor, filtered, count, limit):  # type: ignore[no-untyped-def]
-    """An index ``[1, batch]`` and its log-probability ``[1, batch, 1]``, from logits
+    """An index ``[1, batch]`` and its log-probability ``[batch, 1]``, from logits
     ``[1, batch, size]``.
 
     In this order: keep the ``count`` likeliest entries, divide by the temperature, keep the
     likeliest whose probabilities reach the limit; then take the first entry at which the cumulative
-    probability exceeds the number ``[1, batch, 1]``. Entries that tie with the last one kept are kept
+    probability exceeds the number ``[batch, 1]``. Entries that tie with the last one kept are kept
     too. Unless it is warm, the likeliest is taken, the first of several.
 
     What a step takes is hardly more than the number of its nodes, so those that are not needed
     stand in branches.
     """
     if warm:
-        scaled = op.Div(logits, divisor)
+        scaled = op.Div(op.Squeeze(logits, op.Constant(value_ints=[0])), divisor)
         if filtered:
             ordered, _ = op.TopK(scaled, op.Reshape(count, op.Constant(value_ints=[1])))
-            before = op.CumSum(op.Softmax(ordered), op.Constant(value_int=2), exclusive=1)
+            before = op.CumSum(op.Softmax(ordered), op.Constant(value_int=1), exclusive=1)
             high = op.Constant(value_float=3.0e38)
             kept = op.Where(op.Less(before, limit), ordered, high)
-            least = op.ReduceMin(kept, op.Constant(value_ints=[2]))
+            least = op.ReduceMin(kept, op.Constant(value_ints=[1]))
             low = op.Constant(value_float=-3.0e38)
             left = op.Where(op.GreaterOrEqual(scaled, least), scaled, low)
         else:
             left = op.Identity(scaled)
         chances = op.Softmax(left)
-        reached = op.CumSum(chances, op.Constant(value_int=2))
-        total = op.Gather(reached, op.Constant(value_ints=[-1]), axis=2)
+        reached = op.CumSum(chances, op.Constant(value_int=1))
+        total = op.Gather(reached, op.Constant(value_ints=[-1]), axis=1)
         exceeds = op.Cast(op.Greater(reached, op.Mul(number, total)), to=FLOAT)
-        first = op.ArgMax(exceeds, axis=2)
-        log_prob = op.Log(op.GatherElements(chances, first, axis=2))
-        index = op.Squeeze(first, op.Constant(value_ints=[2]))
+        first = op.ArgMax(exceeds, axis=1)
+        log_prob = op.Log(op.GatherElements(chances, first, axis=1))
+        index = op.Transpose(first, perm=[1, 0])
     else:
         index = op.ArgMax(logits, axis=2, keepdims=0)
         log_prob = op.Identity(number)  # 0
