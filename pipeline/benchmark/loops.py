@@ -31,7 +31,7 @@ from pipeline.signature import (
     UNIFORM,
 )
 
-_STEPS = 64
+_STEPS = 500
 _READ = 20  # steps that are read before
 _BATCHES = (1, 32)
 _ROUNDS = 15  # of each side, in turns; the fastest counts, since other work only slows down

@@ -125,6 +125,7 @@ def open_graph(folder: Path, facts: Facts) -> Runnable:
         raise IntegrityError(f"{path} was changed after its export; export it anew")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # it warns about shapes that are dynamic on purpose
+    options.enable_cpu_mem_arena = False  # for the small tensors of a step, malloc is faster
     try:
         session = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])
     except Exception as error:  # its own exceptions have no common class

@@ -59,6 +59,7 @@ class Model:
         """Open the graph to run: ``onnx/model.onnx``, or ``onnx/generate.onnx``."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # a step is too small to share: more threads only wait
+        options.enable_cpu_mem_arena = False  # for tensors this small, malloc is faster
         options.log_severity_level = 3  # it warns about shapes that are dynamic on purpose
         self.session = onnxruntime.InferenceSession(
             self.read(graph), options, ["CPUExecutionProvider"]
