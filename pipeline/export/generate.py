@@ -30,13 +30,7 @@ _NEVER = -3.0e38  # the logit of an entry that is not written, whatever the othe
 
 # What the sampler takes of the settings. The body gets it with each number: not every runtime lets
 # a body look at what was computed outside, and what goes round with the state costs a node each.
-_TAKEN = {
-    "warm": (BOOL,),
-    "divisor": (FLOAT,),
-    "filtered": (BOOL,),
-    "count": (INT64,),
-    "limit": (FLOAT,),
-}
+_TAKEN = {"warm": BOOL, "divisor": FLOAT, "filtered": BOOL, "count": INT64, "limit": FLOAT}
 
 
 def generate_graph(model: ModelProto, network: Network) -> ModelProto:
@@ -71,9 +65,9 @@ def generate_graph(model: ModelProto, network: Network) -> ModelProto:
         core.together("row_written", "rows_written"),
         constant("points", np.array([0, *points])),
         helper.make_node("Gather", ["points", "entries"], ["points_by_step"]),
-        constant("last_axis", np.array([2])),
         helper.make_node("Transpose", ["points_by_step"], ["points_apart"], perm=[0, 2, 1]),
         helper.make_node("Shape", [UNIFORM], ["steps"], start=1),
+        constant("last_axis", np.array([2])),
         *call(BY_STREAM, "text/", ["points_apart", "steps"], ["text_apart"]),
         helper.make_node("Squeeze", ["text_apart", "last_axis"], [TEXT]),
         *call(BY_STREAM, "log_prob/", ["chances", "steps"], ["log_prob_apart"]),
@@ -102,7 +96,7 @@ def _step(core: Core) -> GraphProto:
         "step",
         [
             *(tensor(name, *row) for name in core.each("before")),
-            *(tensor(name, *kind) for name, kind in _TAKEN.items()),
+            *(tensor(name, type_) for name, type_ in _TAKEN.items()),
             tensor("number", FLOAT, BATCH, 1),
         ],
         [
