@@ -1,0 +1,121 @@
+"""What is measured: both sides do the same work, and every figure has its basis."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Here
+from tiny import missing, refused
+
+from pipeline.benchmark import clients, engines, loops
+from pipeline.bundle import Bundle
+from pipeline.errors import ParityError, UnavailableError
+
+CHAR, SINE = "char-lstm", "sine-gru"
+
+
+def needs_a_compiler() -> None:
+    if shutil.which("cc") is None:
+        missing("cc is not installed; 'apt-get install gcc' gets it")
+
+
+def quiet(_: str) -> None:
+    """Nobody watches."""
+
+
+@pytest.mark.parametrize("preset", [CHAR, SINE])
+def test_the_loop_in_python_makes_what_the_graph_makes(
+    tiny_bundle: Callable[[str], Bundle], preset: str
+) -> None:
+    found = list(loops.sides(tiny_bundle(preset), steps=40))
+    settings = 3 if preset == CHAR else 1
+    assert [side.batch for side in found] == [1] * settings + [32] * settings
+    for _, batch, graph, python in found:
+        made = graph()
+        assert made.shape[:2] == (batch, 40)
+        np.testing.assert_allclose(python(), made, rtol=1e-4, atol=1e-5)
+
+
+def test_loops_are_measured_at_every_setting(
+    pipeline: Here, tiny_bundle: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "_STEPS", 10)
+    monkeypatch.setattr(loops, "_ROUNDS", 2)
+    exported = tiny_bundle(CHAR).folder.parent
+    tiny_bundle(SINE)
+    done = pipeline("benchmark", "loops", CHAR, SINE, "--exported", str(exported), "--json")
+    rows = json.loads(done.out)
+    assert len(rows) == 8
+    assert {row["what"] for row in rows} == {
+        "forecast",
+        "greedy",
+        "temperature 0.8",
+        "top-k 40, top-p 0.95",
+    }
+    for row in rows:
+        assert 0 < row["graph"] < 1e5
+        assert row["ratio"] == pytest.approx(row["graph"] / row["python"])
+
+
+def test_clients_are_measured_beside_python(
+    pipeline: Here, tiny_bundle: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_a_compiler()
+    monkeypatch.setattr(clients, "_ROUNDS", 1)
+    monkeypatch.setattr(engines, "_ROUNDS", 1)
+    monkeypatch.setattr(engines, "_SIZES", (4,))
+    monkeypatch.setattr(engines, "_STEPS", 20)
+    exported = tiny_bundle(SINE).folder.parent
+    options = ("--target", "c", "--exported", str(exported), "--json")
+    done = pipeline("benchmark", "embed", SINE, *options)
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    python, c = found["clients"]
+    assert (python["target"], python["ratio"]) == ("python", 1)
+    assert (c["target"], c["python"]) == ("c", python["microseconds"])
+    assert 0 < c["microseconds"] < c["python"]
+    assert [(row["cell"], row["rtneural"]) for row in found["engines"]] == [
+        ("lstm", None),
+        ("gru", None),
+    ]
+
+
+def test_what_does_not_replay_is_not_measured(
+    tiny_bundle: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "replay", lambda target, folder: "it ended with exit 1")
+    with refused(ParityError, SINE, "python", "exit 1"):
+        list(clients.measure_clients([tiny_bundle(SINE)], ["python"], quiet))
+
+
+def test_engines_need_a_compiler_and_a_source_that_it_can_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_a_compiler()
+    with refused(UnavailableError, "RTNeural", str(tmp_path), "cannot be built"):
+        list(engines.measure_engines(tmp_path, quiet))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with refused(UnavailableError, "no-such-compiler", "install"):
+        list(engines.measure_engines(None, quiet))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("loops", "char-lstn"), ["char-lstn"]),
+        (("embed", CHAR, "--target", "pyton"), ["pyton", "python"]),
+    ],
+)
+def test_names_that_are_not_there_are_refused(
+    pipeline: Here,
+    tiny_bundle: Callable[[str], Bundle],
+    arguments: tuple[str, ...],
+    words: list[str],
+) -> None:
+    exported = tiny_bundle(CHAR).folder.parent
+    done = pipeline("benchmark", *arguments, "--exported", str(exported))
+    assert done.code == 2
+    done.one_line_error(*words)
