@@ -163,6 +163,21 @@ def test_the_report_stands_beside_the_bundles_and_where_it_is_asked_for(
     assert result.code == 8
 
 
+def test_the_report_keeps_the_models_that_were_validated_before(
+    arrived: Path, pipeline: Here
+) -> None:
+    page = arrived / "exported" / "report.html"
+    before = page.read_bytes()
+    assert pipeline("validate", "sine-gru").code == 0
+    assert page.read_bytes() == before
+    assert pipeline("validate", "sine-gru", "--report", "own.html").code == 0
+    assert "Passed: 1 model<" in (arrived / "own.html").read_text()
+    with (arrived / "exported" / "char-lstm" / "onnx" / "model.onnx").open("ab") as file:
+        file.write(b"more")
+    assert pipeline("validate", "sine-gru").code == 0
+    assert "Passed: 1 model<" in page.read_text()
+
+
 def test_a_provider_that_is_not_there_is_named_with_the_way_to_get_it(
     arrived: Path, pipeline: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,7 +360,7 @@ def test_numbers_that_do_not_match_are_exit_6_and_stand_in_the_report(
     result.one_line_error("sine-gru: not as PyTorch")
     assert result.code == 6
     assert "fail" in result.out
-    assert "Failed: 1 of 1 model" in (arrived / "exported" / "report.html").read_text()
+    assert "Failed: 1 of 2 models" in (arrived / "exported" / "report.html").read_text()
     content = json.loads((arrived / "exported" / "sine-gru" / "validation.json").read_text())
     assert [row["status"] for row in content["rows"] if row["cases"]] == ["pass", "fail"]
     monkeypatch.undo()

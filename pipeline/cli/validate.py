@@ -1,6 +1,6 @@
 """``pipeline validate``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from pipeline.cli.options import (
     next_command,
 )
 from pipeline.cli.self_test import self_test
-from pipeline.errors import ParityError, unknown
+from pipeline.errors import ParityError, PipelineError, unknown
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle
@@ -62,7 +62,8 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the page for people goes.  [default: report.html in the folder of the bundles]",
+    help="Where the page for people goes.  [default: report.html in the folder of the bundles, "
+    "with all that were validated there]",
 )
 @click.option(
     "--junit",
@@ -129,9 +130,10 @@ def validate(
         workshops = [stack.enter_context(Workshop(name)) for name in targets]
         validated = [_validate_one(folder, opened, workshops, force) for folder in folders]
     results = [validation for _, validation in validated]
+    shown = validated if report else list(_all_known(exported, validated))
     report = report or exported / "report.html"
-    if force or not is_current(report, validated):
-        update_file(report, report_html(validated))
+    if force or not is_current(report, shown):
+        update_file(report, report_html(shown))
     if junit is not None:
         update_file(junit, junit_xml(results))
     failed = [result.model for result in results if not result.passed]
@@ -147,6 +149,28 @@ def validate(
     must_have_run((row for result in results for row in result.rows), asked)
     if failed:
         raise ParityError(f"{', '.join(failed)}: not as PyTorch; see the rows marked fail")
+
+
+def _all_known(
+    exported: Path, validated: "Sequence[tuple[Bundle, Validation]]"
+) -> "Iterator[tuple[Bundle, Validation]]":
+    """What was found now and, of the other bundles in the folder, before; none that was changed."""
+    from pipeline.bundle import open_bundle
+    from pipeline.signature import MANIFEST_FILE
+    from pipeline.validate import last_validation
+
+    now = {bundle.folder: (bundle, found) for bundle, found in validated}
+    for folder in find_models(exported, MANIFEST_FILE, (), made_by="export"):
+        if folder in now:
+            yield now[folder]
+            continue
+        try:
+            bundle = open_bundle(folder)
+            bundle.verify()
+        except PipelineError:  # a validation of its own will say why
+            continue
+        if (found := last_validation(bundle)) is not None:
+            yield bundle, found
 
 
 def _validate_one(
