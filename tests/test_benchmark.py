@@ -31,7 +31,7 @@ def test_the_loop_in_python_makes_what_the_graph_makes(
     tiny_bundle: Callable[[str], Bundle], preset: str
 ) -> None:
     found = list(loops.sides(tiny_bundle(preset), steps=40))
-    settings = 3 if preset == CHAR else 1
+    settings = 4 if preset == CHAR else 1
     assert [side.batch for side in found] == [1] * settings + [32] * settings
     for _, batch, graph, python in found:
         made = graph()
@@ -48,11 +48,12 @@ def test_loops_are_measured_at_every_setting(
     tiny_bundle(SINE)
     done = pipeline("benchmark", "loops", CHAR, SINE, "--exported", str(exported), "--json")
     rows = json.loads(done.out)
-    assert len(rows) == 8
+    assert len(rows) == 10
     assert {row["what"] for row in rows} == {
         "forecast",
         "greedy",
         "temperature 0.8",
+        "top-p 0.95",
         "top-k 40, top-p 0.95",
     }
     for row in rows:
