@@ -118,7 +118,7 @@ def _sample(logits, number, warm, divisor, filtered, count, limit):  # type: ign
         total = op.Gather(reached, op.Constant(value_ints=[-1]), axis=1)
         exceeds = op.Cast(op.Greater(reached, op.Mul(number, total)), to=FLOAT)
         first = op.ArgMax(exceeds, axis=1)
-        log_prob = op.Log(op.GatherElements(chances, first, axis=1))
+        log_prob = op.GatherElements(op.LogSoftmax(left), first, axis=1)
         index = op.Transpose(first, perm=[1, 0])
     else:
         index = op.ArgMax(logits, axis=2, keepdims=0)
