@@ -1,25 +1,19 @@
 """What is measured: both sides do the same work, and every figure has its basis."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import Here
-from tiny import missing, refused
+from tiny import refused, tool
 
 from pipeline.benchmark import clients, engines, loops
 from pipeline.bundle import Bundle
 from pipeline.errors import ParityError, UnavailableError
 
 CHAR, SINE = "char-lstm", "sine-gru"
-
-
-def needs_a_compiler() -> None:
-    if shutil.which("cc") is None:
-        missing("cc is not installed; 'apt-get install gcc' gets it")
 
 
 def quiet(_: str) -> None:
@@ -64,7 +58,7 @@ def test_loops_are_measured_at_every_setting(
 def test_clients_are_measured_beside_python(
     pipeline: Here, tiny_bundle: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needs_a_compiler()
+    tool("cc")
     monkeypatch.setattr(clients, "_ROUNDS", 1)
     monkeypatch.setattr(engines, "_ROUNDS", 1)
     monkeypatch.setattr(engines, "_SIZES", (4,))
@@ -95,7 +89,7 @@ def test_what_does_not_replay_is_not_measured(
 def test_engines_need_a_compiler_and_a_source_that_it_can_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needs_a_compiler()
+    tool("cc")
     with refused(UnavailableError, "RTNeural", str(tmp_path), "cannot be built"):
         list(engines.measure_engines(tmp_path, quiet))
     monkeypatch.setenv("CC", "no-such-compiler")

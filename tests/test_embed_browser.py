@@ -19,7 +19,7 @@ import onnxruntime
 import pytest
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
-from tiny import missing, refused, saved, series_config
+from tiny import missing, refused, saved, series_config, tool
 
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesSource
@@ -46,12 +46,9 @@ Project = Callable[[str], Path]
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of onnxruntime-web, as npm installs what package.json asks for."""
-    npm = shutil.which("npm")
-    if npm is None:
-        missing("npm is not installed; 'apt-get install npm' gets it")
     folder = tmp_path_factory.mktemp("npm")
     shutil.copy(CLIENTS / "browser" / "package.json", folder)
-    command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command = [tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     if done.returncode != 0:
         missing(f"npm cannot install onnxruntime-web: {done.stderr[-300:]}")

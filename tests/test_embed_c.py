@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tiny import missing, refused
+from tiny import refused, tool
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.golden import outside
@@ -31,13 +31,6 @@ CLIENTS = Path(__file__).parents[1] / "pipeline/embed/clients"
 PRESETS = [f"{task}-{cell}" for task in ("sine", "char") for cell in CELLS]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 VOCABULARY = "zaé 🦊\n\0"  # not in order, up to four bytes
-PACKAGE = {
-    "clang++": "clang",
-    "node": "nodejs",
-    "nm": "binutils",
-    "size": "binutils",
-    "wasm-ld": "lld",
-}
 
 # Flags, and the flag of the processor that it takes: vectors of one, four, eight and sixteen
 # numbers, and what the program chooses from when it runs.
@@ -49,13 +42,6 @@ BUILDS = {
     "sixteen": (["-DMODEL_PLAIN", "-mavx512f"], "avx512f"),
 }
 Floats = NDArray[np.float32]
-
-
-def tool(name: str) -> str:
-    found = shutil.which(name)
-    if not found:
-        missing(f"{name} is not installed; 'apt-get install {PACKAGE.get(name, name)}' gets it")
-    return str(found)
 
 
 def run(arguments: Sequence[str], folder: Path, **options: Any) -> str:

@@ -1,13 +1,12 @@
 """The generated C on a microcontroller: a Cortex-M4 with nothing but the model, in an emulator."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny import missing
+from tiny import tool
 
 from pipeline.config import CELLS, Cell, SeriesModel
 from pipeline.embed.c import write_c
@@ -85,13 +84,8 @@ TARGET = ["--target=thumbv7em-none-eabihf", "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d1
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_cortex_m4_gives_pytorchs_numbers(tmp_path: Path, cell: Cell) -> None:
-    for program, package in (
-        ("clang", "clang"),
-        ("ld.lld", "lld"),
-        ("qemu-system-arm", "qemu-system-arm"),
-    ):
-        if shutil.which(program) is None:
-            missing(f"{program} is not installed; 'apt-get install {package}' gets it")
+    for program in ("clang", "ld.lld", "qemu-system-arm"):
+        tool(program)
     torch.manual_seed(0)
     scaler = Scaler(
         input_mean=(0.5, 1.0), input_std=(2.0, 3.0), output_mean=(0.1,), output_std=(1.5,)

@@ -1,7 +1,6 @@
 """The project of the target node, and the JavaScript that it shares with others."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from embedded import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import missing
+from tiny import missing, tool
 
 from pipeline.bundle import open_bundle
 from pipeline.embed.project import write_project
@@ -101,8 +100,9 @@ def test_a_reader_who_goes_away_is_no_error(programs: Programs, text_bundle: Pat
         assert process.stderr.read() == b""
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_output_that_cannot_be_written(programs: Programs) -> None:
+    if not Path("/dev/full").exists():
+        missing("there is no /dev/full")
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             list(map(str, programs.replay)), stdout=full, stderr=subprocess.PIPE, check=False
@@ -117,8 +117,6 @@ def test_output_that_cannot_be_written(programs: Programs) -> None:
 
 def answered(script: str, given: Any = None) -> Any:
     """What the body of a function says, to which ``given`` and the shared modules are known."""
-    if shutil.which("node") is None:
-        missing("node is not installed")
     modules = [(CLIENTS / "javascript" / f"{name}.mjs").as_uri() for name in MODULES]
     imports = "".join(
         f"import * as {name} from {json.dumps(uri)};\n"
@@ -126,7 +124,7 @@ def answered(script: str, given: Any = None) -> Any:
     )
     body = f"async function answer(given) {{ {script} }}\n"
     end = f"console.log(JSON.stringify(await answer({json.dumps(given)})));"
-    answer = run(["node", "--input-type=module", "--eval", imports + body + end])
+    answer = run([tool("node"), "--input-type=module", "--eval", imports + body + end])
     assert answer.code == 0, answer.err
     return json.loads(answer.out)
 

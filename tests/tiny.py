@@ -1,6 +1,7 @@
 """Models and data small enough to train in a blink, for tests of every stage."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -109,6 +110,25 @@ def missing(what: str) -> NoReturn:
     """Skip a test whose tool is not there, or fail it where a CI should have had it."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(what)
     raise AssertionError
+
+
+PACKAGE = {  # of Debian, where it has another name than the program
+    "cc": "gcc",
+    "clang++": "clang",
+    "node": "nodejs",
+    "nm": "binutils",
+    "size": "binutils",
+    "ld.lld": "lld",
+    "wasm-ld": "lld",
+}
+
+
+def tool(name: str) -> str:
+    """The path of a program that a test needs; see :func:`missing`."""
+    found = shutil.which(name)
+    if found is None:
+        missing(f"{name} is not installed; 'apt-get install {PACKAGE.get(name, name)}' gets it")
+    return found
 
 
 def installed(package: str) -> Any:
