@@ -3,12 +3,15 @@
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 from pipeline.runtimes.base import Array, GraphRuntime, package_version
 from pipeline.signature import Precision
+from pipeline.threads import threads_of, weights_in
 
 HINT = "INFERENCE_PRECISION_HINT"
+# One call at a time; a thread that is tied to a processor waits there behind other work.
+_QUIETLY: dict[str, Any] = {"NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
 _PRECISION: dict[str, Precision] = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
@@ -20,10 +23,12 @@ class OpenVino(GraphRuntime):
 
     def __init__(self, file: bytes, precision: str | None = None) -> None:
         core = load_openvino().Core()
-        asked = {HINT: precision} if precision else {}
-        compiled = core.compile_model(core.read_model(file), "CPU", asked)
-        found = compiled.get_property(HINT).get_type_name()
-        self.request = compiled.create_infer_request()
+        asked = dict(_QUIETLY, INFERENCE_NUM_THREADS=threads_of(weights_in(file)))
+        if precision:
+            asked[HINT] = precision
+        self.compiled = core.compile_model(core.read_model(file), "CPU", asked)
+        found = self.compiled.get_property(HINT).get_type_name()
+        self.request = self.compiled.create_infer_request()
         self.precision = _PRECISION[found]
         self.name = f"openvino {package_version('openvino')}, {precision or 'default'}"
         if self.precision != "float32":
