@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from tiny import validation_of
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.write import file_entry
 from pipeline.config import PRESETS
 from pipeline.errors import UnavailableError, UsageError
+from pipeline.model import Network
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import (
     Absent,
@@ -165,6 +167,44 @@ def test_a_fault_is_caught_in_bfloat16_too(exact: Answered) -> None:
 
     row = validation_row("m", Forgets(exact.network, "bfloat16"), exact, FLOAT32)
     assert row.status == "fail"
+
+
+class Tf32(PyTorch):
+    """PyTorch with its weights rounded to the nearest TF32, as if it were another runtime."""
+
+    format, name, home = "ONNX", "tf32", "cpu"
+
+    def __init__(self, network: Network) -> None:
+        rounded = network.twin(torch.float32)
+        with torch.no_grad():
+            for weight in rounded.parameters():  # of the 23 bits of the mantissa 10 are kept
+                weight.copy_(((weight.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32))
+        super().__init__(rounded)
+        self.precision = "tf32"
+
+
+def test_logits_too_large_for_the_tolerance_of_tf32_are_judged_by_pytorch_rounded_to_it(
+    tiny_bundle: Bundles,
+) -> None:
+    bundle = tiny_bundle("char-lstm")
+    network = bundle.network()
+    with torch.no_grad():
+        network.head.weight.mul_(300)  # as a network that is sure of itself
+    exact = answered(network, bundle.held_out())
+    row = validation_row("m", Tf32(network), exact, FLOAT32)
+    assert (row.status, row.reason, row.precision) == ("pass", "", "tf32")
+    case = max(row.cases, key=lambda case: case.output_error or 0)
+    tolerance = LESS_THAN_FLOAT32["tf32"]
+    assert (case.output_error or 0) > tolerance.atol + tolerance.rtol * abs(case.worst.expected)
+    liar = Tf32(network)
+    liar.precision = "float32"
+    assert validation_row("m", liar, exact, FLOAT32).status == "fail"
+
+    class Forgets(Tf32):
+        def run(self, input: Input, state: State) -> tuple[State, State]:
+            return super().run(input, np.zeros_like(state))
+
+    assert validation_row("m", Forgets(network), exact, FLOAT32).status == "fail"
 
 
 def test_openvino_reports_to_nobody_and_leaves_nothing_in_the_home_folder(
