@@ -18,6 +18,7 @@ from pipeline.bundle.write import file_entry
 from pipeline.config import PRESETS
 from pipeline.errors import UnavailableError, UsageError
 from pipeline.model import Network
+from pipeline.packages import how_to_install
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import (
     Absent,
@@ -242,7 +243,7 @@ def test_a_runtime_that_is_not_installed_is_named_with_its_extra(
     _, absent = runtimes.open(tiny_bundle("sine-rnn"))
     assert isinstance(absent, Absent)
     assert (absent.name, absent.provider) == (missing, "cpu")
-    assert f"pip install 'pipeline[{missing}]'" in absent.reason
+    assert how_to_install(missing) in absent.reason
     with pytest.raises(UnavailableError, match=rf"pipeline\[{missing}\]"):
         require((), (missing,))
 
@@ -348,4 +349,4 @@ def test_the_optional_runtimes_are_those_with_an_extra() -> None:
     project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     for name in optional:
         assert f'\n{name} = ["{name}>=' in project
-    assert f'\nruntimes = ["pipeline[{",".join(optional)}]"]' in project
+    assert f'\nruntimes = ["recurrent-pipeline[{",".join(optional)}]"]' in project

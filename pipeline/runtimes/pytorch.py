@@ -12,8 +12,7 @@ from pipeline.model import Network
 from pipeline.runtimes.base import Exact, Input, Runtime, State
 from pipeline.signature import Precision
 
-
-# TF32 is no type of PyTorch on the CPU: float32, with weights that were rounded to it, stands for it.
+# TF32 is no type of PyTorch on the CPU; float32 from weights that were rounded to it stands in.
 _DTYPE: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
     "tf32": torch.float32,
