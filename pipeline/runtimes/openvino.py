@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, cast
 
+from pipeline.errors import UnavailableError, one_line
 from pipeline.runtimes.base import Array, GraphRuntime, package_version
 from pipeline.signature import Precision
 from pipeline.threads import threads_of, weights_in
@@ -22,15 +23,32 @@ class OpenVino(GraphRuntime):
     provider = home = "cpu"
 
     def __init__(self, file: bytes, precision: str | None = None) -> None:
+        """Compile the model in ``file``.
+
+        Raises:
+            UnavailableError: OpenVINO chooses a precision that it cannot compile the model in
+                here, and float32, which it does not choose, it can.
+        """
         core = load_openvino().Core()
+        model = core.read_model(file)
         asked = dict(_QUIETLY, INFERENCE_NUM_THREADS=threads_of(weights_in(file)))
-        if precision:
-            asked[HINT] = precision
-        self.compiled = core.compile_model(core.read_model(file), "CPU", asked)
-        found = self.compiled.get_property(HINT).get_type_name()
+        version = f"openvino {package_version('openvino')}"
+        self.name = f"{version}, {precision or 'default'}"
+        try:
+            self.compiled = core.compile_model(
+                model, "CPU", asked | ({HINT: precision} if precision else {})
+            )
+        except RuntimeError as error:
+            chosen = _PRECISION[core.get_property("CPU", HINT).get_type_name()]
+            if precision or chosen == "float32":
+                raise
+            core.compile_model(model, "CPU", asked | {HINT: "f32"})  # else it is not the precision
+            raise UnavailableError(
+                f"as it comes, {version} chooses {chosen} and cannot compute in it on this "
+                f"processor ({one_line(error)}); set {HINT}=f32"
+            ) from error
+        self.precision = _PRECISION[self.compiled.get_property(HINT).get_type_name()]
         self.request = self.compiled.create_infer_request()
-        self.precision = _PRECISION[found]
-        self.name = f"openvino {package_version('openvino')}, {precision or 'default'}"
         if self.precision != "float32":
             self.note = f"computes in {self.precision} on this processor unless {HINT}=f32 is set"
 
