@@ -50,4 +50,5 @@ def ngram_bits(data: Text) -> tuple[float, ...]:
 def _indices(data: Text, places: NDArray[np.int64]) -> NDArray[np.int64]:
     """The vocabulary indices of the characters at ``places``."""
     table = CodePointTable(data.vocabulary)
-    return table(torch.from_numpy(data.points[places])).numpy().astype(np.int64)
+    indices: NDArray[np.int64] = table(torch.from_numpy(data.points[places])).long().numpy()
+    return indices

@@ -16,7 +16,9 @@ from pipeline.train.ngrams import ngram_bits
 
 FREE_RUN = 100  # steps that a forecast goes on without seeing the truth
 _ORIGINS = 10  # steps between the origins of two free runs
-_ORIGINS_AT_ONCE = 1024  # free runs side by side, to bound memory; of a long series there are no more
+_ORIGINS_AT_ONCE = (
+    1024  # free runs side by side, to bound memory; of a long series there are no more
+)
 _LEAD = 1024  # steps of a long series that a free run reads before it goes on
 
 
