@@ -1,5 +1,6 @@
 """The ``pipeline`` command itself: its subcommands, and the exit code of every failure."""
 
+import os
 import sys
 
 import click
@@ -15,10 +16,12 @@ from pipeline.cli.train import train
 from pipeline.cli.validate import validate
 from pipeline.errors import INTERRUPTED, PipelineError, UnavailableError, UsageError, unknown
 from pipeline.packages import how_to_install
+from pipeline.threads import wait_asleep
 
 
 def main() -> None:
     """Run the command line and end the process with the exit code of what happened."""
+    wait_asleep(os.environ)
     try:
         cli(standalone_mode=False)
     except PipelineError as error:

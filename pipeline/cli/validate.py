@@ -146,7 +146,7 @@ def validate(
     )
     # A runtime is asked for by its own name; a provider other than the CPU asks for all it has.
     asked = set(providers or ("cpu",)) if runtimes else set(providers) - {"cpu"}
-    must_have_run((row for result in results for row in result.rows), asked)
+    must_have_run([row for result in results for row in result.rows], asked)
     if failed:
         raise ParityError(f"{', '.join(failed)}: not as PyTorch; see the rows marked fail")
 

@@ -32,6 +32,7 @@ from pipeline.runtimes.pytorch import PyTorch
 from pipeline.runtimes.reference import Reference
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.runtimes.tract import Tract
+from pipeline.threads import weights_in
 
 PROVIDERS = tuple(EXECUTION_PROVIDER)
 
@@ -191,10 +192,11 @@ class Runtimes:
             yield Absent(*where, reason)
             return
         worker = self._workers.setdefault((name, provider), Worker(self.time_limit))
-        for opener in kind.openers(bundle.read(file), provider):
+        data = bundle.read(file)
+        for opener in kind.openers(data, provider):
             opened: Runtime | Absent
             try:
-                opened = worker.open(opener)
+                opened = worker.open(opener, weights_in(data))
                 if provider not in PROVIDERS:
                     _must_stay_there(opened)
             except (UnavailableError, ImportError) as error:
