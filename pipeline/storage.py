@@ -23,6 +23,7 @@ _ADVICE = {
     errno.EACCES: "permission denied; choose another folder or change its owner",
     errno.EPERM: "permission denied; choose another folder or change its owner",
     errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EBADF: "it is closed",
     errno.EBUSY: "it is in use, perhaps a mounted folder; choose one beside it or inside",
     errno.ENOTDIR: "a file stands where a folder is needed; move it or choose another folder",
     errno.EEXIST: "a file stands where a folder is needed; move it or choose another folder",
@@ -45,14 +46,18 @@ _WAIT = 0.1  # seconds; for a lock that its owner is just giving back
 _FILE_WAIT = 60.0  # seconds; a report or a picture is written in an instant
 
 
+def advice(error: OSError) -> str:
+    """What the operating system refused, and what to do about it."""
+    return _ADVICE.get(error.errno or 0, (error.strerror or str(error)).lower())
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals about ``path`` into a StorageError of one line."""
     try:
         yield
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, (error.strerror or str(error)).lower())
-        raise StorageError(f"cannot write {path}: {advice}") from error
+        raise StorageError(f"cannot write {path}: {advice(error)}") from error
 
 
 @contextmanager
@@ -96,8 +101,8 @@ def _place(path: Path) -> Path:
     """Where ``path`` is written: there, or where it leads to if it is a link."""
     if path.is_symlink() and not path.exists():
         raise StorageError(
-            f"{path} is a link to {os.readlink(path)}, which is not there; remove the link, or make "
-            "what it leads to"
+            f"{path} is a link to {os.readlink(path)}, which is not there; remove the link, or "
+            "make what it leads to"
         )
     return path.resolve() if path.is_symlink() or path.name in ("", "..") else path
 

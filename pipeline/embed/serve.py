@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from pipeline.embed.sums import read_sums
 from pipeline.errors import BY_EXIT_CODE, MalformedError, StorageError, UnavailableError
+from pipeline.packages import how_to_install
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -166,7 +167,7 @@ def replay_in_browser(url: str, timeout: float = _TIMEOUT) -> dict[str, Any]:
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError as error:
-        reason = "Playwright is not installed; 'pip install playwright' gets it"
+        reason = f"Playwright is not installed; run {how_to_install('playwright')}"
         raise UnavailableError(reason) from error
     try:
         with sync_playwright() as playwright:
