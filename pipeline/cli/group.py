@@ -29,8 +29,6 @@ from pipeline.errors import (
     unknown,
 )
 from pipeline.packages import how_to_install
-from pipeline.storage import advice
-
 
 DEBUG = "PIPELINE_DEBUG"  # the environment variable; 1 lets a fault of ours end in a traceback
 _FAULT = 1  # exit code of what should never happen
@@ -53,7 +51,7 @@ def main() -> None:
         drop_unwritten()
 
 
-def _failure(error: BaseException) -> tuple[str, int]:
+def _failure(error: Exception | KeyboardInterrupt) -> tuple[str, int]:
     """What is said of an error, and the exit code; with ``PIPELINE_DEBUG=1``, faults go on."""
     match error:
         case PipelineError():
@@ -94,6 +92,8 @@ def _failure(error: BaseException) -> tuple[str, int]:
 
 def _refused(error: OSError) -> str:
     """What the operating system refused: standard output, if it cannot be written, or a file."""
+    from pipeline.storage import advice
+
     try:
         flush_output()
     except StorageError as found:

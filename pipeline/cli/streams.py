@@ -5,7 +5,6 @@ import sys
 from contextlib import suppress
 
 from pipeline.errors import StorageError
-from pipeline.storage import advice
 
 
 def fill_closed_streams() -> None:
@@ -33,6 +32,8 @@ def flush_output() -> None:
         StorageError: it cannot be written.
         BrokenPipeError: its reader has gone.
     """
+    from pipeline.storage import advice
+
     try:
         sys.stdout.flush()
     except BrokenPipeError:
