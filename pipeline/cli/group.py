@@ -1,5 +1,6 @@
 """The ``pipeline`` command itself: its subcommands, and the exit code of every failure."""
 
+import errno
 import os
 import sys
 import traceback
@@ -15,7 +16,7 @@ from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
 from pipeline.cli.run import run
-from pipeline.cli.streams import drop_unwritten, fill_closed_streams, flush_output
+from pipeline.cli.streams import drop_unwritten, fill_closed_streams
 from pipeline.cli.train import train
 from pipeline.cli.validate import validate
 from pipeline.errors import (
@@ -31,6 +32,7 @@ from pipeline.errors import (
 from pipeline.packages import how_to_install
 
 DEBUG = "PIPELINE_DEBUG"  # the environment variable; 1 lets a fault of ours end in a traceback
+_OF_WRITING = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC}
 _FAULT = 1  # exit code of what should never happen
 
 
@@ -39,7 +41,7 @@ def main() -> None:
     fill_closed_streams()
     try:
         cli(standalone_mode=False)
-        flush_output()
+        sys.stdout.flush()
     except BrokenPipeError:
         sys.exit(_FAULT)  # the reader has gone; nobody is left to tell
     except (Exception, KeyboardInterrupt) as error:
@@ -91,15 +93,11 @@ def _failure(error: Exception | KeyboardInterrupt) -> tuple[str, int]:
 
 
 def _refused(error: OSError) -> str:
-    """What the operating system refused: standard output, if it cannot be written, or a file."""
+    """What the operating system refused: a file, or standard output, which has no name."""
     from pipeline.storage import advice
 
-    try:
-        flush_output()
-    except StorageError as found:
-        return str(found)
-    except BrokenPipeError:
-        pass
+    if error.filename is None and error.errno in _OF_WRITING:
+        return f"cannot write standard output: {advice(error)}"
     return f"cannot use {error.filename or 'a file'}: {advice(error)}"
 
 

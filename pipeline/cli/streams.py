@@ -4,8 +4,6 @@ import os
 import sys
 from contextlib import suppress
 
-from pipeline.errors import StorageError
-
 
 def fill_closed_streams() -> None:
     """Let the standard streams that are closed lead nowhere.
@@ -23,23 +21,6 @@ def fill_closed_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-
-
-def flush_output() -> None:
-    """Write what is still to be written to standard output.
-
-    Raises:
-        StorageError: it cannot be written.
-        BrokenPipeError: its reader has gone.
-    """
-    from pipeline.storage import advice
-
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise StorageError(f"cannot write standard output: {advice(error)}") from error
 
 
 def drop_unwritten() -> None:

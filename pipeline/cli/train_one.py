@@ -40,6 +40,7 @@ def train_one(
         config = with_columns(config, data.columns, data.targets)
     with exclusive(folder):
         if not force and (finished := store.finished_checkpoint(folder, config, data.digest)):
+            store.drop_remains(folder, finished)
             say(f"{config.name}: unchanged")
             return finished, "unchanged"
         trainer = Trainer(config, make_task(config, data), device)
