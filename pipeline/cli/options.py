@@ -75,9 +75,11 @@ def chosen_seed(seed: int | None, is_drawn: bool) -> int:
     """``seed``, or a new one, which is said where anything is drawn by it."""
     if seed is not None:
         return seed
+    from pipeline.report.output import say
+
     seed = secrets.randbelow(2**31)
     if is_drawn:
-        click.echo(f"--seed {seed} gives the same again", err=True)
+        say(f"--seed {seed} gives the same again")
     return seed
 
 
