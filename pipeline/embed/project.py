@@ -8,18 +8,23 @@ from pipeline.embed.targets import CLIENTS, Target
 from pipeline.errors import StorageError
 from pipeline.signature import MANIFEST_FILE
 from pipeline.storage import read_file, storage_errors, update_file
+from pipeline.trust import Trust
 
 MODEL = "model"  # the folder of a project that holds the files of the bundle
 
 
-def project_files(bundle: Bundle, target: Target) -> dict[str, bytes]:
+def project_files(bundle: Bundle, target: Target, trust: Trust | None = None) -> dict[str, bytes]:
     """Every file of the project, by its path; the same bytes for the same bundle.
 
+    ``trust`` says which code may be handed on; without it, only what we would export ourselves.
+
     Raises:
+        UnsafeError: code in the bundle is not trusted.
         IntegrityError: a file of the bundle was changed.
         MalformedError: a file of the bundle is missing.
         UsageError: the target cannot run such a model.
     """
+    target.require_trusted(bundle, trust or Trust())
     files = {}
     for name in target.clients:
         folder = CLIENTS / name
@@ -37,7 +42,13 @@ def project_files(bundle: Bundle, target: Target) -> dict[str, bytes]:
     return files
 
 
-def write_project(bundle: Bundle, target: Target, folder: Path, force: bool = False) -> list[str]:
+def write_project(
+    bundle: Bundle,
+    target: Target,
+    folder: Path,
+    force: bool = False,
+    trust: Trust | None = None,
+) -> list[str]:
     """Write the project into ``folder``; return its files.
 
     Files that are as they should be are left alone, so that a build goes on from what it has.
@@ -47,7 +58,7 @@ def write_project(bundle: Bundle, target: Target, folder: Path, force: bool = Fa
             written.
         PipelineError: as :func:`project_files`; nothing is written then.
     """
-    files = project_files(bundle, target)
+    files = project_files(bundle, target, trust)
     with storage_errors(folder):
         is_taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if is_taken and not force:
