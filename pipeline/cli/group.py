@@ -11,9 +11,11 @@ from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
 from pipeline.cli.run import run
+from pipeline.cli.sign import sign, verify
 from pipeline.cli.train import train
 from pipeline.cli.validate import validate
 from pipeline.errors import INTERRUPTED, PipelineError, UnavailableError, UsageError, unknown
+from pipeline.packages import how_to_install
 
 
 def main() -> None:
@@ -33,7 +35,7 @@ def main() -> None:
         if error.name is None or error.name.split(".")[0] != "onnxruntime":
             raise
         _fail(
-            "onnxruntime is not installed; run 'pip install onnxruntime'",
+            f"onnxruntime is not installed; run {how_to_install('onnxruntime')}",
             UnavailableError.exit_code,
         )
     except UnicodeEncodeError as error:
@@ -73,8 +75,8 @@ class _Commands(click.Group):
 def cli(context: click.Context) -> None:
     """Take recurrent networks from PyTorch to the place where they run.
 
-    train → export → validate → embed, run. With no names, train, export and validate take all
-    models.
+    train → export → validate → embed, run. A model is given by its name, or by the path of its
+    folder; without any, train, export and validate take all models.
 
     Exit codes: 0 done, 2 usage, 3 malformed input, 4 unsafe, 5 integrity, 6 parity,
     7 environment, 8 storage, 130 interrupted.
@@ -83,5 +85,8 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (train, import_, export, validate, embed, run, inspect, presets, benchmark):
+for command in (
+    *(train, import_, export, validate, embed, run),
+    *(inspect, sign, verify, presets, benchmark),
+):
     cli.add_command(command)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipeline.errors import UnavailableError, UsageError
+from pipeline.errors import UnavailableError, UnsafeError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.validate import Row
@@ -30,9 +30,16 @@ force_option = click.option("--force", is_flag=True, help="Do the work even if n
 
 
 def must_have_run(rows: Iterable["Row"], providers: Container[str]) -> None:
-    """Raises UnavailableError for the first of ``rows`` on ``providers`` that did not run."""
+    """Make sure that all ``rows`` on ``providers`` ran.
+
+    Raises:
+        UnsafeError: the first that did not would have run code that is not trusted.
+        UnavailableError: it is not there.
+    """
     for row in rows:
         if row.graph == "model" and row.provider in providers and row.status == "not run":
+            if row.unsafe:
+                raise UnsafeError(f"{row.runtime} did not run: {row.reason}")
             raise UnavailableError(f"{row.runtime} did not run on '{row.provider}': {row.reason}")
 
 

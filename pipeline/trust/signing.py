@@ -8,7 +8,6 @@ https://github.com/ossf/model-signing-spec.
 """
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -20,12 +19,13 @@ from typing import Any
 from pipeline.bundle import Bundle
 from pipeline.bundle.read import VALIDATION_FILE
 from pipeline.errors import IntegrityError, MalformedError, UnavailableError, one_line
+from pipeline.packages import how_to_install
 from pipeline.signature import MANIFEST_FILE
 from pipeline.storage import read_file, storage_errors
 
 SIGNATURE_FILE = "model.sig"
 _NOT_SIGNED = (SIGNATURE_FILE, VALIDATION_FILE)
-_LIMIT = 2**20  # bytes of a signature; those of bundles have 10,000
+_LIMIT = 2**20  # bytes of a signature, or of a key; those of bundles have 10,000
 
 
 def sign_bundle(bundle: Bundle, key: Path) -> bytes:
@@ -38,6 +38,7 @@ def sign_bundle(bundle: Bundle, key: Path) -> bytes:
         UnavailableError: model-signing is not installed.
     """
     library = _library()
+    _require_file(key)
     try:
         config = library.signing.Config().use_elliptic_key_signer(private_key=key)
     except OSError as error:
@@ -66,6 +67,7 @@ class PublicKey:
 
     def __init__(self, path: Path) -> None:
         library = _library()
+        _require_file(path)
         self.path = path
         self._config = library.verifying.Config()
         try:
@@ -106,8 +108,8 @@ def _library() -> Any:
         import model_signing
     except ImportError as error:
         raise UnavailableError(
-            "model-signing, which makes and verifies signatures, is not installed; run "
-            f"{sys.executable} -m pip install 'model-signing>=1.1' pyopenssl"
+            "model-signing, which makes and verifies signatures, is not whole here "
+            f"({one_line(error)}); run {how_to_install('model-signing', 'pyopenssl')}"
         ) from error
     return model_signing
 
@@ -127,6 +129,12 @@ def _no_key(kind: str, path: Path, error: Exception) -> MalformedError:
         f"{path} holds no {kind} key of the curves P-256, P-384 or P-521 as PEM "
         f"({one_line(error)}); 'pipeline sign --help' shows how keys are made"
     )
+
+
+def _require_file(key: Path) -> None:
+    """The library reads whatever there is to its end, which a device does not have."""
+    if not key.is_file() or key.stat().st_size > _LIMIT:
+        raise MalformedError(f"{key} is no file of at most {_LIMIT:,} bytes, and so no key")
 
 
 def _read_signature(path: Path) -> bytes:

@@ -31,9 +31,7 @@ def judged_row(
     if isinstance(runtime, Absent):
         status = "fail" if isinstance(runtime, Refused) else "not run"
         unsafe = isinstance(runtime, Unsafe)
-        return row.model_copy(
-            update={"status": status, "reason": runtime.reason, "unsafe": unsafe}
-        )
+        return row.model_copy(update={"status": status, "reason": runtime.reason, "unsafe": unsafe})
     tolerance = LESS_THAN_FLOAT32.get(runtime.precision, tolerance)
     started = time.monotonic()
     records: list[CaseRecord] = []
