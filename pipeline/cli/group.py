@@ -16,6 +16,7 @@ from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
 from pipeline.cli.run import run
+from pipeline.cli.sign import sign, verify
 from pipeline.cli.streams import drop_unwritten, fill_closed_streams
 from pipeline.cli.train import train
 from pipeline.cli.validate import validate
@@ -154,5 +155,8 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (train, import_, export, validate, embed, run, inspect, presets, benchmark):
+for command in (
+    *(train, import_, export, validate, embed, run),
+    *(inspect, sign, verify, presets, benchmark),
+):
     cli.add_command(command)
