@@ -616,7 +616,9 @@ def test_playwright_that_is_not_there_is_said_with_how_to_get_it(
 ) -> None:
     monkeypatch.setattr(serving, "find_browser", lambda: "/usr/bin/chromium")
     monkeypatch.setitem(__import__("sys").modules, "playwright.sync_api", None)
-    with refused(UnavailableError, "Playwright is not installed", "pip install playwright"):
+    with refused(
+        UnavailableError, "Playwright is not installed", "-m pip install 'playwright>=1.49'"
+    ):
         replay_in_browser("http://127.0.0.1:1/")
 
 

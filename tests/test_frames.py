@@ -155,7 +155,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
     file = tmp_path / "data.parquet"
     frame().to_parquet(file)
     monkeypatch.setattr(builtins, "__import__", without)
-    with refused(UnavailableError, str(file), "pip install 'pipeline[parquet]'"):
+    with refused(UnavailableError, str(file), "-m pip install 'pyarrow>=17'"):
         read_series(SeriesSource(file=str(file)))
 
 

@@ -118,7 +118,8 @@ def test_torch_is_not_needed(exported: Path, arguments: list[str]) -> None:
 def test_without_onnxruntime_the_command_says_what_to_install(exported: Path) -> None:
     done = without("onnxruntime", ["run", CHAR, "--prompt", "a"], exported.parent)
     assert (done.returncode, done.stdout) == (7, "")
-    assert done.stderr == ("error: onnxruntime is not installed; run 'pip install onnxruntime'\n")
+    command = f"{sys.executable} -m pip install 'onnxruntime>=1.21'"
+    assert done.stderr == f"error: onnxruntime is not installed; run {command}\n"
 
 
 def test_the_manifest_is_the_one_that_bundles_have(exported: Path) -> None:

@@ -20,7 +20,7 @@ def benchmark() -> None:
 
 
 @benchmark.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
 @exported_option
 @json_option
 def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
@@ -47,7 +47,7 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
 
 
 @benchmark.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
 @click.option(
     "--target",
     "targets",

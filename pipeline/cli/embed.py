@@ -6,13 +6,13 @@ from threading import Event
 
 import click
 
-from pipeline.cli.models import find_bundle
+from pipeline.cli.models import find_model
 from pipeline.cli.options import exported_option, json_option
 from pipeline.errors import UsageError
 
 
 @click.command()
-@click.argument("bundle")
+@click.argument("bundle", metavar="NAME|PATH")
 @click.argument("target")
 @click.option(
     "--out",
@@ -62,7 +62,7 @@ def embed(
     chosen = find_target(target)
     if is_served and chosen.replay:
         raise UsageError(f"--serve shows a page, and {target} has none; leave it out")
-    opened = open_bundle(find_bundle(exported, MANIFEST_FILE, bundle))
+    opened = open_bundle(find_model(exported, MANIFEST_FILE, bundle, made_by="export"))
     files = write_project(opened, chosen, out, force)
     content = {"target": target, "model": opened.manifest.name, "out": str(out), "files": files}
     say(f"{opened.manifest.name} for {chosen.title}: {len(files)} files in {out}")

@@ -14,6 +14,7 @@ from pipeline.cli.run import run
 from pipeline.cli.train import train
 from pipeline.cli.validate import validate
 from pipeline.errors import INTERRUPTED, PipelineError, UnavailableError, UsageError, unknown
+from pipeline.packages import how_to_install
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
         if error.name is None or error.name.split(".")[0] != "onnxruntime":
             raise
         _fail(
-            "onnxruntime is not installed; run 'pip install onnxruntime'",
+            f"onnxruntime is not installed; run {how_to_install('onnxruntime')}",
             UnavailableError.exit_code,
         )
     except UnicodeEncodeError as error:
@@ -73,8 +74,8 @@ class _Commands(click.Group):
 def cli(context: click.Context) -> None:
     """Take recurrent networks from PyTorch to the place where they run.
 
-    train → export → validate → embed, run. With no names, train, export and validate take all
-    models.
+    train → export → validate → embed, run. A model is given by its name, or by the path of its
+    folder; without any, train, export and validate take all models.
 
     Exit codes: 0 done, 2 usage, 3 malformed input, 4 unsafe, 5 integrity, 6 parity,
     7 environment, 8 storage, 130 interrupted.

@@ -1,6 +1,6 @@
 """``pipeline validate``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
 @click.option(
     "--runtime",
     "runtimes",
@@ -62,8 +62,8 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the page for people goes.  [default: report.html in the folder of the bundles, "
-    "with all that were validated there]",
+    help="Where the page for people goes.  [default: report.html in --exported, with all bundles "
+    "there that were validated]",
 )
 @click.option(
     "--junit",
@@ -130,9 +130,9 @@ def validate(
         workshops = [stack.enter_context(Workshop(name)) for name in targets]
         validated = [_validate_one(folder, opened, workshops, force) for folder in folders]
     results = [validation for _, validation in validated]
-    shown = validated if report else list(_all_known(exported, validated))
+    shown = validated if report else _all_known(exported, validated)
     report = report or exported / "report.html"
-    if force or not is_current(report, shown):
+    if shown and (force or not is_current(report, shown)):
         update_file(report, report_html(shown))
     if junit is not None:
         update_file(junit, junit_xml(results))
@@ -142,7 +142,7 @@ def validate(
         [result.model_dump(mode="json") for result in results],
         [validation_table(results), *([matrix_table(results)] if targets else [])],
         "" if failed else next_command("pipeline inspect", names),
-        [*validation_notes(results), f"report: {report}"],
+        [*validation_notes(results), *([f"report: {report}"] if shown else [])],
     )
     # A runtime is asked for by its own name; a provider other than the CPU asks for all it has.
     asked = set(providers or ("cpu",)) if runtimes else set(providers) - {"cpu"}
@@ -153,16 +153,22 @@ def validate(
 
 def _all_known(
     exported: Path, validated: "Sequence[tuple[Bundle, Validation]]"
-) -> "Iterator[tuple[Bundle, Validation]]":
-    """What was found now and, of the other bundles in the folder, before; none that was changed."""
+) -> "list[tuple[Bundle, Validation]]":
+    """What was found now and, of the other bundles in the folder, before; none that was changed.
+
+    Nothing if no bundle of the folder was validated now.
+    """
     from pipeline.bundle import open_bundle
     from pipeline.signature import MANIFEST_FILE
     from pipeline.validate import last_validation
 
-    now = {bundle.folder: (bundle, found) for bundle, found in validated}
+    now = {bundle.folder.resolve(): (bundle, found) for bundle, found in validated}
+    if not any(bundle.folder.parent.resolve() == exported.resolve() for bundle, _ in validated):
+        return []
+    known = []
     for folder in find_models(exported, MANIFEST_FILE, (), made_by="export"):
-        if folder in now:
-            yield now[folder]
+        if folder.resolve() in now:
+            known.append(now[folder.resolve()])
             continue
         try:
             bundle = open_bundle(folder)
@@ -170,7 +176,8 @@ def _all_known(
         except PipelineError:  # a validation of its own will say why
             continue
         if (found := last_validation(bundle)) is not None:
-            yield bundle, found
+            known.append((bundle, found))
+    return known
 
 
 def _validate_one(

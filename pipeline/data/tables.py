@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import MalformedError, UnavailableError
+from pipeline.packages import how_to_install
 from pipeline.storage import read_file
 
 _MISSING = ("", "na", "n/a", "nan", "nat", "null", "none", "<na>")
@@ -145,7 +146,7 @@ def _parse_parquet(data: bytes, path: Path) -> pd.DataFrame:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise UnavailableError(
-            f"{path}: reading Parquet needs pyarrow; run pip install 'pipeline[parquet]'"
+            f"{path}: reading Parquet needs pyarrow; run {how_to_install('pyarrow')}"
         ) from error
     try:
         table = parquet.read_table(io.BytesIO(data)).to_pandas()

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 from pipeline.errors import BY_EXIT_CODE, MalformedError, StorageError, UnavailableError
+from pipeline.packages import how_to_install
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -131,7 +132,7 @@ def replay_in_browser(url: str, timeout: float = _TIMEOUT) -> dict[str, Any]:
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError as error:
-        reason = "Playwright is not installed; 'pip install playwright' gets it"
+        reason = f"Playwright is not installed; run {how_to_install('playwright')}"
         raise UnavailableError(reason) from error
     try:
         with sync_playwright() as playwright:

@@ -11,6 +11,7 @@ import torch
 from pipeline.bundle import Bundle
 from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.errors import UnavailableError, UsageError, unknown
+from pipeline.packages import how_to_install
 from pipeline.runtimes.base import (
     Absent,
     GraphRuntime,
@@ -41,7 +42,7 @@ Opener = Callable[[], Runtime]
 class Kind:
     """A runtime, and how it opens a model file on a provider; each opener is a row of its own.
 
-    An ``optional`` one comes with the extra that is called as its package.
+    An ``optional`` one comes with the extra that is called like its package.
     """
 
     format: str
@@ -118,7 +119,7 @@ def require(providers: tuple[str, ...], runtimes: tuple[str, ...] = ()) -> None:
 
 def _why_absent(kind: Kind, provider: str) -> str | None:
     if kind.optional and find_spec(kind.package) is None:
-        return f"it is not installed; run pip install 'pipeline[{kind.package}]'"
+        return f"it is not installed; run {how_to_install(kind.package)}"
     reason = why_absent(provider) if kind.package == "onnxruntime" else None
     if reason is None and provider == "cuda" and not torch.cuda.is_available():
         return f"torch {torch.__version__} finds no CUDA device; check the driver with nvidia-smi"

@@ -12,6 +12,15 @@ from pipeline.model import Network
 from pipeline.runtimes.base import Exact, Input, Runtime, State
 from pipeline.signature import Precision
 
+# TF32 is no type of PyTorch on the CPU; float32 from weights that were rounded to it stands in.
+_DTYPE: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+_TF32_EPS = 2.0**-10  # its mantissa has 10 bits
+
 
 class PyTorch(Runtime):
     """The network as it was trained, on the CPU, or a copy that computes in less than float32."""
@@ -22,7 +31,7 @@ class PyTorch(Runtime):
 
     def __init__(self, network: Network, precision: Precision = "float32") -> None:
         self.precision = precision
-        self.dtype = getattr(torch, precision)
+        self.dtype = _DTYPE[precision]
         self.network = network.eval() if precision == "float32" else network.twin(self.dtype)
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
@@ -38,7 +47,7 @@ def rounded_otherwise(network: Network, precision: Precision, seed: int) -> Netw
     """
     generator = torch.Generator().manual_seed(seed)
     other = network.twin(torch.float32)
-    eps = torch.finfo(getattr(torch, precision)).eps
+    eps = _TF32_EPS if precision == "tf32" else torch.finfo(_DTYPE[precision]).eps
     with torch.no_grad():
         for weight in other.parameters():
             sign = torch.randint(2, weight.shape, generator=generator) * 2 - 1

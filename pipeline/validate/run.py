@@ -67,10 +67,8 @@ class Answered:
 
         What one rounding of the weights does to a network can be little by luck, so PyTorch's own
         errors in that precision are taken from several.
-
-        TF32 is not among the types of PyTorch; it is judged by its tolerance alone.
         """
-        if precision in ("float32", "tf32"):
+        if precision == "float32":
             return self
         others = [rounded_otherwise(self.network, precision, seed) for seed in range(_ROUNDINGS)]
         pairs = list(self.cases)
