@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipeline.errors import UnavailableError, UsageError
+from pipeline.errors import UnavailableError, UnsafeError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.validate import Row
@@ -30,14 +30,20 @@ force_option = click.option("--force", is_flag=True, help="Do the work even if n
 
 
 def must_have_run(rows: Sequence["Row"], providers: Container[str]) -> None:
-    """Raises UnavailableError for the first runtime of ``rows`` that ran nowhere on ``providers``.
+    """Make sure that every runtime of ``rows`` ran on ``providers``.
 
     One that has several rows, in several precisions, has run if one of them did.
+
+    Raises:
+        UnsafeError: the first that did not would have run code that is not trusted.
+        UnavailableError: it is not there.
     """
     ran = [(row.model, row.runtime, row.provider) for row in rows if row.status != "not run"]
     for row in rows:
         if row.graph != "model" or row.provider not in providers or row.status != "not run":
             continue
+        if row.unsafe:
+            raise UnsafeError(f"{row.runtime} did not run: {row.reason}")
         if not any(
             (model, provider) == (row.model, row.provider) and runtime.startswith(row.runtime)
             for model, runtime, provider in ran
@@ -75,9 +81,11 @@ def chosen_seed(seed: int | None, is_drawn: bool) -> int:
     """``seed``, or a new one, which is said where anything is drawn by it."""
     if seed is not None:
         return seed
+    from pipeline.report.output import say
+
     seed = secrets.randbelow(2**31)
     if is_drawn:
-        click.echo(f"--seed {seed} gives the same again", err=True)
+        say(f"--seed {seed} gives the same again")
     return seed
 
 

@@ -104,10 +104,9 @@ def validate_bundle(
     """
     bundle.verify()
     network, manifest = bundle.network(), bundle.manifest
-    audits = {
-        "ONNX": audit_onnx(bundle.read(ONNX_FILE), network),
-        "TorchScript": audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network),
-    }
+    audits = {"ONNX": audit_onnx(bundle.read(ONNX_FILE), network)}
+    if not runtimes.trust.judge(bundle).refusal:  # to open the file is to run it
+        audits["TorchScript"] = audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network)
     finished = []
     with torch_threads(weights_of(network)):
         exact = answered(network, bundle.held_out(), manifest.tolerance)
@@ -136,6 +135,8 @@ def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
     """The validation in the bundle if it passed and validating now would do the same again."""
     found = last_validation(bundle)
     if found is None or not found.passed:
+        return None
+    if runtimes.trust.is_given and any(row.unsafe for row in found.rows):
         return None
     done = (found.runtimes, found.providers, found.versions, found.machine)
     asked = (runtimes.names, runtimes.providers, validation_versions(runtimes.names), machine())
