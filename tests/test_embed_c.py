@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny import refused, tool
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.bundle.golden import outside
 from pipeline.config import CELLS, SeriesModel, TextModel
+from pipeline.contract import Scaler
 from pipeline.embed.c import c_source, identifier, write_c
 from pipeline.errors import UsageError
-from pipeline.model import Network, Scaler
+from pipeline.model import Network
 from pipeline.signature import FLOAT32
 
 CLIENTS = Path(__file__).parents[1] / "pipeline/embed/clients"
@@ -307,7 +308,7 @@ def test_compilers_have_nothing_to_say(
     compiler: str,
     level: str,
 ) -> None:
-    networks = {preset: tiny_bundle(preset).network() for preset in PRESETS}
+    networks = {preset: network_of(tiny_bundle(preset)) for preset in PRESETS}
     networks |= {
         f"wide-{cell}-{text}": network(cell, 16, text) for cell in CELLS for text in (False, True)
     }

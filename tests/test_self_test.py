@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.config import CELLS, Cell
 from pipeline.export import export
 from pipeline.export.torchscript import to_torchscript
@@ -148,7 +148,7 @@ def test_honest_models_are_of_every_kind() -> None:
 def test_a_bundle_with_a_flipped_bit_and_mended_digests_fails(
     tiny_bundle: Callable[[str], Bundle],
 ) -> None:
-    network = tiny_bundle("char-gru").network()
+    network = network_of(tiny_bundle("char-gru"))
     flip = next(fault for fault in FAULTS if "bit" in fault.name)
     faulty = plant(flip, tiny_bundle("char-gru").read("onnx/model.onnx"))
     assert faulty

@@ -1,10 +1,9 @@
 import errno
 import json
 import os
-import posixpath
 import subprocess
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import fail_on_call, refused
 
-from pipeline.errors import MalformedError, StorageError, UnsafeError
+from pipeline.errors import StorageError, UnsafeError
 from pipeline.storage import (
     canonical_json,
     exclusive,
-    read_file,
-    read_json,
     recover_folder,
-    safe_path,
     sha256,
     write_file,
     write_folder,
@@ -286,55 +282,6 @@ def test_recovery_leaves_a_folder_that_is_there_and_one_that_never_was(tmp_path:
     assert names_in(tmp_path) == {"bundle"}
 
 
-# --- names
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        ".",
-        "./",
-        "..",
-        "../x",
-        "a/..",
-        "a/../../x",
-        "/etc/passwd",
-        "//server/share",
-        "C:x",
-        "C:\\x",
-        "\\x",
-        "..\\x",
-        "a\0b",
-        "a\nb",
-        "\ud800",
-    ],
-)
-def test_hostile_name_is_unsafe(name: str) -> None:
-    with refused(UnsafeError):
-        safe_path(name)
-
-
-@settings(max_examples=500, deadline=None)
-@given(st.text(alphabet="ab./\\: \0\n~é\ud800", max_size=10) | st.text(max_size=20))
-def test_name_that_is_let_through_stays_below_its_folder(name: str) -> None:
-    try:
-        path = safe_path(name)
-    except UnsafeError:
-        return
-    assert posixpath.normpath(f"/folder/{path}").startswith("/folder/")
-    assert b"\0" not in os.fsencode(path)
-
-
-PART = st.from_regex(r"[a-zA-Z0-9_-]+(\.[a-z0-9]+)?", fullmatch=True)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(PART, min_size=1, max_size=4))
-def test_plain_name_is_let_through_unchanged(parts: list[str]) -> None:
-    assert safe_path("/".join(parts)) == PurePosixPath(*parts)
-
-
 # --- one writer at a time
 
 HOLDER = """
@@ -382,31 +329,7 @@ def test_lock_below_a_file_is_a_storage_error(tmp_path: Path) -> None:
         pass
 
 
-# --- reading
-
-
-def test_missing_file_is_named_for_the_reader(tmp_path: Path) -> None:
-    for read in (read_file, read_json):
-        with refused(MalformedError, "the map is missing", str(tmp_path / "x")):
-            read(tmp_path / "x", "the map")
-
-
-def test_folder_read_as_a_file_is_a_storage_error(tmp_path: Path) -> None:
-    for read in (read_file, read_json):
-        with refused(StorageError, f"cannot read {tmp_path}"):
-            read(tmp_path, "the map")
-
-
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"{", b"{'a': 1}", b"\xff\xfe\xfd", b"[1,]", b"1 2", b"[" * 100_000],
-    ids=["empty", "cut off", "quotes", "not UTF-8", "comma", "two values", "deep"],
-)
-def test_what_is_not_json_is_malformed(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "x.json"
-    path.write_bytes(data)
-    with refused(MalformedError, str(path), "not JSON"):
-        read_json(path, "the map")
+# --- JSON and digests
 
 
 JSON = st.recursive(

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.checkpoint import Checkpoint, TrainingRecord
+from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedConfig, ImportedSource, SineSource, Source, TextSource
+from pipeline.contract import Errors, SeriesScores, TextScores, TrainingRecord
 from pipeline.signature import TIME, Signature, TensorSpec, loop
-from pipeline.train.scores import Errors, SeriesScores, TextScores
 
 
 def first_lines(task: str, features: int = 1, streams: bool = True) -> str:

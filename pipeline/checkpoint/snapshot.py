@@ -8,7 +8,8 @@ from safetensors.torch import save as save_safetensors
 from pipeline.checkpoint.weights import parse_weights
 from pipeline.config import Config
 from pipeline.errors import MalformedError
-from pipeline.storage import read_file, write_file
+from pipeline.reading import read_file
+from pipeline.storage import write_file
 from pipeline.train.loop import Snapshot
 
 TRAINING_FILE = "training.safetensors"

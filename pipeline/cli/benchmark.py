@@ -29,7 +29,7 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
     Both run in turns, on the CPU with one thread; the fastest round of each counts.
     """
     from pipeline.benchmark.loops import benchmark as measure
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import open_bundle
     from pipeline.report.benchmarks import loops_table
     from pipeline.report.output import console, finish
     from pipeline.signature import MANIFEST_FILE
@@ -74,7 +74,7 @@ def embed(
     """
     from pipeline.benchmark.clients import measure_clients
     from pipeline.benchmark.engines import measure_engines
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import open_bundle
     from pipeline.embed.targets import TARGETS
     from pipeline.report.benchmarks import clients_table, engines_table
     from pipeline.report.output import console, finish

@@ -51,7 +51,7 @@ def embed(
     pipeline embed sine-lstm c --out sine-c
     pipeline embed char-lstm browser --out char-page --serve
     """
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import open_bundle
     from pipeline.embed.project import write_project
     from pipeline.embed.replay import build
     from pipeline.embed.serve import serve

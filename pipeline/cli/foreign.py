@@ -123,8 +123,8 @@ def foreign(
 
 def _is_ours(path: Path, exported: Path) -> bool:
     """Whether this is the TorchScript file of a bundle in ``exported``, with its digest."""
-    from pipeline.bundle import open_bundle
-    from pipeline.bundle.write import TORCHSCRIPT_FILE
+    from pipeline.contract import open_bundle
+    from pipeline.contract.manifest import TORCHSCRIPT_FILE
     from pipeline.signature import MANIFEST_FILE
 
     folder = path.resolve().parent

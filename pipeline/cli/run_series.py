@@ -83,11 +83,11 @@ def run_series(
     elif plot is not None:
         from pipeline.run.chart import draw
 
-        draw(made, model.facts.name, Path(plot))
+        draw(made, model.manifest.name, Path(plot))
         say(f"drawn: {plot}")
     quantiles = made.quantiles
     content = {
-        "name": model.facts.name,
+        "name": model.manifest.name,
         "columns": columns,
         "read": len(values),
         "seed": seed,
@@ -113,7 +113,7 @@ def _history(model: "Runnable", file: str | None) -> "tuple[tuple[str, ...], NDA
     else:
         path = Path(file)
         table = read_table(path)
-    return history_of(table, path, model.facts.source, model.width)
+    return history_of(table, path, model.source, model.width)
 
 
 def _table(made: "Forecast") -> "Table":

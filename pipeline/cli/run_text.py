@@ -78,7 +78,7 @@ def run_text(
     from pipeline.signature import Sampling
 
     begin = _prompt(prompt)
-    unknown = _say_unknown(begin, model.facts.vocabulary or "")
+    unknown = _say_unknown(begin, model.manifest.vocabulary or "")
     seed = chosen_seed(seed, is_drawn=temperature > 0 and length > 0)
     sampling = Sampling(temperature, top_k, top_p)
     pieces = generate(model, begin, length, streams, sampling, np.random.default_rng(seed))
@@ -101,7 +101,7 @@ def run_text(
             click.echo(f"── {number} ──\n{begin}{text}")
         return
     content = {
-        "name": model.facts.name,
+        "name": model.manifest.name,
         "prompt": begin,
         "unknown": unknown,
         "seed": seed,

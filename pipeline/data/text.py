@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.config import TextSource
 from pipeline.errors import MalformedError, UsageError
-from pipeline.storage import read_file, sha256
+from pipeline.reading import read_file
+from pipeline.storage import sha256
 
 _HELD_OUT = 4000  # characters kept for validation cases
 
@@ -53,11 +51,6 @@ class Text:
         """The characters that the training part has often enough, in code-point order."""
         counts = Counter(self.train)
         return "".join(sorted(c for c, count in counts.items() if count >= self.min_count))
-
-
-def code_points(text: str) -> NDArray[np.int64]:
-    """The Unicode code points of ``text``, int64 ``[time]``."""
-    return np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
 
 
 def read_text(source: TextSource) -> Text:

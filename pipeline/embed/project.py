@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.write import GOLDEN_FILE
+from pipeline.contract.manifest import GOLDEN_FILE
 from pipeline.embed.targets import CLIENTS, Target
 from pipeline.errors import StorageError
+from pipeline.seal import sealed
 from pipeline.signature import MANIFEST_FILE
-from pipeline.storage import read_file, storage_errors, update_file
+from pipeline.storage import storage_errors, update_file
 
 MODEL = "model"  # the folder of a project that holds the files of the bundle
 
@@ -33,7 +34,7 @@ def project_files(bundle: Bundle, target: Target) -> dict[str, bytes]:
     if loop is not None and loop.name in target.loops:
         names.append(loop.file)
     files |= {f"{MODEL}/{name}": bundle.read(name) for name in names}
-    files[f"{MODEL}/{MANIFEST_FILE}"] = read_file(bundle.folder / MANIFEST_FILE, "the manifest")
+    files[f"{MODEL}/{MANIFEST_FILE}"] = sealed(bundle.manifest)
     return files
 
 

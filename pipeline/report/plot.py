@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from pipeline.bundle import Bundle
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import CELLS
+from pipeline.contract import TextScores
 from pipeline.errors import UsageError
 from pipeline.report.picture import check_picture, picture
 from pipeline.report.samples import continue_series
 from pipeline.report.tables import score_of
-from pipeline.train.scores import FREE_RUN, TextScores
+from pipeline.train.scores import FREE_RUN
 from pipeline.validate.free_run import why_not_free
 
 

@@ -7,12 +7,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text as Styled
 
-from pipeline.bundle.manifest import Manifest
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedSource
+from pipeline.contract import Errors, SeriesScores, TextScores
+from pipeline.contract.manifest import Manifest
 from pipeline.importer.findings import Finding
 from pipeline.report.matrix import matrix
-from pipeline.train.scores import Errors, SeriesScores, TextScores
 from pipeline.validate import FreeRun, Row, Validation
 from pipeline.validate.self_test import Outcome
 

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.config import Config, SeriesModel, TextModel
+from pipeline.contract.held_out import code_points
+from pipeline.contract.records import Scaler
 from pipeline.data import Series, Text
-from pipeline.data.text import code_points
 from pipeline.errors import MalformedError
-from pipeline.model import CodePointTable, Network, Scaler
+from pipeline.model import CodePointTable, Network
 from pipeline.train.windows import Windows, after_windows
 
 _LOSS_WARM_UP = 4  # steps of a series window that only fill the state

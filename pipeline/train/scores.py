@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config import Record
+from pipeline.contract.held_out import code_points
+from pipeline.contract.records import Errors, SeriesScores, TextScores
 from pipeline.data import Series, Text
-from pipeline.data.text import code_points
 from pipeline.model import CodePointTable, Network
 from pipeline.train.windows import after_windows
 
@@ -21,46 +21,6 @@ _ORIGINS_AT_ONCE = 1024  # free runs of whole sequences side by side, to bound m
 _ORDERS = range(6)
 _SMOOTHING = 0.1
 _CHUNK = 4096  # time steps evaluated at once, to bound memory
-
-
-class Errors(Record):
-    """MAE and RMSE in raw units; MASE in units of the one-step error of persistence in training.
-
-    R. J. Hyndman and A. B. Koehler, Another look at measures of forecast accuracy,
-    International Journal of Forecasting 22 (2006).
-    """
-
-    mae: float
-    rmse: float
-    mase: float
-
-
-class SeriesScores(Record):
-    """Errors on the test part: the network's, persistence's and the seasonal-naive forecast's.
-
-    With several targets MAE and MASE are means over them, RMSE is over all their values.
-    ``free_run`` is None where the network also reads what it does not forecast. ``residual_std``
-    is how much one step is off in the validation part: the standard deviation of each target.
-    """
-
-    one_step: Errors
-    one_step_persistence: Errors
-    one_step_seasonal: Errors
-    free_run: Errors | None
-    free_run_persistence: Errors
-    free_run_seasonal: Errors
-    free_run_steps: int
-    residual_std: tuple[float, ...]
-
-
-class TextScores(Record):
-    """Losses on the validation part; ``ngram_bits[n]`` is the n-gram model with n characters
-    of context."""
-
-    loss: float
-    bits_per_character: float
-    accuracy: float
-    ngram_bits: tuple[float, ...]
 
 
 def score(network: Network, data: Series | Text, window: int = 64) -> SeriesScores | TextScores:

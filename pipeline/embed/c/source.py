@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.config import TextModel
 from pipeline.errors import UsageError
 from pipeline.model import Network
@@ -34,7 +34,7 @@ def c_source(bundle: Bundle) -> dict[str, bytes]:
         UsageError: the network reads whole sequences, and has no state to carry.
     """
     manifest = bundle.manifest
-    return write_c(bundle.network(), manifest.name, manifest.checkpoint_sha256)
+    return write_c(network_of(bundle), manifest.name, manifest.checkpoint_sha256)
 
 
 def write_c(network: Network, name: str, digest: str) -> dict[str, bytes]:
