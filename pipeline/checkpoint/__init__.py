@@ -16,6 +16,7 @@ from pipeline.checkpoint.record import (
 )
 from pipeline.checkpoint.snapshot import TRAINING_FILE, load_snapshot, save_snapshot
 from pipeline.checkpoint.store import (
+    drop_remains,
     finished_checkpoint,
     load_network,
     make_checkpoint,
@@ -36,6 +37,7 @@ __all__ = [
     "Checkpoint",
     "Weights",
     "allow_non_finite",
+    "drop_remains",
     "finished_checkpoint",
     "load_network",
     "load_snapshot",

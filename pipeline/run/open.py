@@ -12,6 +12,7 @@ from pipeline.config import SeriesModel, SeriesSource
 from pipeline.contract import Bundle, Manifest
 from pipeline.errors import UnavailableError, UsageError, one_line
 from pipeline.signature import STATE
+from pipeline.threads import session_options, weights_in
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ def open_graph(bundle: Bundle) -> Runnable:
     if loop is None:
         raise _why_none(bundle.manifest)
     data = bundle.read(loop.file)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns about shapes that are dynamic on purpose
+    options = session_options(weights_in(data))
     options.enable_cpu_mem_arena = False  # for the small tensors of a step, malloc is faster
     try:
         session = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])
