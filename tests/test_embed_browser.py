@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
-from tiny import missing, refused, saved, series_config, tool
+from tiny import missing, open_session, refused, saved, series_config, tool
 
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesSource
@@ -196,7 +195,7 @@ def rewrite(model: Path, name: str, data: bytes) -> None:
 
 def written_by(model: Path, prompt: str, length: int, settings: tuple[float, int, float]) -> str:
     """What ONNX Runtime writes with the random numbers of seed 7, 16 characters a call."""
-    session = onnxruntime.InferenceSession(model / "onnx" / "generate.onnx")
+    session = open_session(model / "onnx" / "generate.onnx")
     manifest = json.loads((model / "manifest.json").read_text())
     x = (7 * 0x9E3779B9) % 2**32 | 1
     points, text = np.array([[ord(one) for one in prompt]], np.int64).reshape(1, -1), ""
@@ -300,7 +299,7 @@ def test_the_chart_moves_and_can_be_paused(project: Project, browser: Any) -> No
 
 def test_the_forecast_is_that_of_the_loop_graph(project: Project, browser: Any) -> None:
     folder = project("series")
-    session = onnxruntime.InferenceSession(folder / "model" / "onnx" / "forecast.onnx")
+    session = open_session(folder / "model" / "onnx" / "forecast.onnx")
     manifest = json.loads((folder / "model" / "manifest.json").read_text())
     unseen = json.loads((folder / "model" / "golden.json").read_text())["held_out"]
     with serve(folder) as url, visit(browser, url, reduced_motion="reduce") as page:

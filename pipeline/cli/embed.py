@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli.models import find_model
 from pipeline.cli.options import exported_option, json_option
+from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import UsageError
 
 
@@ -31,6 +32,7 @@ from pipeline.errors import UsageError
     show_default=True,
     help="Where --serve listens; 0 takes a free one.",
 )
+@trust_options
 @exported_option
 @json_option
 def embed(
@@ -40,6 +42,8 @@ def embed(
     force: bool,
     is_served: bool,
     port: int,
+    key: Path | None,
+    trust_all: bool,
     exported: Path,
     as_json: bool,
 ) -> None:
@@ -47,6 +51,9 @@ def embed(
 
     TARGET is python, node, browser, cpp-libtorch, c or wasm. Each project has a client to copy, a
     program that replays the golden trajectories, an example, and a README with the commands.
+
+    cpp-libtorch gets TorchScript, which is code: only what tracing the weights of the bundle gives,
+    what the owner of --key has signed, or, with --trust, whatever there is.
 
     \b
     pipeline embed char-lstm node --out char-node
@@ -65,7 +72,8 @@ def embed(
     if is_served and chosen.replay:
         raise UsageError(f"--serve shows a page, and {target} has none; leave it out")
     opened = open_bundle(find_model(exported, MANIFEST_FILE, bundle, made_by="export"))
-    files, status = write_project(opened, chosen, out, force)
+    trust = make_trust(key, trust_all)
+    files, status = write_project(opened, chosen, out, force, trust)
     name = opened.manifest.name
     content = {"target": target, "model": name, "status": status, "out": str(out), "files": files}
     say(f"{name} for {chosen.title}: {status}, {len(files)} files in {out}")

@@ -16,6 +16,7 @@ from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
 from pipeline.cli.run import run
+from pipeline.cli.sign import sign, verify
 from pipeline.cli.streams import drop_unwritten, fill_closed_streams
 from pipeline.cli.train import train
 from pipeline.cli.validate import validate
@@ -30,6 +31,7 @@ from pipeline.errors import (
     unknown,
 )
 from pipeline.packages import how_to_install
+from pipeline.threads import wait_asleep
 
 DEBUG = "PIPELINE_DEBUG"  # the environment variable; 1 lets a fault of ours end in a traceback
 _OF_WRITING = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC}
@@ -38,6 +40,7 @@ _FAULT = 1  # exit code of what should never happen
 
 def main() -> None:
     """Run the command line and end the process with the exit code of what happened."""
+    wait_asleep(os.environ)
     fill_closed_streams()
     try:
         cli(standalone_mode=False)
@@ -152,5 +155,8 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (train, import_, export, validate, embed, run, inspect, presets, benchmark):
+for command in (
+    *(train, import_, export, validate, embed, run),
+    *(inspect, sign, verify, presets, benchmark),
+):
     cli.add_command(command)

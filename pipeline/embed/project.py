@@ -10,18 +10,23 @@ from pipeline.embed.targets import CLIENTS, Target
 from pipeline.errors import IntegrityError, StorageError
 from pipeline.signature import MANIFEST_FILE
 from pipeline.storage import exclusive, read_file, sha256, storage_errors, update_folder
+from pipeline.trust import Trust
 
 MODEL = "model"  # the folder of a project that holds the files of the bundle
 
 
-def project_files(bundle: Bundle, target: Target) -> dict[str, bytes]:
+def project_files(bundle: Bundle, target: Target, trust: Trust | None = None) -> dict[str, bytes]:
     """Every file of the project, by its path; the same bytes for the same bundle.
 
+    ``trust`` says which code may be handed on; without it, only what we would export ourselves.
+
     Raises:
+        UnsafeError: code in the bundle is not trusted.
         IntegrityError: a file of the bundle was changed.
         MalformedError: a file of the bundle is missing.
         UsageError: the target cannot run such a model.
     """
+    target.require_trusted(bundle, trust or Trust())
     files = {}
     for name in target.clients:
         folder = CLIENTS / name
@@ -40,7 +45,11 @@ def project_files(bundle: Bundle, target: Target) -> dict[str, bytes]:
 
 
 def write_project(
-    bundle: Bundle, target: Target, folder: Path, force: bool = False
+    bundle: Bundle,
+    target: Target,
+    folder: Path,
+    force: bool = False,
+    trust: Trust | None = None,
 ) -> tuple[list[str], Literal["written", "unchanged"]]:
     """Write the project into ``folder``, whole or not at all; its files, and what became of it.
 
@@ -55,7 +64,7 @@ def write_project(
             something else, or it cannot be written.
         PipelineError: as :func:`project_files`; nothing is written then.
     """
-    files = project_files(bundle, target)
+    files = project_files(bundle, target, trust)
     with exclusive(folder):
         known = _known(folder, force)
         found = digests(folder, {**files, **known})

@@ -30,6 +30,7 @@ from pipeline.export.swap import exportable
 from pipeline.export.torchscript import trace
 from pipeline.export.trail import Trail
 from pipeline.storage import update_file
+from pipeline.threads import torch_threads, weights_of
 
 
 def export_onnx(
@@ -127,7 +128,7 @@ def export_torchscript(
         traced = torch.jit.load(io.BytesIO(file))
 
     def run(tensors: Sequence[Tensor]) -> list[Tensor]:
-        with torch.no_grad(), quiet_exporter():
+        with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)):
             return example.tensors_of(traced(*example.with_tensors(tensors)))
 
     cases.compare("TorchScript", run)
