@@ -48,6 +48,7 @@ def train_one(
         config = with_columns(config, data.columns, data.targets)
     with exclusive(folder):
         if not force and (finished := store.finished_checkpoint(folder, config, data.digest)):
+            store.drop_remains(folder, finished)
             say(f"{config.name}: unchanged")
             return finished, "unchanged"
         snapshot = store.load_snapshot(folder, config, data.digest) if resume else None
