@@ -109,7 +109,8 @@ def load_snapshot(folder: Path, config: Config, data_sha256: str) -> Snapshot | 
         raise IntegrityError(f"{path} is not what training wrote; train without --resume")
     tensors = parse_weights(data, path)
     try:
-        facts = _Facts.model_validate_json(json.loads(_header(data))["__metadata__"]["training"])
+        training = json.loads(_header(data))["__metadata__"]["training"]
+        facts = _Facts.model_validate_json(training, strict=True)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise MalformedError(
             f"{path} is not an unfinished training; train without --resume"
