@@ -1,5 +1,6 @@
 """``pipeline embed``."""
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -66,7 +67,8 @@ def embed(
     files = write_project(opened, chosen, out, force)
     content = {"target": target, "model": opened.manifest.name, "out": str(out), "files": files}
     say(f"{opened.manifest.name} for {chosen.title}: {len(files)} files in {out}")
-    finish(as_json, content, [], "" if is_served else f"cd {out} && cat README.md")
+    there = shlex.quote(str(out))
+    finish(as_json, content, [], "" if is_served else f"cd {there} && cat README.md")
     if is_served:
         build(chosen, out)
         with serve(out, port) as url:

@@ -14,6 +14,7 @@ from pipeline.cli.run import run
 from pipeline.cli.train import train
 from pipeline.cli.validate import validate
 from pipeline.errors import INTERRUPTED, PipelineError, UnavailableError, UsageError, unknown
+from pipeline.escaping import visible
 from pipeline.packages import how_to_install
 
 
@@ -49,7 +50,7 @@ def main() -> None:
 
 
 def _fail(message: str, exit_code: int) -> None:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {visible(' '.join(message.split()))}", err=True)
     sys.exit(exit_code)
 
 
