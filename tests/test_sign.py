@@ -1,4 +1,4 @@
-"""Signatures of bundles: made with a private key, verified with the public one, and nothing else."""
+"""Signatures of bundles: made with a private key, verified with the public one."""
 
 import json
 import os
