@@ -512,6 +512,6 @@ def test_snapshot_stays_whole_when_writing_the_next_one_fails(
     save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
     fail_on_call(monkeypatch, os, "fsync", call, OSError(errno.ENOSPC, "No space left"))
     with refused(StorageError, TRAINING_FILE):
-        save_snapshot(tmp_path, replace(unfinished, epoch=2), LSTM, "0" * 64)
+        save_snapshot(tmp_path, replace(unfinished, seconds=2.0), LSTM, "0" * 64)
     assert load_snapshot(tmp_path, LSTM, "0" * 64) is not None
     assert [path.name for path in tmp_path.iterdir()] == [TRAINING_FILE]

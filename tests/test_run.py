@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from command_line import PROCESS, ROOT, Here
-from tiny import missing, refused
+from tiny import missing, open_session, refused
 
 from pipeline.bundle import Bundle, open_bundle
 from pipeline.bundle import write as writing
@@ -151,7 +150,7 @@ def test_the_text_is_the_same_whatever_the_size_of_the_chunks(looped: Path) -> N
 def test_the_text_is_that_of_one_call_of_the_graph(looped: Path, pipeline: Here) -> None:
     arguments = ["--prompt", "the quick ", "--length", "40", "--seed", "7", "--top-k", "5"]
     result = pipeline("run", str(looped / CHAR), *arguments, "--json")
-    session = onnxruntime.InferenceSession(looped / CHAR / "onnx/generate.onnx")
+    session = open_session(looped / CHAR / "onnx/generate.onnx")
     feeds = {
         PROMPT: np.array([[ord(character) for character in "the quick "]]),
         UNIFORM: np.random.default_rng(7).random((1, 40), np.float32),
@@ -286,7 +285,7 @@ def test_the_forecast_is_the_core_graph_fed_with_its_own_outputs(
     exported: Path, pipeline: Here
 ) -> None:
     result = pipeline("run", SINE, "--history", "sine.csv", "--steps", "6", "--json")
-    session = onnxruntime.InferenceSession(exported / SINE / "onnx/model.onnx")
+    session = open_session(exported / SINE / "onnx/model.onnx")
     given, state = HISTORY[None, :, None], opened(exported / SINE).zero_state()
     values = []
     for _ in range(6):

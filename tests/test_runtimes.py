@@ -30,7 +30,7 @@ from pipeline.runtimes.base import (
 from pipeline.runtimes.catalog import ALL, Kind, Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers
 from pipeline.runtimes.openvino import HINT, OpenVino, load_openvino
-from pipeline.runtimes.pytorch import PyTorch, fewest_threads
+from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32
 from pipeline.validate import Row, current_validation
 from pipeline.validate.run import Answered, answered, validation_row
@@ -332,15 +332,6 @@ def test_a_validation_is_current_while_runtimes_versions_and_machine_are_the_sam
         assert current_validation(bundle, asked) is None
     monkeypatch.setitem(sys.modules, "tract", None)
     assert current_validation(bundle, asked) is None
-
-
-def test_threads_are_as_they_were_after_a_validation(tiny_bundle: Bundles) -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    with fewest_threads(tiny_bundle("char-lstm").network()):
-        assert 1 <= torch.get_num_threads() <= before
-    assert torch.get_num_threads() == before
 
 
 def test_the_optional_runtimes_are_those_with_an_extra() -> None:

@@ -21,7 +21,9 @@ from pipeline.errors import UsageError
     required=True,
     help="Folder of the project.",
 )
-@click.option("--force", is_flag=True, help="Replace files of the project that are in the folder.")
+@click.option(
+    "--force", is_flag=True, help="Replace what differs in a project; what you added stays."
+)
 @click.option("--serve", "is_served", is_flag=True, help="Show the page of browser on loopback.")
 @click.option(
     "--port",
@@ -70,9 +72,11 @@ def embed(
     if is_served and chosen.replay:
         raise UsageError(f"--serve shows a page, and {target} has none; leave it out")
     opened = open_bundle(find_model(exported, MANIFEST_FILE, bundle, made_by="export"))
-    files = write_project(opened, chosen, out, force, make_trust(key, trust_all))
-    content = {"target": target, "model": opened.manifest.name, "out": str(out), "files": files}
-    say(f"{opened.manifest.name} for {chosen.title}: {len(files)} files in {out}")
+    trust = make_trust(key, trust_all)
+    files, status = write_project(opened, chosen, out, force, trust)
+    name = opened.manifest.name
+    content = {"target": target, "model": name, "status": status, "out": str(out), "files": files}
+    say(f"{name} for {chosen.title}: {status}, {len(files)} files in {out}")
     finish(as_json, content, [], "" if is_served else f"cd {out} && cat README.md")
     if is_served:
         build(chosen, out)

@@ -44,8 +44,8 @@ class Workshop:
 
     @property
     def folder(self) -> Path:
-        """Where the project is."""
-        return Path(self._folder.name)
+        """Where the project is: inside, so that what it is replaced by stands there beside it."""
+        return Path(self._folder.name, "project")
 
     def build(self, bundle: Bundle) -> None:
         """Write the project for ``bundle`` and build it.

@@ -33,6 +33,7 @@ from pipeline.runtimes.pytorch import PyTorch
 from pipeline.runtimes.reference import Reference
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.runtimes.tract import Tract
+from pipeline.threads import weights_in
 from pipeline.trust import Trust, Verdict
 
 PROVIDERS = tuple(EXECUTION_PROVIDER)
@@ -205,10 +206,11 @@ class Runtimes:
             yield Unsafe(*where, verdict.refusal)
             return
         worker = self._workers.setdefault((name, provider), Worker(self.time_limit))
-        for opener in kind.openers(bundle.read(file), provider):
+        data = bundle.read(file)
+        for opener in kind.openers(data, provider):
             opened: Runtime | Absent
             try:
-                opened = worker.open(opener)
+                opened = worker.open(opener, weights_in(data))
                 opened.note = "; ".join(filter(None, (opened.note, verdict.note)))
                 if provider not in PROVIDERS:
                     _must_stay_there(opened)

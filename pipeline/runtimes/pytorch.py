@@ -1,9 +1,5 @@
 """PyTorch itself, eager: the network as it was trained, and its float64 twin."""
 
-import timeit
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -65,32 +61,6 @@ class Twin:
         """One call of the contract, its results in float64."""
         output, next_state = _call(self.network, torch.float64, input, state)
         return output.numpy(), next_state.numpy()
-
-
-@contextmanager
-def fewest_threads(network: Network) -> Iterator[None]:
-    """Let PyTorch use one thread, unless more are measured to be far faster for this network.
-
-    On a busy machine, threads that wait for each other at every step make a small network many
-    times slower.
-    """
-    before = torch.get_num_threads()
-    given = network.signature.input
-    features = [axis for axis in given.shape[2:] if isinstance(axis, int)]
-    input = torch.zeros((8, 20, *features), dtype=getattr(torch, given.type))
-    state = network.zero_state(8)
-    seconds = {}
-    try:
-        for count in sorted({1, before}):
-            torch.set_num_threads(count)
-            with torch.inference_mode():
-                seconds[count] = min(
-                    timeit.repeat(lambda: network(input, state), number=1, repeat=3)
-                )
-        torch.set_num_threads(1 if seconds[1] <= 1.5 * seconds[before] else before)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _call(

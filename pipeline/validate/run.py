@@ -18,8 +18,9 @@ from pipeline.checkpoint import versions
 from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes, optional_versions
-from pipeline.runtimes.pytorch import PyTorch, Twin, fewest_threads, rounded_otherwise
+from pipeline.runtimes.pytorch import PyTorch, Twin, rounded_otherwise
 from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
+from pipeline.threads import torch_threads, weights_of
 from pipeline.validate.answers import Answer, answer, with_errors_of
 from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.cases import Case, make_cases
@@ -86,9 +87,10 @@ class Answered:
 def answered(network: Network, source: Input, tolerance: Tolerance = FLOAT32) -> Answered:
     """The answers of ``network`` to every case on inputs drawn from ``source`` ``[time, …]``."""
     pytorch, twin = PyTorch(network), Twin(network)
-    cases = make_cases(source, network.vocabulary, pytorch)
-    pairs = [(case, answer(case, pytorch, twin)) for case in cases]
-    return Answered(network, source, pairs, free_answer(network, source, tolerance))
+    with torch_threads(weights_of(network)):
+        cases = make_cases(source, network.vocabulary, pytorch)
+        pairs = [(case, answer(case, pytorch, twin)) for case in cases]
+        return Answered(network, source, pairs, free_answer(network, source, tolerance))
 
 
 def validate_bundle(
@@ -106,7 +108,7 @@ def validate_bundle(
     if not runtimes.trust.judge(bundle).refusal:  # to open the file is to run it
         audits["TorchScript"] = audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network)
     finished = []
-    with fewest_threads(network):
+    with torch_threads(weights_of(network)):
         exact = answered(network, bundle.held_out(), manifest.tolerance)
         for runtime in runtimes.open(bundle):
             audit = audits.get(runtime.format, [])
