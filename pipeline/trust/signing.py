@@ -99,8 +99,8 @@ class PublicKey:
                 self._config.verify(folder, signature)
             except Exception as error:  # of the many ways to be no signature, each has its own
                 raise IntegrityError(
-                    f"{path} does not verify with {self.path}: it is of another key or of other "
-                    f"files ({one_line(error)})"
+                    f"{path} does not verify with {self.path}: another key made it, or for other "
+                    "files; ask who signed it for both anew"
                 ) from error
 
 
