@@ -33,16 +33,16 @@ def expected_constants(network: Network) -> Tensors:
     return {name: tensor.detach().numpy() for name, tensor in tensors.items()}
 
 
-def audit_onnx(file: bytes, network: Network) -> list[str]:
+def audit_onnx(file: bytes, network: Network, opset: int | None = None) -> list[str]:
     """What is wrong with the constants of an ONNX file; nothing if each is there bit for bit.
 
     The exporter names some constants anew and stores the head transposed, so constants are
     found by content: every tensor of the network must be in the graph, and every float in the
-    graph must belong to the network.
+    graph must belong to the network. Its opset must be ``opset``, if that is given.
     """
     try:
-        graph = onnx.load_from_string(file).graph
-        held_as = dict(_constants(graph))
+        model = onnx.load_from_string(file)
+        held_as = dict(_constants(model.graph))
         outside = [
             name
             for name, value in held_as.items()
@@ -67,7 +67,9 @@ def audit_onnx(file: bytes, network: Network) -> list[str]:
         for name, array in found.items()
         if array.dtype.kind == "f" and _fingerprint(array) not in known
     ]
-    return missing + strange
+    own = next((item.version for item in model.opset_import if not item.domain), None)
+    other = [f"the opset is {own}, not {opset}"] if opset not in (None, own) else []
+    return missing + strange + other
 
 
 def audit_torchscript(file: bytes, network: Network) -> list[str]:
