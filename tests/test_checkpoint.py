@@ -1,10 +1,12 @@
 import errno
 import hashlib
+import itertools
 import json
 import math
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed import kills_of
 from safetensors import safe_open
 from safetensors.torch import load, save
 from tiny import (
@@ -736,3 +739,40 @@ def test_snapshot_stays_whole_when_writing_the_next_one_fails(
         save_snapshot(tmp_path, replace(unfinished, seconds=2.0), LSTM, "0" * 64)
     assert load_snapshot(tmp_path, LSTM, "0" * 64) is not None
     assert [path.name for path in tmp_path.iterdir()] == [TRAINING_FILE]
+
+
+# --- whole or absent, and nothing beside
+
+
+def test_a_full_disk_at_any_write_leaves_a_checkpoint_that_is_whole_and_alone(
+    tmp_path: Path,
+) -> None:
+    """Also where the new one is in place, and only the names in its folder cannot be synced."""
+    config = series_config("rnn", epochs=1)
+    trainer = trained(config)
+    saved(tmp_path, series_config("rnn", epochs=1, seed=9))
+    old = read_checkpoint(tmp_path)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for call in itertools.count(1):
+        with pytest.MonkeyPatch.context() as patch:
+            fail_on_call(patch, os, "fsync", call, full)
+            with suppress(StorageError):
+                saved(tmp_path, config, trainer)
+                break
+        found = read_checkpoint(tmp_path)
+        load_network(tmp_path, found)
+        if found == old:
+            assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT_FILE, old.weights.file}
+    assert call > 4
+    assert read_checkpoint(tmp_path).config == config
+
+
+def test_a_writer_killed_at_any_step_leaves_one_checkpoint_and_nothing_after_a_rerun(
+    tmp_path: Path, unfinished: Snapshot
+) -> None:
+    source, root = tmp_path / "source", tmp_path / "root"
+    made = saved(source, LSTM)
+    assert made.training
+    save_snapshot(source, unfinished, LSTM, made.training.data_sha256)
+    root.mkdir()
+    assert kills_of("kill_checkpoint", root, source) >= 8

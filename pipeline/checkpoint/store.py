@@ -128,7 +128,7 @@ def drop_remains(folder: Path, checkpoint: Checkpoint) -> None:
     with storage_errors(folder):
         _drop_other_weights(folder, checkpoint)
         if checkpoint.training and not isinstance(checkpoint.config, ImportedConfig):
-            with suppress(MalformedError, IntegrityError):  # --resume will say so
+            with suppress(MalformedError, IntegrityError, UnsafeError):  # --resume will say so
                 if load_snapshot(folder, checkpoint.config, checkpoint.training.data_sha256):
                     (folder / TRAINING_FILE).unlink()
 
