@@ -41,7 +41,7 @@ def train_one(
     from pipeline.train.batches import make_task
     from pipeline.train.loop import Trainer
     from pipeline.train.scores import score
-    from pipeline.train.speed import refusals, use_threads
+    from pipeline.train.speed import on_threads, refusals
 
     folder = root / config.name
     if isinstance(data, Series) and data.columns:
@@ -73,7 +73,7 @@ def train_one(
                     if interrupted():
                         raise KeyboardInterrupt
             assert trainer.threads is not None
-            with spinner(console(), f"{config.name}: scoring"), use_threads(trainer.threads):
+            with spinner(console(), f"{config.name}: scoring"), on_threads(trainer.threads):
                 scores = score(trainer.best_network(), data, config.training.window)
         checkpoint = store.save_checkpoint(folder, trainer, config, data, scores)
     say(f"{config.name}: trained in {trainer.seconds:.0f} s")
