@@ -25,6 +25,7 @@ from pipeline.data import Series, Text
 from pipeline.errors import MalformedError, UnavailableError
 from pipeline.model import CodePointTable
 from pipeline.report.progress import TrainingBar
+from pipeline.threads import weights_of
 from pipeline.train import loop, speed
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
@@ -263,7 +264,7 @@ WHOLE_CONFIGS = [series_config("gru", **WHOLE | {"batch_size": 4}), text_config(
 def gone_on(config: Config, folder: Path) -> Trainer:
     """A trainer that ended what is saved in ``folder``."""
     trainer = new_trainer(config)
-    snapshot = load_snapshot(folder, config, data_of(config).digest)
+    snapshot = load_snapshot(folder, config, data_of(config).digest, weights_of(trainer.network))
     assert snapshot is not None
     trainer.restore(snapshot)
     for _ in trainer.run():
@@ -300,7 +301,7 @@ def test_interrupted_after_every_few_steps_it_ends_with_the_same_bits(
             ended = False
         save_snapshot(tmp_path, trainer.snapshot(), config, data.digest)
         successor = new_trainer(config)
-        snapshot = load_snapshot(tmp_path, config, data.digest)
+        snapshot = load_snapshot(tmp_path, config, data.digest, weights_of(successor.network))
         assert snapshot is not None
         successor.restore(snapshot)
         trainer = successor
