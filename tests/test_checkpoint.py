@@ -561,7 +561,7 @@ def unfinished() -> Snapshot:
 
 def test_snapshot_comes_back_as_it_was(tmp_path: Path, unfinished: Snapshot) -> None:
     save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
-    found = load_snapshot(tmp_path, LSTM, "0" * 64)
+    found = load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
     assert found is not None
     assert replace(found, tensors={}) == replace(unfinished, tensors={})
     assert found.tensors.keys() == unfinished.tensors.keys()
@@ -571,10 +571,10 @@ def test_snapshot_comes_back_as_it_was(tmp_path: Path, unfinished: Snapshot) -> 
 def test_snapshot_of_another_configuration_or_other_data_is_ignored(
     tmp_path: Path, unfinished: Snapshot
 ) -> None:
-    assert load_snapshot(tmp_path, LSTM, "0" * 64) is None
+    assert load_snapshot(tmp_path, LSTM, "0" * 64, 1000) is None
     save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
-    assert load_snapshot(tmp_path, LSTM, "1" * 64) is None
-    assert load_snapshot(tmp_path, series_config("gru"), "0" * 64) is None
+    assert load_snapshot(tmp_path, LSTM, "1" * 64, 1000) is None
+    assert load_snapshot(tmp_path, series_config("gru"), "0" * 64, 1000) is None
 
 
 @pytest.mark.parametrize("eighths", range(8))
@@ -584,7 +584,7 @@ def test_truncated_snapshot_is_refused(tmp_path: Path, unfinished: Snapshot, eig
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * eighths // 8])
     with pytest.raises((MalformedError, IntegrityError), match=r"train without --resume$"):
-        load_snapshot(tmp_path, LSTM, "0" * 64)
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
 
 
 def test_every_flipped_bit_of_a_snapshot_is_seen(tmp_path: Path, unfinished: Snapshot) -> None:
@@ -599,7 +599,7 @@ def test_every_flipped_bit_of_a_snapshot_is_seen(tmp_path: Path, unfinished: Sna
         changed[place // 8] ^= 1 << place % 8
         path.write_bytes(changed)
         with pytest.raises((MalformedError, IntegrityError), match=r"train without --resume$"):
-            load_snapshot(tmp_path, LSTM, "0" * 64)
+            load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
 
 
 def sealed(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> bytes:
@@ -615,7 +615,7 @@ def sealed(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> bytes:
 def test_snapshot_without_its_facts_is_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
     (tmp_path / TRAINING_FILE).write_bytes(sealed({"network.x": torch.zeros(1)}, metadata))
     with refused(MalformedError, "--resume"):
-        load_snapshot(tmp_path, LSTM, "0" * 64)
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
 
 
 @pytest.mark.parametrize("metadata", [None, {"training": "{}"}])
@@ -624,7 +624,7 @@ def test_snapshot_of_an_earlier_version_is_refused(
 ) -> None:
     (tmp_path / TRAINING_FILE).write_bytes(save({"network.x": torch.zeros(1)}, metadata=metadata))
     with refused(MalformedError, "of this version", "train without --resume"):
-        load_snapshot(tmp_path, LSTM, "0" * 64)
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
 
 
 def test_snapshot_that_is_sealed_anew_is_read(tmp_path: Path, unfinished: Snapshot) -> None:
@@ -633,7 +633,7 @@ def test_snapshot_that_is_sealed_anew_is_read(tmp_path: Path, unfinished: Snapsh
     with safe_open(path, "pt") as file:
         facts = file.metadata()["training"]
     path.write_bytes(sealed(unfinished.tensors, {"training": facts}))
-    assert load_snapshot(tmp_path, LSTM, "0" * 64) is not None
+    assert load_snapshot(tmp_path, LSTM, "0" * 64, 1000) is not None
 
 
 @pytest.mark.parametrize(
@@ -672,7 +672,7 @@ def test_snapshot_with_facts_that_cannot_be_is_refused(
         facts = json.loads(file.metadata()["training"])
     path.write_bytes(sealed(unfinished.tensors, {"training": json.dumps(facts | change)}))
     with refused(MalformedError, "is not an unfinished training", "--resume"):
-        load_snapshot(tmp_path, LSTM, "0" * 64)
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
 
 
 @pytest.mark.parametrize("name", ["stray", "other.x", "network.x", "optimizer.x", "optimizer.x.y"])
@@ -710,6 +710,20 @@ def test_snapshot_with_tensors_that_cannot_be_is_refused(
         new_trainer(LSTM).restore(replace(unfinished, tensors=tensors))
 
 
+def test_snapshot_that_is_far_too_long_or_no_file_is_not_read(
+    tmp_path: Path, unfinished: Snapshot
+) -> None:
+    save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
+    path = tmp_path / TRAINING_FILE
+    os.truncate(path, 20 * 2**30)  # sparse
+    with refused(MalformedError, TRAINING_FILE, "bytes"):
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with refused(UnsafeError, TRAINING_FILE):
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
+
+
 def test_snapshot_of_a_step_that_no_epoch_has_is_refused(unfinished: Snapshot) -> None:
     with refused(MalformedError, "step 1000 of an epoch of", "--resume"):
         new_trainer(LSTM).restore(replace(unfinished, step=1000))
@@ -737,7 +751,7 @@ def test_snapshot_stays_whole_when_writing_the_next_one_fails(
     fail_on_call(monkeypatch, os, "fsync", call, OSError(errno.ENOSPC, "No space left"))
     with refused(StorageError, TRAINING_FILE):
         save_snapshot(tmp_path, replace(unfinished, seconds=2.0), LSTM, "0" * 64)
-    assert load_snapshot(tmp_path, LSTM, "0" * 64) is not None
+    assert load_snapshot(tmp_path, LSTM, "0" * 64, 1000) is not None
     assert [path.name for path in tmp_path.iterdir()] == [TRAINING_FILE]
 
 
