@@ -26,7 +26,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CLIENTS = "embed/", "clients/"  # their files are those of other languages
 ROUTE = [
     *("errors", "storage", "config", "signature", "threads", "data", "model", "train"),
-    *("checkpoint", "importer", "export", "bundle", "runtimes", "validate", "embed"),
+    *("checkpoint", "importer", "export", "bundle", "trust", "runtimes", "validate", "embed"),
     *("benchmark", "report", "run", "cli"),
 ]
 

@@ -18,7 +18,13 @@ from typing import Any
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.read import VALIDATION_FILE
-from pipeline.errors import IntegrityError, MalformedError, UnavailableError, one_line
+from pipeline.errors import (
+    IntegrityError,
+    MalformedError,
+    UnavailableError,
+    UsageError,
+    one_line,
+)
 from pipeline.packages import how_to_install
 from pipeline.signature import MANIFEST_FILE
 from pipeline.storage import read_file, storage_errors
@@ -32,6 +38,7 @@ def sign_bundle(bundle: Bundle, key: Path) -> bytes:
     """``model.sig`` for ``bundle``, by the private key in the PEM file ``key``.
 
     Raises:
+        UsageError: there is no such file.
         MalformedError: ``key`` holds no private key of an elliptic curve that can be used, or one
             with a password; or a file of the bundle is missing.
         IntegrityError: a file of the bundle was changed.
@@ -61,6 +68,7 @@ class PublicKey:
     """The key of somebody whom the user trusts, in a PEM file.
 
     Raises:
+        UsageError: there is no such file.
         MalformedError: the file holds no public key of an elliptic curve that can be used.
         UnavailableError: model-signing is not installed.
     """
@@ -133,6 +141,8 @@ def _no_key(kind: str, path: Path, error: Exception) -> MalformedError:
 
 def _require_file(key: Path) -> None:
     """The library reads whatever there is to its end, which a device does not have."""
+    if not key.exists():
+        raise UsageError(f"--key {key}: there is no such file; 'pipeline sign --help' shows how")
     if not key.is_file() or key.stat().st_size > _LIMIT:
         raise MalformedError(f"{key} is no file of at most {_LIMIT:,} bytes, and so no key")
 
