@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.read import VALIDATION_FILE
+from pipeline.contract.bundle import VALIDATION_FILE
 from pipeline.errors import (
     IntegrityError,
     MalformedError,
@@ -26,8 +26,9 @@ from pipeline.errors import (
     one_line,
 )
 from pipeline.packages import how_to_install
+from pipeline.reading import read_inside
 from pipeline.signature import MANIFEST_FILE
-from pipeline.storage import read_file, storage_errors
+from pipeline.storage import storage_errors
 
 SIGNATURE_FILE = "model.sig"
 _NOT_SIGNED = (SIGNATURE_FILE, VALIDATION_FILE)
@@ -94,11 +95,12 @@ class PublicKey:
                 of the bundle was changed.
             MalformedError: the signature is not a regular file or too long; or a file of the
                 bundle is missing.
+            UnsafeError: a link stands in place of the signature.
         """
         path = bundle.folder / SIGNATURE_FILE
         if not os.path.lexists(path):
             raise IntegrityError(f"{bundle.folder} carries no signature; 'pipeline sign' makes one")
-        data = _read_signature(path)
+        data = read_inside(bundle.folder, SIGNATURE_FILE, "the signature", _LIMIT)
         with _copy(bundle) as folder, redirect_stdout(StringIO()):
             signature = folder.parent.with_name(SIGNATURE_FILE)
             signature.write_bytes(data)
@@ -147,17 +149,11 @@ def _require_file(key: Path) -> None:
         raise MalformedError(f"{key} is no file of at most {_LIMIT:,} bytes, and so no key")
 
 
-def _read_signature(path: Path) -> bytes:
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > _LIMIT:
-        raise MalformedError(f"{path} is no file of at most {_LIMIT:,} bytes; sign the bundle anew")
-    return read_file(path, "the signature")
-
-
 @contextmanager
 def _copy(bundle: Bundle) -> Iterator[Path]:
     """A folder with what is signed of ``bundle``, read as every file of a bundle is read."""
     files = {name: bundle.read(name) for name in bundle.manifest.files if name not in _NOT_SIGNED}
-    files[MANIFEST_FILE] = read_file(bundle.folder / MANIFEST_FILE, "the manifest")
+    files[MANIFEST_FILE] = read_inside(bundle.folder, MANIFEST_FILE, "the manifest")
     with tempfile.TemporaryDirectory(prefix="pipeline-signed-") as parent:
         folder = Path(parent, "files", bundle.folder.resolve().name or "bundle")
         with storage_errors(folder):
