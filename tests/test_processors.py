@@ -43,9 +43,7 @@ def run(command: list[str], folder: Path, **variables: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def others(
-    tiny_bundle: Callable[[str], Bundle], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def others(tiny_bundle: Callable[[str], Bundle], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bundles that the processor of this machine has made."""
     folder = tmp_path_factory.mktemp("others")
     for preset in ("sine-gru", "char-lstm"):
@@ -62,7 +60,14 @@ def test_every_stage_works_on_a_lesser_processor(
     for model in ("sine-lstm", "char-gru"):
         rows = json.loads((tmp_path / "exported" / model / "validation.json").read_text())["rows"]
         passed = {row["runtime"].split()[0] for row in rows if row["status"] == "pass"}
-        assert passed == {"PyTorch", "TorchScript", "onnxruntime", "onnx.reference", "openvino", "tract"}
+        assert passed == {
+            "PyTorch",
+            "TorchScript",
+            "onnxruntime",
+            "onnx.reference",
+            "openvino",
+            "tract",
+        }
         for row in rows:
             assert row["status"] != "fail"
             if row["status"] == "not run" and row["runtime"] == "openvino":
