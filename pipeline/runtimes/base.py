@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import numpy as np
@@ -131,11 +130,3 @@ class Refused(Absent):
 @dataclass(frozen=True)
 class Unsafe(Absent):
     """A runtime that is here and was not given the file, which is code of nobody knows whom."""
-
-
-def package_version(package: str) -> str:
-    """The version of an installed package; builds from elsewhere than PyPI may not tell."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "of unknown version"
