@@ -62,7 +62,8 @@ $(TESTED): $(INSTALLED)
 # What the tests of the embedded clients and of the pages need, as program:package and
 # header:package of Debian. Where it cannot be installed, the tests say what is missing.
 PROGRAMS := node:nodejs npm:npm cmake:cmake c++:g++ cc:gcc clang:clang wasm-ld:lld \
-            clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm
+            clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm \
+            qemu-x86_64:qemu-user
 HEADERS  := nlohmann/json.hpp:nlohmann-json3-dev openssl/evp.h:libssl-dev cjson/cJSON.h:libcjson-dev
 
 tools:

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from conftest import TEXT, write_tiny_bundle
 from numpy.typing import NDArray
-from tiny import data_of, missing, open_session, series_config, text_config, trained
+from tiny import data_of, edit_sealed, missing, open_session, series_config, text_config, trained
 
 from pipeline.bundle import open_bundle
 from pipeline.checkpoint import save_checkpoint
@@ -34,6 +34,7 @@ from pipeline.embed.project import write_project
 from pipeline.embed.replay import build
 from pipeline.embed.targets import TARGETS
 from pipeline.errors import UnavailableError
+from pipeline.storage import canonical_json
 from pipeline.train.scores import score
 
 KEYS = [
@@ -190,6 +191,9 @@ def copy_of(folder: Path, scratch: Path) -> Path:
 
 def edit(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a JSON file of a bundle, and its digest in the manifest, so that it is whole."""
+    if name == "manifest.json":
+        edit_sealed(folder / name, change)
+        return
     content = json.loads((folder / name).read_bytes())
     change(content)
     replace(folder, name, json.dumps(content).encode())
@@ -198,9 +202,8 @@ def edit(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) ->
 def replace(folder: Path, name: str, data: bytes) -> None:
     """Put ``data`` in the place of a file of a bundle, and list it in the manifest."""
     (folder / name).write_bytes(data)
-    if name != "manifest.json":
-        entry = {"sha256": sha256(data).hexdigest(), "bytes": len(data)}
-        edit(folder, "manifest.json", lambda manifest: manifest["files"].update({name: entry}))
+    entry = {"sha256": sha256(data).hexdigest(), "bytes": len(data)}
+    edit(folder, "manifest.json", lambda manifest: manifest["files"].update({name: entry}))
 
 
 def xorshift32(seed: int, count: int) -> NDArray[np.float32]:
@@ -421,6 +424,66 @@ def refuses_what_is_no_manifest(programs: Programs, folder: Path, scratch: Path)
             run(programs.replay, "--model", copy).refused(3, "manifest")
 
 
+def sees_every_flipped_bit_of_the_manifest(programs: Programs, folder: Path, scratch: Path) -> None:
+    """In and about the seal, and all over the rest."""
+    copy = copy_of(folder, scratch)
+    data = (folder / "manifest.json").read_bytes()
+    places = [*range(0, 84, 6), *range(84, len(data), len(data) // 12)]
+    for count, place in enumerate(places):
+        changed = bytearray(data)
+        changed[place] ^= 1 << count % 8
+        (copy / "manifest.json").write_bytes(changed)
+        answer = run(programs.replay, "--model", copy)
+        assert answer.code in (3, 5), (place, answer)
+        answer.refused(answer.code, "manifest.json")
+
+
+def refuses_a_manifest_of_no_model(programs: Programs, folder: Path, scratch: Path) -> None:
+    """Sizes that no memory could hold, and what is no size, type or name."""
+    if not programs.takes_models:
+        return
+    for change in (
+        lambda manifest: manifest["inputs"][1].update(shape=["batch", 10**6, 10**6]),
+        lambda manifest: manifest["inputs"][1].update(shape=["batch", -5, 4]),
+        lambda manifest: manifest["inputs"][1].update(shape=["batch", 10**30, 4]),
+        lambda manifest: manifest["outputs"][0].update(shape=["batch", "time", 0.5]),
+        lambda manifest: manifest["inputs"][0].update(type="float16"),
+        lambda manifest: manifest["inputs"][0].pop("shape"),
+        lambda manifest: manifest["inputs"].pop(0),
+    ):
+        copy = copy_of(folder, scratch)
+        edit(copy, "manifest.json", change)
+        run(programs.replay, "--model", copy).refused(3, "manifest")
+
+
+def reads_manifests_of_earlier_versions(programs: Programs, folder: Path, scratch: Path) -> None:
+    """They have no seal."""
+    copy = copy_of(folder, scratch)
+    content = manifest_of(copy)
+    del content["sha256"]
+    (copy / "manifest.json").write_bytes(canonical_json(content))
+    assert run(programs.replay, "--model", copy).code == 0
+
+
+def replay_refuses_a_tolerance_that_proves_nothing(
+    programs: Programs, folder: Path, scratch: Path
+) -> None:
+    for name, value in (("rtol", 1e9), ("atol", 1e-4), ("atol", -1.0)):
+        copy = copy_of(folder, scratch)
+        edit(
+            copy, "golden.json", lambda golden, n=name, v=value: golden["tolerance"].update({n: v})
+        )  # type: ignore[misc]
+        run(programs.replay, "--model", copy).refused(3, "golden", "proves nothing")
+
+
+def waits_for_no_pipe(programs: Programs, folder: Path, scratch: Path) -> None:
+    for name in ("manifest.json", "golden.json"):
+        copy = copy_of(folder, scratch)
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        run(programs.replay, "--model", copy).refused(3, name)
+
+
 def replay_refuses_changed_files(programs: Programs, folder: Path, scratch: Path) -> None:
     _refuses_changed_files(programs, "replay", folder, scratch)
 
@@ -612,6 +675,11 @@ CHECKS: list[Check] = [
     replay_refuses_what_is_no_golden_file,
     refuses_newer_formats,
     refuses_what_is_no_manifest,
+    sees_every_flipped_bit_of_the_manifest,
+    refuses_a_manifest_of_no_model,
+    reads_manifests_of_earlier_versions,
+    replay_refuses_a_tolerance_that_proves_nothing,
+    waits_for_no_pipe,
     replay_refuses_changed_files,
     replay_refuses_missing_folders,
     replay_refuses_wrong_usage,

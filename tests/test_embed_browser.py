@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
-from tiny import missing, open_session, refused, saved, series_config, tool
+from tiny import edit_sealed, missing, open_session, refused, saved, series_config, tool
 
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesSource
@@ -205,9 +205,8 @@ def rewrite(model: Path, name: str, data: bytes) -> None:
     from pipeline.storage import sha256
 
     (model / name).write_bytes(data)
-    manifest = json.loads((model / "manifest.json").read_text())
-    manifest["files"][name] = {"sha256": sha256(data), "bytes": len(data)}
-    (model / "manifest.json").write_text(json.dumps(manifest))
+    entry = {"sha256": sha256(data), "bytes": len(data)}
+    edit_sealed(model / "manifest.json", lambda manifest: manifest["files"].update({name: entry}))
 
 
 def written_by(model: Path, prompt: str, length: int, settings: tuple[float, int, float]) -> str:
@@ -415,8 +414,7 @@ def test_a_file_that_does_not_fit_is_refused_with_its_line(
 
 
 def newer(model: Path) -> None:
-    manifest = json.loads((model / "manifest.json").read_text())
-    (model / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+    edit_sealed(model / "manifest.json", lambda manifest: manifest.update(format=2))
 
 
 def other(name: str) -> Callable[[Path], None]:

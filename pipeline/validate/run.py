@@ -25,6 +25,7 @@ from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.cases import Case, make_cases
 from pipeline.validate.compare import compare
 from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
+from pipeline.validate.golden import require_golden
 from pipeline.validate.judge import judged_row
 from pipeline.validate.loops import looped_rows
 from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation, read_validation
@@ -100,10 +101,12 @@ def validate_bundle(
     Raises:
         IntegrityError: a file of the bundle was changed.
         MalformedError: a file of the bundle is missing or not what it should be.
+        ParityError: its golden numbers are not those that its weights give.
     """
     bundle.verify()
     network, manifest = network_of(bundle), bundle.manifest
-    audits = {"ONNX": audit_onnx(bundle.read(ONNX_FILE), network)}
+    require_golden(bundle, network)
+    audits = {"ONNX": audit_onnx(bundle.read(ONNX_FILE), network, manifest.opset)}
     if not runtimes.trust.judge(bundle).refusal:  # to open the file is to run it
         audits["TorchScript"] = audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network)
     finished = []

@@ -1,20 +1,26 @@
 // What the two programs share: their options, the lines that they read, and how they end.
 
 import { webcrypto } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { BundleError, openBundle } from "./bundle.mjs";
+import { BundleError, changed, openBundle } from "./bundle.mjs";
 
 globalThis.crypto ??= webcrypto; // Node.js 18 has it here only
 
 const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const HERE = fileURLToPath(new URL("model", import.meta.url));
 
-/** The bundle in a folder. */
+/** The bundle in a folder, of which only regular files are read. */
 export function openFolder(folder) {
-  return openBundle(async (name) => new Uint8Array(await readFile(join(folder, name))));
+  return openBundle(async (name, most) => {
+    const path = join(folder, name);
+    const found = await stat(path);
+    if (!found.isFile()) throw new Error(`${path} is no file`);
+    if (found.size > most) throw changed(path);
+    return new Uint8Array(await readFile(path));
+  });
 }
 
 /** The options of a command line; `--model` is one of every program. */
