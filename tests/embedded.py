@@ -12,6 +12,7 @@ import select
 import shutil
 import subprocess
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -86,11 +87,12 @@ class Answer:
     err: str
 
     def refused(self, code: int, *words: str) -> None:
-        """It ended with ``code`` and one line that has all of ``words``."""
+        """It ended with ``code`` and one line, of text alone, that has all of ``words``."""
         assert self.code == code, (self.code, self.err)
         lines = self.err.splitlines()
         assert len(lines) == 1, self.err
         assert lines[0].startswith("error: "), self.err
+        assert [one for one in lines[0] if unicodedata.category(one) == "Cc"] == []
         assert [word for word in words if word not in lines[0]] == []
 
 
@@ -411,7 +413,7 @@ def refuses_newer_formats(programs: Programs, folder: Path, scratch: Path) -> No
 
 
 def refuses_what_is_no_manifest(programs: Programs, folder: Path, scratch: Path) -> None:
-    for data in (b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff", b"[" * 100_000):
+    for data in (b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff", b"[" * 100_000, b"\x1b[2J"):
         copy = copy_of(folder, scratch)
         (copy / "manifest.json").write_bytes(data)
         run(programs.replay, "--model", copy).refused(3, "manifest")
