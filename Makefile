@@ -5,6 +5,7 @@ EXTRA    ?= cpu# gpu installs onnxruntime-gpu in place of onnxruntime
 MODELS   ?=
 PROVIDER ?=
 OPTIONS  ?=
+WORKERS  ?= auto# processes of the tests: as many as there are processors
 
 BIN       := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRA)
@@ -33,7 +34,7 @@ validate: $(INSTALLED) ## Prove that every runtime gives PyTorch's numbers
 	$(BIN)/pipeline validate $(MODELS) $(addprefix --provider ,$(PROVIDER)) $(OPTIONS)
 
 test: $(TESTED) tools ## Install what the tests need, and run them
-	$(BIN)/python -m pytest $(OPTIONS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(OPTIONS)
 
 lint: $(TESTED) ## Check style and types
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from conftest import TEXT, write_tiny_bundle
 from numpy.typing import NDArray
+from shared import once, shared
 from tiny import data_of, edit_sealed, missing, open_session, series_config, text_config, trained
 
 from pipeline.bundle import open_bundle
@@ -111,23 +112,20 @@ def run(
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-_built: dict[tuple[str, str], Path] = {}
-
-
 def project_of(target: str, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that was built once; a tool that is not there skips the test, or fails it in CI."""
-    key = (target, kind if target in COMPILED_IN else "series")
-    if key not in _built:
-        out = tmp_path_factory.mktemp(target)
-        bundle = open_bundle(bundle_of(key[1], tmp_path_factory))
+    kind = kind if target in COMPILED_IN else "series"
+    bundle = bundle_of(kind, tmp_path_factory)
+
+    def make(folder: Path) -> None:
         try:
             TARGETS[target].require()
-            write_project(bundle, TARGETS[target], out, force=True)
-            build(TARGETS[target], out)
+            write_project(open_bundle(bundle), TARGETS[target], folder, force=True)
+            build(TARGETS[target], folder)
         except UnavailableError as error:
             missing(str(error))
-        _built[key] = out
-    return _built[key]
+
+    return once(shared(tmp_path_factory) / "projects" / f"{target}-{kind.replace(' ', '-')}", make)
 
 
 def programs_of(target: str, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Programs:
@@ -145,15 +143,15 @@ KINDS = ("series", "text", "two columns", "projected", "both directions", "text,
 
 def bundle_of(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny bundle, which no test may change."""
-    folder = tmp_path_factory.getbasetemp() / "embedded" / kind.replace(", ", "-")
-    bundle = folder / "bundle"
-    if not bundle.exists():
+
+    def make(folder: Path) -> None:
         config, data = _model_and_data(kind)
         trainer = trained(config, data)
         scores = score(trainer.best_network(), data)
         save_checkpoint(folder / "checkpoint", trainer, config, data, scores)
-        write_tiny_bundle(folder / "checkpoint", bundle)
-    return bundle
+        write_tiny_bundle(folder / "checkpoint", folder / "bundle")
+
+    return once(shared(tmp_path_factory) / "embedded" / kind.replace(", ", "-"), make) / "bundle"
 
 
 def _model_and_data(kind: str) -> tuple[Config, Series | Text]:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
+from shared import once, shared
 from tiny import edit_sealed, missing, open_session, refused, saved, series_config, tool
 
 from pipeline.bundle import Bundle
@@ -47,13 +48,16 @@ Project = Callable[[str], Path]
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of onnxruntime-web, as npm installs what package.json asks for."""
-    folder = tmp_path_factory.mktemp("npm")
-    shutil.copy(CLIENTS / "browser" / "package.json", folder)
-    command = [tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-    if done.returncode != 0:
-        missing(f"npm cannot install onnxruntime-web: {done.stderr[-300:]}")
-    return folder / RUNTIME
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        shutil.copy(CLIENTS / "browser" / "package.json", folder)
+        command = [tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            missing(f"npm cannot install onnxruntime-web: {done.stderr[-300:]}")
+
+    return once(shared(tmp_path_factory) / "npm", make) / RUNTIME
 
 
 @pytest.fixture(scope="session")

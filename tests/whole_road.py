@@ -31,7 +31,7 @@ def pipeline(*arguments: str) -> None:
 def shorten_streams() -> None:
     """Let streams and free runs end soon."""
     cases.STREAM, cases.STREAM_PIECES = 600, 30
-    cases.TIMES = (1, 7, 50)
+    cases.TIMES, cases.MIDDLE, cases.LONG = (1, 7, 50), 30, 60
     free_run.STEPS = loops_cases.LENGTH = 40
 
 
