@@ -1,5 +1,6 @@
 """Does a runtime give PyTorch's numbers? Every case, both outputs, against the float64 twin."""
 
+from pipeline.validate.own import marked
 from pipeline.validate.records import CaseRecord, FreeRun, Replay, Row, Validation
 from pipeline.validate.run import current_validation, last_validation, validate_bundle
 
@@ -11,5 +12,6 @@ __all__ = [
     "Validation",
     "current_validation",
     "last_validation",
+    "marked",
     "validate_bundle",
 ]

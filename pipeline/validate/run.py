@@ -28,6 +28,7 @@ from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
 from pipeline.validate.golden import require_golden
 from pipeline.validate.judge import judged_row
 from pipeline.validate.loops import looped_rows
+from pipeline.validate.own import was_found_here
 from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation, read_validation
 
 _ROUNDINGS = 3  # of the weights, in which a precision less than float32 is tried besides its own
@@ -146,12 +147,14 @@ def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
 
 
 def last_validation(bundle: Bundle) -> Validation | None:
-    """The validation in the bundle, if there is a whole one of just these files."""
+    """The validation in the bundle, if there is one of just these files that was found here."""
     try:
         found = read_validation(bundle)
     except (MalformedError, IntegrityError, UnsafeError):
         return None
-    return found if found and found.bundle_sha256 == bundle.digest else None
+    if found is None or found.bundle_sha256 != bundle.digest or not was_found_here(found):
+        return None
+    return found
 
 
 def validation_row(
