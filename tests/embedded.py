@@ -12,6 +12,7 @@ import select
 import shutil
 import subprocess
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,6 +23,7 @@ import numpy as np
 import pytest
 from conftest import TEXT, write_tiny_bundle
 from numpy.typing import NDArray
+from shared import once, shared
 from tiny import data_of, edit_sealed, missing, open_session, series_config, text_config, trained
 
 from pipeline.bundle import open_bundle
@@ -86,11 +88,12 @@ class Answer:
     err: str
 
     def refused(self, code: int, *words: str) -> None:
-        """It ended with ``code`` and one line that has all of ``words``."""
+        """It ended with ``code`` and one line, of text alone, that has all of ``words``."""
         assert self.code == code, (self.code, self.err)
         lines = self.err.splitlines()
         assert len(lines) == 1, self.err
         assert lines[0].startswith("error: "), self.err
+        assert [one for one in lines[0] if unicodedata.category(one) == "Cc"] == []
         assert [word for word in words if word not in lines[0]] == []
 
 
@@ -109,23 +112,20 @@ def run(
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-_built: dict[tuple[str, str], Path] = {}
-
-
 def project_of(target: str, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that was built once; a tool that is not there skips the test, or fails it in CI."""
-    key = (target, kind if target in COMPILED_IN else "series")
-    if key not in _built:
-        out = tmp_path_factory.mktemp(target)
-        bundle = open_bundle(bundle_of(key[1], tmp_path_factory))
+    kind = kind if target in COMPILED_IN else "series"
+    bundle = bundle_of(kind, tmp_path_factory)
+
+    def make(folder: Path) -> None:
         try:
             TARGETS[target].require()
-            write_project(bundle, TARGETS[target], out, force=True)
-            build(TARGETS[target], out)
+            write_project(open_bundle(bundle), TARGETS[target], folder, force=True)
+            build(TARGETS[target], folder)
         except UnavailableError as error:
             missing(str(error))
-        _built[key] = out
-    return _built[key]
+
+    return once(shared(tmp_path_factory) / "projects" / f"{target}-{kind.replace(' ', '-')}", make)
 
 
 def programs_of(target: str, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Programs:
@@ -143,15 +143,15 @@ KINDS = ("series", "text", "two columns", "projected", "both directions", "text,
 
 def bundle_of(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny bundle, which no test may change."""
-    folder = tmp_path_factory.getbasetemp() / "embedded" / kind.replace(", ", "-")
-    bundle = folder / "bundle"
-    if not bundle.exists():
+
+    def make(folder: Path) -> None:
         config, data = _model_and_data(kind)
         trainer = trained(config, data)
         scores = score(trainer.best_network(), data)
         save_checkpoint(folder / "checkpoint", trainer, config, data, scores)
-        write_tiny_bundle(folder / "checkpoint", bundle)
-    return bundle
+        write_tiny_bundle(folder / "checkpoint", folder / "bundle")
+
+    return once(shared(tmp_path_factory) / "embedded" / kind.replace(", ", "-"), make) / "bundle"
 
 
 def _model_and_data(kind: str) -> tuple[Config, Series | Text]:
@@ -411,7 +411,7 @@ def refuses_newer_formats(programs: Programs, folder: Path, scratch: Path) -> No
 
 
 def refuses_what_is_no_manifest(programs: Programs, folder: Path, scratch: Path) -> None:
-    for data in (b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff", b"[" * 100_000):
+    for data in (b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff", b"[" * 100_000, b"\x1b[2J"):
         copy = copy_of(folder, scratch)
         (copy / "manifest.json").write_bytes(data)
         run(programs.replay, "--model", copy).refused(3, "manifest")

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
+from shared import once, shared
 from tiny import edit_sealed, missing, open_session, refused, saved, series_config, tool
 
 from pipeline.bundle import Bundle
@@ -47,13 +48,16 @@ Project = Callable[[str], Path]
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of onnxruntime-web, as npm installs what package.json asks for."""
-    folder = tmp_path_factory.mktemp("npm")
-    shutil.copy(CLIENTS / "browser" / "package.json", folder)
-    command = [tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-    if done.returncode != 0:
-        missing(f"npm cannot install onnxruntime-web: {done.stderr[-300:]}")
-    return folder / RUNTIME
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        shutil.copy(CLIENTS / "browser" / "package.json", folder)
+        command = [tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            missing(f"npm cannot install onnxruntime-web: {done.stderr[-300:]}")
+
+    return once(shared(tmp_path_factory) / "npm", make) / RUNTIME
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +185,23 @@ def test_numbers_that_do_not_match_are_said(project: Project, browser: Any) -> N
     assert found["passed"] is False
     assert found["output"] == pytest.approx(0.01, rel=1e-3)
     assert found["share"] > 1
+
+
+def test_names_are_text_on_the_page_and_show_what_is_hidden(project: Project, browser: Any) -> None:
+    folder = project("wide")
+    manifest = json.loads((folder / "model" / "manifest.json").read_text())
+    name = "<img src=x onerror=alert(1)>\u202e\x1b[2J</title>"
+    manifest.pop("sha256", None)
+    manifest["name"] = name
+    manifest["source"]["columns"] = [name, "day"]
+    (folder / "model" / "manifest.json").write_text(json.dumps(manifest))
+    shown = name.replace("\u202e", r"\u202e").replace("\x1b", r"\u001b")
+    with serve(folder) as url, visit(browser, url) as page:
+        assert page.title() == shown
+        assert page.inner_text("#name") == shown
+        assert page.get_attribute("#chart", "aria-label").startswith(f"Chart of {shown}. ")
+        assert json.loads(page.locator("#replay").text_content())["model"] == name
+        assert page.locator("img").count() == 0
 
 
 def rewrite(model: Path, name: str, data: bytes) -> None:

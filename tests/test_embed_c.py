@@ -333,7 +333,7 @@ def test_a_build_with_fast_math_gives_pytorchs_numbers(tmp_path: Path, text: boo
 
 def test_two_models_live_in_one_program_in_cpp(tmp_path: Path) -> None:
     written(tmp_path / "one", network("lstm", 6), "sine-lstm")
-    written(tmp_path / "two", network("gru", 16, text=True), "2 words")
+    written(tmp_path / "two", network("gru", 16, text=True), "2-words")
     (tmp_path / "main.cpp").write_text(
         '#include "one/model.h"\n#include "two/model.h"\n#include <cstdio>\n'
         "int main() {\n"
@@ -424,9 +424,9 @@ def test_the_source_says_what_it_is(tiny_bundle: Callable[[str], Bundle]) -> Non
 
 
 def test_names_become_names_in_c() -> None:
-    assert identifier("Sine-LSTM.v2") == "sine_lstm_v2"
+    assert identifier("sine-lstm-100x2") == "sine_lstm_100x2"
     assert identifier("2-layers") == "model_2_layers"
-    assert identifier("model") == "model_model"
+    assert identifier("Sine-LSTM.v2") == "sine_lstm_v2_f4abda01"
 
 
 def test_whole_sequences_are_refused() -> None:

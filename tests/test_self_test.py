@@ -102,6 +102,27 @@ def test_the_audit_names_what_is_wrong(honest: Callable[[str, Cell], Honest]) ->
     ]
 
 
+def test_a_constant_that_is_no_tensor_is_none_of_the_networks(
+    honest: Callable[[str, Cell], Honest],
+) -> None:
+    file, network, _ = honest("series", "gru")
+    model = onnx.load_from_string(file)
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["half"], value_float=0.5))
+    assert audit_onnx(model.SerializeToString(), network) == [
+        "constant 'half' is none of the network's"
+    ]
+
+
+def test_files_that_are_no_models_fail_their_audit(
+    honest: Callable[[str, Cell], Honest],
+) -> None:
+    _, network, _ = honest("series", "gru")
+    (said,) = audit_onnx(b"hello", network)
+    assert said.startswith("the file is no ONNX model (")
+    (said,) = audit_torchscript(b"hello", network)
+    assert said.startswith("the file is no TorchScript (")
+
+
 def test_the_audit_reads_torchscript_too(honest: Callable[[str, Cell], Honest]) -> None:
     _, network, _ = honest("series", "gru")
     file = to_torchscript(network)

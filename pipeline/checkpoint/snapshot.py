@@ -17,7 +17,7 @@ from safetensors.torch import save as save_safetensors
 from pipeline.checkpoint.weights import parse_weights
 from pipeline.config import Config, Record
 from pipeline.errors import IntegrityError, MalformedError
-from pipeline.reading import open_inside
+from pipeline.reading import JSON_LIMIT, read_inside
 from pipeline.storage import write_file
 from pipeline.train.loop import Snapshot
 from pipeline.train.step import Precision
@@ -88,18 +88,25 @@ def save_snapshot(folder: Path, snapshot: Snapshot, config: Config, data_sha256:
     write_file(folder / TRAINING_FILE, sealed)
 
 
-def load_snapshot(folder: Path, config: Config, data_sha256: str) -> Snapshot | None:
+def load_snapshot(
+    folder: Path, config: Config, data_sha256: str, parameters: int
+) -> Snapshot | None:
     """The unfinished training in ``folder``, if there is one of this configuration and data.
+
+    A file that is longer than that of a network of so many ``parameters`` is not read.
 
     Raises:
         MalformedError: there is one, and it is none, or was written by an earlier version.
         IntegrityError: there is one, and it was changed after it was written.
+        UnsafeError: a link stands in its place.
+        StorageError: it cannot be read.
     """
     path = folder / TRAINING_FILE
     if not path.exists():
         return None
-    with open_inside(folder, TRAINING_FILE, "the unfinished training") as file:
-        data = file.read()
+    data = read_inside(
+        folder, TRAINING_FILE, "the unfinished training", _longest(config, parameters)
+    )
     places = _places(data)
     if len(places) != 1:
         raise MalformedError(
@@ -109,7 +116,8 @@ def load_snapshot(folder: Path, config: Config, data_sha256: str) -> Snapshot | 
         raise IntegrityError(f"{path} is not what training wrote; train without --resume")
     tensors = parse_weights(data, path)
     try:
-        facts = _Facts.model_validate_json(json.loads(_header(data))["__metadata__"]["training"])
+        training = json.loads(_header(data))["__metadata__"]["training"]
+        facts = _Facts.model_validate_json(training, strict=True)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise MalformedError(
             f"{path} is not an unfinished training; train without --resume"
@@ -129,6 +137,14 @@ def load_snapshot(folder: Path, config: Config, data_sha256: str) -> Snapshot | 
         threads=facts.threads,
         history=history,
     )
+
+
+def _longest(config: Config, parameters: int) -> int:
+    """How many bytes the file of an unfinished training has at most."""
+    model = config.model
+    state = config.training.batch_size * 2 * model.num_layers * model.hidden_size
+    # The weights now and the best ones, two moments of each, and how often each was moved.
+    return JSON_LIMIT + 4 * (5 * parameters + state)
 
 
 def _header(data: bytes) -> bytes:

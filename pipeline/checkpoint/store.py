@@ -128,8 +128,9 @@ def drop_remains(folder: Path, checkpoint: Checkpoint) -> None:
     with storage_errors(folder):
         _drop_other_weights(folder, checkpoint)
         if checkpoint.training and not isinstance(checkpoint.config, ImportedConfig):
-            with suppress(MalformedError, IntegrityError):  # --resume will say so
-                if load_snapshot(folder, checkpoint.config, checkpoint.training.data_sha256):
+            data = checkpoint.training.data_sha256
+            with suppress(MalformedError, IntegrityError, UnsafeError):  # --resume will say so
+                if load_snapshot(folder, checkpoint.config, data, checkpoint.parameters):
                     (folder / TRAINING_FILE).unlink()
 
 

@@ -38,10 +38,11 @@ def train_one(
     from pipeline.report.output import console, say
     from pipeline.report.progress import spinner, training_bar
     from pipeline.storage import exclusive
+    from pipeline.threads import weights_of
     from pipeline.train.batches import make_task
     from pipeline.train.loop import Trainer
     from pipeline.train.scores import score
-    from pipeline.train.speed import refusals, use_threads
+    from pipeline.train.speed import on_threads, refusals
 
     folder = root / config.name
     if isinstance(data, Series) and data.columns:
@@ -51,10 +52,10 @@ def train_one(
             store.drop_remains(folder, finished)
             say(f"{config.name}: unchanged")
             return finished, "unchanged"
-        snapshot = store.load_snapshot(folder, config, data.digest) if resume else None
         with refusals():
             trainer = Trainer(config, make_task(config, data), device)
-            if snapshot:
+            given = (folder, config, data.digest, weights_of(trainer.network))
+            if resume and (snapshot := store.load_snapshot(*given)):
                 trainer.restore(snapshot)
                 say(f"{config.name}: going on after epoch {trainer.epoch}, step {trainer.step}")
             elif resume:
@@ -63,17 +64,14 @@ def train_one(
             with training_bar(console(), config.name) as bar, deferred_interrupt() as interrupted:
                 for progress in trainer.run():
                     bar.show(progress)
-                    new, is_validated = (
-                        trainer.seconds - saved,
-                        progress.validation_loss is not None,
-                    )
-                    if interrupted() or new > _EVERY or (is_validated and new > _AT_LEAST):
+                    since, ended = trainer.seconds - saved, progress.validation_loss is not None
+                    if interrupted() or since > _EVERY or (ended and since > _AT_LEAST):
                         store.save_snapshot(folder, trainer.snapshot(), config, data.digest)
                         saved = trainer.seconds
                     if interrupted():
                         raise KeyboardInterrupt
             assert trainer.threads is not None
-            with spinner(console(), f"{config.name}: scoring"), use_threads(trainer.threads):
+            with spinner(console(), f"{config.name}: scoring"), on_threads(trainer.threads):
                 scores = score(trainer.best_network(), data, config.training.window)
         checkpoint = store.save_checkpoint(folder, trainer, config, data, scores)
     say(f"{config.name}: trained in {trainer.seconds:.0f} s")

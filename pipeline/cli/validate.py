@@ -156,7 +156,7 @@ def validate(
     # A runtime is asked for by its own name; a provider other than the CPU asks for all it has.
     asked = set(providers or ("cpu",)) if runtimes else set(providers) - {"cpu"}
     rows = [row for result in results for row in result.rows]
-    must_have_run([row for row in rows if not runtimes or row.runtime in runtimes], asked)
+    must_have_run(rows, asked, runtimes)
     if failed:
         raise ParityError(f"{', '.join(failed)}: not as PyTorch; see the rows marked fail")
 
