@@ -329,7 +329,7 @@ def test_a_validation_is_current_while_runtimes_versions_and_machine_are_the_sam
         patch.setattr(catalog, "package_version", lambda package: "99")
         assert current_validation(bundle, asked) is None
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.validate.run.machine", lambda: "another processor")
+        patch.setattr("pipeline.validate.current.machine", lambda: "another processor")
         assert current_validation(bundle, asked) is None
     monkeypatch.setitem(sys.modules, "tract", None)
     assert current_validation(bundle, asked) is None

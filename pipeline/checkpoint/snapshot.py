@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from safetensors.torch import save as save_safetensors
 
+from pipeline.checkpoint.store import TRAINING_FILE
 from pipeline.checkpoint.weights import parse_weights
 from pipeline.config import Config, Record
 from pipeline.errors import IntegrityError, MalformedError
@@ -21,8 +22,6 @@ from pipeline.reading import JSON_LIMIT, read_inside
 from pipeline.storage import write_file
 from pipeline.train.loop import Snapshot
 from pipeline.train.step import Precision
-
-TRAINING_FILE = "training.safetensors"
 
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _ZEROS = b"0" * 64

@@ -98,7 +98,6 @@ def train(
     from pipeline.data import load
     from pipeline.report.output import finish, say
     from pipeline.report.tables import by_score, score_charts, score_tables
-    from pipeline.train.speed import choose_device
 
     if text and series:
         raise UsageError("--text and --series exclude each other; give one of them")
@@ -118,7 +117,10 @@ def train(
         from pipeline.report.picture import check_picture
 
         check_picture(picture, {config.model.task for config in configs})
-    place = choose_device(device)
+    if device != "auto":  # which is settled when something is to be trained
+        from pipeline.train.speed import choose_device
+
+        choose_device(device)
     read: dict[Source, Series | Text] = {}
     results = []
     for config in configs:
@@ -127,7 +129,7 @@ def train(
             for note in read[config.source].notes:
                 say(note)
         data = read[config.source]
-        results.append(train_one(config, data, checkpoints, place, resume, force))
+        results.append(train_one(config, data, checkpoints, device, resume, force))
     trained = [checkpoint for checkpoint, _ in results]
     if is_grid:
         trained = by_score(trained)

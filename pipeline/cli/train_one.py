@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import torch
-
     from pipeline.checkpoint import Checkpoint
     from pipeline.config import Config
     from pipeline.data import Series, Text
@@ -19,7 +17,7 @@ def train_one(
     config: "Config",
     data: "Series | Text",
     root: Path,
-    device: "torch.device",
+    device: str,
     resume: bool,
     force: bool,
 ) -> tuple["Checkpoint", str]:
@@ -38,11 +36,6 @@ def train_one(
     from pipeline.report.output import console, say
     from pipeline.report.progress import spinner, training_bar
     from pipeline.storage import exclusive
-    from pipeline.threads import weights_of
-    from pipeline.train.batches import make_task
-    from pipeline.train.loop import Trainer
-    from pipeline.train.scores import score
-    from pipeline.train.speed import on_threads, refusals
 
     folder = root / config.name
     if isinstance(data, Series) and data.columns:
@@ -52,8 +45,14 @@ def train_one(
             store.drop_remains(folder, finished)
             say(f"{config.name}: unchanged")
             return finished, "unchanged"
+        from pipeline.threads import weights_of
+        from pipeline.train.batches import make_task
+        from pipeline.train.loop import Trainer
+        from pipeline.train.scores import score
+        from pipeline.train.speed import choose_device, on_threads, refusals
+
         with refusals():
-            trainer = Trainer(config, make_task(config, data), device)
+            trainer = Trainer(config, make_task(config, data), choose_device(device))
             given = (folder, config, data.digest, weights_of(trainer.network))
             if resume and (snapshot := store.load_snapshot(*given)):
                 trainer.restore(snapshot)

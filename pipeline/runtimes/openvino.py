@@ -7,7 +7,8 @@ from types import ModuleType
 from typing import Any, cast
 
 from pipeline.errors import UnavailableError, one_line
-from pipeline.runtimes.base import Array, GraphRuntime, package_version
+from pipeline.packages import package_version
+from pipeline.runtimes.base import Array, GraphRuntime
 from pipeline.signature import Precision
 from pipeline.threads import threads_of, weights_in
 

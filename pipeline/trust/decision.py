@@ -3,12 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.bundle import Bundle, network_of
-from pipeline.bundle.write import file_entry
 from pipeline.checkpoint import versions
+from pipeline.contract import Bundle
 from pipeline.contract.manifest import TORCHSCRIPT_FILE
 from pipeline.errors import PipelineError, UnsafeError, one_line
-from pipeline.export.torchscript import to_torchscript
 from pipeline.trust.signing import PublicKey
 
 _MADE_BY = ("torch", "pipeline")  # the versions that decide the bytes of a trace
@@ -91,6 +89,10 @@ def why_not_ours(bundle: Bundle) -> str | None:
         MalformedError: a file of the bundle is missing or not what it should be.
         IntegrityError: a file of the bundle was changed.
     """
+    from pipeline.bundle import network_of
+    from pipeline.bundle.write import file_entry
+    from pipeline.export.torchscript import to_torchscript
+
     network = network_of(bundle)
     try:
         ours = to_torchscript(network, bundle.manifest.spread)

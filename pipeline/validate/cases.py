@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.bundle.golden import outside, streams
 from pipeline.runtimes.base import Input, Runtime, State
+from pipeline.runtimes.chain import chained
 from pipeline.runtimes.pytorch import PyTorch
 
 BATCHES = (1, 3, 32)
@@ -101,12 +102,7 @@ def replay(runtime: Runtime, case: Case) -> tuple[State, State]:
     input, state = case.input, case.state
     if case.order is not None:
         input, state = input[list(case.order)], state[list(case.order)]
-    outputs, start = [], 0
-    for length in case.cuts:
-        output, state = runtime.run(input[:, start : start + length], state)
-        outputs.append(output)
-        start += length
-    whole = np.concatenate(outputs, axis=1)
+    whole, state = runtime.do(chained, input, case.cuts, state)
     if case.order is not None:
         back = np.argsort(case.order)
         return whole[back], state[back]
