@@ -1,19 +1,19 @@
-"""Files that are whole or absent: locks, atomic writes, and digests."""
+"""Files and folders that are whole or absent: locks, atomic writes, and digests."""
 
 import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, Timeout, UnixFileLock
 
+from pipeline import disk
 from pipeline.errors import MalformedError, StorageError, UnsafeError
 
 _ADVICE = {
@@ -23,6 +23,8 @@ _ADVICE = {
     errno.EACCES: "permission denied; choose another folder or change its owner",
     errno.EPERM: "permission denied; choose another folder or change its owner",
     errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EBADF: "it is closed",
+    errno.EBUSY: "it is in use, perhaps a mounted folder; choose one beside it or inside",
     errno.ENOTDIR: "a file stands where a folder is needed; move it or choose another folder",
     errno.EEXIST: "a file stands where a folder is needed; move it or choose another folder",
     errno.EISDIR: "a folder stands where a file is needed; move it or choose another name",
@@ -39,130 +41,198 @@ def canonical_json(value: Any, indent: int | None = 2) -> bytes:
     return (json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+_TEMPORARY = r"[a-z0-9_]{8}\.tmp"  # how mkstemp and mkdtemp end the names given here
+_WAIT = 0.1  # seconds; for a lock that its owner is just giving back
+_FILE_WAIT = 60.0  # seconds; a report or a picture is written in an instant
+
+
+def advice(error: OSError) -> str:
+    """What the operating system refused, and what to do about it."""
+    return _ADVICE.get(error.errno or 0, (error.strerror or str(error)).lower())
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals about ``path`` into a StorageError of one line."""
     try:
         yield
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, (error.strerror or str(error)).lower())
-        raise StorageError(f"cannot write {path}: {advice}") from error
+        raise StorageError(f"cannot write {path}: {advice(error)}") from error
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for one writer; the lock file stands beside it and dies with the process.
+def exclusive(path: Path, wait: float = _WAIT) -> Iterator[None]:
+    """Hold a folder, or a file, for one writer, and undo what a killed writer left of it.
+
+    The lock file stands beside it, and is gone afterwards. It is removed while it is still held:
+    whoever has opened it meanwhile finds it without a name, and tries again. What a process that
+    was killed leaves is a file that nobody holds, which the next writer takes and removes.
+
+    Args:
+        path: What is to be written; of a link, what it leads to.
+        wait: Seconds to wait for another writer.
 
     Raises:
-        StorageError: another run holds it, or the parent folder cannot be written.
+        StorageError: another run holds it, the parent folder cannot be written, or ``path`` is a
+            link that leads nowhere.
     """
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock")
+    place = _place(path)
+    with storage_errors(path):
+        disk.make_folder(place.parent)
+        lock = FileLock(place.parent / f".{place.name}.lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=wait)
         except Timeout as error:
             raise StorageError(
-                f"{folder} is being written by another run; wait for it or use another --name"
+                f"{path} is being written by another run; wait for it or use another name"
             ) from error
     try:
-        with storage_errors(folder):
-            _clear_up(folder)
+        with storage_errors(path):
+            _clear_up(place)
         yield
     finally:
+        if isinstance(lock, UnixFileLock):  # the others remove theirs
+            with suppress(OSError):
+                Path(lock.lock_file).unlink()
         lock.release()
 
 
-def _clear_up(folder: Path) -> None:
-    """Undo what a run that was killed left of ``folder``; only its one writer may."""
-    recover_folder(folder)
-    unfinished = re.compile(rf"\.{re.escape(folder.name)}\.[a-z0-9_]{{8}}\.tmp")
-    for path in folder.parent.iterdir():
-        if unfinished.fullmatch(path.name):
-            shutil.rmtree(path)
-    for path in folder.glob(".*.tmp"):
-        path.unlink()
+def _place(path: Path) -> Path:
+    """Where ``path`` is written: there, or where it leads to if it is a link."""
+    if path.is_symlink() and not path.exists():
+        raise StorageError(
+            f"{path} is a link to {os.readlink(path)}, which is not there; remove the link, or "
+            "make what it leads to"
+        )
+    return path.resolve() if path.is_symlink() or path.name in ("", "..") else path
 
 
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; only POSIX can open a folder, elsewhere the rename is enough."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _clear_up(path: Path) -> None:
+    """Undo what a run that was killed left of ``path``; only its one writer may."""
+    recover_folder(path)
+    beside = re.compile(rf"\.{re.escape(path.name)}\.{_TEMPORARY}")
+    inside = re.compile(rf"\..+\.{_TEMPORARY}")
+    for folder, unfinished in ((path.parent, beside), (path, inside)):
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            for left in folder.iterdir():
+                if unfinished.fullmatch(left.name):
+                    disk.remove(left)
 
 
 def write_file(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data`` at once: a temporary file in the same folder, synced, renamed.
 
+    A link is replaced, and not what it leads to. Whoever calls this holds the folder, or else calls
+    :func:`update_file`.
+
     Raises:
         StorageError: the file system refused; the previous file is still there.
     """
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(path.parent)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
-            _write_synced(temporary, data)
+            disk.write_synced(temporary, data)
             temporary.chmod(0o644)
             temporary.replace(path)
-            _sync_folder(path.parent)
+            disk.sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
 
 def update_file(path: Path, data: bytes) -> None:
-    """:func:`write_file`, but leave a file alone that holds just ``data``.
+    """Let a file that a user named hold ``data``; one that does already is left alone.
+
+    Of a link, what it leads to is written. One writer at a time; others wait for it.
 
     Raises:
-        StorageError: the file system refused; the previous file is still there.
+        StorageError: the file system refused, and the previous file is still there; or there is
+            something that is not a file.
     """
     with storage_errors(path):
-        same = path.is_file() and path.read_bytes() == data
-    if not same:
-        write_file(path, data)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise StorageError(f"{path} is not a file; choose another name")
+    with exclusive(path, _FILE_WAIT), storage_errors(path):
+        if not (path.is_file() and path.read_bytes() == data):
+            write_file(_place(path), data)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replace ``folder`` by exactly ``files`` (relative POSIX path → bytes, written in order).
 
-    The new folder is complete on disk under a temporary name before the old one is moved
-    aside; if moving it in fails, the old one is moved back. :func:`recover_folder` mends a
-    crash between the two renames.
+    Raises:
+        StorageError: the file system refused, or the folder is read-only; it is still there, whole.
+    """
+    with _successor(folder) as new:
+        _fill(new, files)
+
+
+def update_folder(folder: Path, files: Mapping[str, bytes], removed: Collection[str] = ()) -> None:
+    """Let ``files`` come into ``folder`` and ``removed`` go, all at once.
+
+    Every other file stays the very file that it is, with its time, by a second name.
 
     Raises:
-        StorageError: the file system refused; the previous folder is still there, whole.
+        StorageError: as :func:`write_folder`.
     """
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(
-            tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent)
-        )
-        previous = _previous(folder)
+    with _successor(folder) as new:
+        _fill(new, files)
+        if folder.exists():
+            disk.link_tree(_place(folder), new, {*files, *removed})
+
+
+def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        path = folder / safe_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.write_synced(path, data)
+
+
+@contextmanager
+def _successor(path: Path) -> Iterator[Path]:
+    """A folder to fill, which then takes the place of ``path``; of a link, of what it leads to.
+
+    The successor is complete on the disk, with the names in all its folders, before it changes
+    places with the old folder, and that is on the disk before the old one is removed. Where the
+    system cannot exchange two folders in one step, the old one is moved aside for an instant;
+    :func:`recover_folder` mends a crash in it.
+    """
+    folder = _place(path)
+    with storage_errors(path):
+        if folder.is_dir() and (fixed := disk.read_only_part(folder)):
+            raise StorageError(
+                f"cannot replace {path}: {fixed} is read-only; make it writable (chmod -R u+w), or "
+                "use another name"
+            )
+        disk.make_folder(folder.parent)
+        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
         try:
-            temporary.chmod(0o755)
-            for name, data in files.items():
-                path = temporary / safe_path(name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _write_synced(path, data)
-            if folder.is_dir():
-                shutil.rmtree(previous, ignore_errors=True)
-                folder.rename(previous)
-            temporary.rename(folder)
-            _sync_folder(folder.parent)
+            new.chmod(0o755)
+            yield new
+            disk.sync_tree(new)
+            disk.sync_folder(folder.parent)
+            _move_in(new, folder)
+            disk.sync_folder(folder.parent)
         finally:
             recover_folder(folder)
-            shutil.rmtree(temporary, ignore_errors=True)
+            disk.remove(new)
+
+
+def _move_in(new: Path, folder: Path) -> None:
+    """Let ``new`` be called ``folder``; what was called so is then called ``new``, or aside."""
+    if not folder.is_dir():
+        new.rename(folder)
+        return
+    try:
+        disk.exchange(new, folder)
+    except OSError as error:
+        if error.errno not in disk.NOT_EXCHANGED:
+            raise
+        disk.remove(_previous(folder))
+        folder.rename(_previous(folder))
+        new.rename(folder)
 
 
 def _previous(folder: Path) -> Path:
@@ -174,7 +244,7 @@ def recover_folder(folder: Path) -> None:
     previous = _previous(folder)
     if previous.is_dir() and not folder.exists():
         previous.rename(folder)
-    shutil.rmtree(previous, ignore_errors=True)
+    disk.remove(previous)
 
 
 def safe_path(name: str) -> PurePosixPath:

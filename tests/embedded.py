@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from conftest import TEXT, write_tiny_bundle
 from numpy.typing import NDArray
-from tiny import data_of, missing, series_config, text_config, trained
+from tiny import data_of, missing, open_session, series_config, text_config, trained
 
 from pipeline.bundle import open_bundle
 from pipeline.checkpoint import save_checkpoint
@@ -223,7 +222,7 @@ def expected_text(
     seed: int = 1,
 ) -> str:
     """What ``onnx/generate.onnx`` writes in one call."""
-    session = onnxruntime.InferenceSession(folder / "onnx" / "generate.onnx")
+    session = open_session(folder / "onnx" / "generate.onnx")
     state = manifest_of(folder)["state"]["shape"][1:]
     feeds = {
         "prompt": np.array([[ord(character) for character in prompt]], np.int64),
@@ -238,7 +237,7 @@ def expected_text(
 
 def expected_outputs(folder: Path, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """What ``onnx/model.onnx`` says after each of ``rows`` ``[time, features]``, in one call."""
-    session = onnxruntime.InferenceSession(folder / "onnx" / "model.onnx")
+    session = open_session(folder / "onnx" / "model.onnx")
     state = np.zeros([1, *manifest_of(folder)["state"]["shape"][1:]], np.float32)
     output: NDArray[np.float32] = session.run(["output"], {"input": rows[None], "state": state})[0]
     return output[0]

@@ -9,9 +9,9 @@ from typing import Any
 import jsonschema
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from conftest import write_tiny_bundle
+from tiny import open_session
 
 from pipeline.bundle import Bundle, current_bundle, open_bundle
 from pipeline.bundle.card import first_lines
@@ -87,7 +87,7 @@ def test_two_exports_of_one_checkpoint_give_the_same_bytes(
 def test_onnx_runtime_replays_the_golden_trajectories(tiny_bundle: Bundles, preset: str) -> None:
     bundle = tiny_bundle(preset)
     golden = json.loads(bundle.read("golden.json"))
-    session = onnxruntime.InferenceSession(bundle.read("onnx/model.onnx"))
+    session = open_session(bundle.read("onnx/model.onnx"))
     kind = np.int64 if preset.startswith("char") else np.float32
     assert len(golden["trajectories"]) == 4
 
@@ -109,7 +109,7 @@ def test_onnx_runtime_replays_the_golden_trajectories(tiny_bundle: Bundles, pres
 @pytest.mark.parametrize("preset", ["sine-rnn", "char-gru"])
 def test_the_onnx_folder_is_a_backend_test(tiny_bundle: Bundles, preset: str) -> None:
     folder = tiny_bundle(preset).folder / "onnx"
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    session = open_session(folder / "model.onnx")
     shapes = set()
     for data_set in sorted(folder.glob("test_data_set_*")):
         arrays = {

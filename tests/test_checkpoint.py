@@ -412,6 +412,28 @@ def test_models_are_found_in_the_order_of_the_presets(tmp_path: Path) -> None:
         find_models(tmp_path, CHECKPOINT_FILE, ("sine-rn",), "train")
 
 
+def test_a_model_is_found_by_its_path_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("own/mine", "other/mine", "other/yours", "here"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / CHECKPOINT_FILE).touch()
+    monkeypatch.chdir(tmp_path)
+    own = Path("own")
+
+    def found(*names: str) -> list[Path]:
+        return find_models(own, CHECKPOINT_FILE, names, "train")
+
+    assert found("mine", "other/yours") == [own / "mine", Path("other/yours")]
+    assert found(str(tmp_path / "other" / "mine")) == [tmp_path / "other" / "mine"]
+    assert found("here") == [Path("here")]  # no model of that name, but a folder that is one
+    assert found("mine", "own/mine") == [own / "mine"]
+    assert found("nowhere/none") == [Path("nowhere/none")]  # whoever reads it says what is missing
+    assert find_models(Path("none"), CHECKPOINT_FILE, ("here",), "train") == [Path("here")]
+    with refused(UsageError, "own/mine and other/mine have the same name"):
+        found("mine", "other/mine")
+    monkeypatch.chdir(tmp_path / "here")
+    assert found(".") == [tmp_path / "here"]
+
+
 def test_folder_without_models_says_which_command_makes_them(tmp_path: Path) -> None:
     with refused(UsageError, "pipeline train"):
         find_models(tmp_path / "nowhere", CHECKPOINT_FILE, ("sine-rnn",), "train")
@@ -490,6 +512,6 @@ def test_snapshot_stays_whole_when_writing_the_next_one_fails(
     save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
     fail_on_call(monkeypatch, os, "fsync", call, OSError(errno.ENOSPC, "No space left"))
     with refused(StorageError, TRAINING_FILE):
-        save_snapshot(tmp_path, replace(unfinished, epoch=2), LSTM, "0" * 64)
+        save_snapshot(tmp_path, replace(unfinished, seconds=2.0), LSTM, "0" * 64)
     assert load_snapshot(tmp_path, LSTM, "0" * 64) is not None
     assert [path.name for path in tmp_path.iterdir()] == [TRAINING_FILE]

@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CLIENTS = "embed/", "clients/"  # their files are those of other languages
 ROUTE = [
-    *("errors", "storage", "config", "signature", "data", "model", "train", "checkpoint"),
-    *("importer", "export", "bundle", "runtimes", "validate", "embed", "benchmark", "report"),
-    *("run", "cli"),
+    *("errors", "storage", "config", "signature", "threads", "data", "model", "train"),
+    *("checkpoint", "importer", "export", "bundle", "runtimes", "validate", "embed"),
+    *("benchmark", "report", "run", "cli"),
 ]
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
-from tiny import missing, refused, saved, series_config, tool
+from tiny import missing, open_session, refused, saved, series_config, tool
 
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesSource
 from pipeline.embed import serve as serving
 from pipeline.embed.project import project_files, write_project
 from pipeline.embed.serve import replay_in_browser, serve
+from pipeline.embed.sums import SUMS_FILE, sums_file
 from pipeline.embed.targets import CLIENTS, find_target
 from pipeline.errors import (
     IntegrityError,
@@ -194,7 +195,7 @@ def rewrite(model: Path, name: str, data: bytes) -> None:
 
 def written_by(model: Path, prompt: str, length: int, settings: tuple[float, int, float]) -> str:
     """What ONNX Runtime writes with the random numbers of seed 7, 16 characters a call."""
-    session = onnxruntime.InferenceSession(model / "onnx" / "generate.onnx")
+    session = open_session(model / "onnx" / "generate.onnx")
     manifest = json.loads((model / "manifest.json").read_text())
     x = (7 * 0x9E3779B9) % 2**32 | 1
     points, text = np.array([[ord(one) for one in prompt]], np.int64).reshape(1, -1), ""
@@ -298,7 +299,7 @@ def test_the_chart_moves_and_can_be_paused(project: Project, browser: Any) -> No
 
 def test_the_forecast_is_that_of_the_loop_graph(project: Project, browser: Any) -> None:
     folder = project("series")
-    session = onnxruntime.InferenceSession(folder / "model" / "onnx" / "forecast.onnx")
+    session = open_session(folder / "model" / "onnx" / "forecast.onnx")
     manifest = json.loads((folder / "model" / "manifest.json").read_text())
     unseen = json.loads((folder / "model" / "golden.json").read_text())["held_out"]
     with serve(folder) as url, visit(browser, url, reduced_motion="reduce") as page:
@@ -498,7 +499,7 @@ def test_it_works_without_a_network_and_a_new_model_is_not_served_stale(
 
 def test_the_service_worker_keeps_every_file_of_the_page(bundles: dict[str, Bundle]) -> None:
     names = set(project_files(bundles["series"], find_target("browser")))
-    others = {"README.md", "index.html", "package.json", "service-worker.js"}
+    others = {"README.md", "index.html", "package.json", "service-worker.js", SUMS_FILE}
     page = {name for name in names - others if not name.startswith("model/")}
     worker = (CLIENTS / "browser" / "service-worker.js").read_text()
     assert set(re.findall(r'^  "(.+)",$', worker, flags=re.M)) == page | {"./"}
@@ -551,35 +552,48 @@ def test_it_fits_a_phone_in_light_and_dark(
         assert bright == (scheme == "light")
 
 
-def asked(url: str, path: str) -> tuple[int, Message, bytes]:
+def asked(url: str, path: str, method: str = "GET", **headers: str) -> tuple[int, Message, bytes]:
     """The answer to ``path``, sent as it is."""
     connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
-    connection.request("GET", path)
+    connection.request(method, path, headers=headers)
     answer = connection.getresponse()
     data = answer.read()
     connection.close()
     return answer.status, answer.headers, data
 
 
-def test_the_server_gives_the_files_of_its_folder_and_no_others(
+def project_by_hand(folder: Path, *names: str) -> Path:
+    """A project of files that hold their own names."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / SUMS_FILE).write_bytes(sums_file({name: name.encode() for name in names}))
+    return folder
+
+
+def test_the_server_gives_the_files_of_the_page_and_no_others(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "project"
-    (folder / "model").mkdir(parents=True)
-    (tmp_path / "secret.json").write_text("{}")
-    (folder / "link.json").symlink_to(tmp_path / "secret.json")
     types = {
         "index.html": "text/html; charset=utf-8",
         "app.mjs": "text/javascript; charset=utf-8",
-        "runtime.wasm": "application/wasm",
         "model/model.onnx": "application/octet-stream",
         "model/manifest.json": "application/json",
         "app.webmanifest": "application/manifest+json",
         "style.css": "text/css; charset=utf-8",
         "favicon.svg": "image/svg+xml",
+        f"{RUNTIME}/ort.wasm.min.mjs": "text/javascript; charset=utf-8",
+        f"{RUNTIME}/ort-wasm-simd-threaded.wasm": "application/wasm",
     }
-    for name in types:
-        (folder / name).write_text(name)
+    folder = project_by_hand(tmp_path / "project", *types, "README.md", "package.json", ".npmrc")
+    (tmp_path / "secret.json").write_text("{}")
+    links = ("style.svg", "link.json", f"{RUNTIME}/link.mjs")
+    for name in links:
+        (folder / name).symlink_to(tmp_path / "secret.json")
+    others = ("package-lock.json", "notes.html", f"{RUNTIME}/x.map", "node_modules/x/x.mjs")
+    for name in (*others, f"{RUNTIME}/.x.mjs"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("mine")
     with serve(folder) as url:
         assert url.startswith("http://127.0.0.1:")
         for name, kind in types.items():
@@ -589,18 +603,37 @@ def test_the_server_gives_the_files_of_its_folder_and_no_others(
             assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
             assert headers["X-Content-Type-Options"] == "nosniff"
             assert headers["Cache-Control"] == "no-cache"
-        assert asked(url, "/")[2] == b"index.html"
+        assert asked(url, "/")[2] == asked(url, "/?x=1")[2] == b"index.html"
         outside = ("/../secret.json", "/%2e%2e/secret.json", "/model/../../secret.json")
-        for path in (*outside, "/..%5csecret.json", "//secret.json", "/link.json", "/model/"):
+        unasked = ("README.md", "package.json", ".npmrc", SUMS_FILE, f"{RUNTIME}/.x.mjs")
+        hidden = (f"/{name}" for name in (*links, *others, *unasked))
+        for path in (*outside, *hidden, "/..%5csecret.json", "//secret.json", "/model/", "/model"):
             assert asked(url, path)[0] == 404, path
         taken = int(url.rstrip("/").rpartition(":")[2])
         with refused(StorageError, str(taken), "choose another"), serve(folder, taken):
             pass
     with pytest.raises(ConnectionRefusedError):
         asked(url, "/")
-    with refused(MalformedError, "no index.html"), serve(tmp_path):
+    with refused(MalformedError, "no page"), serve(tmp_path):
         pass
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_server_answers_its_own_names_and_two_methods(tmp_path: Path) -> None:
+    with serve(project_by_hand(tmp_path, "index.html")) as url:
+        port = url.rstrip("/").rpartition(":")[2]
+        for host in (f"localhost:{port}", f"LOCALHOST:{port}", f"[::1]:{port}"):
+            assert asked(url, "/", Host=host)[0] == 200
+        for host in (f"evil.example:{port}", "127.0.0.1", "localhost", f"localhost:{port}1", ""):
+            status, _, data = asked(url, "/", Host=host)
+            assert status == 421
+            assert b"index.html" not in data
+        assert asked(url, "/", "HEAD")[::2] == (200, b"")
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            assert asked(url, "/", method)[0] == 501
+        with socket.create_connection(("127.0.0.1", int(port)), timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert b" 421 " in client.recv(100)
 
 
 def test_a_browser_that_is_not_there_is_said_with_how_to_get_it(
@@ -616,13 +649,14 @@ def test_playwright_that_is_not_there_is_said_with_how_to_get_it(
 ) -> None:
     monkeypatch.setattr(serving, "find_browser", lambda: "/usr/bin/chromium")
     monkeypatch.setitem(__import__("sys").modules, "playwright.sync_api", None)
-    with refused(UnavailableError, "Playwright is not installed", "pip install playwright"):
+    with refused(
+        UnavailableError, "Playwright is not installed", "-m pip install 'playwright>=1.49'"
+    ):
         replay_in_browser("http://127.0.0.1:1/")
 
 
 def test_a_page_without_a_result_is_not_waited_for_forever(tmp_path: Path, browser: Any) -> None:
-    (tmp_path / "index.html").write_text("<!doctype html>")
-    with serve(tmp_path) as url, ThreadPoolExecutor(1) as pool:
+    with serve(project_by_hand(tmp_path, "index.html")) as url, ThreadPoolExecutor(1) as pool:
         future = pool.submit(replay_in_browser, url, timeout=0.5)
         with refused(UnavailableError, url, "Timeout"):
             future.result()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import open_session
 
 from pipeline.config import CELLS, PRESETS, Cell, SeriesModel, TextModel
 from pipeline.errors import ParityError
@@ -85,7 +85,7 @@ def test_any_architecture_gives_pytorchs_numbers_at_any_size_and_chunking(
     torch.manual_seed(seed)
     model = network(task, cell, hidden_size, num_layers)
     onnx_file, torchscript_file = export(model, "random")
-    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+    session = open_session(onnx_file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         traced = torch.jit.load(io.BytesIO(torchscript_file))

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from conftest import write_tiny_bundle
@@ -18,6 +17,7 @@ from tiny import (
     TEXT,
     installed,
     new_trainer,
+    open_session,
     refused,
     saved,
     series_config,
@@ -234,7 +234,7 @@ def test_any_combination_of_options_gives_pytorchs_numbers(
     x = rng.integers(96, 100, (batch, time)) if text else values(batch, time, features)
     state = rng.uniform(-1, 1, model.zero_state(batch).shape).astype(np.float32)
     expected = call(model, x, torch.from_numpy(state))
-    session = onnxruntime.InferenceSession(onnx_file)
+    session = open_session(onnx_file)
     given_names = [item.name for item in session.get_inputs()]
     assert given_names == list(feeds(x, state))
     found = session.run(None, feeds(x, state))
@@ -330,7 +330,7 @@ def test_a_bundle_of_whole_sequences_declares_no_state(
     }
     assert tests == files
     golden = json.loads(bundle.read("golden.json"))
-    session = onnxruntime.InferenceSession(bundle.read("onnx/model.onnx"))
+    session = open_session(bundle.read("onnx/model.onnx"))
     kind = np.int64 if manifest.task == "text" else np.float32
     assert len(golden["trajectories"]) == 4
     for trajectory in golden["trajectories"]:

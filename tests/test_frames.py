@@ -2,6 +2,7 @@
 
 import builtins
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
     file = tmp_path / "data.parquet"
     frame().to_parquet(file)
     monkeypatch.setattr(builtins, "__import__", without)
-    with refused(UnavailableError, str(file), "pip install 'pipeline[parquet]'"):
+    with refused(UnavailableError, str(file), "-m pip install 'pyarrow>=17'"):
         read_series(SeriesSource(file=str(file)))
 
 
@@ -307,7 +308,10 @@ def test_steps_that_are_numbers_are_times_too(read: Reader, start: int, step: fl
         read(table.drop([50]))
 
 
-@pytest.mark.parametrize("form", ["%Y%m%d", "%d %B %Y", "%Y-%m-%dT%H:%M:%SZ", "%m/%d/%Y"])
+@pytest.mark.parametrize(
+    "form",
+    ["%Y%m%d", "%d %B %Y", "%Y-%m-%dT%H:%M:%SZ", "%m/%d/%Y", "%m/%d/%Y %I:%M %p", "%Y-%m-%d %I%p"],
+)
 def test_dates_in_usual_forms_are_read(read: Reader, form: str) -> None:
     table = frame()
     assert read(table.assign(ds=table.ds.dt.strftime(form))).season == 7
@@ -378,3 +382,70 @@ def test_missing_weeks_of_carbon_dioxide_are_told_and_filled() -> None:
         read_series(SeriesSource(file=str(file)))
     series = read_series(SeriesSource(file=str(file), fill="linear"))
     assert (len(series.values), series.season) == (2284, 52)
+
+
+# --- long files, of which a block at a time is held as text
+
+
+def long(length: int = 20_000) -> pd.DataFrame:
+    """More rows than several blocks have."""
+    return frame("min", length, x=np.sin(np.arange(length)))
+
+
+def test_long_file_takes_the_memory_of_a_few_copies_of_its_numbers(read: Reader) -> None:
+    table = long()
+    read(table)  # imports take memory, too
+    tracemalloc.start()
+    series = read_series(SeriesSource(file=str(read.file)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(series.values[:, 1], table.x.to_numpy(np.float32))
+    assert peak < 4 * read.file.stat().st_size
+
+
+@pytest.mark.parametrize("row", [2, 5000, 19_999])
+@pytest.mark.parametrize(
+    ("column", "cell", "words"),
+    [
+        ("x", "broken", "'broken' is not a number"),
+        ("x", "1_000", "'1_000' is not a number"),
+        ("x", "N/A", "missing"),
+        ("ds", "", "the time is missing"),
+        ("ds", "soon", "'soon' is not a time"),
+        ("ds", "2024-01-01 00:00:00", "stands in row 2 already"),
+    ],
+)
+def test_fault_is_told_wherever_it_stands_in_a_long_file(
+    read: Reader, row: int, column: str, cell: str, words: str
+) -> None:
+    table = long().astype({"ds": str, "x": object})
+    table.loc[row, column] = cell
+    with refused(MalformedError, f"{read.file}, row {row + 2}", words):
+        read(table)
+
+
+def test_row_without_a_cell_is_told_wherever_it_stands(read: Reader) -> None:
+    text = lines(long())
+    text[15_000] = text[15_000].rpartition(",")[0]
+    with refused(MalformedError, "row 15001: 2 columns, but 3 in row 1"):
+        read("\n".join(text))
+
+
+def test_empty_lines_of_a_long_file_count_as_rows(read: Reader) -> None:
+    text = lines(long())
+    text[7000] = "\n\n" + text[7000].replace("2024", "soon")
+    with refused(MalformedError, "row 7003", "soon"):
+        read("\n".join(text))
+
+
+def test_ids_and_times_count_as_they_are_written(read: Reader) -> None:
+    both = pd.concat([frame(), frame().assign(y=lambda t: 200 - t.y)])
+    table = both.assign(unique_id=["007"] * LENGTH + ["7"] * LENGTH)
+    assert read(table, id="7").values[0] == 200
+    assert read(table.rename(columns={"unique_id": "No"}), id="No=007").values[0] == 0
+    steps = frame().assign(ds=[f"{i}.50" for i in range(LENGTH)])
+    steps.loc[50, "ds"] = "49.50"
+    with refused(MalformedError, "the time '49.50' stands in row 51 already"):
+        read(steps)
+    with refused(MalformedError, "the time '49.50' stands in row 51 already"):
+        read(steps.rename(columns={"ds": "When"}), time="When")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import NodeProto, helper
-from tiny import validation_of
+from tiny import open_session, validation_of
 
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesModel, TextModel
@@ -50,7 +50,7 @@ def sampler(size: int) -> onnxruntime.InferenceSession:
     graph = helper.make_graph(nodes, "sampler", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
     model.ir_version = 8
-    return onnxruntime.InferenceSession(model.SerializeToString())
+    return open_session(model.SerializeToString())
 
 
 SAMPLERS = {size: sampler(size) for size in (1, 2, 7, 60)}

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import open_session
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -47,7 +47,7 @@ def eager(module: nn.Module, inputs: Sequence[Any]) -> list[Tensor]:
 
 
 def infer(path: Path, inputs: Sequence[Any]) -> list[Tensor]:
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     names = [item.name for item in session.get_inputs()]
     arrays = [tensor.numpy() for tensor in leaves(inputs)]
     return [torch.from_numpy(y) for y in session.run(None, dict(zip(names, arrays, strict=True)))]

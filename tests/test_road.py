@@ -148,6 +148,29 @@ def test_tables_show_every_model_and_the_next_command(arrived: Path, pipeline: H
     assert result.err.rstrip().endswith("next: pipeline inspect")
 
 
+def test_every_command_takes_a_path_where_it_takes_a_name(
+    arrived: Path, pipeline: Here, tmp_path: Path
+) -> None:
+    (arrived / "elsewhere").mkdir()
+    (arrived / "exported" / "sine-gru").rename(arrived / "elsewhere" / "moved")
+    bundle = "elsewhere/moved"
+    page = (arrived / "exported" / "report.html").read_bytes()
+    for command in (
+        ("export", str(arrived / "checkpoints" / "sine-gru"), "--exported", "again"),
+        ("inspect", bundle),
+        ("validate", bundle, *FEW),
+        ("run", bundle, "--steps", "3", "--history", "values.csv"),
+        ("benchmark", "loops", "again/sine-gru"),
+        ("embed", bundle, "python", "--out", "project"),
+    ):
+        (arrived / "values.csv").write_text("1\n2\n3\n")
+        done = pipeline(*command)
+        assert done.code == 0, (command, done.err)
+    assert (arrived / "again" / "sine-gru" / "manifest.json").is_file()
+    assert (arrived / "exported" / "report.html").read_bytes() == page  # of that folder alone
+    pipeline("inspect", "elsewhere/none").one_line_error("elsewhere/none/manifest.json")
+
+
 def test_the_report_stands_beside_the_bundles_and_where_it_is_asked_for(
     arrived: Path, pipeline: Here
 ) -> None:
@@ -390,7 +413,7 @@ def test_a_runtime_asked_for_by_name_must_be_there(
     assert content["runtimes"] == ["tract"]
     monkeypatch.setitem(sys.modules, "tract", None)
     result = pipeline("validate", "sine-gru", "--runtime", "tract")
-    result.one_line_error("runtime 'tract' is not there", "pip install 'pipeline[tract]'")
+    result.one_line_error("runtime 'tract' is not there", "-m pip install 'tract>=0.23.9'")
     assert result.code == 7
     result = pipeline("validate", "sine-gru")  # not asked for: named, and no failure
     assert result.code == 0

@@ -14,12 +14,12 @@ from torch.nn import functional
 from pipeline.config import CELLS, PRESETS, Config, override, with_columns
 from pipeline.data import Series, Text
 from pipeline.model import CodePointTable, Network
+from pipeline.train.ngrams import ngram_bits
 from pipeline.train.scores import (
     FREE_RUN,
     SeriesScores,
     TextScores,
     free_run,
-    ngram_bits,
     score,
 )
 

@@ -16,7 +16,8 @@ from pipeline.data import Series, Text
 from pipeline.errors import MalformedError, UnavailableError
 from pipeline.model import CodePointTable
 from pipeline.train.batches import make_task
-from pipeline.train.loop import Trainer, choose_device
+from pipeline.train.loop import Trainer
+from pipeline.train.speed import choose_device
 
 DEEP = {"num_layers": 2, "dropout": 0.3, "epochs": 4}
 DEEP_CONFIGS = [series_config("lstm", **DEEP), text_config("gru", **DEEP)]

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
+import onnxruntime
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from pipeline.config import CELLS, PRESETS, Config, override
 from pipeline.data import Series, Text, load
 from pipeline.errors import PipelineError
 from pipeline.runtimes.catalog import Runtimes
+from pipeline.threads import session_options
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
 from pipeline.train.scores import score
@@ -61,6 +63,11 @@ def saved(folder: Path, config: Config, trainer: Trainer | None = None) -> Check
     """The checkpoint of a whole training, written to ``folder``."""
     data, trainer = data_of(config), trainer or trained(config)
     return save_checkpoint(folder, trainer, config, data, score(trainer.best_network(), data))
+
+
+def open_session(file: bytes | Path) -> onnxruntime.InferenceSession:
+    """A graph in ONNX Runtime on the CPU, on one thread."""
+    return onnxruntime.InferenceSession(file, session_options(), ["CPUExecutionProvider"])
 
 
 MAIN = ("torchscript", "onnxruntime")

@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from pipeline.bundle import Bundle
 from pipeline.config import Record
 from pipeline.embed.replay import Workshop, replay
+from pipeline.embed.targets import find_target
 from pipeline.errors import ParityError, UsageError
+from pipeline.trust import Trust
 from pipeline.validate import Replay
 
 BASIS = "python"  # what the others are compared with
@@ -29,17 +31,21 @@ class ClientTime(Record):
 
 
 def measure_clients(
-    bundles: Sequence[Bundle], targets: Sequence[str], say: Callable[[str], None]
+    bundles: Sequence[Bundle], targets: Sequence[str], say: Callable[[str], None], trust: Trust
 ) -> Iterator[ClientTime]:
     """Build each bundle for all ``targets``, and let them replay in turns; ``say`` what is done.
 
     Raises:
+        UnsafeError: a target would run code of a bundle that ``trust`` does not reach.
         UnavailableError: a target cannot be built here.
         ParityError: a replay did not end, or its numbers do not match.
     """
     names = list(dict.fromkeys([BASIS, *targets]))
+    for bundle in bundles:
+        for name in names:
+            find_target(name).require_trusted(bundle, trust)
     with ExitStack() as stack:
-        workshops = [stack.enter_context(Workshop(name)) for name in names]
+        workshops = [stack.enter_context(Workshop(name, trust=trust)) for name in names]
         for bundle in bundles:
             model = bundle.manifest.name
             ready = []

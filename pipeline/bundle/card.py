@@ -32,7 +32,9 @@ for chunk in np.split({given}, 2, axis=1):
 import numpy as np
 import onnxruntime
 
-session = onnxruntime.InferenceSession("onnx/model.onnx"){start}
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1  # a step is too small to share
+session = onnxruntime.InferenceSession("onnx/model.onnx", options){start}
 {prepare}
 {call}
 print({answer.split("  #")[0]})  #{answer.split("  #")[1]}

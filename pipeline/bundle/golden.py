@@ -13,6 +13,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.data.text import code_points
 from pipeline.model import Network
 from pipeline.signature import FLOAT32, INPUT, NEXT_STATE, OUTPUT, STATE
+from pipeline.threads import torch_threads, weights_of
 
 FORMAT = 1
 Array = NDArray[np.float32] | NDArray[np.int64]
@@ -88,7 +89,7 @@ def trajectory(
         piece = source[:, start : start + length]
         start += length
         tensor = torch.from_numpy(piece)
-        with torch.inference_mode():
+        with torch.inference_mode(), torch_threads(weights_of(network)):
             exact = tensor.double() if tensor.is_floating_point() else tensor
             output, following = twin(exact, carried)
         calls.append(Call(piece, *(part.float().numpy() for part in (carried, output, following))))

@@ -18,6 +18,7 @@ from pipeline.checkpoint.record import (
 )
 from pipeline.checkpoint.snapshot import TRAINING_FILE, load_snapshot, save_snapshot
 from pipeline.checkpoint.store import (
+    drop_remains,
     finished_checkpoint,
     load_network,
     make_checkpoint,
@@ -35,6 +36,7 @@ __all__ = [
     "TrainingRecord",
     "Weights",
     "allow_non_finite",
+    "drop_remains",
     "finished_checkpoint",
     "load_network",
     "load_snapshot",

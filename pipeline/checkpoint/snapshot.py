@@ -1,17 +1,65 @@
-"""An unfinished training as one file, for ``--resume``."""
+"""An unfinished training as one file, for ``--resume``.
 
+It is safetensors with two entries of metadata: ``training``, the facts in JSON, and ``sha256``,
+the digest of the whole file as it is with 64 zeros in the place of that digest.
+"""
+
+import hashlib
 import json
+import math
+import re
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, model_validator
 from safetensors.torch import save as save_safetensors
 
 from pipeline.checkpoint.weights import parse_weights
-from pipeline.config import Config
-from pipeline.errors import MalformedError
+from pipeline.config import Config, Record
+from pipeline.errors import IntegrityError, MalformedError
 from pipeline.storage import read_file, write_file
 from pipeline.train.loop import Snapshot
+from pipeline.train.step import Precision
 
 TRAINING_FILE = "training.safetensors"
+
+_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_ZEROS = b"0" * 64
+
+Loss = Annotated[float, Field(ge=0)]
+
+
+class _Epoch(Record):
+    """An epoch that is over."""
+
+    train_loss: Loss
+    validation_loss: Loss
+
+
+class _Facts(Record):
+    """What a snapshot holds beside tensors, and whose it is; fields as in :class:`Snapshot`."""
+
+    format: Literal[2] = 2
+    config: dict[str, Any]
+    data_sha256: str
+    epoch: int = Field(ge=0)
+    step: int = Field(ge=0)
+    total: Loss
+    best_epoch: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    precision: Precision
+    threads: int = Field(ge=1, le=1024)
+    history: tuple[_Epoch, ...]
+
+    @model_validator(mode="after")
+    def _agree(self) -> "_Facts":
+        losses = [epoch.validation_loss for epoch in self.history]
+        best = losses.index(min(losses)) + 1 if losses else 0
+        if (self.epoch, self.best_epoch) != (len(losses), best):
+            raise ValueError("the epochs are not those of the history")
+        if self.epoch > self.config["training"]["epochs"]:
+            raise ValueError("there are more epochs than were asked for")
+        return self
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot, config: Config, data_sha256: str) -> None:
@@ -20,42 +68,80 @@ def save_snapshot(folder: Path, snapshot: Snapshot, config: Config, data_sha256:
     Raises:
         StorageError: the file system refused; the previous snapshot is still there.
     """
-    facts = {
-        "config": config.model_dump(mode="json"),
-        "data_sha256": data_sha256,
-        "epoch": snapshot.epoch,
-        "best_loss": snapshot.best_loss,
-        "best_epoch": snapshot.best_epoch,
-        "seconds": snapshot.seconds,
-        "precision": snapshot.precision,
-        "threads": snapshot.threads,
-        "history": snapshot.history,
-    }
-    write_file(
-        folder / TRAINING_FILE,
-        save_safetensors(snapshot.tensors, metadata={"training": json.dumps(facts)}),
+    facts = _Facts(
+        config=config.model_dump(mode="json"),
+        data_sha256=data_sha256,
+        epoch=snapshot.epoch,
+        step=snapshot.step,
+        total=snapshot.total,
+        best_epoch=snapshot.best_epoch,
+        seconds=snapshot.seconds,
+        precision=snapshot.precision,
+        threads=snapshot.threads,
+        history=tuple(_Epoch(**epoch) for epoch in snapshot.history),
     )
+    metadata = {"sha256": _ZEROS.decode(), "training": facts.model_dump_json()}
+    data = save_safetensors(snapshot.tensors, metadata)
+    (place,) = _places(data)
+    sealed = data[: place.start] + _digest(data, place) + data[place.stop :]
+    write_file(folder / TRAINING_FILE, sealed)
 
 
 def load_snapshot(folder: Path, config: Config, data_sha256: str) -> Snapshot | None:
     """The unfinished training in ``folder``, if there is one of this configuration and data.
 
     Raises:
-        MalformedError: there is one, and it cannot be read.
+        MalformedError: there is one, and it is none, or was written by an earlier version.
+        IntegrityError: there is one, and it was changed after it was written.
     """
     path = folder / TRAINING_FILE
     if not path.exists():
         return None
     data = read_file(path, "the unfinished training")
+    places = _places(data)
+    if len(places) != 1:
+        raise MalformedError(
+            f"{path} is not an unfinished training of this version; train without --resume"
+        )
+    if _digest(data, places[0]) != data[places[0]]:
+        raise IntegrityError(f"{path} is not what training wrote; train without --resume")
     tensors = parse_weights(data, path)
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        facts = json.loads(header["__metadata__"]["training"])
-        same = facts.pop("config") == config.model_dump(mode="json")
-        if facts.pop("data_sha256") != data_sha256 or not same:
-            return None
-        return Snapshot(tensors=tensors, **facts)
+        facts = _Facts.model_validate_json(json.loads(_header(data))["__metadata__"]["training"])
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise MalformedError(
             f"{path} is not an unfinished training; train without --resume"
         ) from error
+    if facts.config != config.model_dump(mode="json") or facts.data_sha256 != data_sha256:
+        return None
+    history = [epoch.model_dump() for epoch in facts.history]
+    return Snapshot(
+        tensors=tensors,
+        epoch=facts.epoch,
+        step=facts.step,
+        total=facts.total,
+        best_loss=min((epoch["validation_loss"] for epoch in history), default=math.inf),
+        best_epoch=facts.best_epoch,
+        seconds=facts.seconds,
+        precision=facts.precision,
+        threads=facts.threads,
+        history=history,
+    )
+
+
+def _header(data: bytes) -> bytes:
+    """The JSON at the beginning of a safetensors file, after its length in 8 bytes."""
+    return data[8 : 8 + int.from_bytes(data[:8], "little")]
+
+
+def _places(data: bytes) -> list[slice]:
+    """Where a digest stands in the header of a safetensors file."""
+    spans = (found.span(1) for found in _DIGEST.finditer(_header(data)))
+    return [slice(8 + start, 8 + end) for start, end in spans]
+
+
+def _digest(data: bytes, place: slice) -> bytes:
+    """SHA-256 of ``data`` with zeros in the ``place`` of the digest, in hexadecimal."""
+    digest = hashlib.sha256(data[: place.start] + _ZEROS)
+    digest.update(memoryview(data)[place.stop :])
+    return digest.hexdigest().encode()

@@ -1,5 +1,6 @@
 """Checkpoints written and read, and their weights put into a network."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from pipeline.checkpoint.record import (
     Weights,
     versions,
 )
-from pipeline.checkpoint.snapshot import TRAINING_FILE
+from pipeline.checkpoint.snapshot import TRAINING_FILE, load_snapshot
 from pipeline.checkpoint.weights import allow_non_finite, parse_weights, put_weights
 from pipeline.config import Config, ImportedConfig
 from pipeline.data import Series, Text
@@ -96,12 +97,48 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, weights: bytes) -> No
     Raises:
         StorageError: the file system refused; the previous checkpoint is still there.
     """
-    write_file(folder / checkpoint.weights.file, weights)
-    write_file(folder / CHECKPOINT_FILE, canonical_json(checkpoint.model_dump(mode="json")))
+    path = folder / checkpoint.weights.file
+    try:
+        write_file(path, weights)
+        write_file(folder / CHECKPOINT_FILE, canonical_json(checkpoint.model_dump(mode="json")))
+    except BaseException:
+        with suppress(OSError):
+            if not _is_named(folder, path.name):
+                path.unlink()
+        raise
     with storage_errors(folder):
-        for old in (*folder.glob("weights-*.safetensors"), folder / TRAINING_FILE):
-            if old.name != checkpoint.weights.file:
-                old.unlink(missing_ok=True)
+        (folder / TRAINING_FILE).unlink(missing_ok=True)
+        _drop_other_weights(folder, checkpoint)
+
+
+def _is_named(folder: Path, name: str) -> bool:
+    """Whether ``checkpoint.json`` in ``folder``, if there is one, holds the name of a file."""
+    try:
+        return name.encode() in (folder / CHECKPOINT_FILE).read_bytes()
+    except FileNotFoundError:
+        return False
+
+
+def _drop_other_weights(folder: Path, checkpoint: Checkpoint) -> None:
+    for path in folder.glob("weights-*.safetensors"):
+        if path.name != checkpoint.weights.file:
+            path.unlink()
+
+
+def drop_remains(folder: Path, checkpoint: Checkpoint) -> None:
+    """Remove what a run that was killed left beside ``checkpoint``, which is the one in ``folder``.
+
+    That is weights of another, and the unfinished training that this one is the end of.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    with storage_errors(folder):
+        _drop_other_weights(folder, checkpoint)
+        if checkpoint.training and not isinstance(checkpoint.config, ImportedConfig):
+            with suppress(MalformedError, IntegrityError):  # --resume will say so
+                if load_snapshot(folder, checkpoint.config, checkpoint.training.data_sha256):
+                    (folder / TRAINING_FILE).unlink()
 
 
 def finished_checkpoint(folder: Path, config: Config, data_sha256: str) -> Checkpoint | None:

@@ -6,6 +6,7 @@ import click
 
 from pipeline.cli.models import find_models
 from pipeline.cli.options import exported_option, json_option
+from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import unknown
 
 
@@ -20,7 +21,7 @@ def benchmark() -> None:
 
 
 @benchmark.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
 @exported_option
 @json_option
 def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
@@ -47,7 +48,7 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
 
 
 @benchmark.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
 @click.option(
     "--target",
     "targets",
@@ -59,12 +60,15 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="A clone of RTNeural, to be measured beside the generated C.",
 )
+@trust_options
 @exported_option
 @json_option
 def embed(
     names: tuple[str, ...],
     targets: tuple[str, ...],
     rtneural: Path | None,
+    key: Path | None,
+    trust_all: bool,
     exported: Path,
     as_json: bool,
 ) -> None:
@@ -85,8 +89,9 @@ def embed(
             raise unknown("target", name, TARGETS)
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     bundles = [open_bundle(folder) for folder in folders]
+    trust = make_trust(key, trust_all)
     with console().status("building") as status:
-        clients = list(measure_clients(bundles, targets or tuple(TARGETS), status.update))
+        clients = list(measure_clients(bundles, targets or tuple(TARGETS), status.update, trust))
         engines = list(measure_engines(rtneural, status.update))
     content = {
         "clients": [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in clients],

@@ -6,13 +6,14 @@ from threading import Event
 
 import click
 
-from pipeline.cli.models import find_bundle
+from pipeline.cli.models import find_model
 from pipeline.cli.options import exported_option, json_option
+from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import UsageError
 
 
 @click.command()
-@click.argument("bundle")
+@click.argument("bundle", metavar="NAME|PATH")
 @click.argument("target")
 @click.option(
     "--out",
@@ -20,7 +21,9 @@ from pipeline.errors import UsageError
     required=True,
     help="Folder of the project.",
 )
-@click.option("--force", is_flag=True, help="Replace files of the project that are in the folder.")
+@click.option(
+    "--force", is_flag=True, help="Replace what differs in a project; what you added stays."
+)
 @click.option("--serve", "is_served", is_flag=True, help="Show the page of browser on loopback.")
 @click.option(
     "--port",
@@ -29,6 +32,7 @@ from pipeline.errors import UsageError
     show_default=True,
     help="Where --serve listens; 0 takes a free one.",
 )
+@trust_options
 @exported_option
 @json_option
 def embed(
@@ -38,6 +42,8 @@ def embed(
     force: bool,
     is_served: bool,
     port: int,
+    key: Path | None,
+    trust_all: bool,
     exported: Path,
     as_json: bool,
 ) -> None:
@@ -45,6 +51,9 @@ def embed(
 
     TARGET is python, node, browser, cpp-libtorch, c or wasm. Each project has a client to copy, a
     program that replays the golden trajectories, an example, and a README with the commands.
+
+    cpp-libtorch gets TorchScript, which is code: only what tracing the weights of the bundle gives,
+    what the owner of --key has signed, or, with --trust, whatever there is.
 
     \b
     pipeline embed char-lstm node --out char-node
@@ -62,10 +71,12 @@ def embed(
     chosen = find_target(target)
     if is_served and chosen.replay:
         raise UsageError(f"--serve shows a page, and {target} has none; leave it out")
-    opened = open_bundle(find_bundle(exported, MANIFEST_FILE, bundle))
-    files = write_project(opened, chosen, out, force)
-    content = {"target": target, "model": opened.manifest.name, "out": str(out), "files": files}
-    say(f"{opened.manifest.name} for {chosen.title}: {len(files)} files in {out}")
+    opened = open_bundle(find_model(exported, MANIFEST_FILE, bundle, made_by="export"))
+    trust = make_trust(key, trust_all)
+    files, status = write_project(opened, chosen, out, force, trust)
+    name = opened.manifest.name
+    content = {"target": target, "model": name, "status": status, "out": str(out), "files": files}
+    say(f"{name} for {chosen.title}: {status}, {len(files)} files in {out}")
     finish(as_json, content, [], "" if is_served else f"cd {out} && cat README.md")
     if is_served:
         build(chosen, out)

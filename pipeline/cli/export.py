@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
 @click.option("--opset", type=int, default=18, show_default=True, help="ONNX opset, 18 to 23.")
 @checkpoints_option
 @exported_option

@@ -1,12 +1,15 @@
 """``pipeline validate --torchscript A.pt --onnx B.onnx``: two models of others."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli.options import Command, must_have_run
 from pipeline.errors import ParityError, UnsafeError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.trust import Trust
 
 _FILES = "pipeline.foreign"  # where click keeps the files in the order of the command line
 
@@ -24,7 +27,6 @@ def foreign_options(command: Command) -> Command:
     """The options of a pair of foreign files."""
     file = click.Path(path_type=Path, dir_okay=False)
     for option in (
-        click.option("--trust", is_flag=True, help="Load the TorchScript file: it is code."),
         click.option(
             "--shape",
             "shapes",
@@ -63,20 +65,19 @@ def foreign(
     on_trial: bool,
     report: Path | None,
     junit: Path | None,
-    exported: Path,
+    trust: "Trust",
     as_json: bool,
     *,
     states: tuple[str, ...],
     inputs: tuple[str, ...],
     shapes: tuple[str, ...],
-    trust: bool,
     **_files: Any,
 ) -> None:
     """Compare the two files of ``--onnx`` and ``--torchscript``, and print what was found.
 
     Raises:
         UsageError: the options do not go together, or name what is not there.
-        UnsafeError: TorchScript that is not of a bundle in ``exported``, without ``trust``.
+        UnsafeError: TorchScript that ``trust`` does not reach.
         MalformedError: a file is not what it should be, or the two do not correspond.
         ParityError: numbers do not match, or nothing could be compared.
         UnavailableError: a provider that was asked for is not there.
@@ -91,11 +92,8 @@ def foreign(
         if given:
             raise UsageError(f"{alone} cannot be used with --onnx and --torchscript; leave it out")
     for form, path in files:
-        if form == "TorchScript" and not trust and not _is_ours(path, exported):
-            raise UnsafeError(
-                f"{path} is TorchScript, which is code that runs here; add --trust if you know "
-                "who made it"
-            )
+        if form == "TorchScript" and not trust.everything:
+            _must_be_trusted(path, trust)
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import console, finish
     from pipeline.report.tables import validation_notes, validation_table
@@ -121,16 +119,16 @@ def foreign(
         raise ParityError(f"{result.model}: no match; see the rows marked fail")
 
 
-def _is_ours(path: Path, exported: Path) -> bool:
-    """Whether this is the TorchScript file of a bundle in ``exported``, with its digest."""
+def _must_be_trusted(path: Path, trust: "Trust") -> None:
+    """Hold a TorchScript file to the rule of bundles, where it is the one of a bundle."""
     from pipeline.bundle import open_bundle
     from pipeline.bundle.write import TORCHSCRIPT_FILE
     from pipeline.signature import MANIFEST_FILE
 
-    folder = path.resolve().parent
-    if folder.parent != exported.resolve() or path.name != TORCHSCRIPT_FILE:
-        return False
-    if not (folder / MANIFEST_FILE).is_file():
-        return False
-    open_bundle(folder).read(TORCHSCRIPT_FILE)
-    return True
+    file = path.resolve()
+    if file.name != TORCHSCRIPT_FILE or not (file.parent / MANIFEST_FILE).is_file():
+        raise UnsafeError(
+            f"{path} is TorchScript, which is code that runs here; add --trust if you know who "
+            "made it"
+        )
+    trust.require(open_bundle(file.parent))

@@ -1,6 +1,11 @@
 """The ``pipeline`` command itself: its subcommands, and the exit code of every failure."""
 
+import errno
+import os
 import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -11,45 +16,111 @@ from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
 from pipeline.cli.run import run
+from pipeline.cli.sign import sign, verify
+from pipeline.cli.streams import drop_unwritten, fill_closed_streams
 from pipeline.cli.train import train
 from pipeline.cli.validate import validate
-from pipeline.errors import INTERRUPTED, PipelineError, UnavailableError, UsageError, unknown
+from pipeline.errors import (
+    INTERRUPTED,
+    MalformedError,
+    PipelineError,
+    StorageError,
+    UnavailableError,
+    UsageError,
+    one_line,
+    unknown,
+)
+from pipeline.packages import how_to_install
+from pipeline.threads import wait_asleep
+
+DEBUG = "PIPELINE_DEBUG"  # the environment variable; 1 lets a fault of ours end in a traceback
+_OF_WRITING = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC}
+_FAULT = 1  # exit code of what should never happen
 
 
 def main() -> None:
     """Run the command line and end the process with the exit code of what happened."""
+    wait_asleep(os.environ)
+    fill_closed_streams()
     try:
         cli(standalone_mode=False)
-    except PipelineError as error:
-        _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        _fail(error.format_message(), UsageError.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail(
-            "interrupted; what was written is whole, train goes on with --resume",
-            INTERRUPTED,
-        )
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != "onnxruntime":
-            raise
-        _fail(
-            "onnxruntime is not installed; run 'pip install onnxruntime'",
-            UnavailableError.exit_code,
-        )
-    except UnicodeEncodeError as error:
-        character = error.object[error.start]
-        _fail(
-            f"{character!r} cannot be printed in {error.encoding}; set PYTHONUTF8=1",
-            UnavailableError.exit_code,
-        )
+        sys.stdout.flush()
     except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone; nobody is left to tell
-        sys.exit(1)
+        sys.exit(_FAULT)  # the reader has gone; nobody is left to tell
+    except (Exception, KeyboardInterrupt) as error:
+        message, exit_code = _failure(error)
+        with suppress(OSError):
+            click.echo(f"error: {' '.join(message.split())}", err=True)
+        sys.exit(exit_code)
+    finally:
+        drop_unwritten()
 
 
-def _fail(message: str, exit_code: int) -> None:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
-    sys.exit(exit_code)
+def _failure(error: Exception | KeyboardInterrupt) -> tuple[str, int]:
+    """What is said of an error, and the exit code; with ``PIPELINE_DEBUG=1``, faults go on."""
+    match error:
+        case PipelineError():
+            return str(error), error.exit_code
+        case click.ClickException():
+            return error.format_message(), UsageError.exit_code
+        case KeyboardInterrupt() | click.Abort():
+            return (
+                "interrupted; what was written is whole, train goes on with --resume",
+                INTERRUPTED,
+            )
+        case ModuleNotFoundError(name=str(name)) if name.split(".")[0] == "onnxruntime":
+            how = how_to_install("onnxruntime")
+            return f"onnxruntime is not installed; run {how}", UnavailableError.exit_code
+        case UnicodeEncodeError():
+            character = error.object[error.start]
+            return (
+                f"{character!r} cannot be printed in {error.encoding}; set PYTHONUTF8=1",
+                UnavailableError.exit_code,
+            )
+        case OSError():
+            return _refused(error), StorageError.exit_code
+        case RecursionError():
+            return "the input is nested too deeply; simplify it", MalformedError.exit_code
+        case _ if _is_of_memory(error):
+            return (
+                "there is not enough memory; give a smaller file, model or batch, or free some",
+                UnavailableError.exit_code,
+            )
+    if os.environ.get(DEBUG) == "1":
+        raise error
+    return (
+        f"this is a fault of pipeline, {_place(error)}: {one_line(error)}; please report it, "
+        f"with what it prints when {DEBUG}=1 is set",
+        _FAULT,
+    )
+
+
+def _refused(error: OSError) -> str:
+    """What the operating system refused: a file, or standard output, which has no name."""
+    from pipeline.storage import advice
+
+    if error.filename is None and error.errno in _OF_WRITING:
+        return f"cannot write standard output: {advice(error)}"
+    return f"cannot use {error.filename or 'a file'}: {advice(error)}"
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's, or torch's on the CPU or a GPU, which has own words."""
+    words = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("can't allocate memory" in words or "out of memory" in words)
+    )
+
+
+def _place(error: BaseException) -> str:
+    """The last line of this package that an error came through, as ``embed/serve.py:12``."""
+    package = Path(__file__).parents[1]
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(package)]
+    if not ours:
+        return "outside of its files"
+    return f"{Path(ours[-1].filename).relative_to(package).as_posix()}:{ours[-1].lineno}"
 
 
 class _Commands(click.Group):
@@ -73,15 +144,19 @@ class _Commands(click.Group):
 def cli(context: click.Context) -> None:
     """Take recurrent networks from PyTorch to the place where they run.
 
-    train → export → validate → embed, run. With no names, train, export and validate take all
-    models.
+    train → export → validate → embed, run. A model is given by its name, or by the path of its
+    folder; without any, train, export and validate take all models.
 
     Exit codes: 0 done, 2 usage, 3 malformed input, 4 unsafe, 5 integrity, 6 parity,
-    7 environment, 8 storage, 130 interrupted.
+    7 environment, 8 storage, 130 interrupted; 1 a fault of pipeline itself. PIPELINE_DEBUG=1 in
+    the environment shows where in the code that was.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-for command in (train, import_, export, validate, embed, run, inspect, presets, benchmark):
+for command in (
+    *(train, import_, export, validate, embed, run),
+    *(inspect, sign, verify, presets, benchmark),
+):
     cli.add_command(command)

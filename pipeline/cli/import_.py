@@ -128,6 +128,7 @@ def _write(imported: "Imported", name: str, folder: Path, force: bool) -> tuple[
             except PipelineError:
                 same = False
             if same:
+                store.drop_remains(folder, made)
                 return made, "unchanged"
             raise UsageError(f"{folder} holds another; give --name, or replace it by --force")
         store.write_checkpoint(folder, made, weights)

@@ -9,7 +9,7 @@ from pipeline.cli.options import exported_option, json_option
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
 @click.option("--plot", "picture", type=click.Path(path_type=Path), help="Draw .png, .svg or .pdf.")
 @exported_option
 @json_option

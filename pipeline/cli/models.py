@@ -1,4 +1,4 @@
-"""The models that a command is given by name."""
+"""The models that a command is given: by name, or by path."""
 
 from pathlib import Path
 
@@ -6,31 +6,42 @@ from pipeline.errors import UsageError, unknown
 
 
 def find_models(root: Path, file: str, names: tuple[str, ...], made_by: str) -> list[Path]:
-    """The folders under ``root`` that hold ``file``: those of ``names``, or all of them.
+    """The folders that hold ``file``: those of ``names``, or all of them under ``root``.
+
+    Each of ``names`` is that of a folder under ``root``, or the path of a folder anywhere; a name
+    that could be either is the one under ``root``. Whether a path leads to a model is left to
+    whoever reads it.
 
     Raises:
-        UsageError: there are none, or none of that name.
+        UsageError: there are none, none of that name, or two of them are called the same.
     """
     from pipeline.config import preset_order
 
-    found = (path.parent.name for path in root.glob(f"[!.]*/{file}"))
-    known = sorted(found, key=preset_order)
-    if not known:
+    known = sorted((path.parent.name for path in root.glob(f"[!.]*/{file}")), key=preset_order)
+    if not names and not known:
         raise UsageError(f"{root} holds no model; run 'pipeline {made_by}' first")
-    for name in names:
-        if name not in known:
-            raise unknown(f"model in {root}", name, known)
-    return [root / name for name in names or known]
+    folders: dict[str, Path] = {}
+    for name in names or known:
+        folder = _find(root, file, name, known, made_by)
+        twin = folders.setdefault(folder.name, folder)
+        if twin.resolve() != folder.resolve():
+            raise UsageError(f"{twin} and {folder} have the same name; give them one at a time")
+    return list(folders.values())
 
 
-def find_bundle(root: Path, file: str, name: str) -> Path:
-    """The folder of one bundle: of that ``name`` under ``root``, or ``name`` is its path.
+def find_model(root: Path, file: str, name: str, made_by: str) -> Path:
+    """The one folder of that name or path; raises as :func:`find_models` does."""
+    return find_models(root, file, (name,), made_by)[0]
 
-    Raises:
-        UsageError: there is neither.
-    """
+
+def _find(root: Path, file: str, name: str, known: list[str], made_by: str) -> Path:
+    if name in known:
+        return root / name
     path = Path(name)
-    is_plain = path.name == name
-    if not is_plain or ((path / file).is_file() and not (root / name / file).is_file()):
-        return path
-    return find_models(root, file, (name,), made_by="export")[0]
+    if path.name != name or (path / file).is_file():  # a path, not a name
+        return path if path.name not in ("", "..") else path.resolve()
+    if not known:
+        raise UsageError(
+            f"{root} holds no model; run 'pipeline {made_by}' first, or give the path of a model"
+        )
+    raise unknown(f"model in {root}", name, known)

@@ -3,13 +3,13 @@
 import math
 import secrets
 import sys
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipeline.errors import UnavailableError, UsageError
+from pipeline.errors import UnavailableError, UnsafeError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.validate import Row
@@ -29,10 +29,25 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 force_option = click.option("--force", is_flag=True, help="Do the work even if nothing changed.")
 
 
-def must_have_run(rows: Iterable["Row"], providers: Container[str]) -> None:
-    """Raises UnavailableError for the first of ``rows`` on ``providers`` that did not run."""
+def must_have_run(rows: Sequence["Row"], providers: Container[str]) -> None:
+    """Make sure that every runtime of ``rows`` ran on ``providers``.
+
+    One that has several rows, in several precisions, has run if one of them did.
+
+    Raises:
+        UnsafeError: the first that did not would have run code that is not trusted.
+        UnavailableError: it is not there.
+    """
+    ran = [(row.model, row.runtime, row.provider) for row in rows if row.status != "not run"]
     for row in rows:
-        if row.graph == "model" and row.provider in providers and row.status == "not run":
+        if row.graph != "model" or row.provider not in providers or row.status != "not run":
+            continue
+        if row.unsafe:
+            raise UnsafeError(f"{row.runtime} did not run: {row.reason}")
+        if not any(
+            (model, provider) == (row.model, row.provider) and runtime.startswith(row.runtime)
+            for model, runtime, provider in ran
+        ):
             raise UnavailableError(f"{row.runtime} did not run on '{row.provider}': {row.reason}")
 
 
@@ -66,9 +81,11 @@ def chosen_seed(seed: int | None, is_drawn: bool) -> int:
     """``seed``, or a new one, which is said where anything is drawn by it."""
     if seed is not None:
         return seed
+    from pipeline.report.output import say
+
     seed = secrets.randbelow(2**31)
     if is_drawn:
-        click.echo(f"--seed {seed} gives the same again", err=True)
+        say(f"--seed {seed} gives the same again")
     return seed
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from pipeline.cli.models import find_bundle
+from pipeline.cli.models import find_model
 from pipeline.cli.options import exported_option, json_option
 from pipeline.cli.run_series import SERIES_OPTIONS, run_series
 from pipeline.cli.run_text import TEXT_OPTIONS, run_text
@@ -16,7 +16,7 @@ _OPTIONS = {"text": TEXT_OPTIONS, "series": SERIES_OPTIONS}
 
 
 @click.command(params=[*TEXT_OPTIONS, *SERIES_OPTIONS])
-@click.argument("bundle")
+@click.argument("bundle", metavar="NAME|PATH")
 @click.option("--seed", type=click.IntRange(min=0), help="Of what is drawn.  [default: a new one]")
 @exported_option
 @json_option
@@ -29,8 +29,6 @@ def run(
 ) -> None:
     """Let an exported model write text, or forecast a series, without torch.
 
-    BUNDLE is a name in the folder of the bundles, or the path of a bundle.
-
     \b
     pipeline run char-lstm --prompt "The " --temperature 0.7
     pipeline run char-lstm --prompt "The " --length 100 --streams 4 --seed 1
@@ -40,7 +38,7 @@ def run(
     from pipeline.signature import MANIFEST_FILE
 
     context = click.get_current_context()
-    folder = find_bundle(exported, MANIFEST_FILE, bundle)
+    folder = find_model(exported, MANIFEST_FILE, bundle, made_by="export")
     facts = read_facts(folder)
     for task, others in _OPTIONS.items():
         for option in others:

@@ -100,20 +100,23 @@ def run_series(
 
 def _history(model: "Runnable", file: str | None) -> "tuple[tuple[str, ...], NDArray[float32]]":
     """The columns that the model reads, and their values ``[time, targets]``."""
+    from pipeline.data.frames import text_columns
     from pipeline.data.tables import parse_table, read_table
     from pipeline.run.history import history_of
 
+    source = model.facts.source
+    as_text = text_columns(source.time, source.id)
     if file in (None, _STREAM):
         path, data = Path("standard input"), standard_input(even_typed=file == _STREAM)
         if not data.strip():
             raise UsageError(
                 "there is no history to go on from; give --history FILE.csv, or pipe one in"
             )
-        table = parse_table(data, path)
+        table = parse_table(data, path, as_text)
     else:
         path = Path(file)
-        table = read_table(path)
-    return history_of(table, path, model.facts.source, model.width)
+        table = read_table(path, as_text)
+    return history_of(table, path, source, model.width)
 
 
 def _table(made: "Forecast") -> "Table":

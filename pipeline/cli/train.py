@@ -98,7 +98,7 @@ def train(
     from pipeline.data import load
     from pipeline.report.output import finish, say
     from pipeline.report.tables import by_score, score_charts, score_tables
-    from pipeline.train.loop import choose_device
+    from pipeline.train.speed import choose_device
 
     if text and series:
         raise UsageError("--text and --series exclude each other; give one of them")

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pipeline.data import Series, Text
 
 
+_EVERY = 60  # seconds of training between two snapshots at most
+_AT_LEAST = 2  # and at least, after a validation
+
+
 def train_one(
     config: "Config",
     data: "Series | Text",
@@ -23,40 +27,54 @@ def train_one(
 
     Raises:
         MalformedError: the data does not fit, or the loss became NaN or infinite.
+        UnavailableError: PyTorch cannot train it here.
         StorageError: the file system refused, or another run holds the checkpoint.
+        KeyboardInterrupt: Ctrl-C was pressed; training can be resumed where it stood.
     """
     from pipeline import checkpoint as store
+    from pipeline.cli.interrupt import deferred_interrupt
     from pipeline.config import with_columns
     from pipeline.data import Series
     from pipeline.report.output import console, say
-    from pipeline.report.progress import training_bar
+    from pipeline.report.progress import spinner, training_bar
     from pipeline.storage import exclusive
     from pipeline.train.batches import make_task
     from pipeline.train.loop import Trainer
     from pipeline.train.scores import score
+    from pipeline.train.speed import refusals, use_threads
 
     folder = root / config.name
     if isinstance(data, Series) and data.columns:
         config = with_columns(config, data.columns, data.targets)
     with exclusive(folder):
         if not force and (finished := store.finished_checkpoint(folder, config, data.digest)):
+            store.drop_remains(folder, finished)
             say(f"{config.name}: unchanged")
             return finished, "unchanged"
-        trainer = Trainer(config, make_task(config, data), device)
         snapshot = store.load_snapshot(folder, config, data.digest) if resume else None
-        if snapshot:
-            trainer.restore(snapshot)
-            say(f"{config.name}: going on after epoch {snapshot.epoch}")
-        elif resume:
-            say(f"{config.name}: nothing to resume, starting anew")
-        saved = trainer.seconds
-        with training_bar(console(), config.name) as bar:
-            for progress in trainer.run():
-                bar.show(progress)
-                if progress.validation_loss is not None and trainer.seconds - saved > 2:
-                    store.save_snapshot(folder, trainer.snapshot(), config, data.digest)
-                    saved = trainer.seconds
-        scores = score(trainer.best_network(), data, config.training.window)
+        with refusals():
+            trainer = Trainer(config, make_task(config, data), device)
+            if snapshot:
+                trainer.restore(snapshot)
+                say(f"{config.name}: going on after epoch {trainer.epoch}, step {trainer.step}")
+            elif resume:
+                say(f"{config.name}: nothing to resume, starting anew")
+            saved = trainer.seconds
+            with training_bar(console(), config.name) as bar, deferred_interrupt() as interrupted:
+                for progress in trainer.run():
+                    bar.show(progress)
+                    new, is_validated = (
+                        trainer.seconds - saved,
+                        progress.validation_loss is not None,
+                    )
+                    if interrupted() or new > _EVERY or (is_validated and new > _AT_LEAST):
+                        store.save_snapshot(folder, trainer.snapshot(), config, data.digest)
+                        saved = trainer.seconds
+                    if interrupted():
+                        raise KeyboardInterrupt
+            assert trainer.threads is not None
+            with spinner(console(), f"{config.name}: scoring"), use_threads(trainer.threads):
+                scores = score(trainer.best_network(), data, config.training.window)
         checkpoint = store.save_checkpoint(folder, trainer, config, data, scores)
     say(f"{config.name}: trained in {trainer.seconds:.0f} s")
     return checkpoint, "trained"

@@ -1,6 +1,6 @@
 """``pipeline validate``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     next_command,
 )
 from pipeline.cli.self_test import self_test
+from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import ParityError, PipelineError, unknown
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
 @click.option(
     "--runtime",
     "runtimes",
@@ -62,8 +63,8 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the page for people goes.  [default: report.html in the folder of the bundles, "
-    "with all that were validated there]",
+    help="Where the page for people goes.  [default: report.html in --exported, with all bundles "
+    "there that were validated]",
 )
 @click.option(
     "--junit",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     help="Write JUnit XML, one test per case.",
 )
 @foreign_options
+@trust_options
 @exported_option
 @force_option
 @json_option
@@ -84,12 +86,17 @@ def validate(
     honest: int,
     report: Path | None,
     junit: Path | None,
+    key: Path | None,
+    trust_all: bool,
     exported: Path,
     force: bool,
     as_json: bool,
     **pair: Any,
 ) -> None:
     """Compare runtimes with PyTorch, every one that is there on every provider that is there.
+
+    TorchScript is code. It runs where tracing the weights of the bundle gives the same bytes, where
+    the owner of --key has signed the bundle, or with --trust; elsewhere its row says why not.
 
     \b
     pipeline validate
@@ -101,7 +108,8 @@ def validate(
     pipeline validate --torchscript a.pt --onnx b.onnx --trust
     """
     if any(pair.values()):
-        foreign(names, providers, on_trial, report, junit, exported, as_json, **pair)
+        trust = make_trust(key, trust_all)
+        foreign(names, providers, on_trial, report, junit, trust, as_json, **pair)
         return
     if on_trial:
         self_test(honest, as_json)
@@ -125,14 +133,15 @@ def validate(
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     chosen = loaded or (() if targets else ALL)
     places = tuple(name for name in known_providers() if name in (providers or known_providers()))
+    trust = make_trust(key, trust_all)
     with ExitStack() as stack:
-        opened = stack.enter_context(Runtimes(chosen, places, time_limit))
-        workshops = [stack.enter_context(Workshop(name)) for name in targets]
+        opened = stack.enter_context(Runtimes(chosen, places, time_limit, trust))
+        workshops = [stack.enter_context(Workshop(name, trust=trust)) for name in targets]
         validated = [_validate_one(folder, opened, workshops, force) for folder in folders]
     results = [validation for _, validation in validated]
-    shown = validated if report else list(_all_known(exported, validated))
+    shown = validated if report else _all_known(exported, validated)
     report = report or exported / "report.html"
-    if force or not is_current(report, shown):
+    if shown and (force or not is_current(report, shown)):
         update_file(report, report_html(shown))
     if junit is not None:
         update_file(junit, junit_xml(results))
@@ -142,27 +151,34 @@ def validate(
         [result.model_dump(mode="json") for result in results],
         [validation_table(results), *([matrix_table(results)] if targets else [])],
         "" if failed else next_command("pipeline inspect", names),
-        [*validation_notes(results), f"report: {report}"],
+        [*validation_notes(results), *([f"report: {report}"] if shown else [])],
     )
     # A runtime is asked for by its own name; a provider other than the CPU asks for all it has.
     asked = set(providers or ("cpu",)) if runtimes else set(providers) - {"cpu"}
-    must_have_run((row for result in results for row in result.rows), asked)
+    rows = [row for result in results for row in result.rows]
+    must_have_run([row for row in rows if not runtimes or row.runtime in runtimes], asked)
     if failed:
         raise ParityError(f"{', '.join(failed)}: not as PyTorch; see the rows marked fail")
 
 
 def _all_known(
     exported: Path, validated: "Sequence[tuple[Bundle, Validation]]"
-) -> "Iterator[tuple[Bundle, Validation]]":
-    """What was found now and, of the other bundles in the folder, before; none that was changed."""
+) -> "list[tuple[Bundle, Validation]]":
+    """What was found now and, of the other bundles in the folder, before; none that was changed.
+
+    Nothing if no bundle of the folder was validated now.
+    """
     from pipeline.bundle import open_bundle
     from pipeline.signature import MANIFEST_FILE
     from pipeline.validate import last_validation
 
-    now = {bundle.folder: (bundle, found) for bundle, found in validated}
+    now = {bundle.folder.resolve(): (bundle, found) for bundle, found in validated}
+    if not any(bundle.folder.parent.resolve() == exported.resolve() for bundle, _ in validated):
+        return []
+    known = []
     for folder in find_models(exported, MANIFEST_FILE, (), made_by="export"):
-        if folder in now:
-            yield now[folder]
+        if folder.resolve() in now:
+            known.append(now[folder.resolve()])
             continue
         try:
             bundle = open_bundle(folder)
@@ -170,7 +186,8 @@ def _all_known(
         except PipelineError:  # a validation of its own will say why
             continue
         if (found := last_validation(bundle)) is not None:
-            yield bundle, found
+            known.append((bundle, found))
+    return known
 
 
 def _validate_one(

@@ -1,5 +1,6 @@
 """When the values of a series are: times in order, at even steps, and the season they suggest."""
 
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.tseries.api import guess_datetime_format
 
 from pipeline.data.tables import is_missing, is_number, numbers, place, quoted
 from pipeline.errors import MalformedError, UsageError
 
 _EVEN = 0.01  # of a step; times that were rounded are still even
+_COMPACT = r"[12]\d{3}[01]\d[0-3]\d"  # a date as 20260131
+_HALF_OF_DAY = re.compile(r"(.*\d)(\s?)[ap]m", re.IGNORECASE)
 _MINUTE, _DAY = 60.0, 86_400.0
 _UNITS = ((_DAY, "day"), (3600.0, "hour"), (_MINUTE, "minute"), (1.0, "second"))
 _RESAMPLE = "average onto even steps with --resample, for example --resample D"
@@ -98,33 +102,47 @@ def _dates(cells: Any) -> pd.DatetimeIndex:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about formats it must guess; what it cannot read is NaT
         column = pd.Series(cells)
-        times = pd.to_datetime(column, errors="coerce", utc=True)
+        form = _twelve_hours(str(column.iloc[0])) if len(column) else None
+        times = pd.to_datetime(column, format=form, errors="coerce", utc=True)
         if times.isna().any():  # dates and times of day may stand in one column
             mixed = pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True)
             times = mixed if mixed.isna().sum() < times.isna().sum() else times
     return pd.DatetimeIndex(times).tz_localize(None).as_unit("us")
 
 
+def _twelve_hours(cell: str) -> str | None:
+    """The format of a time with AM or PM: pandas guesses none, and reads each cell for itself."""
+    found = _HALF_OF_DAY.fullmatch(cell)
+    form = guess_datetime_format(found[1]) if found else None
+    return f"{form.replace('%H', '%I')}{found[2]}%p" if found and form else None
+
+
 def _times(column: pd.Series, path: Path) -> pd.Index:
     """Dates, or numbers where all cells are numbers and not dates as 20260131."""
-    for row, cell in column.items():
-        if is_missing(cell):
-            raise MalformedError(
-                f"{path}, {place(row)}, column '{column.name}': the time is missing; remove the row"
-            )
+    cells = column
     if not pd.api.types.is_datetime64_any_dtype(column):
-        compact = column.astype(str).str.fullmatch(r"\s*[12]\d{3}[01]\d[0-3]\d\s*").all()
-        if not compact and all(map(is_number, column)):
-            return pd.Index(numbers(column, path))
-        column = column.astype(str).str.strip()
-    times = _dates(column)
+        cells = column.astype(str).str.strip()
+        if len(cells) and is_number(cells.iloc[0]) and not cells.str.fullmatch(_COMPACT).all():
+            _refuse_missing(column, path)
+            if all(map(is_number, cells.to_list())):
+                return pd.Index(numbers(column, path))
+    times = _dates(cells)
     for bad in np.flatnonzero(times.isna())[:1]:
+        _refuse_missing(column, path)
         raise MalformedError(
             f"{path}, {place(column.index[bad])}, column '{column.name}': "
             f"{quoted(column.iloc[bad])} is not a time like those above it; write it as 2026-01-31 "
             "or 2026-01-31 18:00"
         )
     return times
+
+
+def _refuse_missing(column: pd.Series, path: Path) -> None:
+    for missing in np.flatnonzero(list(map(is_missing, column.to_list())))[:1]:
+        raise MalformedError(
+            f"{path}, {place(column.index[missing])}, column '{column.name}': the time is missing; "
+            "remove the row"
+        )
 
 
 def _averaged(values: pd.DataFrame, times: pd.Index, step: str, path: Path) -> pd.DataFrame:

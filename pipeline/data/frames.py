@@ -29,7 +29,7 @@ def read_series(source: SeriesSource) -> Series:
         StorageError: the file cannot be read.
     """
     path = Path(source.file)
-    table = _one_of_several(read_table(path), source.id, path)
+    table = _one_of_several(read_table(path, text_columns(source.time, source.id)), source.id, path)
     time = time_column(table, source.time)
     columns = [name for name in table.columns if name != time]
     targets = _targets(columns, source.target, time, path)
@@ -63,6 +63,12 @@ def read_series(source: SeriesSource) -> Series:
         horizon=source.horizon,
         notes=tuple(f"{path}: {note}" for note in notes),
     )
+
+
+def text_columns(time: str | None, ids: str | None) -> frozenset[str]:
+    """Names, in lower case, of columns whose cells count as they are written: times, and ids."""
+    chosen = (time or "", (ids or "").partition("=")[0])
+    return frozenset((ID, *_TIMES, *map(str.lower, chosen)))
 
 
 def _one_of_several(table: pd.DataFrame, chosen: str | None, path: Path) -> pd.DataFrame:

@@ -7,7 +7,8 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,35 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import MalformedError, UnavailableError
+from pipeline.packages import how_to_install
 from pipeline.storage import read_file
 
 _MISSING = ("", "na", "n/a", "nan", "nat", "null", "none", "<na>")
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+(?:[eE][-+]?\d+)?\s*")
+_BLOCK = 4096  # cells held as text at a time; more take longer to get at,
+_FEWEST = 64  # but at least so many rows
+_TEXT = pd.Series(["a"]).dtype  # pandas' own for strings: packed where pyarrow is installed
 BARE = "y"  # name of a column that has none
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """The columns of a CSV or Parquet file; the cells of a CSV file are strings.
+def read_table(path: Path, as_text: Collection[str] = ()) -> pd.DataFrame:
+    """The columns of a CSV or Parquet file.
+
+    A column of a CSV file that holds numbers alone is float64, NaN where a value is missing. Any
+    other, and one whose name in lower case is in ``as_text``, holds its cells as strings.
 
     Raises:
         MalformedError: the file is missing, or is not what its name says; the row is named.
         UnavailableError: it is Parquet and pyarrow is not installed.
         StorageError: it cannot be read.
     """
-    return parse_table(read_file(path, "the series"), path)
+    return parse_table(read_file(path, "the series"), path, as_text)
 
 
-def parse_table(data: bytes, path: Path) -> pd.DataFrame:
+def parse_table(data: bytes, path: Path, as_text: Collection[str] = ()) -> pd.DataFrame:
     """As :func:`read_table`, of what was read from ``path``."""
     is_parquet = path.suffix.lower() in (".parquet", ".pq")
-    table = _parse_parquet(data, path) if is_parquet else _parse_csv(data, path)
+    table = _parse_parquet(data, path) if is_parquet else _parse_csv(data, path, as_text)
     names = list(table.columns)
     twin = next((name for name in names if names.count(name) > 1), None)
     if twin is not None:
@@ -45,41 +53,88 @@ def parse_table(data: bytes, path: Path) -> pd.DataFrame:
     return table
 
 
-def _parse_csv(data: bytes, path: Path) -> pd.DataFrame:
+def _parse_csv(data: bytes, path: Path, as_text: Collection[str]) -> pd.DataFrame:
     try:
-        text = data.decode("utf-8-sig")
+        first_line = next(filter(str.strip, _lines(data)), "")
+        delimiter = max(",;\t", key=first_line.count)
+        rows = enumerate(csv.reader(_lines(data), delimiter=delimiter), start=1)
+        return _read_rows(((row, cells) for row, cells in rows if cells), delimiter, path, as_text)
     except UnicodeDecodeError as error:
         raise MalformedError(
-            f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"
+            f"{path}: not UTF-8 at byte {_first_not_utf8(data)}; save it as UTF-8"
         ) from error
-    first_line = next(filter(str.strip, text.splitlines()), "")
-    delimiter = max(",;\t", key=first_line.count)
-    try:
-        lines = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter)
-        rows = {row: cells for row, cells in enumerate(lines, start=1) if cells}
     except csv.Error as error:
         raise MalformedError(f"{path}: {error}; give a table of numbers") from error
-    if delimiter == ";":  # as spreadsheets write it where the comma is the decimal mark
-        rows = {row: [_with_point(cell) for cell in cells] for row, cells in rows.items()}
-    head = next(iter(rows), 1)
-    names = [" ".join(cell.split()) for cell in rows.get(head, [BARE])]
+
+
+def _lines(data: bytes) -> io.TextIOWrapper:
+    """The lines of ``data``, decoded a few at a time."""
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig")
+
+
+def _first_not_utf8(data: bytes) -> int:
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(data)
+
+
+def _read_rows(
+    rows: Iterator[tuple[int, list[str]]], delimiter: str, path: Path, as_text: Collection[str]
+) -> pd.DataFrame:
+    """The columns of numbered ``rows``, of which only a block at a time is held as text."""
+    head, first = next(rows, (1, [BARE]))
+    has_decimal_comma = delimiter == ";"  # as spreadsheets write it
+    if has_decimal_comma:
+        first = [_with_point(cell) for cell in first]
+    names = [" ".join(cell.split()) for cell in first]
     number = next((name for name in names if is_number(name)), None)
-    if number is None:
-        rows.pop(head, None)
-    elif len(names) == 1:
-        names = [BARE]
-    else:
+    if number is not None and len(names) > 1:
         raise MalformedError(
             f"{path}, row {head}: '{number}' is a number; name every column in the first row"
         )
+    if number is not None:
+        names, rows = [BARE], chain([(head, first)], rows)
     names = [name or f"column {place}" for place, name in enumerate(names, start=1)]
-    for row, cells in rows.items():
-        if len(cells) != len(names):
-            raise MalformedError(
-                f"{path}, row {row}: {len(cells)} columns, but {len(names)} in row {head}; "
-                "give every row the same number of cells"
-            )
-    return pd.DataFrame(list(rows.values()), index=list(rows), columns=names, dtype=object)
+    is_text = [name.lower() in as_text for name in names]
+    labels: list[NDArray[np.int64]] = []
+    parts: list[list[pd.Series]] = [[] for _ in names]
+    while block := list(islice(rows, max(_FEWEST, _BLOCK // len(names)))):
+        for row, cells in block:
+            if len(cells) != len(names):
+                raise MalformedError(
+                    f"{path}, row {row}: {len(cells)} columns, but {len(names)} in row {head}; "
+                    "give every row the same number of cells"
+                )
+        labels.append(np.array([row for row, _ in block]))
+        for index, column in enumerate(zip(*(cells for _, cells in block), strict=True)):
+            decimal = map(_with_point, column) if has_decimal_comma else column
+            parts[index].append(_cells(list(decimal), is_text[index]))
+    if not labels:
+        return pd.DataFrame(columns=names, dtype=object)
+    # A column of which one block is text is text, with numbers where other blocks had them.
+    columns = {index: pd.concat(part, ignore_index=True) for index, part in enumerate(parts)}
+    return pd.DataFrame(columns).set_axis(names, axis=1).set_axis(np.concatenate(labels), axis=0)
+
+
+def _cells(cells: Sequence[str], is_text: bool) -> pd.Series:
+    """Cells of one column as float64, or as they are where one of them is not a number."""
+    values = None if is_text else _floats(cells)
+    return pd.Series(cells, dtype=_TEXT) if values is None else pd.Series(values)
+
+
+def _floats(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """``cells`` as numbers, NaN where one is missing; None where one is something else."""
+    try:
+        values = np.fromiter(map(float, cells), np.float64, len(cells))
+    except ValueError:
+        pass  # some are missing, or are no numbers
+    else:
+        if "_" not in "".join(cells):  # which only Python takes for part of a number
+            return values
+    parsed = [_number(cell) for cell in cells]
+    return None if None in parsed else np.array(parsed, dtype=np.float64)
 
 
 def _with_point(cell: str) -> str:
@@ -91,7 +146,7 @@ def _parse_parquet(data: bytes, path: Path) -> pd.DataFrame:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise UnavailableError(
-            f"{path}: reading Parquet needs pyarrow; run pip install 'pipeline[parquet]'"
+            f"{path}: reading Parquet needs pyarrow; run {how_to_install('pyarrow')}"
         ) from error
     try:
         table = parquet.read_table(io.BytesIO(data)).to_pandas()
@@ -137,12 +192,11 @@ def is_number(cell: Any) -> bool:
 
 def _number(cell: Any) -> float | None:
     """``cell`` as a number, NaN where it is missing, None where it is something else."""
-    if is_missing(cell):
-        return math.nan
+    text = str(cell)
     try:
-        return None if "_" in str(cell) else float(str(cell))
+        return None if "_" in text else float(text)
     except ValueError:
-        return None
+        return math.nan if is_missing(text) else None
 
 
 def numbers(column: pd.Series, path: Path) -> NDArray[np.float64]:

@@ -1,25 +1,32 @@
 """Write the project of a target: its client as it is in ``clients/``, and the bundle's files."""
 
 from pathlib import Path
+from typing import Literal
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.write import GOLDEN_FILE
+from pipeline.embed.sums import SUMS_FILE, digests, read_sums, sums_file
 from pipeline.embed.targets import CLIENTS, Target
-from pipeline.errors import StorageError
+from pipeline.errors import IntegrityError, StorageError
 from pipeline.signature import MANIFEST_FILE
-from pipeline.storage import read_file, storage_errors, update_file
+from pipeline.storage import exclusive, read_file, sha256, storage_errors, update_folder
+from pipeline.trust import Trust
 
 MODEL = "model"  # the folder of a project that holds the files of the bundle
 
 
-def project_files(bundle: Bundle, target: Target) -> dict[str, bytes]:
+def project_files(bundle: Bundle, target: Target, trust: Trust | None = None) -> dict[str, bytes]:
     """Every file of the project, by its path; the same bytes for the same bundle.
 
+    ``trust`` says which code may be handed on; without it, only what we would export ourselves.
+
     Raises:
+        UnsafeError: code in the bundle is not trusted.
         IntegrityError: a file of the bundle was changed.
         MalformedError: a file of the bundle is missing.
         UsageError: the target cannot run such a model.
     """
+    target.require_trusted(bundle, trust or Trust())
     files = {}
     for name in target.clients:
         folder = CLIENTS / name
@@ -34,27 +41,96 @@ def project_files(bundle: Bundle, target: Target) -> dict[str, bytes]:
         names.append(loop.file)
     files |= {f"{MODEL}/{name}": bundle.read(name) for name in names}
     files[f"{MODEL}/{MANIFEST_FILE}"] = read_file(bundle.folder / MANIFEST_FILE, "the manifest")
-    return files
+    return {**files, SUMS_FILE: sums_file(files)}
 
 
-def write_project(bundle: Bundle, target: Target, folder: Path, force: bool = False) -> list[str]:
-    """Write the project into ``folder``; return its files.
+def write_project(
+    bundle: Bundle,
+    target: Target,
+    folder: Path,
+    force: bool = False,
+    trust: Trust | None = None,
+) -> tuple[list[str], Literal["written", "unchanged"]]:
+    """Write the project into ``folder``, whole or not at all; its files, and what became of it.
 
-    Files that are as they should be are left alone, so that a build goes on from what it has.
+    A project that is as it should be is left alone. With ``force``, of one that is not, only the
+    files that differ are replaced, and what others added stays, so that a build goes on from what
+    it has.
 
     Raises:
-        StorageError: the folder holds something already and ``force`` is not given, or cannot be
-            written.
+        IntegrityError: files of the project were changed, or its ``SHA256SUMS`` is damaged, and
+            ``force`` is not given.
+        StorageError: the folder holds another project and ``force`` is not given, or holds
+            something else, or it cannot be written.
         PipelineError: as :func:`project_files`; nothing is written then.
     """
-    files = project_files(bundle, target)
+    files = project_files(bundle, target, trust)
+    with exclusive(folder):
+        known = _known(folder, force)
+        found = digests(folder, {**files, **known})
+        new = {name: data for name, data in files.items() if found[name] != sha256(data)}
+        kept = {name for name, digest in known.items() if found[name] == digest}
+        old = kept - files.keys()
+        if not force and len(kept) < len(known):
+            raise _changed(folder, {name: found[name] for name in known if name not in kept})
+        if not new and not old:
+            return list(files), "unchanged"
+        if not force and known:
+            raise StorageError(
+                f"{folder} holds the project of another model, target or version; choose another "
+                "folder, or --force to replace what is of the project"
+            )
+        with storage_errors(folder):
+            _refuse_current(folder)
+        update_folder(folder, new, old)
+    return list(files), "written"
+
+
+def _known(folder: Path, force: bool) -> dict[str, str]:
+    """What ``SHA256SUMS`` says of the project in ``folder``; nothing where none is known.
+
+    Raises:
+        IntegrityError: it is damaged, and ``force`` is not given.
+        StorageError: the folder holds something else, or a project without digests, which
+            earlier versions wrote, and ``force`` is not given.
+    """
     with storage_errors(folder):
-        is_taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    if is_taken and not force:
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return {}
+    try:
+        known = read_sums(folder)
+    except IntegrityError:
+        if not force:
+            raise
+        return {}
+    if known is not None:
+        return known
+    if not (folder / MODEL / MANIFEST_FILE).is_file():
+        raise StorageError(f"{folder} is not empty and no project; choose another folder")
+    if not force:
         raise StorageError(
             f"{folder} is not empty; choose another folder, or --force to replace what is of the "
             "project"
         )
-    for name, data in files.items():
-        update_file(folder / name, data)
-    return list(files)
+    return {}
+
+
+def _changed(folder: Path, found: dict[str, str | None]) -> IntegrityError:
+    parts = [
+        f"{name} {'is missing' if digest is None else 'was changed'}"
+        for name, digest in found.items()
+    ]
+    return IntegrityError(
+        f"{folder}: {', '.join(parts)}; --force writes the files of the project anew"
+    )
+
+
+def _refuse_current(folder: Path) -> None:
+    """A folder that is replaced leaves those who are in it in one that is gone.
+
+    Raises:
+        StorageError: this process is in it.
+    """
+    here = Path.cwd()
+    if folder.exists() and any(folder.samefile(place) for place in (here, *here.parents)):
+        raise StorageError(f"{folder} cannot be replaced from within; run in another folder")

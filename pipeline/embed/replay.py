@@ -13,8 +13,9 @@ from pipeline.bundle import Bundle
 from pipeline.embed.project import write_project
 from pipeline.embed.serve import replay_in_browser, serve
 from pipeline.embed.targets import Target, find_target
-from pipeline.errors import BY_EXIT_CODE, UnavailableError, UsageError, one_line
+from pipeline.errors import BY_EXIT_CODE, UnavailableError, UnsafeError, UsageError, one_line
 from pipeline.signature import Tolerance
+from pipeline.trust import Trust
 from pipeline.validate import Replay, Row
 
 TIME_LIMIT = 600.0  # seconds for one command; the first build of LibTorch takes a minute
@@ -25,11 +26,12 @@ _MISMATCH = 1  # exit code of a replay whose numbers do not match
 class Workshop:
     """A folder in which the project of one target is built, for one bundle after the other.
 
-    Use it in ``with``; the folder is gone afterwards.
+    ``trust`` says which code may run. Use it in ``with``; the folder is gone afterwards.
     """
 
     name: str
     time_limit: float = TIME_LIMIT
+    trust: Trust = field(default_factory=Trust)
     _folder: tempfile.TemporaryDirectory[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -42,24 +44,26 @@ class Workshop:
 
     @property
     def folder(self) -> Path:
-        """Where the project is."""
-        return Path(self._folder.name)
+        """Where the project is: inside, so that what it is replaced by stands there beside it."""
+        return Path(self._folder.name, "project")
 
     def build(self, bundle: Bundle) -> None:
         """Write the project for ``bundle`` and build it.
 
         Raises:
             UnavailableError: it cannot be built here.
+            UnsafeError: it would run code of the bundle that is not trusted.
             PipelineError: it cannot be written.
         """
         self.target.require()
-        write_project(bundle, self.target, self.folder, force=True)
+        write_project(bundle, self.target, self.folder, force=True, trust=self.trust)
         build(self.target, self.folder, self.time_limit)
 
     def replay(self, bundle: Bundle) -> Row:
         """Build the project for ``bundle`` and judge its replay.
 
-        A model that the target cannot run, or a target that is not there, has a row that says so.
+        A model that the target cannot or may not run, or a target that is not there, has a row that
+        says so.
 
         Raises:
             PipelineError: it refuses its files.
@@ -72,6 +76,10 @@ class Workshop:
             provider="cpu",
             status="not run",
         )
+        try:
+            self.target.require_trusted(bundle, self.trust)
+        except UnsafeError as error:
+            return row.model_copy(update={"reason": str(error), "unsafe": True})
         try:
             self.build(bundle)
             found = replay(self.target, self.folder, self.time_limit)

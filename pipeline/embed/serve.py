@@ -1,8 +1,9 @@
 """Serves a page to the browsers of this machine, and asks a browser how the replay went."""
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -10,8 +11,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import unquote
 
+from pipeline.embed.sums import read_sums
 from pipeline.errors import BY_EXIT_CODE, MalformedError, StorageError, UnavailableError
+from pipeline.packages import how_to_install
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -33,14 +37,29 @@ _TYPES = {
     ".wasm": "application/wasm",
     ".webmanifest": "application/manifest+json",
 }
+_PAGE = "index.html"
+_FOR_THE_BUILD = {"README.md", "package.json"}
+_RUNTIME = re.compile(r"node_modules/onnxruntime-web/dist/[a-z0-9][a-z0-9.-]*\.(mjs|wasm)")
 _REPLAY = "#replay:not(:empty)"  # a script element with the line of JSON
+_HTTP_PORT = 80  # which browsers leave out
 _TIMEOUT = 120.0  # seconds, for a page to load and to replay
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Files of one folder, with the types and headers that the page needs; nothing else."""
+    """The files that the page needs, with the types and headers that it needs; nothing else."""
 
     extensions_map = _TYPES
+    server: "_Server"
+
+    def parse_request(self) -> bool:
+        """Refuse a request to another host: a name of a stranger's that leads here is not ours."""
+        if not super().parse_request():
+            return False
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or hosts[0].lower() not in self.server.hosts:
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+            return False
+        return True
 
     def end_headers(self) -> None:
         """Isolate the page, which makes its clock exact, and let nothing be kept unasked."""
@@ -52,9 +71,11 @@ class _Handler(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def send_head(self) -> Any:
-        """A file inside the folder, where links may not lead out of it."""
-        folder, path = Path(self.directory).resolve(), Path(self.translate_path(self.path))
-        if not path.resolve().is_relative_to(folder):
+        """A file that the page needs, where links may not lead out of the folder."""
+        name = unquote(self.path.partition("?")[0]).removeprefix("/") or _PAGE
+        folder = Path(self.directory).resolve()
+        is_needed = name in self.server.names or _RUNTIME.fullmatch(name)
+        if not is_needed or not (folder / name).resolve().is_relative_to(folder):
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
         return super().send_head()
@@ -68,9 +89,20 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    """Ends without waiting for browsers that keep a connection open."""
+    """Ends without waiting for browsers that keep a connection open.
+
+    ``names`` are the files that it gives, beside those of the runtime.
+    """
 
     daemon_threads = True
+
+    def __init__(self, folder: Path, port: int, names: Collection[str]) -> None:
+        super().__init__(("127.0.0.1", port), partial(_Handler, directory=str(folder)))
+        self.names = names
+        own = ("127.0.0.1", "localhost", "[::1]")
+        self.hosts = {f"{host}:{self.server_port}" for host in own}
+        if self.server_port == _HTTP_PORT:
+            self.hosts |= set(own)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that went away in the middle of a file is nothing to tell of."""
@@ -78,19 +110,23 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def serve(folder: Path, port: int = 0) -> Iterator[str]:
-    """Serve ``folder`` to this machine only, for as long as the block runs; gives the URL.
+    """Serve the project in ``folder`` to this machine only, while the block runs; gives the URL.
 
-    Port 0 takes one that is free.
+    What it gives is what the page loads: files that its ``SHA256SUMS`` names and that are not for
+    the build, and the runtime that npm put there. Port 0 takes one that is free.
 
     Raises:
-        MalformedError: ``folder`` is not a browser project: it has no index.html.
+        MalformedError: ``folder`` is not a browser project: it has no index.html of ours.
+        IntegrityError: Its ``SHA256SUMS`` is damaged.
         StorageError: The port is in use, or not allowed.
 
     """
-    if not (folder / "index.html").is_file():
-        raise MalformedError(f"no index.html in {folder}; give the folder of a browser project")
+    written = read_sums(folder) or {}
+    if _PAGE not in written or not (folder / _PAGE).is_file():
+        raise MalformedError(f"no page in {folder}; give the folder of a browser project")
+    names = {name for name in written.keys() - _FOR_THE_BUILD if not name.startswith(".")}
     try:
-        server = _Server(("127.0.0.1", port), partial(_Handler, directory=str(folder)))
+        server = _Server(folder, port, names)
     except OSError as error:
         reason = f"cannot serve on port {port}: {error.strerror}"
         raise StorageError(f"{reason}; choose another") from error
@@ -131,7 +167,7 @@ def replay_in_browser(url: str, timeout: float = _TIMEOUT) -> dict[str, Any]:
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError as error:
-        reason = "Playwright is not installed; 'pip install playwright' gets it"
+        reason = f"Playwright is not installed; run {how_to_install('playwright')}"
         raise UnavailableError(reason) from error
     try:
         with sync_playwright() as playwright:

@@ -11,6 +11,7 @@ from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.embed.c import c_source
 from pipeline.embed.serve import BROWSERS
 from pipeline.errors import UnavailableError, unknown
+from pipeline.trust import Trust
 
 CLIENTS = Path(__file__).with_name("clients")
 
@@ -39,6 +40,16 @@ class Target:
     build: tuple[Command, ...] = ()
     replay: Command = ()
     generated: Callable[[Bundle], Mapping[str, bytes]] | None = None
+
+    def require_trusted(self, bundle: Bundle, trust: Trust) -> None:
+        """Make sure that what the project runs of ``bundle`` may run.
+
+        Raises:
+            UnsafeError: it is TorchScript, which is code, and ``trust`` does not reach it.
+            PipelineError: a file of the bundle is missing or was changed.
+        """
+        if self.file == TORCHSCRIPT_FILE:
+            trust.require(bundle)
 
     def require(self) -> None:
         """Make sure that the project can be built and run here.

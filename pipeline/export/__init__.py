@@ -8,6 +8,7 @@ from pipeline.export.modules import export_onnx, export_torchscript
 from pipeline.export.onnx_graph import DEFAULT_OPSET, OPSETS, to_onnx
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
+from pipeline.threads import torch_threads, weights_of
 
 __all__ = ["DEFAULT_OPSET", "OPSETS", "export", "export_loop", "export_onnx", "export_torchscript"]
 
@@ -26,11 +27,12 @@ def export(
         MalformedError: the network gives NaN or infinity.
         ParityError: what came out breaks the contract or gives other numbers; nothing is kept.
     """
-    graph = to_onnx(network, name, opset)
-    check_graph(graph, network)
-    onnx_file, torchscript_file = (
-        graph.SerializeToString(deterministic=True),
-        to_torchscript(network, spread),
-    )
-    check_numbers(onnx_file, torchscript_file, network)
+    with torch_threads(weights_of(network)):
+        graph = to_onnx(network, name, opset)
+        check_graph(graph, network)
+        onnx_file, torchscript_file = (
+            graph.SerializeToString(deterministic=True),
+            to_torchscript(network, spread),
+        )
+        check_numbers(onnx_file, torchscript_file, network)
     return onnx_file, torchscript_file

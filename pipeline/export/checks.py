@@ -25,6 +25,7 @@ from pipeline.signature import (
     TIME,
     Signature,
 )
+from pipeline.threads import session_options, weights_in
 
 _FORBIDDEN = {"Loop", "Scan", "If", "StringNormalizer", "StringConcat", "StringSplit"}
 _SIZES = ((1, 1), (1, 7), (4, 1), (5, 13))  # batch and time, none of them the export's own
@@ -230,7 +231,7 @@ def within_tolerance(y: Tensor, y64: Tensor, y32: Sequence[Tensor]) -> bool:
 
 def cpu_session(onnx_file: bytes) -> onnxruntime.InferenceSession:
     """ONNX Runtime on the CPU, quiet."""
-    options = onnxruntime.SessionOptions()
+    options = session_options(weights_in(onnx_file))
     options.log_severity_level = 4  # what goes wrong comes as an exception too
     return onnxruntime.InferenceSession(onnx_file, options, ["CPUExecutionProvider"])
 

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from pipeline.errors import MalformedError, UsageError, one_line, unknown
 from pipeline.export.onnx_graph import quiet_exporter
+from pipeline.threads import torch_threads, weights_of
 
 Axes = Mapping[str, Mapping[int, str]]
 Sizes = dict[str, int]  # of dynamic axes, by name
@@ -160,7 +161,7 @@ def run_eagerly(module: nn.Module, args: Sequence[Any], name: str) -> list[Tenso
         MalformedError: it fails, or gives something that is no tensor.
     """
     try:
-        with torch.no_grad(), quiet_exporter():
+        with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)):
             outputs = module(*args)
     except Exception as error:
         raise MalformedError(f"{name} fails in PyTorch already: {one_line(error)}") from error

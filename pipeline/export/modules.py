@@ -29,7 +29,8 @@ from pipeline.export.onnx_graph import (
 from pipeline.export.swap import exportable
 from pipeline.export.torchscript import trace
 from pipeline.export.trail import Trail
-from pipeline.storage import write_file
+from pipeline.storage import update_file
+from pipeline.threads import torch_threads, weights_of
 
 
 def export_onnx(
@@ -90,7 +91,7 @@ def export_onnx(
         return [torch.from_numpy(y) for y in session.run(None, feeds)]
 
     cases.compare("ONNX", run)
-    write_file(Path(path), file)
+    update_file(Path(path), file)
 
 
 def export_torchscript(
@@ -127,11 +128,11 @@ def export_torchscript(
         traced = torch.jit.load(io.BytesIO(file))
 
     def run(tensors: Sequence[Tensor]) -> list[Tensor]:
-        with torch.no_grad(), quiet_exporter():
+        with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)):
             return example.tensors_of(traced(*example.with_tensors(tensors)))
 
     cases.compare("TorchScript", run)
-    write_file(Path(path), file)
+    update_file(Path(path), file)
 
 
 def _ready(module: nn.Module) -> nn.Module:

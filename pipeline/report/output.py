@@ -21,8 +21,13 @@ def console(stderr: bool = True) -> Console:
 
 
 def say(line: str) -> None:
-    """One line for people."""
-    click.echo(line, err=True)
+    """One line for people; where it cannot be written, the work goes on."""
+    try:
+        click.echo(line, err=True)
+    except BrokenPipeError:
+        raise  # nobody reads on
+    except OSError:
+        pass
 
 
 def finish(

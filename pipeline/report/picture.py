@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from pipeline.errors import UsageError
-from pipeline.storage import write_file
+from pipeline.storage import update_file
 
 _FORMATS = ("png", "svg", "pdf")
 
@@ -35,4 +35,4 @@ def picture(path: Path, height: float) -> Iterator[Figure]:
         yield figure
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    write_file(path, buffer.getvalue())
+    update_file(path, buffer.getvalue())

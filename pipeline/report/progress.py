@@ -1,7 +1,7 @@
-"""A progress bar with loss and time left."""
+"""A progress bar with loss and time left, and a spinner for what has no steps to count."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -43,3 +43,10 @@ def training_bar(console: Console, name: str) -> Iterator[TrainingBar]:
     # In a file or a pipe a bar is noise.
     with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         yield TrainingBar(bars, name)
+
+
+@contextmanager
+def spinner(console: Console, line: str) -> Iterator[None]:
+    """Show on ``console`` that ``line`` is being done."""
+    with console.status(line) if console.is_terminal else nullcontext():
+        yield

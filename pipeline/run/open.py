@@ -17,6 +17,7 @@ from pipeline.config import ModelConfig, SeriesModel
 from pipeline.errors import IntegrityError, MalformedError, UnavailableError, UsageError, one_line
 from pipeline.signature import MANIFEST_FILE, STATE, Loop, check_format, loop
 from pipeline.storage import read_file, read_json, safe_path, sha256
+from pipeline.threads import session_options, weights_in
 
 
 class _Part(BaseModel):
@@ -123,8 +124,7 @@ def open_graph(folder: Path, facts: Facts) -> Runnable:
     data = read_file(path, "a file of the bundle")
     if (len(data), sha256(data)) != (entry.bytes, entry.sha256):
         raise IntegrityError(f"{path} was changed after its export; export it anew")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns about shapes that are dynamic on purpose
+    options = session_options(weights_in(data))
     options.enable_cpu_mem_arena = False  # for the small tensors of a step, malloc is faster
     try:
         session = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])

@@ -128,6 +128,11 @@ class Refused(Absent):
     """A runtime that is here and could not open the model."""
 
 
+@dataclass(frozen=True)
+class Unsafe(Absent):
+    """A runtime that is here and was not given the file, which is code of nobody knows whom."""
+
+
 def package_version(package: str) -> str:
     """The version of an installed package; builds from elsewhere than PyPI may not tell."""
     try:

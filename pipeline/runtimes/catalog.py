@@ -11,12 +11,14 @@ import torch
 from pipeline.bundle import Bundle
 from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.errors import UnavailableError, UsageError, unknown
+from pipeline.packages import how_to_install
 from pipeline.runtimes.base import (
     Absent,
     GraphRuntime,
     Refused,
     Runtime,
     RuntimeProcessError,
+    Unsafe,
     package_version,
 )
 from pipeline.runtimes.isolated import TIME_LIMIT, Worker
@@ -31,6 +33,8 @@ from pipeline.runtimes.pytorch import PyTorch
 from pipeline.runtimes.reference import Reference
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.runtimes.tract import Tract
+from pipeline.threads import weights_in
+from pipeline.trust import Trust, Verdict
 
 PROVIDERS = tuple(EXECUTION_PROVIDER)
 
@@ -41,7 +45,8 @@ Opener = Callable[[], Runtime]
 class Kind:
     """A runtime, and how it opens a model file on a provider; each opener is a row of its own.
 
-    An ``optional`` one comes with the extra that is called as its package.
+    An ``optional`` one comes with the extra that is called like its package. The file of one that
+    ``runs_code`` is a program, which has to be trusted.
     """
 
     format: str
@@ -50,6 +55,7 @@ class Kind:
     openers: Callable[[bytes, str], Sequence[Opener]]
     providers: Callable[[], Iterable[str]] = lambda: ("cpu",)
     optional: bool = False
+    runs_code: bool = False
 
 
 def _onnx_runtime(file: bytes, provider: str) -> Sequence[Opener]:
@@ -66,6 +72,7 @@ RUNTIMES = {
         TORCHSCRIPT_FILE,
         lambda file, provider: [partial(TorchScript, file, provider)],
         lambda: PROVIDERS,
+        runs_code=True,
     ),
     "onnxruntime": Kind("ONNX", "onnxruntime", ONNX_FILE, _onnx_runtime, execution_providers),
     "reference": Kind("ONNX", "onnx", ONNX_FILE, lambda file, _: [partial(Reference, file)]),
@@ -118,7 +125,7 @@ def require(providers: tuple[str, ...], runtimes: tuple[str, ...] = ()) -> None:
 
 def _why_absent(kind: Kind, provider: str) -> str | None:
     if kind.optional and find_spec(kind.package) is None:
-        return f"it is not installed; run pip install 'pipeline[{kind.package}]'"
+        return f"it is not installed; run {how_to_install(kind.package)}"
     reason = why_absent(provider) if kind.package == "onnxruntime" else None
     if reason is None and provider == "cuda" and not torch.cuda.is_available():
         return f"torch {torch.__version__} finds no CUDA device; check the driver with nvidia-smi"
@@ -139,16 +146,18 @@ def optional_versions(runtimes: Iterable[str]) -> dict[str, str]:
 class Runtimes:
     """Those runtimes that were chosen, each in a process of its own, for one bundle or many.
 
-    ``time_limit`` is in seconds, for one call. Close it, or use it in ``with``.
+    ``time_limit`` is in seconds, for one call. ``trust`` says which code may run. Close it, or use
+    it in ``with``.
     """
 
     names: tuple[str, ...] = ALL
     providers: tuple[str, ...] = PROVIDERS
     time_limit: float = TIME_LIMIT
+    trust: Trust = field(default_factory=Trust)
     _workers: dict[tuple[str, str], Worker] = field(default_factory=dict)
 
     def open(self, bundle: Bundle) -> Iterator[Runtime | Absent]:
-        """PyTorch, then each runtime on each provider, or why it is absent or failed to open.
+        """PyTorch, then each runtime on each provider, or why it is absent or did not open.
 
         A runtime can be used until the next is asked for.
 
@@ -167,6 +176,7 @@ class Runtimes:
         """Each runtime that is there, with the loop in ``file`` or that of its own file.
 
         Those that compute in less than float32 are left out: what they round goes round the loop.
+        So are those whose file may not run.
 
         Raises:
             IntegrityError: a model file was changed.
@@ -178,6 +188,8 @@ class Runtimes:
                     own = kind.file if kind.format == "TorchScript" else file
                     opened = self._open_on(bundle, name, provider, own)
                     for runtime in opened:
+                        if isinstance(runtime, Unsafe):
+                            continue
                         if isinstance(runtime, Absent) or runtime.precision == "float32":
                             yield cast(GraphRuntime | Absent, runtime)
 
@@ -189,11 +201,17 @@ class Runtimes:
         if reason := _why_absent(kind, provider):
             yield Absent(*where, reason)
             return
+        verdict = self.trust.judge(bundle) if kind.runs_code else Verdict()
+        if verdict.refusal:
+            yield Unsafe(*where, verdict.refusal)
+            return
         worker = self._workers.setdefault((name, provider), Worker(self.time_limit))
-        for opener in kind.openers(bundle.read(file), provider):
+        data = bundle.read(file)
+        for opener in kind.openers(data, provider):
             opened: Runtime | Absent
             try:
-                opened = worker.open(opener)
+                opened = worker.open(opener, weights_in(data))
+                opened.note = "; ".join(filter(None, (opened.note, verdict.note)))
                 if provider not in PROVIDERS:
                     _must_stay_there(opened)
             except (UnavailableError, ImportError) as error:

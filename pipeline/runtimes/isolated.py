@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
-import torch
-
 from pipeline.runtimes.base import (
     Array,
     Facts,
@@ -23,6 +21,7 @@ from pipeline.runtimes.base import (
     RuntimeProcessError,
     State,
 )
+from pipeline.threads import wait_asleep
 
 TIME_LIMIT = 120.0  # seconds that a runtime has to open a model, or for one call
 
@@ -39,14 +38,14 @@ class Worker:
         self._answers: queue.Queue[Any] = queue.Queue()
         self._said: IO[bytes] | None = None
 
-    def open(self, opener: Callable[[], Runtime]) -> "Isolated":
-        """What ``opener``, which is pickled, opens in the process.
+    def open(self, opener: Callable[[], Runtime], weights: int = 0) -> "Isolated":
+        """What ``opener``, which is pickled, opens in the process; its model has so many weights.
 
         Raises:
             UnavailableError, ImportError: the runtime is not there, or not whole.
             RuntimeProcessError: it cannot open the model, its process ended, or it hangs.
         """
-        return Isolated(self, self.ask("open", opener))
+        return Isolated(self, self.ask("open", opener, weights))
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """What ``method`` of the runtime answers; raises as :meth:`open` does."""
@@ -74,13 +73,15 @@ class Worker:
     def _start(self) -> subprocess.Popen[bytes]:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._answers = queue.Queue()
+        environment = {
+            **os.environ,
+            "OPENBLAS_NUM_THREADS": "1",  # of NumPy, whose threads spin
+            "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
+        }
+        wait_asleep(environment)
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "pipeline.runtimes.worker"],
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": str(torch.get_num_threads()),
-                "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
-            },
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

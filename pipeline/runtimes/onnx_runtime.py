@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UnavailableError
 from pipeline.runtimes.base import Array, GraphRuntime
 from pipeline.signature import OPERATOR
+from pipeline.threads import session_options, weights_in
 
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _NAME = f"onnxruntime {onnxruntime.__version__}"
@@ -66,13 +67,12 @@ def open_session(
     options: onnxruntime.SessionOptions | None = None,
     tf32: bool = False,
 ) -> onnxruntime.InferenceSession:
-    """A session on ``provider``, with the CPU behind it.
+    """A session on ``provider``, with the CPU behind it; as many threads as the file is large.
 
     Raises:
         UnavailableError: the provider is in this build and cannot be started.
     """
-    options = options or onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns about shapes that are dynamic on purpose
+    options = options or session_options(weights_in(file))
     home = execution_providers()[provider]
     providers: list[Any] = [(home, {"use_tf32": int(tf32)} if provider == "cuda" else {})]
     if provider != "cpu":
@@ -89,8 +89,7 @@ def open_session(
 
 def one_thread_session(file: bytes) -> onnxruntime.InferenceSession:
     """A session on the CPU for single steps, at which more threads only wait for each other."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options = session_options()
     options.enable_cpu_mem_arena = False  # for tensors this small, malloc is faster
     return open_session(file, "cpu", options)
 
@@ -98,7 +97,7 @@ def one_thread_session(file: bytes) -> onnxruntime.InferenceSession:
 def node_placement(file: bytes, provider: str, feeds: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """On which provider every recurrent node ran in one call, by ONNX Runtime's own profile."""
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
+        options = session_options(weights_in(file))
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = open_session(file, provider, options)

@@ -3,12 +3,16 @@
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
+from pipeline.errors import UnavailableError, one_line
 from pipeline.runtimes.base import Array, GraphRuntime, package_version
 from pipeline.signature import Precision
+from pipeline.threads import threads_of, weights_in
 
 HINT = "INFERENCE_PRECISION_HINT"
+# One call at a time; a thread that is tied to a processor waits there behind other work.
+_QUIETLY: dict[str, Any] = {"NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
 _PRECISION: dict[str, Precision] = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
@@ -19,13 +23,32 @@ class OpenVino(GraphRuntime):
     provider = home = "cpu"
 
     def __init__(self, file: bytes, precision: str | None = None) -> None:
+        """Compile the model in ``file``.
+
+        Raises:
+            UnavailableError: OpenVINO chooses a precision that it cannot compile the model in
+                here, and float32, which it does not choose, it can.
+        """
         core = load_openvino().Core()
-        asked = {HINT: precision} if precision else {}
-        compiled = core.compile_model(core.read_model(file), "CPU", asked)
-        found = compiled.get_property(HINT).get_type_name()
-        self.request = compiled.create_infer_request()
-        self.precision = _PRECISION[found]
-        self.name = f"openvino {package_version('openvino')}, {precision or 'default'}"
+        model = core.read_model(file)
+        asked = dict(_QUIETLY, INFERENCE_NUM_THREADS=threads_of(weights_in(file)))
+        version = f"openvino {package_version('openvino')}"
+        self.name = f"{version}, {precision or 'default'}"
+        try:
+            self.compiled = core.compile_model(
+                model, "CPU", asked | ({HINT: precision} if precision else {})
+            )
+        except RuntimeError as error:
+            chosen = _PRECISION[core.get_property("CPU", HINT).get_type_name()]
+            if precision or chosen == "float32":
+                raise
+            core.compile_model(model, "CPU", asked | {HINT: "f32"})  # else it is not the precision
+            raise UnavailableError(
+                f"as it comes, {version} chooses {chosen} and cannot compute in it on this "
+                f"processor ({one_line(error)}); set {HINT}=f32"
+            ) from error
+        self.precision = _PRECISION[self.compiled.get_property(HINT).get_type_name()]
+        self.request = self.compiled.create_infer_request()
         if self.precision != "float32":
             self.note = f"computes in {self.precision} on this processor unless {HINT}=f32 is set"
 

@@ -1,9 +1,5 @@
 """PyTorch itself, eager: the network as it was trained, and its float64 twin."""
 
-import timeit
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +7,15 @@ from torch import Tensor
 from pipeline.model import Network
 from pipeline.runtimes.base import Exact, Input, Runtime, State
 from pipeline.signature import Precision
+
+# TF32 is no type of PyTorch on the CPU; float32 from weights that were rounded to it stands in.
+_DTYPE: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+_TF32_EPS = 2.0**-10  # its mantissa has 10 bits
 
 
 class PyTorch(Runtime):
@@ -22,7 +27,7 @@ class PyTorch(Runtime):
 
     def __init__(self, network: Network, precision: Precision = "float32") -> None:
         self.precision = precision
-        self.dtype = getattr(torch, precision)
+        self.dtype = _DTYPE[precision]
         self.network = network.eval() if precision == "float32" else network.twin(self.dtype)
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
@@ -38,7 +43,7 @@ def rounded_otherwise(network: Network, precision: Precision, seed: int) -> Netw
     """
     generator = torch.Generator().manual_seed(seed)
     other = network.twin(torch.float32)
-    eps = torch.finfo(getattr(torch, precision)).eps
+    eps = _TF32_EPS if precision == "tf32" else torch.finfo(_DTYPE[precision]).eps
     with torch.no_grad():
         for weight in other.parameters():
             sign = torch.randint(2, weight.shape, generator=generator) * 2 - 1
@@ -56,32 +61,6 @@ class Twin:
         """One call of the contract, its results in float64."""
         output, next_state = _call(self.network, torch.float64, input, state)
         return output.numpy(), next_state.numpy()
-
-
-@contextmanager
-def fewest_threads(network: Network) -> Iterator[None]:
-    """Let PyTorch use one thread, unless more are measured to be far faster for this network.
-
-    On a busy machine, threads that wait for each other at every step make a small network many
-    times slower.
-    """
-    before = torch.get_num_threads()
-    given = network.signature.input
-    features = [axis for axis in given.shape[2:] if isinstance(axis, int)]
-    input = torch.zeros((8, 20, *features), dtype=getattr(torch, given.type))
-    state = network.zero_state(8)
-    seconds = {}
-    try:
-        for count in sorted({1, before}):
-            torch.set_num_threads(count)
-            with torch.inference_mode():
-                seconds[count] = min(
-                    timeit.repeat(lambda: network(input, state), number=1, repeat=3)
-                )
-        torch.set_num_threads(1 if seconds[1] <= 1.5 * seconds[before] else before)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _call(

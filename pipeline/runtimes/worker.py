@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from pipeline.errors import PipelineError, one_line
 from pipeline.runtimes.base import Facts, Runtime, RuntimeProcessError
+from pipeline.threads import use_threads
 
 
 def main() -> None:
@@ -25,7 +26,9 @@ def main() -> None:
             return
         try:
             if method == "open":
-                runtime = arguments[0]()
+                opener, weights = arguments
+                use_threads(weights)
+                runtime = opener()
                 assert runtime is not None
                 answer: Any = Facts.of(runtime)
             else:

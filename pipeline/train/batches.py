@@ -10,13 +10,13 @@ from torch.nn import functional
 
 from pipeline.config import Config, SeriesModel, TextModel
 from pipeline.data import Series, Text
-from pipeline.data.text import code_points
 from pipeline.errors import MalformedError
 from pipeline.model import CodePointTable, Network, Scaler
+from pipeline.train.ahead import one_step, streamed, stretches
 from pipeline.train.windows import Windows, after_windows
 
 _LOSS_WARM_UP = 4  # steps of a series window that only fill the state
-_LANES = 16  # streams that the validation part of a text is read in
+_WINDOWS = 2**14  # windows of the validation part of a text at most, to bound time
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Task(Protocol):
     def network(self) -> Network:
         """A new network for this data, with random weights."""
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, the same for the same epoch and seed."""
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from ``first`` on, the same for the same epoch and seed."""
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The training loss of one batch, a scalar."""
@@ -67,40 +67,37 @@ class SeriesTask:
         """A new network whose scaler fits the training part."""
         return Network(self.model, scaler=self.scaler)
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Every window once."""
-        for places in self.windows.places(epoch):
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Every window once, from batch ``first`` on."""
+        for places in self.windows.places(epoch, first):
             rows = self.values[places]
             yield Batch(rows[:, :-1], rows[:, 1:, : self.targets], fresh=True)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean squared error in units of the deviation, after a few steps of warm-up."""
-        std = torch.tensor(self.scaler.output_std, dtype=output.dtype, device=output.device)
         warm_up = min(_LOSS_WARM_UP, output.size(1) - 1)
-        return (((output - target) / std)[:, warm_up:] ** 2).mean()
+        return self._errors(output, target)[:, warm_up:].square().mean()
+
+    def _errors(self, output: Tensor, target: Tensor) -> Tensor:
+        std = torch.tensor(self.scaler.output_std, dtype=output.dtype, device=output.device)
+        return (output - target) / std
 
     def validation_loss(self, network: Network) -> float:
-        """One pass over all that comes before the test part; the validation part counts."""
-        values = self.values[None, : self.validation_end].to(network.head.weight.device)
-        output, _ = network(values[:, :-1], network.zero_state(1))
-        start = self.train_end - 1 - _LOSS_WARM_UP  # the loss skips the warm-up again
-        return float(self.loss(output[:, start:], values[:, start + 1 :, : self.targets]))
+        """Mean squared error one step ahead, over the validation part or a sample of it."""
+        values = self.values[: self.validation_end]
+        parts = one_step(network, values, self.train_end, self.window)
+        places, output = (torch.cat(part) for part in zip(*parts, strict=True))
+        target = values[places, : self.targets].to(output.device)
+        return float(self._errors(output, target).square().mean())
 
 
 class WholeSeriesTask(SeriesTask):
     """For networks of whole sequences: a window, and the one step after it."""
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Every window once."""
-        for batch in super().batches(epoch):
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Every window once, from batch ``first`` on."""
+        for batch in super().batches(epoch, first):
             yield Batch(batch.input, batch.target[:, -1:], fresh=True)
-
-    def validation_loss(self, network: Network) -> float:
-        """Every step of the validation part, from the window before it."""
-        values = self.values[: self.validation_end]
-        output = torch.cat([*after_windows(network, values, self.window, self.train_end)])
-        target = values[self.train_end :, : self.targets].to(output.device)
-        return float(self.loss(output[:, None], target[:, None]))
 
 
 def _scaler(data: Series) -> Scaler:
@@ -122,9 +119,9 @@ class TextTask:
         self.model = config.model
         self.vocabulary = data.vocabulary
         self.window = config.training.window
-        points = torch.from_numpy(code_points(data.train))
+        points = torch.from_numpy(data.points)
+        points, self.validation = points[: data.train_length], points[data.train_length :]
         streams = min(config.training.batch_size, (len(points) - 1) // self.window)
-        self.validation = torch.from_numpy(code_points(data.validation))
         if streams < 1 or len(self.validation) < 2:
             raise MalformedError(
                 f"the text has {len(data.content)} characters, too few for one window of "
@@ -141,12 +138,13 @@ class TextTask:
         """A new network whose vocabulary is that of the training part."""
         return Network(self.model, vocabulary=self.vocabulary)
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Consecutive windows; where the first begins is different in every epoch."""
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Consecutive windows from ``first`` on; where they begin differs from epoch to epoch."""
         shift = epoch * 17 % (self.input.size(1) % self.window + 1)
-        for step in range(self.steps_per_epoch):
+        for step in range(first, self.steps_per_epoch):
             part = slice(shift + step * self.window, shift + (step + 1) * self.window)
-            yield Batch(self.input[:, part], self.target[:, part], fresh=step == 0)
+            input, target = self.input[:, part].long(), self.target[:, part].long()
+            yield Batch(input, target, fresh=step == 0)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy in nats, with label smoothing if that was asked for."""
@@ -158,14 +156,19 @@ class TextTask:
         return functional.cross_entropy(logits, indices, label_smoothing=smoothing)
 
     def validation_loss(self, network: Network) -> float:
-        """Cross-entropy in nats over the validation part, read in parallel streams."""
-        lanes = min(_LANES, len(self.validation) - 1)
-        length = (len(self.validation) - 1) // lanes
-        device = network.head.weight.device
-        input = self.validation[: lanes * length].view(lanes, length).to(device)
-        target = self.validation[1 : lanes * length + 1].view(lanes, length).to(device)
-        output, _ = network(input, network.zero_state(lanes))
-        return float(self._cross_entropy(output, target, smoothing=0.0))
+        """Cross-entropy in nats, read in 16 parallel streams that begin from zeros.
+
+        They are the validation part, or a sample of a long one.
+        """
+        chosen = stretches(1, len(self.validation), lead=1)
+        loss, done = 0.0, 0
+        for output, _ in streamed(network, self.validation, chosen):
+            places = chosen.places[:, done : done + output.size(1)]
+            target = self.validation[places].to(output.device)
+            part = float(self._cross_entropy(output, target, smoothing=0.0))
+            loss += part * (output.size(1) / chosen.size)
+            done += output.size(1)
+        return loss
 
 
 class WholeTextTask(TextTask):
@@ -174,20 +177,23 @@ class WholeTextTask(TextTask):
     def __init__(self, config: Config, data: Text) -> None:
         super().__init__(config, data)
         options = config.training
-        self.points = torch.from_numpy(code_points(data.content))
-        self.train_end = len(data.train)
+        self.points = torch.from_numpy(data.points)
+        self.train_end = data.train_length
         self.windows = Windows(self.train_end, self.window, options.batch_size, options.seed)
         self.steps_per_epoch = self.windows.batches
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Every window once."""
-        for places in self.windows.places(epoch):
-            points = self.points[places]
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Every window once, from batch ``first`` on."""
+        for places in self.windows.places(epoch, first):
+            points = self.points[places].long()
             yield Batch(points[:, :-1], points[:, -1:], fresh=True)
 
     def validation_loss(self, network: Network) -> float:
-        """Characters of the validation part at even steps, each from the window before it."""
-        stride = self.windows.stride
+        """Cross-entropy in nats of characters of the validation part at even steps.
+
+        Each is said from the window before it; there are 16,384 of them at most.
+        """
+        stride = max(self.windows.stride, -(-len(self.validation) // _WINDOWS))
         parts = after_windows(network, self.points, self.window, self.train_end, stride)
         output = torch.cat([*parts])
         target = self.points[self.train_end :: stride].to(output.device)

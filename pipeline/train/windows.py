@@ -35,8 +35,8 @@ class Windows:
         """How many batches an epoch has."""
         return -(-self.count // self.batch_size)
 
-    def places(self, epoch: int) -> Iterator[Tensor]:
-        """Every window once, as int64 ``[batch, window + 1]`` of steps.
+    def places(self, epoch: int, first: int = 0) -> Iterator[Tensor]:
+        """Every window once, as int64 ``[batch, window + 1]`` of steps, from batch ``first`` on.
 
         Where the grid of windows begins is random, and so is their order.
         """
@@ -44,7 +44,7 @@ class Windows:
         room = self.length - 1 - self.window - (self.count - 1) * self.stride
         shift = int(torch.randint(0, room + 1, (), generator=generator))
         order = torch.randperm(self.count, generator=generator) * self.stride + shift
-        for starts in order.split(self.batch_size):
+        for starts in order[first * self.batch_size :].split(self.batch_size):
             yield starts[:, None] + torch.arange(self.window + 1)
 
 
@@ -56,8 +56,13 @@ def after_windows(
     It reads the ``window`` steps before, and nothing later; ``start`` is at least ``window``.
     ``sequence`` is ``[time, …]``; the parts that come, in order, are ``[some, outputs]``.
     """
-    before = sequence[start - window : -1].to(network.head.weight.device)
-    windows = before.unfold(0, window, 1).movedim(-1, 1)[::stride]
+    windows = sequence[start - window : -1].unfold(0, window, 1).movedim(-1, 1)[::stride]
     for some in windows.split(_AT_ONCE):
-        output, _ = network(some, network.zero_state(len(some)))
+        output, _ = network(inputs_of(network, some), network.zero_state(len(some)))
         yield output[:, -1]
+
+
+def inputs_of(network: Network, values: Tensor) -> Tensor:
+    """``values`` where ``network`` is, and code points in int64 as it takes them."""
+    values = values.to(network.head.weight.device)
+    return values if values.is_floating_point() else values.long()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.errors import one_line
-from pipeline.runtimes.base import Absent, Refused, Runtime, RuntimeProcessError
+from pipeline.runtimes.base import Absent, Refused, Runtime, RuntimeProcessError, Unsafe
 from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Tolerance
 from pipeline.validate.compare import largest
 from pipeline.validate.records import CaseRecord, FreeRun, Row
@@ -30,7 +30,8 @@ def judged_row(
     )
     if isinstance(runtime, Absent):
         status = "fail" if isinstance(runtime, Refused) else "not run"
-        return row.model_copy(update={"status": status, "reason": runtime.reason})
+        unsafe = isinstance(runtime, Unsafe)
+        return row.model_copy(update={"status": status, "reason": runtime.reason, "unsafe": unsafe})
     tolerance = LESS_THAN_FLOAT32.get(runtime.precision, tolerance)
     started = time.monotonic()
     records: list[CaseRecord] = []

@@ -90,6 +90,9 @@ class Row(Record):
     provider: str
     status: Status
     reason: str = ""
+    unsafe: bool = Field(
+        False, description="not run since its file is code, and nothing says whose; see the reason"
+    )
     note: str = Field("", description="what a reader of the row must know of the runtime")
     precision: Precision = Field("float32", description="what it computes in")
     tolerance: Tolerance | None = Field(None, description="by which it was judged; null: not run")

@@ -18,8 +18,9 @@ from pipeline.checkpoint import versions
 from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes, optional_versions
-from pipeline.runtimes.pytorch import PyTorch, Twin, fewest_threads, rounded_otherwise
+from pipeline.runtimes.pytorch import PyTorch, Twin, rounded_otherwise
 from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
+from pipeline.threads import torch_threads, weights_of
 from pipeline.validate.answers import Answer, answer, with_errors_of
 from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.cases import Case, make_cases
@@ -67,10 +68,8 @@ class Answered:
 
         What one rounding of the weights does to a network can be little by luck, so PyTorch's own
         errors in that precision are taken from several.
-
-        TF32 is not among the types of PyTorch; it is judged by its tolerance alone.
         """
-        if precision in ("float32", "tf32"):
+        if precision == "float32":
             return self
         others = [rounded_otherwise(self.network, precision, seed) for seed in range(_ROUNDINGS)]
         pairs = list(self.cases)
@@ -88,9 +87,10 @@ class Answered:
 def answered(network: Network, source: Input, tolerance: Tolerance = FLOAT32) -> Answered:
     """The answers of ``network`` to every case on inputs drawn from ``source`` ``[time, …]``."""
     pytorch, twin = PyTorch(network), Twin(network)
-    cases = make_cases(source, network.vocabulary, pytorch)
-    pairs = [(case, answer(case, pytorch, twin)) for case in cases]
-    return Answered(network, source, pairs, free_answer(network, source, tolerance))
+    with torch_threads(weights_of(network)):
+        cases = make_cases(source, network.vocabulary, pytorch)
+        pairs = [(case, answer(case, pytorch, twin)) for case in cases]
+        return Answered(network, source, pairs, free_answer(network, source, tolerance))
 
 
 def validate_bundle(
@@ -104,12 +104,11 @@ def validate_bundle(
     """
     bundle.verify()
     network, manifest = bundle.network(), bundle.manifest
-    audits = {
-        "ONNX": audit_onnx(bundle.read(ONNX_FILE), network),
-        "TorchScript": audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network),
-    }
+    audits = {"ONNX": audit_onnx(bundle.read(ONNX_FILE), network)}
+    if not runtimes.trust.judge(bundle).refusal:  # to open the file is to run it
+        audits["TorchScript"] = audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network)
     finished = []
-    with fewest_threads(network):
+    with torch_threads(weights_of(network)):
         exact = answered(network, bundle.held_out(), manifest.tolerance)
         for runtime in runtimes.open(bundle):
             audit = audits.get(runtime.format, [])
@@ -136,6 +135,8 @@ def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
     """The validation in the bundle if it passed and validating now would do the same again."""
     found = last_validation(bundle)
     if found is None or not found.passed:
+        return None
+    if runtimes.trust.is_given and any(row.unsafe for row in found.rows):
         return None
     done = (found.runtimes, found.providers, found.versions, found.machine)
     asked = (runtimes.names, runtimes.providers, validation_versions(runtimes.names), machine())

@@ -16,6 +16,7 @@ from pipeline.errors import UnavailableError
 from pipeline.runtimes.catalog import require
 from pipeline.signature import FLOAT32
 from pipeline.storage import sha256
+from pipeline.threads import torch_threads, weights_in
 from pipeline.validate.compare import largest
 from pipeline.validate.foreign.model import Array, Model, OnnxModel, Tensor, TorchScriptModel
 from pipeline.validate.foreign.pair import Choices, Plan, make_plan
@@ -65,6 +66,8 @@ def validate_pair(
     other = second.open()
     plan = make_plan(reference, other, choices)
     label = f"{first.path.name} → {second.path.name}"
+    with torch_threads(weights_in(reference.data)):
+        rows = tuple(_row(label, reference, second, provider, plan) for provider in providers)
     return Validation(
         model=label,
         bundle_sha256=sha256(reference.data + other.data),
@@ -73,7 +76,7 @@ def validate_pair(
         tolerance=FLOAT32,
         versions=validation_versions(),
         machine=machine(),
-        rows=tuple(_row(label, reference, second, provider, plan) for provider in providers),
+        rows=rows,
     )
 
 

@@ -1,0 +1,66 @@
+"""``pipeline sign`` and ``pipeline verify``: who made a bundle."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.models import find_models
+from pipeline.cli.options import exported_option, json_option
+from pipeline.cli.trust import key_option
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@key_option("Private key of an elliptic curve, without a password.", required=True)
+@exported_option
+@json_option
+def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> None:
+    """Sign bundles, so that others can see that they are yours and unchanged.
+
+    The signature goes into model.sig of the bundle. It holds for all files but validation.json.
+    OpenSSL makes a pair of keys; keep the first, and give the second to those who trust you:
+
+    \b
+    openssl ecparam -name prime256v1 -genkey -noout -out private.pem
+    openssl ec -in private.pem -pubout -out public.pem
+    pipeline sign sine-lstm --key private.pem
+    """
+    from pipeline.bundle import open_bundle
+    from pipeline.report.output import finish, say
+    from pipeline.signature import MANIFEST_FILE
+    from pipeline.storage import exclusive, write_file
+    from pipeline.trust import SIGNATURE_FILE, sign_bundle
+
+    signed = []
+    for folder in find_models(exported, MANIFEST_FILE, names, made_by="export"):
+        with exclusive(folder):
+            signature = folder / SIGNATURE_FILE
+            write_file(signature, sign_bundle(open_bundle(folder), key))
+        say(f"{folder.name}: signed with {key}")
+        signed.append({"name": folder.name, "signature": str(signature)})
+    finish(as_json, signed, [])
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@key_option("Public key of who should have signed.", required=True)
+@exported_option
+@json_option
+def verify(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> None:
+    """Verify who signed bundles, and that nothing in them was changed since; exit 5 if not.
+
+    \b
+    pipeline verify sine-lstm --key public.pem
+    """
+    from pipeline.bundle import open_bundle
+    from pipeline.report.output import finish, say
+    from pipeline.signature import MANIFEST_FILE
+    from pipeline.trust import PublicKey
+
+    public = PublicKey(key)
+    verified = []
+    for folder in find_models(exported, MANIFEST_FILE, names, made_by="export"):
+        public.verify(open_bundle(folder))
+        say(f"{folder.name}: as signed by the owner of {key}")
+        verified.append({"name": folder.name, "key": str(key)})
+    finish(as_json, verified, [])

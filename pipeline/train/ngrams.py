@@ -1,0 +1,54 @@
+"""N-gram models, which need no network: what a text model has to beat."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.data import Text
+from pipeline.model import CodePointTable
+from pipeline.train.ahead import sample
+
+_ORDERS = range(6)
+_SMOOTHING = 0.1
+_COUNTED = 2**23  # characters that are counted at most, the last of the training part
+
+
+def ngram_bits(data: Text) -> tuple[float, ...]:
+    """Bits per character of n-gram models with 0 to 5 characters of context, validation part.
+
+    Counts of the training part with additive smoothing:
+    ``p(c | context) = (n(context, c) + 0.1) / (n(context) + 0.1·V)``, V counting the unknown
+    entry (C. D. Manning and H. Schütze, Foundations of Statistical NLP, 1999, section 6.2).
+    Of a long text the last 8,388,608 characters of the training part are counted, and the same
+    stretches of the validation part are scored as for networks.
+    """
+    import pandas as pd
+
+    split = data.train_length
+    chosen = sample(0, len(data.points) - split)
+    starts = chosen.starts.numpy() + split
+    lead = min(max(_ORDERS), split)  # the context of the first character that counts
+    train = np.arange(max(0, split - _COUNTED), split)
+    held_out = starts[:, None] + np.arange(-lead, chosen.size)
+    counted = held_out[:, lead:] - held_out[:, :1]
+    counted += len(train) + np.arange(len(starts))[:, None] * held_out.shape[1]
+    indices = _indices(data, np.concatenate([train, held_out.ravel()]))
+    size, scored = len(data.vocabulary) + 1, counted.ravel()
+    bits = []
+    context = np.zeros(len(indices), np.int64)  # which one stands before each place, numbered
+    for order in _ORDERS:
+        gram = pd.factorize(context * size + indices)[0]
+        known = slice(order, len(train))
+        n_context = np.bincount(context[known], minlength=context.max() + 1)[context[scored]]
+        n_gram = np.bincount(gram[known], minlength=gram.max() + 1)[gram[scored]]
+        p = (n_gram + _SMOOTHING) / (n_context + _SMOOTHING * size)
+        bits.append(float(-np.log2(p).mean()))
+        context = np.concatenate([[0], gram[:-1]])
+    return tuple(bits)
+
+
+def _indices(data: Text, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The vocabulary indices of the characters at ``places``."""
+    table = CodePointTable(data.vocabulary)
+    indices: NDArray[np.int64] = table(torch.from_numpy(data.points[places])).long().numpy()
+    return indices

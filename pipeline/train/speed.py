@@ -1,0 +1,158 @@
+"""What training runs on: device, precision and threads, as asked for or as they prove faster."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+from pipeline.config import SeriesModel, TrainingConfig
+from pipeline.errors import UnavailableError, one_line
+from pipeline.model import Network
+from pipeline.train.batches import Batch, Task
+from pipeline.train.step import Precision, make_optimizer, train_step
+
+_MORE_PRECISE = 1.2  # bfloat16 must be faster by this factor
+_MORE_SPARING = 1.5  # and so must many threads: on a busy machine they wait for each other
+_SMALL = 2**24  # multiplications in a time step; below, one thread is about as fast as many
+_ROUNDS = 5
+_SECONDS = 1.0  # after which no further round of measurements begins
+
+Choice = TypeVar("Choice")
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is CUDA when it is there; any other name must be there.
+
+    Raises:
+        UnavailableError: PyTorch cannot use that device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UnavailableError(
+            f"PyTorch {torch.__version__} cannot use the device '{name}' here; try --device cpu"
+        ) from error
+    return device
+
+
+@contextmanager
+def use_threads(count: int) -> Iterator[None]:
+    """Let PyTorch use ``count`` threads of the processor, and afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what PyTorch cannot do on this machine into an UnavailableError of one line."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        raise UnavailableError(
+            f"PyTorch cannot train this network here ({one_line(error)}); try a smaller one, a "
+            "smaller --batch-size, or --device cpu"
+        ) from error
+
+
+def choose_speed(network: Network, task: Task, options: TrainingConfig) -> tuple[Precision, int]:
+    """Precision and threads: those asked for, else float32 on one thread or what is far faster.
+
+    A whole step of training is tried, on a copy that is thrown away, and an evaluation after it.
+    What fails, or gives NaN, is not chosen. bfloat16 is for text alone: a forecast needs all 24
+    bits of float32. Only large networks are tried on many threads.
+
+    Raises:
+        UnavailableError: bfloat16 was asked for, and PyTorch cannot train in it here.
+    """
+    batch = next(task.batches(0))
+    threads = options.threads or 1
+
+    def seconds(precision: Precision, count: int) -> float:
+        with use_threads(count):
+            return _seconds(network, task, options, precision, batch)
+
+    if options.precision != "auto":
+        precision: Precision = options.precision
+        check_precision(network, task, options, precision, threads)
+    elif isinstance(network.config, SeriesModel):
+        precision = "float32"
+    else:
+        precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+        precision = _fastest(precisions, lambda one: seconds(one, threads), _MORE_PRECISE)
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    is_small = weights * len(batch.input) < _SMALL or network.head.weight.device.type != "cpu"
+    if options.threads is None and not is_small:
+        counts = sorted({1, torch.get_num_threads()})
+        threads = _fastest(counts, lambda count: seconds(precision, count), _MORE_SPARING)
+    return precision, threads
+
+
+def check_precision(
+    network: Network, task: Task, options: TrainingConfig, precision: Precision, threads: int
+) -> None:
+    """Raises UnavailableError if PyTorch cannot train ``network`` in ``precision`` here.
+
+    float32 is not tried: every processor has it.
+    """
+    if precision == "float32":
+        return
+    try:
+        with use_threads(threads):
+            _seconds(network, task, options, precision, next(task.batches(0)))
+    except RuntimeError as error:
+        raise UnavailableError(
+            f"PyTorch cannot train this network in {precision} here ({one_line(error)}); try "
+            "--precision float32"
+        ) from error
+
+
+def _fastest(
+    choices: Sequence[Choice], seconds: Callable[[Choice], float], factor: float
+) -> Choice:
+    """The first of ``choices``, or one that is faster than all before it by ``factor``."""
+    if len(choices) == 1:
+        return choices[0]
+    least = dict.fromkeys(choices, math.inf)
+    began = time.perf_counter()
+    for _ in range(_ROUNDS):
+        for choice in tuple(least):  # in turn, so that a busy moment slows all of them
+            try:
+                least[choice] = min(least[choice], seconds(choice))
+            except RuntimeError:  # PyTorch has no kernel for it on this machine
+                del least[choice]
+        if time.perf_counter() - began > _SECONDS:
+            break
+    best = choices[0]
+    for choice, taken in least.items():
+        if taken * factor < least.get(best, math.inf):
+            best = choice
+    return best
+
+
+def _seconds(
+    network: Network, task: Task, options: TrainingConfig, precision: Precision, batch: Batch
+) -> float:
+    """Seconds that a step takes, on a copy of ``network``; infinite where it gives NaN."""
+    trial = copy.deepcopy(network).train()
+    optimizer = make_optimizer(trial, options)
+    device = trial.head.weight.device
+    started = time.perf_counter()
+    state = trial.zero_state(len(batch.input))
+    loss, state = train_step(trial, optimizer, task, options, precision, batch, state)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    taken = time.perf_counter() - started
+    with torch.no_grad():
+        output, _ = trial.eval()(batch.input.to(device), state)
+    return taken if math.isfinite(loss) and output.isfinite().all() else math.inf

@@ -1,0 +1,104 @@
+"""May the TorchScript of a bundle run? It may if we made it, a trusted key says so, or the user."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.bundle import Bundle
+from pipeline.bundle.write import TORCHSCRIPT_FILE
+from pipeline.checkpoint import versions
+from pipeline.errors import PipelineError, UnsafeError, one_line
+from pipeline.export.torchscript import to_torchscript
+from pipeline.trust.signing import PublicKey
+
+_MADE_BY = ("torch", "pipeline")  # the versions that decide the bytes of a trace
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether it may run: ``refusal`` says why not, and is empty where it may.
+
+    ``note`` says on whose word it runs, and is empty where tracing anew gave the same.
+    """
+
+    refusal: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What the user said of TorchScript that others have made.
+
+    ``key`` is that of somebody whose signature is enough; with ``everything`` all of it may run.
+    """
+
+    everything: bool = False
+    key: PublicKey | None = None
+    _known: dict[tuple[Path, str], Verdict] = field(default_factory=dict, compare=False)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether more may run than what tracing anew gives."""
+        return self.everything or self.key is not None
+
+    def judge(self, bundle: Bundle) -> Verdict:
+        """Whether ``model.pt`` of ``bundle`` may run; worked out once.
+
+        The bytes are compared with what tracing the weights of the bundle gives here. Only where
+        they differ does the signature count, and only then the word of the user.
+
+        Raises:
+            MalformedError: a file of the bundle is missing or not what it should be.
+            IntegrityError: a file of the bundle was changed.
+        """
+        place = (bundle.folder, bundle.digest)
+        if place not in self._known:
+            self._known[place] = self._judged(bundle)
+        return self._known[place]
+
+    def require(self, bundle: Bundle) -> None:
+        """Make sure that ``model.pt`` of ``bundle`` may run; raises as :meth:`judge` does.
+
+        Raises:
+            UnsafeError: it may not.
+        """
+        if refusal := self.judge(bundle).refusal:
+            raise UnsafeError(refusal)
+
+    def _judged(self, bundle: Bundle) -> Verdict:
+        why = why_not_ours(bundle)
+        if why is None:
+            return Verdict()
+        if self.key is not None:
+            try:
+                self.key.verify(bundle)
+            except PipelineError as error:
+                why = f"{why}, and {error}"
+            else:
+                return Verdict(note=f"{TORCHSCRIPT_FILE} runs since {self.key.path.name} signed it")
+        if self.everything:
+            return Verdict(note=f"{TORCHSCRIPT_FILE} runs on --trust")
+        return Verdict(
+            f"{bundle.folder / TORCHSCRIPT_FILE} is code, and {why}; give --key with the public "
+            "key of who signed it, or --trust if you know who made it"
+        )
+
+
+def why_not_ours(bundle: Bundle) -> str | None:
+    """Why tracing the weights of ``bundle`` does not give its ``model.pt``; None where it does.
+
+    Raises:
+        MalformedError: a file of the bundle is missing or not what it should be.
+        IntegrityError: a file of the bundle was changed.
+    """
+    data, network = bundle.read(TORCHSCRIPT_FILE), bundle.network()
+    try:
+        ours = to_torchscript(network, bundle.manifest.spread)
+    except Exception as error:  # whatever torch says of numbers that no exporter writes
+        return f"its weights cannot be traced anew ({one_line(error)})"
+    if ours == data:
+        return None
+    for name in _MADE_BY:
+        then, now = bundle.manifest.versions.get(name), versions()[name]
+        if then != now:
+            return f"was traced by {name} {then}, where this is {now}, so export it anew"
+    return "is not what tracing its weights gives, so somebody else made it"

@@ -1,0 +1,157 @@
+"""The signature of a bundle, ``model.sig``: made and verified by model-signing of OpenSSF.
+
+What is signed is ``manifest.json`` and every file that it lists, under the names that they have in
+the bundle; not the signature itself, and not ``validation.json``, which changes with every
+validation. The library gets copies of what a bundle gives out, so it opens no file of a stranger.
+The format is a Sigstore bundle around an in-toto statement:
+https://github.com/ossf/model-signing-spec.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pipeline.bundle import Bundle
+from pipeline.bundle.read import VALIDATION_FILE
+from pipeline.errors import IntegrityError, MalformedError, UnavailableError, one_line
+from pipeline.packages import how_to_install
+from pipeline.signature import MANIFEST_FILE
+from pipeline.storage import read_file, storage_errors
+
+SIGNATURE_FILE = "model.sig"
+_NOT_SIGNED = (SIGNATURE_FILE, VALIDATION_FILE)
+_LIMIT = 2**20  # bytes of a signature, or of a key; those of bundles have 10,000
+
+
+def sign_bundle(bundle: Bundle, key: Path) -> bytes:
+    """``model.sig`` for ``bundle``, by the private key in the PEM file ``key``.
+
+    Raises:
+        MalformedError: ``key`` holds no private key of an elliptic curve that can be used, or one
+            with a password; or a file of the bundle is missing.
+        IntegrityError: a file of the bundle was changed.
+        UnavailableError: model-signing is not installed.
+    """
+    library = _library()
+    _require_file(key)
+    try:
+        config = library.signing.Config().use_elliptic_key_signer(private_key=key)
+    except OSError as error:
+        raise MalformedError(f"cannot read {key}: {(error.strerror or '').lower()}") from error
+    except TypeError as error:
+        raise MalformedError(
+            f"{key} is protected by a password; 'openssl ec -in {key.name} -out plain.pem' writes "
+            "it without"
+        ) from error
+    except Exception as error:  # what cryptography and the library say of other files and keys
+        raise _no_key("private", key, error) from error
+    config.set_hashing_config(library.hashing.Config().set_ignored_paths(paths=_NOT_SIGNED))
+    with _copy(bundle) as folder:
+        signature = folder.parent.with_name(SIGNATURE_FILE)
+        config.sign(folder, signature)
+        return signature.read_bytes()
+
+
+class PublicKey:
+    """The key of somebody whom the user trusts, in a PEM file.
+
+    Raises:
+        MalformedError: the file holds no public key of an elliptic curve that can be used.
+        UnavailableError: model-signing is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        library = _library()
+        _require_file(path)
+        self.path = path
+        self._config = library.verifying.Config()
+        try:
+            self._config.use_elliptic_key_verifier(public_key=path)
+        except OSError as error:
+            raise MalformedError(f"cannot read {path}: {(error.strerror or '').lower()}") from error
+        except Exception as error:  # what cryptography and the library say of other files and keys
+            raise _no_key("public", path, error) from error
+        self._config.set_hashing_config(_hash_everything(library))
+
+    def verify(self, bundle: Bundle) -> None:
+        """Make sure that the owner of the key has signed ``bundle`` as it is.
+
+        Raises:
+            IntegrityError: the signature is missing, of another key, or of other files; or a file
+                of the bundle was changed.
+            MalformedError: the signature is not a regular file or too long; or a file of the
+                bundle is missing.
+        """
+        path = bundle.folder / SIGNATURE_FILE
+        if not os.path.lexists(path):
+            raise IntegrityError(f"{bundle.folder} carries no signature; 'pipeline sign' makes one")
+        data = _read_signature(path)
+        with _copy(bundle) as folder, redirect_stdout(StringIO()):
+            signature = folder.parent.with_name(SIGNATURE_FILE)
+            signature.write_bytes(data)
+            try:
+                self._config.verify(folder, signature)
+            except Exception as error:  # of the many ways to be no signature, each has its own
+                raise IntegrityError(
+                    f"{path} does not verify with {self.path}: it is of another key or of other "
+                    f"files ({one_line(error)})"
+                ) from error
+
+
+def _library() -> Any:
+    try:
+        import model_signing
+    except ImportError as error:
+        raise UnavailableError(
+            "model-signing, which makes and verifies signatures, is not whole here "
+            f"({one_line(error)}); run {how_to_install('model-signing', 'pyopenssl')}"
+        ) from error
+    return model_signing
+
+
+def _hash_everything(library: ModuleType) -> Any:
+    """How files are hashed to be verified: a signature cannot say which of them to leave out."""
+
+    class Everything(library.hashing.Config):  # type: ignore[name-defined,misc]
+        def add_ignored_paths(self, *, model_path: Any, paths: Iterable[Any]) -> None:
+            """Leave nothing out."""
+
+    return Everything().set_ignored_paths(paths=(), ignore_git_paths=False)
+
+
+def _no_key(kind: str, path: Path, error: Exception) -> MalformedError:
+    return MalformedError(
+        f"{path} holds no {kind} key of the curves P-256, P-384 or P-521 as PEM "
+        f"({one_line(error)}); 'pipeline sign --help' shows how keys are made"
+    )
+
+
+def _require_file(key: Path) -> None:
+    """The library reads whatever there is to its end, which a device does not have."""
+    if not key.is_file() or key.stat().st_size > _LIMIT:
+        raise MalformedError(f"{key} is no file of at most {_LIMIT:,} bytes, and so no key")
+
+
+def _read_signature(path: Path) -> bytes:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _LIMIT:
+        raise MalformedError(f"{path} is no file of at most {_LIMIT:,} bytes; sign the bundle anew")
+    return read_file(path, "the signature")
+
+
+@contextmanager
+def _copy(bundle: Bundle) -> Iterator[Path]:
+    """A folder with what is signed of ``bundle``, read as every file of a bundle is read."""
+    files = {name: bundle.read(name) for name in bundle.manifest.files if name not in _NOT_SIGNED}
+    files[MANIFEST_FILE] = read_file(bundle.folder / MANIFEST_FILE, "the manifest")
+    with tempfile.TemporaryDirectory(prefix="pipeline-signed-") as parent:
+        folder = Path(parent, "files", bundle.folder.resolve().name or "bundle")
+        with storage_errors(folder):
+            for name, data in files.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(data)
+        yield folder
