@@ -15,19 +15,11 @@ from pathlib import Path
 
 from torture.forked import Ended, pipeline
 from torture.originals import RUNS, Originals, scratch, train_command
-from torture.projects import embed_again, replay, sums
+from torture.projects import embed_again, embed_anew, replay, sums
 from torture.spread import Count, Finding, Judged, spread
 from torture.verdict import fault_of, unseen
 
 Heals = Callable[[bytes, Path, Path], str]  # original bytes, file, folder → what is not right
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A command that uses a file, and what makes the file right again where the command does."""
-
-    run: Callable[[Path, str], Ended]
-    heals: Heals | None = None
 
 
 @dataclass(frozen=True)
@@ -43,13 +35,31 @@ class Flip:
         return f"{self.model}/{self.file} byte {self.byte} bit {self.bit}"
 
 
-def _command(*arguments: str, heals: Heals | None = None, limit: float = 60.0) -> Reader:
-    """``{model}`` in an argument is the name of the model; RUN and TRAIN are its own commands."""
+@dataclass(frozen=True)
+class Reader:
+    """What uses a file, and what tells whether it is right again where the reader heals it."""
 
-    def run(folder: Path, model: str) -> Ended:
-        own = {"RUN": RUNS[model], "TRAIN": train_command(model)}
-        words = [w for part in arguments for w in own.get(part, (part.format(model=model),))]
+    run: Callable[[Originals, Path, Flip], Ended]
+    heals: Heals | None = None
+
+
+def _command(*arguments: str, heals: Heals | None = None, limit: float = 60.0) -> Reader:
+    """A command line, in which RUN and TRAIN are commands of the model, and {model} is its name."""
+
+    def run(originals: Originals, folder: Path, flip: Flip) -> Ended:
+        own = {"RUN": RUNS[flip.model], "TRAIN": train_command(flip.model)}
+        words = [w for part in arguments for w in own.get(part, (part.format(model=flip.model),))]
         return pipeline(words, folder, limit=limit)
+
+    return Reader(run, heals)
+
+
+def _project(read: Callable[..., Ended], heals: Heals | None = None) -> Reader:
+    """What reads the project that the file belongs to."""
+
+    def run(originals: Originals, folder: Path, flip: Flip) -> Ended:
+        target = flip.file.split("/")[1]
+        return read(originals, folder / "projects" / target, flip.model)
 
     return Reader(run, heals)
 
@@ -92,6 +102,9 @@ PAIR = _command(
     "--torchscript=exported/{model}/model.pt",
 )
 
+# Every file of a project is proven by its list of digests, and made anew by embed --force.
+PROJECT = (_project(sums), _project(embed_again), _project(embed_anew, _same))
+
 # The first pattern that fits a file says which commands use it, and how often it is drawn.
 USES: tuple[tuple[str, int, tuple[Reader, ...]], ...] = (
     (
@@ -118,20 +131,15 @@ USES: tuple[tuple[str, int, tuple[Reader, ...]], ...] = (
     ("checkpoints/*/checkpoint.json", 8, (EXPORT, TRAIN_ANEW)),
     ("checkpoints/*/weights-*", 3, (EXPORT, TRAIN_ANEW)),
     ("unfinished/*/training.safetensors", 8, (RESUME,)),
-    ("projects/python/model/*", 2, (Reader(partial(replay, "python")),)),
-    ("projects/node/model/*", 2, (Reader(partial(replay, "node")),)),
-    ("projects/c/model/*", 2, (Reader(partial(replay, "c")),)),
+    ("projects/*/model/*", 2, (_project(replay), *PROJECT)),
+    ("projects/*/SHA256SUMS", 3, PROJECT),
+    ("projects/*", 1, PROJECT),
 )
-# Every file of a project is proven by its list of digests, and made anew by embed --force.
-PROJECT = (Reader(sums), Reader(embed_again, _same))
 
 
 def readers_of(file: str) -> tuple[int, tuple[Reader, ...]]:
-    """How often a file is drawn, and the commands that use it; none for what is no artefact."""
-    found = next(((w, r) for pattern, w, r in USES if fnmatch(file, pattern)), (1, ()))
-    if file.startswith("projects/"):
-        return found[0], (*found[1], *PROJECT)
-    return found
+    """How often a file is drawn, and what uses it; nothing for what is no artefact."""
+    return next(((often, readers) for name, often, readers in USES if fnmatch(file, name)), (0, ()))
 
 
 def _is_artefact(file: Path) -> bool:
@@ -166,7 +174,7 @@ def judge(originals: Originals, flip: Flip) -> Judged:
         for reader in readers:
             folder = originals.copy(flip.model, place / "copy")
             (folder / flip.file).write_bytes(changed)
-            ended = reader.run(folder, flip.model)
+            ended = reader.run(originals, folder, flip)
             if reader.heals is not None and ended.code == 0:
                 wrong = reader.heals(original, folder / flip.file, folder)
                 fault = fault_of(ended) or (wrong and f"unseen: exit code 0, and {wrong}")

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from torture.workers import fork_workers
+
 GIGABYTE = 2**30
 TIME_LIMIT = 20.0  # seconds
 MEMORY = 6 * GIGABYTE  # of address space; a fork begins with about 1
@@ -67,7 +69,8 @@ def load_everything() -> None:
     import pipeline.validate.foreign  # noqa: F401
 
     torch.set_num_threads(1)
-    onnxruntime.set_default_logger_severity(3)
+    os.environ["PIPELINE_DEBUG"] = "1"  # a fault of the code is a traceback, with its place
+    fork_workers()
     assert all((matplotlib.figure, onnx.reference, onnxscript, pandas))
 
 

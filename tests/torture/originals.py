@@ -2,7 +2,7 @@
 
     <model>/checkpoints/<model>/   <model>/exported/<model>/   <model>/projects/<target>/
     <model>/unfinished/<model>/    a training that was killed, for train --resume
-    built/<target>/                what the replay of a project needs beside its files
+    built/<model>/<target>/        what the replay of a project needs beside its files
 """
 
 import os
@@ -58,9 +58,9 @@ class Originals:
         shutil.copytree(self.root / model, target, symlinks=True)
         return target
 
-    def built(self, target: str) -> Path:
-        """What was built of the project of ``target``."""
-        return self.root / "built" / target
+    def built(self, model: str, target: str) -> Path:
+        """What was built of the project of ``target``: a binary of its own, or packages of npm."""
+        return self.root / "built" / (model if target == "c" else "wave") / target
 
 
 def short_streams() -> None:
@@ -81,6 +81,7 @@ def hasty_clock() -> None:
 
 def make_originals(root: Path, targets: tuple[str, ...], say: Callable[[str], None]) -> Originals:
     """Make all originals below ``root``, with the projects of ``targets``."""
+    originals = Originals(root)
     short_streams()
     for model in TRAINED:
         folder = root / model
@@ -98,8 +99,10 @@ def make_originals(root: Path, targets: tuple[str, ...], say: Callable[[str], No
             _must(pipeline(("embed", model, target, f"--out=projects/{target}"), folder))
     for target in targets:
         say(f"building {target}")
-        _build(target, root / "wave" / "projects" / target, root / "built" / target)
-    return Originals(root)
+        for model in TRAINED:
+            if not (built := originals.built(model, target)).exists():
+                build(target, root / model / "projects" / target, built)
+    return originals
 
 
 def _unfinished(model: str, folder: Path) -> None:
@@ -107,12 +110,12 @@ def _unfinished(model: str, folder: Path) -> None:
     file = "training.safetensors"
     command = train_command(model, "--checkpoints=unfinished")
     stop = killing_at_rename(folder, file, 1)
-    pipeline(command, folder, prepare=lambda: (hasty_clock(), stop()) and None)
+    ended = pipeline(command, folder, prepare=lambda: (hasty_clock(), stop()) and None)
     unfinished = folder / "unfinished"
     for path in (*unfinished.rglob("*.tmp"), *unfinished.rglob("*.lock")):
         path.unlink()
     if not (unfinished / model / file).is_file():
-        raise RuntimeError(f"{' '.join(command)} left no {file} when it was killed")
+        raise RuntimeError(f"{ended.command} ended with {ended.code}, without {file}: {ended.err}")
 
 
 def _state_dict(weights: Path) -> dict[str, torch.Tensor]:
@@ -125,10 +128,10 @@ def _must(ended: Ended) -> None:
         raise RuntimeError(f"{ended.command} ended with {ended.code}: {ended.err[-2000:]}")
 
 
-def _build(target: str, project: Path, built: Path) -> None:
-    """Build a copy of a project where it needs that; what came to be is used by all replays."""
-    from pipeline.embed.replay import build
+def build(target: str, project: Path, built: Path) -> None:
+    """Build a copy of a project; all replays of copies of it borrow from there."""
+    from pipeline.embed.replay import build as build_project
     from pipeline.embed.targets import find_target
 
     shutil.copytree(project, built)
-    build(find_target(target), built)
+    build_project(find_target(target), built)
