@@ -1,6 +1,9 @@
 import math
+from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,9 +18,10 @@ from pipeline.config import CELLS, Config
 from pipeline.data import Series, Text
 from pipeline.errors import MalformedError, UnavailableError
 from pipeline.model import CodePointTable
+from pipeline.train import loop, speed
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
-from pipeline.train.speed import choose_device
+from pipeline.train.speed import choose_device, refusals, use_threads
 
 DEEP = {"num_layers": 2, "dropout": 0.3, "epochs": 4}
 DEEP_CONFIGS = [series_config("lstm", **DEEP), text_config("gru", **DEEP)]
@@ -92,8 +96,28 @@ def test_progress_counts_every_step_and_ends_every_epoch_with_a_validation_loss(
     assert [p.validation_loss for p in ends] == [e["validation_loss"] for e in trainer.history]
 
 
-def test_bfloat16_trains_and_keeps_weights_in_float32() -> None:
-    trainer = trained(text_config("lstm", precision="bfloat16"))
+def bfloat16_runs(config: Config) -> bool:
+    """Whether PyTorch itself has an LSTM in bfloat16 on this processor, forward and backward."""
+    layer = torch.nn.LSTM(config.model.embedding_size, config.model.hidden_size, batch_first=True)
+    input = torch.zeros(config.training.batch_size, config.training.window, layer.input_size)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            output, _ = layer(input)
+        output.float().sum().backward()
+    except RuntimeError:
+        return False
+    return True
+
+
+def test_bfloat16_trains_and_keeps_weights_in_float32_or_says_that_it_cannot() -> None:
+    config = text_config("lstm", precision="bfloat16")
+    trainer = new_trainer(config)
+    if not bfloat16_runs(config):
+        with refused(UnavailableError, "bfloat16", "--precision float32"):
+            next(trainer.run())
+        return
+    for _ in trainer.run():
+        pass
     assert trainer.precision == "bfloat16"
     assert trainer.history[-1]["validation_loss"] < trainer.history[0]["validation_loss"]
     assert {tensor.dtype for tensor in trainer.best.values()} == {torch.float32}
@@ -112,59 +136,184 @@ def test_choosing_a_precision_changes_nothing_else() -> None:
     assert_same_result(chosen, trained(given))
 
 
+# --- what it runs on
+
+
+def without_bfloat16(monkeypatch: pytest.MonkeyPatch, in_training: bool, loss: float = 0) -> None:
+    """A processor on which bfloat16 fails in a step or in what follows it, or gives ``loss``."""
+    real = speed.train_step
+
+    def train_step(network: Any, optimizer: Any, *given: Any) -> Any:
+        result = real(network, optimizer, *given)
+        if "bfloat16" not in given:
+            return result
+        if loss:
+            return loss, result[1]
+        refuse = Mock(side_effect=RuntimeError("could not create a primitive descriptor"))
+        if in_training:
+            refuse()
+        network.forward = refuse
+        return result
+
+    monkeypatch.setattr(speed, "train_step", train_step)
+    # So slow is float32 that whatever runs at all is preferred.
+    monkeypatch.setattr(speed, "_MORE_PRECISE", 1e-9)
+
+
+@pytest.mark.parametrize("in_training", [True, False], ids=["in a step", "in the evaluation"])
+def test_precision_that_fails_is_not_chosen(
+    monkeypatch: pytest.MonkeyPatch, in_training: bool
+) -> None:
+    without_bfloat16(monkeypatch, in_training)
+    trainer = trained(text_config("lstm", precision="auto"))
+    assert (trainer.precision, trainer.threads) == ("float32", 1)
+    assert len(trainer.history) == 3
+
+
+def test_precision_that_runs_is_chosen_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_MORE_PRECISE", 1e-9)
+    trainer = new_trainer(text_config("gru", precision="auto"))
+    next(trainer.run())
+    assert trainer.precision == "bfloat16"
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_precision_that_gives_no_number_is_not_chosen(
+    monkeypatch: pytest.MonkeyPatch, loss: float
+) -> None:
+    without_bfloat16(monkeypatch, in_training=True, loss=loss)
+    trainer = new_trainer(text_config("lstm", precision="auto"))
+    next(trainer.run())
+    assert trainer.precision == "float32"
+
+
+@pytest.mark.parametrize("in_training", [True, False], ids=["in a step", "in the evaluation"])
+def test_precision_that_was_asked_for_and_fails_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, in_training: bool
+) -> None:
+    without_bfloat16(monkeypatch, in_training)
+    trainer = new_trainer(text_config("lstm", precision="bfloat16"))
+    with refused(UnavailableError, "bfloat16", "primitive", "--precision float32"):
+        next(trainer.run())
+
+
+def test_training_begun_in_bfloat16_is_not_gone_on_with_where_that_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = new_trainer(text_config("gru", precision="auto"))
+    next(begun.run())
+    successor = new_trainer(text_config("gru", precision="auto"))
+    successor.restore(replace(begun.snapshot(), precision="bfloat16"))
+    without_bfloat16(monkeypatch, in_training=True)
+    with refused(UnavailableError, "bfloat16", "--precision float32"):
+        next(successor.run())
+
+
+def test_small_networks_train_on_one_thread_whatever_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(speed, "_seconds", lambda *_: pytest.fail("measured"))
+    with use_threads(2):
+        for config in (series_config("lstm"), text_config("lstm")):
+            trainer = new_trainer(config)
+            next(trainer.run())
+            assert (trainer.precision, trainer.threads) == ("float32", 1)
+
+
+@pytest.mark.parametrize(("gain", "threads"), [(0.2, 1), (1.4, 1), (2.0, 2)])
+def test_large_networks_train_on_many_threads_where_those_are_far_faster(
+    monkeypatch: pytest.MonkeyPatch, gain: float, threads: int
+) -> None:
+    def seconds(*_: object) -> float:
+        return 1.0 if torch.get_num_threads() == 1 else 1.0 / gain
+
+    monkeypatch.setattr(speed, "_SMALL", 0)
+    monkeypatch.setattr(speed, "_seconds", seconds)
+    with use_threads(2):
+        trainer = new_trainer(text_config())
+        next(trainer.run())
+        assert trainer.threads == threads
+
+
+def test_threads_that_were_asked_for_are_used_while_it_trains() -> None:
+    trainer, before = new_trainer(text_config(threads=2)), torch.get_num_threads()
+    assert {torch.get_num_threads() for _ in trainer.run()} == {trainer.threads} == {2}
+    assert torch.get_num_threads() == before
+
+
+def test_what_pytorch_cannot_do_here_is_one_line() -> None:
+    with refused(UnavailableError, "no memory", "--batch-size"), refusals():
+        raise RuntimeError("no memory\nat all")
+
+
 # --- interrupted and taken up again
 
 
-def resumed(config: Config, folder: Path, stop: int) -> Trainer:
-    """A trainer interrupted after ``stop`` steps and ended by another one from the disk."""
-    data = data_of(config)
-    interrupted = new_trainer(config)
-    for progress in interrupted.run():
-        if progress.validation_loss is not None:
-            save_snapshot(folder, interrupted.snapshot(), config, data.digest)
-        if progress.step == stop and (
-            progress.validation_loss is not None or stop % interrupted.task.steps_per_epoch
-        ):
-            break
-    successor = new_trainer(config)
-    snapshot = load_snapshot(folder, config, data.digest)
+WHOLE_CONFIGS = [
+    make("gru", epochs=2, bidirectional=True, readout="final")
+    for make in (series_config, text_config)
+]
+
+
+def gone_on(config: Config, folder: Path) -> Trainer:
+    """A trainer that ended what is saved in ``folder``."""
+    trainer = new_trainer(config)
+    snapshot = load_snapshot(folder, config, data_of(config).digest)
     assert snapshot is not None
-    assert snapshot.epoch == stop // interrupted.task.steps_per_epoch
-    successor.restore(snapshot)
-    for _ in successor.run():
+    trainer.restore(snapshot)
+    for _ in trainer.run():
         pass
-    return successor
+    return trainer
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+@pytest.mark.parametrize("config", [*DEEP_CONFIGS, *WHOLE_CONFIGS], ids=by_name)
+def test_interrupted_anywhere_it_ends_with_the_same_bits(config: Config, tmp_path: Path) -> None:
+    trainer = new_trainer(config)
+    steps = trainer.task.steps_per_epoch
+    assert steps > 2
+    stops = {1, steps - 1, steps, steps + 1, 2 * steps}
+    standing = set()
+    for progress in trainer.run():
+        if progress.step in stops:
+            folder = tmp_path / f"{progress.step}-{progress.validation_loss}"
+            save_snapshot(folder, trainer.snapshot(), config, data_of(config).digest)
+            standing.add((trainer.epoch, trainer.step))
+    assert {(0, 1), (0, steps), (1, 0), (1, 1), (2, 0)} <= standing
+    for folder in tmp_path.iterdir():
+        assert_same_result(gone_on(config, folder), trainer)
+
+
 @pytest.mark.parametrize("config", DEEP_CONFIGS, ids=by_name)
-def test_interrupted_after_an_epoch_it_ends_with_the_same_bits(
-    config: Config, epoch: int, tmp_path: Path
-) -> None:
-    stop = epoch * new_trainer(config).task.steps_per_epoch
-    assert_same_result(resumed(config, tmp_path, stop), trained(config))
-
-
-@pytest.mark.parametrize("config", DEEP_CONFIGS, ids=by_name)
-def test_interrupted_within_an_epoch_it_ends_with_the_same_bits(
+def test_interrupted_after_every_few_steps_it_ends_with_the_same_bits(
     config: Config, tmp_path: Path
 ) -> None:
-    steps = new_trainer(config).task.steps_per_epoch
-    assert steps > 2
-    for stop in (steps + 1, 2 * steps + steps // 2, 4 * steps - 1):
-        assert_same_result(resumed(config, tmp_path, stop), trained(config))
-
-
-def test_interrupted_after_every_epoch_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    config = DEEP_CONFIGS[0]
     data = data_of(config)
-    for _ in range(config.training.epochs):
-        trainer = new_trainer(config)
-        if snapshot := load_snapshot(tmp_path, config, data.digest):
-            trainer.restore(snapshot)
-        next(progress for progress in trainer.run() if progress.validation_loss is not None)
+    trainer, ended, rounds = new_trainer(config), False, 0
+    while not ended:
+        ended, rounds = True, rounds + 1
+        for _ in islice(trainer.run(), 3):
+            ended = False
         save_snapshot(tmp_path, trainer.snapshot(), config, data.digest)
+        successor = new_trainer(config)
+        snapshot = load_snapshot(tmp_path, config, data.digest)
+        assert snapshot is not None
+        successor.restore(snapshot)
+        trainer = successor
+    assert rounds > config.training.epochs
     assert_same_result(trainer, trained(config))
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, *WHOLE_CONFIGS], ids=by_name)
+def test_batches_from_a_step_on_are_the_rest_of_the_epoch(config: Config) -> None:
+    task = make_task(config, data_of(config))
+    whole = list(task.batches(1))
+    for first in (0, 1, len(whole) - 1, len(whole)):
+        rest = list(task.batches(1, first))
+        assert len(rest) == len(whole) - first
+        for one, other in zip(rest, whole[first:], strict=True):
+            assert torch.equal(one.input, other.input)
+            assert torch.equal(one.target, other.target)
+            assert one.fresh == other.fresh
 
 
 # --- a step
@@ -238,10 +387,47 @@ def test_learning_rate_warms_up_and_ends_low() -> None:
     assert rates[-1] < 0.0005
 
 
-def test_time_budget_stops_after_the_first_epoch_that_exceeds_it() -> None:
-    trainer = trained(series_config(epochs=20, minutes=1e-9))
-    assert trainer.epoch == len(trainer.history) == 1
-    assert trainer.best_epoch == 1
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock by which every look at it takes a second."""
+    monkeypatch.setattr(loop, "time", Mock(monotonic=Mock(side_effect=count())))
+
+
+@pytest.mark.parametrize("make", [series_config, text_config])
+def test_time_that_is_over_ends_the_first_epoch_which_counts(make: Any, seconds: None) -> None:
+    trainer = new_trainer(make(epochs=20, minutes=3 / 60))
+    progress = list(trainer.run())
+    assert [p.step for p in progress] == [1, 2, 3, 3]  # three steps, and the validation
+    assert trainer.task.steps_per_epoch > 3
+    assert (trainer.epoch, trainer.best_epoch) == (1, 1)
+    (entry,) = trainer.history
+    assert entry["train_loss"] == pytest.approx(sum(p.loss for p in progress[:3]) / 3)
+    with torch.no_grad():
+        loss = trainer.task.validation_loss(trainer.best_network())
+    assert entry["validation_loss"] == progress[-1].validation_loss == loss
+
+
+def test_time_that_is_over_ends_a_later_epoch_within(seconds: None) -> None:
+    trainer = new_trainer(series_config(epochs=20))
+    steps = trainer.task.steps_per_epoch
+    trainer = new_trainer(series_config(epochs=20, minutes=(steps + 3) / 60))
+    taken = [p.step for p in trainer.run()]
+    assert taken[-2:] == [steps + 2, steps + 2]  # the validation took a second too
+    assert trainer.epoch == len(trainer.history) == 2
+
+
+def test_time_budget_that_is_over_leaves_nothing_to_go_on_with(seconds: None) -> None:
+    config = series_config(epochs=20, minutes=3 / 60)
+    ended, successor = trained(config), new_trainer(config)
+    successor.restore(ended.snapshot())
+    assert list(successor.run()) == []
+    assert_same_result(successor, ended)
+
+
+def test_time_budget_shorter_than_a_step_takes_one() -> None:
+    trainer = new_trainer(text_config(epochs=20, minutes=1e-9))
+    assert [progress.step for progress in trainer.run()] == [1, 1]
+    assert trainer.best_epoch == len(trainer.history) == 1
 
 
 def test_time_budget_that_is_enough_trains_every_epoch() -> None:

@@ -52,6 +52,10 @@ class Snapshot:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+def _copied(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
 class Trainer:
     """Trains one network; ``run`` does the work, ``snapshot`` can be taken whenever it yields."""
 
@@ -172,7 +176,7 @@ class Trainer:
         if self.step:
             tensors["carried.state"] = self.state
         return Snapshot(
-            tensors={k: v.detach().cpu().clone() for k, v in tensors.items()},
+            tensors={k: _copied(v) for k, v in tensors.items()},
             epoch=self.epoch,
             step=self.step,
             total=self.total,

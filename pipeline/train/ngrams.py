@@ -24,31 +24,28 @@ def ngram_bits(data: Text) -> tuple[float, ...]:
     """
     import pandas as pd
 
-    split = data.train_length
-    chosen = sample(0, len(data.points) - split)
-    starts = chosen.starts.numpy() + split
-    lead = min(max(_ORDERS), split)  # the context of the first character that counts
-    train = np.arange(max(0, split - _COUNTED), split)
-    held_out = starts[:, None] + np.arange(-lead, chosen.size)
-    counted = held_out[:, lead:] - held_out[:, :1]
-    counted += len(train) + np.arange(len(starts))[:, None] * held_out.shape[1]
-    indices = _indices(data, np.concatenate([train, held_out.ravel()]))
-    size, scored = len(data.vocabulary) + 1, counted.ravel()
+    split, points = data.train_length, data.points
+    chosen = sample(0, len(points) - split)
+    lead = min(max(_ORDERS), split)  # the context of the first character that is scored
+    places = chosen.starts[:, None].numpy() + split + np.arange(-lead, chosen.size)
+    train = points[max(0, split - _COUNTED) : split]
+    indices = _indices(data, np.concatenate([train, points[places].ravel()]))
+    scored = np.arange(len(train), len(indices)).reshape(places.shape)[:, lead:].ravel()
+    size = len(data.vocabulary) + 1
     bits = []
-    context = np.zeros(len(indices), np.int64)  # which one stands before each place, numbered
+    context = np.zeros(len(indices), np.int32)  # which one stands before each place, numbered
     for order in _ORDERS:
-        gram = pd.factorize(context * size + indices)[0]
+        gram = pd.factorize(context.astype(np.int64) * size + indices)[0].astype(np.int32)
         known = slice(order, len(train))
         n_context = np.bincount(context[known], minlength=context.max() + 1)[context[scored]]
         n_gram = np.bincount(gram[known], minlength=gram.max() + 1)[gram[scored]]
         p = (n_gram + _SMOOTHING) / (n_context + _SMOOTHING * size)
         bits.append(float(-np.log2(p).mean()))
-        context = np.concatenate([[0], gram[:-1]])
+        context[1:] = gram[:-1]
     return tuple(bits)
 
 
-def _indices(data: Text, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The vocabulary indices of the characters at ``places``."""
-    table = CodePointTable(data.vocabulary)
-    indices: NDArray[np.int64] = table(torch.from_numpy(data.points[places])).long().numpy()
+def _indices(data: Text, points: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The vocabulary indices of the characters with these code points."""
+    indices: NDArray[np.int32] = CodePointTable(data.vocabulary)(torch.from_numpy(points)).numpy()
     return indices

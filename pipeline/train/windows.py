@@ -44,7 +44,8 @@ class Windows:
         room = self.length - 1 - self.window - (self.count - 1) * self.stride
         shift = int(torch.randint(0, room + 1, (), generator=generator))
         order = torch.randperm(self.count, generator=generator) * self.stride + shift
-        for starts in order[first * self.batch_size :].split(self.batch_size):
+        for batch in range(first, self.batches):
+            starts = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield starts[:, None] + torch.arange(self.window + 1)
 
 
