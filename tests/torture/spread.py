@@ -70,17 +70,25 @@ def spread(
 ) -> Iterator[tuple[Case, Judged]]:
     """``judge`` of every case, as they come, in ``jobs`` forks of this process.
 
-    ``judge`` is a function of a module or a partial of one; with one job it runs here.
+    A fork knows the cases, so only numbers and findings travel. With one job it all happens here.
     """
     if jobs == 1:
         for case in cases:
             yield case, judge(case)
         return
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        futures = {pool.submit(judge, case): case for case in cases}
+    global _judge_number
+    _judge_number = lambda number: judge(cases[number])  # noqa: E731
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
+        futures = {pool.submit(_judge_in_fork, number): number for number in range(len(cases))}
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            yield cases[futures[future]], future.result()
+
+
+_judge_number: Callable[[int], Judged]  # what the forks of spread have to do
+
+
+def _judge_in_fork(number: int) -> Judged:
+    return _judge_number(number)
 
 
 def as_json(counts: Sequence[Count]) -> str:

@@ -30,8 +30,9 @@ def tree(folder: Path) -> Tree:
 class Stage:
     """A command that writes ``artefact``, from what ``begin`` leaves in a copy of the originals.
 
-    ``check`` is a command that must succeed whenever the artefact is there. ``varies``: two runs
-    do not give the same bytes.
+    Where the artefact is a folder that is seen only by a file in it, ``marker`` is that file.
+    ``check`` is a command that must succeed whenever the artefact is there. ``varies``: two runs do
+    not give the same bytes.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Stage:
     command: tuple[str, ...]
     artefact: str
     begin: Callable[[Path], None]
+    marker: str = ""
     check: tuple[str, ...] = ()
     varies: bool = False
 
@@ -70,7 +72,7 @@ class Before:
         """
         found = tree(folder / self.stage.artefact)
         shown = {name for name in found if not Path(name).name.startswith(".")}
-        if not self.old and not shown:
+        if not self.old and (not shown or self.stage.marker and self.stage.marker not in found):
             return ""
         missing = {self._lacks(found, self.new), self._lacks(found, self.old) if self.old else "-"}
         if "" not in missing:
@@ -154,6 +156,7 @@ STAGES = (
         train_command(_WORDS),
         "checkpoints/words",
         _removing("checkpoints"),
+        marker="checkpoint.json",
     ),
     Stage(
         "train again",
@@ -169,7 +172,7 @@ STAGES = (
         "checkpoints/wave/checkpoint.json",
         _half_trained,
     ),
-    Stage("import", _WAVE, _IMPORT, "checkpoints/other", _nothing),
+    Stage("import", _WAVE, _IMPORT, "checkpoints/other", _nothing, "checkpoint.json"),
     Stage(
         "import again",
         _WAVE,
