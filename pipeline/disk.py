@@ -101,7 +101,9 @@ def link_tree(source: Path, target: Path, without: Collection[str]) -> None:
     Raises:
         FileExistsError: a file stands where the other tree has a folder.
     """
-    for entry in os.scandir(source):
+    with os.scandir(source) as found:
+        entries = list(found)
+    for entry in entries:
         made = target / entry.name
         if entry.is_dir(follow_symlinks=False):
             made.mkdir(exist_ok=True)

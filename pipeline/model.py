@@ -9,13 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.config import Cell, Record, SeriesModel, TextModel
+from pipeline.config import Cell, SeriesModel, TextModel
+from pipeline.contract.records import Scaler
 from pipeline.errors import MalformedError
 from pipeline.signature import UNKNOWN_INDEX, Signature, signature
 
@@ -24,22 +23,6 @@ _RECURRENT: dict[Cell, type[nn.RNN | nn.LSTM | nn.GRU]] = {
     "lstm": nn.LSTM,
     "gru": nn.GRU,
 }
-
-
-class Scaler(Record):
-    """Mean and deviation of every feature and target, in raw units."""
-
-    input_mean: tuple[float, ...]
-    input_std: tuple[float, ...]
-    output_mean: tuple[float, ...]
-    output_std: tuple[float, ...]
-
-    @classmethod
-    def fit(cls, values: NDArray[np.float32]) -> "Scaler":
-        """The scaler of a series that forecasts itself; ``values`` is ``[time, features]``."""
-        mean = tuple(map(float, values.mean(axis=0, dtype=np.float64).astype(np.float32)))
-        std = tuple(map(float, values.std(axis=0, dtype=np.float64).astype(np.float32)))
-        return cls(input_mean=mean, input_std=std, output_mean=mean, output_std=std)
 
 
 class Standardize(nn.Module):

@@ -9,7 +9,9 @@ spelled here and nowhere else.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.config import Cell, Record, SeriesModel, TextModel
+from pydantic import Field
+
+from pipeline.config import Cell, Line, Record, SeriesModel, TextModel
 from pipeline.errors import MalformedError
 
 FORMAT: Literal[1] = 1  # of a bundle
@@ -32,8 +34,12 @@ UNKNOWN_INDEX = 0  # logit and embedding row of every character outside the voca
 class Tolerance(Record):
     """A runtime may be off by ``atol + rtol·|y|``, or by four times PyTorch's own error."""
 
-    rtol: float
-    atol: float
+    rtol: float = Field(ge=0)
+    atol: float = Field(ge=0)
+
+    def within(self, other: "Tolerance") -> bool:
+        """Whether this allows no more than ``other``."""
+        return self.rtol <= other.rtol and self.atol <= other.atol
 
 
 FLOAT32 = Tolerance(rtol=1e-4, atol=1e-5)
@@ -63,7 +69,12 @@ class TensorSpec(Record):
     name: str
     type: Literal["float32", "int64"]
     shape: tuple[int | str, ...]
-    meaning: str
+    meaning: Line
+
+    @property
+    def form(self) -> tuple[str, str, tuple[int | str, ...]]:
+        """All of it but the words."""
+        return self.name, self.type, self.shape
 
 
 class Signature(Record):

@@ -8,13 +8,14 @@ import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout, UnixFileLock
 
 from pipeline import disk
-from pipeline.errors import MalformedError, StorageError, UnsafeError
+from pipeline.errors import StorageError
+from pipeline.reading import safe_path
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and run again",
@@ -245,47 +246,3 @@ def recover_folder(folder: Path) -> None:
     if previous.is_dir() and not folder.exists():
         previous.rename(folder)
     disk.remove(previous)
-
-
-def safe_path(name: str) -> PurePosixPath:
-    """``name`` as a relative path that stays in its folder.
-
-    Raises:
-        UnsafeError: the path is absolute, climbs with ``..``, names no file, or uses a drive,
-            a backslash or a character that does not print.
-    """
-    path = PurePosixPath(name)
-    climbs = path.is_absolute() or ".." in path.parts
-    if climbs or not path.parts or not name.isprintable() or "\\" in name or ":" in name:
-        raise UnsafeError(f"the path {name!r} leaves its folder; do not use this file")
-    return path
-
-
-def read_file(path: Path, what: str) -> bytes:
-    """The bytes of ``path``.
-
-    Raises:
-        MalformedError: there is no such file; ``what`` names it for the reader.
-        StorageError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise MalformedError(f"{what} is missing: {path}") from error
-    except OSError as error:
-        raise StorageError(
-            f"cannot read {path}: {(error.strerror or str(error)).lower()}"
-        ) from error
-
-
-def read_json(path: Path, what: str) -> Any:
-    """The JSON value in ``path``.
-
-    Raises:
-        MalformedError: there is no such file, or it is not JSON.
-        StorageError: it cannot be read.
-    """
-    try:
-        return json.loads(read_file(path, what))
-    except (ValueError, RecursionError) as error:
-        raise MalformedError(f"{path} is not JSON ({error}); write it anew") from error

@@ -10,12 +10,12 @@ from command_line import Here
 from tiny import installed, missing
 
 from pipeline.bundle import Bundle, build_bundle, open_bundle
-from pipeline.checkpoint import CHECKPOINT_FILE, load_network, save_checkpoint
+from pipeline.checkpoint import load_network, save_checkpoint
 from pipeline.config import PRESETS, override
 from pipeline.data import load
 from pipeline.embed.serve import FLAGS, find_browser
 from pipeline.errors import UnavailableError
-from pipeline.storage import read_file, sha256, write_folder
+from pipeline.storage import write_folder
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
 from pipeline.train.scores import score
@@ -78,8 +78,7 @@ def write_tiny_bundle(checkpoint_folder: Path, folder: Path, opset: int = 18) ->
 
     checkpoint = read_checkpoint(checkpoint_folder)
     network = load_network(checkpoint_folder, checkpoint)
-    digest = sha256(read_file(checkpoint_folder / CHECKPOINT_FILE, "the checkpoint"))
-    write_folder(folder, build_bundle(checkpoint, digest, network, opset))
+    write_folder(folder, build_bundle(checkpoint, network, opset))
     return open_bundle(folder)
 
 

@@ -1,6 +1,9 @@
 import errno
+import hashlib
 import json
+import math
 import os
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +13,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load, save
 from tiny import (
     CONFIGS,
+    edit_sealed,
     fail_on_call,
     new_trainer,
     refused,
@@ -44,7 +49,7 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.model import Network
-from pipeline.storage import sha256
+from pipeline.storage import canonical_json, sha256
 from pipeline.train.loop import Snapshot
 from pipeline.train.scores import score
 
@@ -67,17 +72,18 @@ def weights_of(folder: Path) -> Path:
 
 
 def edit_json(folder: Path, edit: Callable[[Any], object]) -> None:
-    path = folder / CHECKPOINT_FILE
-    content = json.loads(path.read_bytes())
-    edit(content)
-    path.write_text(json.dumps(content))
+    edit_sealed(folder / CHECKPOINT_FILE, edit)
 
 
 def replace_weights(folder: Path, edit: Callable[[Tensors], object]) -> None:
     """Put edited weights in place, under a digest that is right."""
     tensors = load(weights_of(folder).read_bytes())
     edit(tensors)
-    data = save(tensors)
+    put_weights_file(folder, save(tensors))
+
+
+def put_weights_file(folder: Path, data: bytes) -> None:
+    """Put ``data`` in place of the weights, under a digest that is right."""
     weights_of(folder).write_bytes(data)
     edit_json(folder, lambda content: content["weights"].update(sha256=sha256(data)))
 
@@ -149,6 +155,9 @@ def test_truncated_weights_are_refused(folder: Path, sixteenths: int) -> None:
     weights = weights_of(folder)
     data = weights.read_bytes()
     weights.write_bytes(data[: len(data) * sixteenths // 16])
+    with refused(IntegrityError, weights.name):
+        load_all(folder)
+    put_weights_file(folder, data[: len(data) * sixteenths // 16])
     with refused(MalformedError, weights.name, "truncated"):
         load_all(folder)
 
@@ -164,7 +173,7 @@ def test_truncated_weights_are_refused(folder: Path, sixteenths: int) -> None:
     ids=["torch.save", "pickle", "huge header", "text"],
 )
 def test_weights_that_are_not_safetensors_are_refused(folder: Path, data: bytes) -> None:
-    weights_of(folder).write_bytes(data)
+    put_weights_file(folder, data)
     with refused(MalformedError, "not safetensors"):
         load_all(folder)
 
@@ -196,10 +205,12 @@ def test_wrong_shape_is_named_with_both_shapes(folder: Path) -> None:
         load_all(folder)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int32])
-def test_wrong_type_is_named(folder: Path, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "name"), [(torch.float64, "F64"), (torch.float16, "F16"), (torch.int32, "I32")]
+)
+def test_wrong_type_is_named(folder: Path, dtype: torch.dtype, name: str) -> None:
     replace_weights(folder, lambda tensors: tensors.update({BIAS: torch.ones(1, dtype=dtype)}))
-    with refused(MalformedError, BIAS, str(dtype).removeprefix("torch.")):
+    with refused(MalformedError, f"{BIAS} is {name}, not F32"):
         load_all(folder)
 
 
@@ -252,8 +263,30 @@ def test_truncated_json_is_refused(folder: Path, sixteenths: int) -> None:
     path = folder / CHECKPOINT_FILE
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * sixteenths // 16])
-    with refused(MalformedError, str(path), "not JSON"):
+    error, why = (IntegrityError, "was changed") if sixteenths else (MalformedError, "not JSON")
+    with refused(error, str(path), why):
         read_checkpoint(folder)
+
+
+def test_no_flipped_bit_of_the_json_goes_unseen(folder: Path) -> None:
+    path = folder / CHECKPOINT_FILE
+    data = path.read_bytes()
+    places = [*range(100), *range(100, len(data), len(data) // 300)]
+    for place in places:
+        changed = bytearray(data)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises((IntegrityError, MalformedError)):
+            read_checkpoint(folder)
+
+
+def test_a_checkpoint_without_a_seal_is_read(folder: Path) -> None:
+    sealed = read_checkpoint(folder)
+    content = json.loads((folder / CHECKPOINT_FILE).read_bytes())
+    del content["sha256"]
+    (folder / CHECKPOINT_FILE).write_bytes(canonical_json(content))
+    assert read_checkpoint(folder) == sealed
+    assert sealed.digest == sha256((folder / CHECKPOINT_FILE).read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -282,7 +315,18 @@ def test_missing_key_is_named(folder: Path, section: str, key: str | None) -> No
         ("weights", "file", 7),
         ("config", "source", {"kind": "magic"}),
         ("config", "surprise", 1),
-        ("scaler", "input_std", [float("nan")]),
+        ("scaler", "input_std", [0.0]),
+        ("scaler", "input_std", [-1.0]),
+        ("scaler", "input_std", [1e-60]),
+        ("scaler", "output_mean", [1e60]),
+        ("scaler", "input_mean", ["1"]),
+        ("config", "name", "a/b"),
+        ("config", "name", "*/ int main(void) { return 1; } /*"),
+        ("training", "data_sha256", "X" * 64),
+        ("training", "device", "cpu\x1b[2J"),
+        ("training", "threads", True),
+        ("versions", "torch", "2\n.0"),
+        ("weights", "sha256", "0" * 63),
     ],
 )
 def test_wrong_value_is_refused_with_its_place(
@@ -291,6 +335,58 @@ def test_wrong_value_is_refused_with_its_place(
     edit_json(folder, lambda content: content[section].update({key: value}))
     with refused(MalformedError, f"{section}.{key}"):
         read_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(parameters=c["parameters"] + 1), "parameters is"),
+        (lambda c: c.update(parameters=10**30), "parameters is"),
+        (lambda c: c["config"]["model"].update(hidden_size=65_536), "parameters is"),
+        (lambda c: c["scaler"].update(input_std=[1.0, 1.0]), "scaler.input_std"),
+        (lambda c: c["scaler"].update(output_mean=[]), "scaler.output_mean"),
+        (lambda c: c.update(vocabulary="abc"), "no vocabulary"),
+        (lambda c: c.update(held_out=[]), "held_out"),
+        (lambda c: c.update(held_out="text"), "held_out is not of the model's task"),
+        (lambda c: c.update(held_out=[[1.0, 2.0]]), "rows of other than 1 numbers"),
+        (lambda c: c.update(held_out=[[1.0], []]), "rows of other than 1 numbers"),
+        (lambda c: c.update(held_out=[[1e39]]), "held_out"),
+        (lambda c: c.update(training=None), "training is null for imported weights"),
+        (lambda c: c["training"]["scores"].update(residual_std=[]), "residual_std"),
+        (lambda c: c["training"]["scores"].update(residual_std=[-1.0]), "residual_std"),
+        (lambda c: c["training"].update(best_epoch=99), "best_epoch"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_refused(
+    folder: Path, change: Callable[[Any], object], message: str
+) -> None:
+    edit_json(folder, change)
+    with refused(MalformedError, str(folder), message, "train it anew"):
+        read_checkpoint(folder)
+
+
+def test_no_memory_is_taken_for_shapes_that_the_file_does_not_have(folder: Path) -> None:
+    """17 GB of weights, and 17 GB that the file claims to have."""
+
+    def huge(content: Any) -> None:
+        content["config"]["model"].update(hidden_size=65_536)
+        content["parameters"] = 51_540_983_809
+
+    edit_json(folder, huge)
+    with refused(MalformedError, "does not fit its model"):
+        load_all(folder)
+    header = {"head.bias": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
+    text = json.dumps(header).encode()
+    put_weights_file(folder, len(text).to_bytes(8, "little") + text)
+    with refused(MalformedError, "does not fit its model"):
+        load_all(folder)
+
+
+def test_weights_larger_than_the_model_are_not_read(folder: Path) -> None:
+    with weights_of(folder).open("r+b") as file:
+        file.truncate(20 * 2**30)
+    with refused(MalformedError, "21,474,836,480 bytes"):
+        load_all(folder)
 
 
 @pytest.mark.parametrize(
@@ -310,6 +406,15 @@ def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
 def test_model_without_its_scaler_is_refused(folder: Path) -> None:
     edit_json(folder, lambda content: content.update(scaler=None))
     with refused(MalformedError, "scaler"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT_FILE, "weights"])
+def test_links_out_of_the_folder_are_not_followed(folder: Path, name: str) -> None:
+    path = weights_of(folder) if name == "weights" else folder / name
+    path.rename(folder.parent / "elsewhere")
+    path.symlink_to(folder.parent / "elsewhere")
+    with refused(UnsafeError, path.name, "link"):
         load_all(folder)
 
 
@@ -475,34 +580,150 @@ def test_truncated_snapshot_is_refused(tmp_path: Path, unfinished: Snapshot, eig
     path = tmp_path / TRAINING_FILE
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * eighths // 8])
-    with refused(MalformedError, TRAINING_FILE):
+    with pytest.raises((MalformedError, IntegrityError), match=r"train without --resume$"):
         load_snapshot(tmp_path, LSTM, "0" * 64)
 
 
+def test_every_flipped_bit_of_a_snapshot_is_seen(tmp_path: Path, unfinished: Snapshot) -> None:
+    save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
+    path = tmp_path / TRAINING_FILE
+    data = path.read_bytes()
+    header = 8 + int.from_bytes(data[:8], "little")
+    places = random.Random(0).sample(range(8 * len(data)), 300)
+    places += [*range(64), *random.Random(1).sample(range(64, 8 * header), 100)]
+    for place in places:
+        changed = bytearray(data)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises((MalformedError, IntegrityError), match=r"train without --resume$"):
+            load_snapshot(tmp_path, LSTM, "0" * 64)
+
+
+def sealed(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> bytes:
+    """A file with the digest that a snapshot carries over itself."""
+    data = save(tensors, metadata=metadata | {"sha256": "0" * 64})
+    blank, digest = '"sha256":"{}"'.format("0" * 64), hashlib.sha256(data).hexdigest()
+    return data.replace(blank.encode(), f'"sha256":"{digest}"'.encode())
+
+
 @pytest.mark.parametrize(
-    "metadata",
-    [None, {}, {"training": "{"}, {"training": "[]"}, {"training": '"text"'}, {"training": "7"}],
+    "metadata", [{}, {"training": "{"}, {"training": "[]"}, {"training": '"text"'}]
 )
-def test_snapshot_without_its_facts_is_refused(
+def test_snapshot_without_its_facts_is_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
+    (tmp_path / TRAINING_FILE).write_bytes(sealed({"network.x": torch.zeros(1)}, metadata))
+    with refused(MalformedError, "--resume"):
+        load_snapshot(tmp_path, LSTM, "0" * 64)
+
+
+@pytest.mark.parametrize("metadata", [None, {"training": "{}"}])
+def test_snapshot_of_an_earlier_version_is_refused(
     tmp_path: Path, metadata: dict[str, str] | None
 ) -> None:
     (tmp_path / TRAINING_FILE).write_bytes(save({"network.x": torch.zeros(1)}, metadata=metadata))
-    with refused(MalformedError, "--resume"):
+    with refused(MalformedError, "of this version", "train without --resume"):
+        load_snapshot(tmp_path, LSTM, "0" * 64)
+
+
+def test_snapshot_that_is_sealed_anew_is_read(tmp_path: Path, unfinished: Snapshot) -> None:
+    save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
+    path = tmp_path / TRAINING_FILE
+    with safe_open(path, "pt") as file:
+        facts = file.metadata()["training"]
+    path.write_bytes(sealed(unfinished.tensors, {"training": facts}))
+    assert load_snapshot(tmp_path, LSTM, "0" * 64) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": -1},
+        {"epoch": 2},
+        {"epoch": True},
+        {"step": -1},
+        {"step": 0.5},
+        {"total": math.nan},
+        {"total": -1.0},
+        {"seconds": -1.0},
+        {"seconds": math.inf},
+        {"threads": 0},
+        {"threads": 10**9},
+        {"precision": "float16"},
+        {"best_epoch": 0},
+        {"best_epoch": 2},
+        {"history": []},
+        {"history": [{"train_loss": 1.0}]},
+        {"history": [{"train_loss": 1.0, "validation_loss": math.nan}]},
+        {"history": 7},
+        {"format": 1},
+        {"stray": 1},
+        {"epoch": 9, "history": [{"train_loss": 1.0, "validation_loss": 1.0}] * 9},
+    ],
+    ids=str,
+)
+def test_snapshot_with_facts_that_cannot_be_is_refused(
+    tmp_path: Path, unfinished: Snapshot, change: dict[str, Any]
+) -> None:
+    save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
+    path = tmp_path / TRAINING_FILE
+    with safe_open(path, "pt") as file:
+        facts = json.loads(file.metadata()["training"])
+    path.write_bytes(sealed(unfinished.tensors, {"training": json.dumps(facts | change)}))
+    with refused(MalformedError, "is not an unfinished training", "--resume"):
         load_snapshot(tmp_path, LSTM, "0" * 64)
 
 
 @pytest.mark.parametrize("name", ["stray", "other.x", "network.x", "optimizer.x", "optimizer.x.y"])
 def test_snapshot_with_other_tensors_is_refused(unfinished: Snapshot, name: str) -> None:
     tensors = unfinished.tensors | {name: torch.zeros(1)}
-    with refused(MalformedError, "--resume"):
+    with refused(MalformedError, name, "--resume"):
         new_trainer(LSTM).restore(replace(unfinished, tensors=tensors))
 
 
 @pytest.mark.parametrize("part", ["network.", "best.", "optimizer."])
 def test_snapshot_that_lacks_tensors_is_refused(unfinished: Snapshot, part: str) -> None:
     tensors = {k: v for k, v in unfinished.tensors.items() if not k.startswith(part)}
-    with refused(MalformedError, "--resume"):
+    with refused(MalformedError, f"lacks {part}", "--resume"):
         new_trainer(LSTM).restore(replace(unfinished, tensors=tensors))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("network.head.bias", lambda x: x.repeat(2), "shape"),
+        ("best.head.bias", lambda x: x.double(), "type"),
+        ("best.head.bias", lambda x: x * math.nan, "not finite"),
+        ("optimizer.0.exp_avg", lambda x: x.T, "shape"),
+        ("optimizer.0.exp_avg", lambda x: x / 0, "not finite"),
+        ("optimizer.0.exp_avg_sq", lambda x: -x, "negative"),
+        ("optimizer.0.step", lambda x: x * 0, "steps"),
+        ("optimizer.0.step", lambda x: x + 1e6, "steps"),
+    ],
+)
+def test_snapshot_with_tensors_that_cannot_be_is_refused(
+    unfinished: Snapshot, name: str, change: Any, words: str
+) -> None:
+    tensors = unfinished.tensors | {name: change(unfinished.tensors[name])}
+    with refused(MalformedError, name, words, "--resume"):
+        new_trainer(LSTM).restore(replace(unfinished, tensors=tensors))
+
+
+def test_snapshot_of_a_step_that_no_epoch_has_is_refused(unfinished: Snapshot) -> None:
+    with refused(MalformedError, "step 1000 of an epoch of", "--resume"):
+        new_trainer(LSTM).restore(replace(unfinished, step=1000))
+
+
+@pytest.mark.parametrize("state", [torch.zeros(3, 2, 4), torch.zeros(4, 2, 5), None])
+def test_snapshot_within_an_epoch_needs_the_state_of_its_rows(state: torch.Tensor | None) -> None:
+    config = text_config("lstm")
+    trainer = new_trainer(config)
+    next(trainer.run())
+    snapshot = trainer.snapshot()
+    assert snapshot.tensors["carried.state"].shape == (4, 2, 4)
+    tensors = {k: v for k, v in snapshot.tensors.items() if k != "carried.state"}
+    if state is not None:
+        tensors["carried.state"] = state
+    with refused(MalformedError, "carried.state", "--resume"):
+        new_trainer(config).restore(replace(snapshot, tensors=tensors))
 
 
 @pytest.mark.parametrize("call", [1, 2])

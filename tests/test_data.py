@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from tiny import refused
 
 from pipeline.config import SeriesSource, SineSource, TextSource
+from pipeline.contract.held_out import code_points
 from pipeline.data import Series, Text, load
 from pipeline.data.frames import read_series
 from pipeline.data.series import sample_sine
-from pipeline.data.text import code_points, read_text
+from pipeline.data.text import read_text
 from pipeline.errors import MalformedError, StorageError, UsageError
 
 NUMBERS = [str(0.5 * (i % 7)) for i in range(120)]

@@ -12,9 +12,9 @@ import click
 import pytest
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.manifest import manifest_schema
 from pipeline.cli import cli
 from pipeline.config import FAMILIES, PRESETS, Config, SeriesSource
+from pipeline.contract.manifest import manifest_schema
 from pipeline.errors import PipelineError
 from pipeline.export import OPSETS
 from pipeline.runtimes.catalog import ALL as RUNTIMES
@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CLIENTS = "embed/", "clients/"  # their files are those of other languages
 ROUTE = [
-    *("errors", "storage", "config", "signature", "threads", "data", "model", "train"),
-    *("checkpoint", "importer", "export", "bundle", "runtimes", "validate", "embed"),
-    *("benchmark", "report", "run", "cli"),
+    *("errors", "packages", "disk", "reading", "storage", "config", "signature", "seal"),
+    *("contract", "threads", "data", "model", "train", "checkpoint", "importer", "export"),
+    *("bundle", "trust", "runtimes", "validate", "embed", "benchmark", "report", "run", "cli"),
 ]
 
 

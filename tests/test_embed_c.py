@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny import refused, tool
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.bundle.golden import outside
 from pipeline.config import CELLS, SeriesModel, TextModel
+from pipeline.contract import Scaler
 from pipeline.embed.c import c_source, identifier, write_c
 from pipeline.errors import UsageError
-from pipeline.model import Network, Scaler
+from pipeline.model import Network
 from pipeline.signature import FLOAT32
 
 CLIENTS = Path(__file__).parents[1] / "pipeline/embed/clients"
@@ -307,7 +308,7 @@ def test_compilers_have_nothing_to_say(
     compiler: str,
     level: str,
 ) -> None:
-    networks = {preset: tiny_bundle(preset).network() for preset in PRESETS}
+    networks = {preset: network_of(tiny_bundle(preset)) for preset in PRESETS}
     networks |= {
         f"wide-{cell}-{text}": network(cell, 16, text) for cell in CELLS for text in (False, True)
     }
@@ -332,7 +333,7 @@ def test_a_build_with_fast_math_gives_pytorchs_numbers(tmp_path: Path, text: boo
 
 def test_two_models_live_in_one_program_in_cpp(tmp_path: Path) -> None:
     written(tmp_path / "one", network("lstm", 6), "sine-lstm")
-    written(tmp_path / "two", network("gru", 16, text=True), "2 words")
+    written(tmp_path / "two", network("gru", 16, text=True), "2-words")
     (tmp_path / "main.cpp").write_text(
         '#include "one/model.h"\n#include "two/model.h"\n#include <cstdio>\n'
         "int main() {\n"
@@ -423,9 +424,9 @@ def test_the_source_says_what_it_is(tiny_bundle: Callable[[str], Bundle]) -> Non
 
 
 def test_names_become_names_in_c() -> None:
-    assert identifier("Sine-LSTM.v2") == "sine_lstm_v2"
+    assert identifier("sine-lstm-100x2") == "sine_lstm_100x2"
     assert identifier("2-layers") == "model_2_layers"
-    assert identifier("model") == "model_model"
+    assert identifier("Sine-LSTM.v2") == "sine_lstm_v2_f4abda01"
 
 
 def test_whole_sequences_are_refused() -> None:

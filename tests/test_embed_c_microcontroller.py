@@ -9,8 +9,9 @@ import torch
 from tiny import tool
 
 from pipeline.config import CELLS, Cell, SeriesModel
+from pipeline.contract import Scaler
 from pipeline.embed.c import write_c
-from pipeline.model import Network, Scaler
+from pipeline.model import Network
 
 STEPS = 12
 # Starts the processor and its floating-point unit, and prints through the emulator's semihosting.

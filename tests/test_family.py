@@ -31,18 +31,19 @@ from pipeline.bundle import Bundle
 from pipeline.bundle.card import first_lines
 from pipeline.bundle.golden import outside
 from pipeline.config import WHOLE_SEQUENCES, SeriesModel, TextModel
+from pipeline.contract import Scaler, SeriesScores, TextScores
+from pipeline.contract.held_out import code_points
 from pipeline.data import Series, Text
-from pipeline.data.text import code_points
 from pipeline.errors import ParityError, UsageError
 from pipeline.export import export
 from pipeline.export.checks import check_graph
 from pipeline.export.onnx_graph import to_onnx
-from pipeline.model import Network, Scaler
+from pipeline.model import Network
 from pipeline.runtimes.base import feeds
 from pipeline.runtimes.catalog import RUNTIMES, Runtimes
 from pipeline.runtimes.reference import Reference
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.train.scores import SeriesScores, TextScores, score
+from pipeline.train.scores import score
 from pipeline.train.windows import after_windows
 from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.free_run import free_run, why_not_free

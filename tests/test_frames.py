@@ -77,7 +77,7 @@ def test_only_column_is_the_target_whatever_its_name(read: Reader) -> None:
 
 def test_columns_without_a_target_are_listed(read: Reader) -> None:
     table = frame(x=range(LENGTH)).rename(columns={"y": "load"})
-    with refused(UsageError, "load, x", "--target 'load'"):
+    with refused(UsageError, "load, x", "--target load"):
         read(table)
     with refused(UsageError, "'laod'", "did you mean 'load'?"):
         read(table, target=("laod",))

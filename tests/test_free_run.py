@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.model import Network
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.pytorch import PyTorch
@@ -36,7 +36,7 @@ class Changed(PyTorch):
 
 
 def answer_of(bundle: Bundle) -> FreeAnswer:
-    found = free_answer(bundle.network(), bundle.held_out(), FLOAT32)
+    found = free_answer(network_of(bundle), bundle.held_out(), FLOAT32)
     assert found is not None
     return found
 
@@ -50,7 +50,7 @@ def test_the_real_streams_are_long() -> None:
 
 def test_a_text_is_made_of_the_likeliest_characters(tiny_bundle: Bundles) -> None:
     bundle = tiny_bundle("char-lstm")
-    runtime, vocabulary = PyTorch(bundle.network()), bundle.manifest.vocabulary or ""
+    runtime, vocabulary = PyTorch(network_of(bundle)), bundle.manifest.vocabulary or ""
     given, state = bundle.held_out()[None, :10], runtime.network.zero_state(1).numpy()
     made = free_run(runtime, given, state, 8, vocabulary)
     whole = np.concatenate([given, made[None]], axis=1)
@@ -60,7 +60,7 @@ def test_a_text_is_made_of_the_likeliest_characters(tiny_bundle: Bundles) -> Non
 
 def test_a_forecast_is_made_of_its_own_values(tiny_bundle: Bundles) -> None:
     bundle = tiny_bundle("sine-gru")
-    runtime = PyTorch(bundle.network())
+    runtime = PyTorch(network_of(bundle))
     given, state = bundle.held_out()[None, :10], runtime.network.zero_state(1).numpy()
     made = free_run(runtime, given, state, 8, None)
     whole = np.concatenate([given, made[None]], axis=1)
@@ -70,7 +70,7 @@ def test_a_forecast_is_made_of_its_own_values(tiny_bundle: Bundles) -> None:
 @pytest.mark.parametrize("preset", ["sine-lstm", "char-gru"])
 def test_an_honest_runtime_goes_all_the_way(tiny_bundle: Bundles, preset: str) -> None:
     bundle = tiny_bundle(preset)
-    found = compare_free_run(PyTorch(bundle.network()), answer_of(bundle))
+    found = compare_free_run(PyTorch(network_of(bundle)), answer_of(bundle))
     assert (found.steps, found.first_difference, found.passed) == (module.STEPS, None, True)
 
 
@@ -79,7 +79,7 @@ def test_a_text_that_differs_fails_at_that_step(tiny_bundle: Bundles) -> None:
         return -output
 
     bundle = tiny_bundle("char-gru")
-    found = compare_free_run(Changed(bundle.network(), other, first=5), answer_of(bundle))
+    found = compare_free_run(Changed(network_of(bundle), other, first=5), answer_of(bundle))
     assert (found.first_difference, found.tie, found.passed) == (5, False, False)
     assert "instead of" in found.note
 
@@ -100,7 +100,7 @@ def test_two_characters_within_the_tolerance_are_a_tie_and_no_failure(
 
     def found(limits: float) -> tuple[int | None, bool, bool]:
         wide = FreeAnswer(**{**vars(exact), "limits": np.full_like(exact.exact, limits)})
-        run = compare_free_run(Changed(bundle.network(), lift), wide)
+        run = compare_free_run(Changed(network_of(bundle), lift), wide)
         return run.first_difference, run.tie, run.passed
 
     assert found(0.51 * gap) == (3, True, True)
@@ -117,8 +117,8 @@ def test_a_forecast_may_stray_as_far_as_the_tolerance_makes_it(tiny_bundle: Bund
             np.float32
         )
 
-    assert compare_free_run(Changed(bundle.network(), leaning(0.5)), exact).passed
-    found = compare_free_run(Changed(bundle.network(), leaning(1000), first=4), exact)
+    assert compare_free_run(Changed(network_of(bundle), leaning(0.5)), exact).passed
+    found = compare_free_run(Changed(network_of(bundle), leaning(1000), first=4), exact)
     assert (found.first_difference, found.passed) == (4, False)
     assert ", not " in found.note
 
@@ -128,7 +128,7 @@ def test_numbers_that_are_none_fail(tiny_bundle: Bundles) -> None:
         return np.full_like(output, np.nan)
 
     bundle = tiny_bundle("sine-lstm")
-    found = compare_free_run(Changed(bundle.network(), nothing, first=2), answer_of(bundle))
+    found = compare_free_run(Changed(network_of(bundle), nothing, first=2), answer_of(bundle))
     assert (found.first_difference, found.passed) == (2, False)
 
 
@@ -137,14 +137,14 @@ def test_in_less_than_float32_a_forecast_that_strays_is_shown_and_no_failure(
 ) -> None:
     bundle = tiny_bundle("sine-lstm")
     exact = free_answer(
-        bundle.network(), bundle.held_out(), LESS_THAN_FLOAT32["bfloat16"], "bfloat16"
+        network_of(bundle), bundle.held_out(), LESS_THAN_FLOAT32["bfloat16"], "bfloat16"
     )
     assert exact is not None
 
     def off(output: State, call: int) -> State:
         return output + np.float32(50)
 
-    found = compare_free_run(Changed(bundle.network(), off, first=4), exact)
+    found = compare_free_run(Changed(network_of(bundle), off, first=4), exact)
     assert (found.first_difference, found.passed) == (4, True)
 
 

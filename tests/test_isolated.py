@@ -4,15 +4,16 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import Input, Runtime, RuntimeProcessError, State
 from pipeline.runtimes.catalog import Kind, Runtimes
-from pipeline.runtimes.isolated import Worker
+from pipeline.runtimes.isolated import Isolated, Worker
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import FLOAT32
 from pipeline.validate.run import answered, validation_row
@@ -97,7 +98,20 @@ def test_a_runtime_that_fails_is_a_row_that_says_so_and_the_others_still_run(
     with Runtimes(("onnxruntime", "reference"), ("cpu",)) as runtimes:
         found = []
         bundle = tiny_bundle("sine-rnn")
-        exact = answered(bundle.network(), bundle.held_out())
+        exact = answered(network_of(bundle), bundle.held_out())
         found = [validation_row("m", item, exact, FLOAT32) for item in runtimes.open(bundle)]
     assert [row.status for row in found] == ["pass", "fail", "pass"]
     assert found[1].reason.startswith(reason)
+
+
+def test_modules_in_the_working_folder_are_not_taken_for_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Bundles
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trap = "import pathlib; pathlib.Path('canary').touch()\n"
+    for name in ("onnxruntime", "numpy", "pickle", "sitecustomize"):
+        Path(f"{name}.py").write_text(trap)
+    with Runtimes(("onnxruntime",), ("cpu",)) as runtimes:
+        _, runtime = runtimes.open(tiny_bundle("sine-rnn"))
+        assert isinstance(runtime, Isolated)
+    assert not Path("canary").exists()

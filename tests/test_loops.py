@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from onnx import NodeProto, helper
 from tiny import open_session, validation_of
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.config import SeriesModel, TextModel
+from pipeline.contract import Scaler
 from pipeline.export import export, export_loop
 from pipeline.export.compose import FLOAT, INT64, call, constant, tensor
 from pipeline.export.generate import _TAKEN
 from pipeline.export.pieces import SAMPLE, SETTINGS
-from pipeline.model import Network, Scaler
+from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.signature import LOG_PROB, NEXT_STATE, TEXT, Sampling, loop
@@ -116,7 +117,7 @@ def test_an_entry_is_drawn_by_its_share_in_vocabulary_order(
     assert draw(logits, number, given_settings).index == index
 
 
-def network_of(config: SeriesModel | TextModel) -> Network:
+def fresh_network(config: SeriesModel | TextModel) -> Network:
     torch.manual_seed(0)
     if isinstance(config, TextModel):
         return Network(config, vocabulary="abcdé ").eval()
@@ -150,7 +151,7 @@ def test_a_model_that_cannot_feed_itself_has_no_loop(config: SeriesModel | TextM
 def test_several_targets_layers_and_projections_go_round(
     config: SeriesModel | TextModel,
 ) -> None:
-    network, spread = network_of(config), [0.1, 0.2, 0.3]
+    network, spread = fresh_network(config), [0.1, 0.2, 0.3]
     onnx_file, torchscript_file = export(network, "three", spread=spread)
     file = export_loop(onnx_file, network, spread)
     contract = loop(config)
@@ -214,7 +215,7 @@ def test_a_fault_in_the_sampler_is_found_with_its_place(
     tiny_bundle: Callable[[str], Bundle], old: str, new: str
 ) -> None:
     bundle = tiny_bundle("char-gru")
-    network, contract = bundle.network(), bundle.manifest.loop
+    network, contract = network_of(bundle), bundle.manifest.loop
     assert contract is not None
     file = broken(bundle.read("onnx/generate.onnx"), old, new)
     cases = list(generations(network, bundle.held_out()))
@@ -228,7 +229,7 @@ def test_a_fault_in_the_sampler_is_found_with_its_place(
 
 def case_of(bundle: Bundle) -> tuple[Generated, dict[str, NDArray[Any]]]:
     """A case, and what a right graph gives for it."""
-    case = next(iter(generations(bundle.network(), bundle.held_out())))
+    case = next(iter(generations(network_of(bundle), bundle.held_out())))
     runtime = OnnxRuntime(bundle.read("onnx/generate.onnx"), "cpu")
     return case, dict(zip((TEXT, LOG_PROB, NEXT_STATE), runtime.call(case.feeds), strict=True))
 
@@ -273,7 +274,7 @@ def test_nan_beside_the_right_text_is_a_fault(
 
 def test_a_forecast_needs_as_much_noise_as_steps(tiny_bundle: Callable[[str], Bundle]) -> None:
     bundle = tiny_bundle("sine-rnn")
-    cases = forecasts(bundle.network(), bundle.held_out(), [0.1])
+    cases = forecasts(network_of(bundle), bundle.held_out(), [0.1])
     case = next(case for case in cases if case.name == "forecast with samples")
     feeds = {**case.feeds, "steps": np.array(7)}
     for runtime in (

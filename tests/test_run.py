@@ -15,17 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import PROCESS, ROOT, Here
-from tiny import missing, open_session, refused
+from tiny import edit_sealed, missing, open_session, refused
 
 from pipeline.bundle import Bundle, open_bundle
-from pipeline.bundle import write as writing
 from pipeline.data.tables import parse_table
 from pipeline.errors import MalformedError, PipelineError, UsageError
-from pipeline.run import open as opening
 from pipeline.run.chart import terminal_chart
 from pipeline.run.history import history_of
-from pipeline.run.open import DataSource, Runnable, open_graph, read_facts
-from pipeline.run.series import Forecast
+from pipeline.run.open import DataSource, Runnable, open_graph
+from pipeline.run.series import Forecast, check_request
 from pipeline.run.text import generate
 from pipeline.signature import (
     LOG_PROB,
@@ -46,9 +44,7 @@ TABLE = "value\n" + "".join(f"{value:.9g}\n" for value in HISTORY)
 
 
 def change(folder: Path, **values: Any) -> None:
-    path = folder / "manifest.json"
-    content = json.loads(path.read_bytes())
-    path.write_text(json.dumps(content | values), encoding="utf-8")
+    edit_sealed(folder / "manifest.json", lambda content: content.update(values))
 
 
 def change_file(folder: Path, name: str, entry: dict[str, Any]) -> None:
@@ -74,7 +70,7 @@ def exported(looped: Path, tmp_path: Path) -> Path:
 
 
 def opened(folder: Path) -> Runnable:
-    return open_graph(folder, read_facts(folder))
+    return open_graph(open_bundle(folder))
 
 
 def piped(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
@@ -119,14 +115,6 @@ def test_without_onnxruntime_the_command_says_what_to_install(exported: Path) ->
     assert (done.returncode, done.stdout) == (7, "")
     command = f"{sys.executable} -m pip install 'onnxruntime>=1.21'"
     assert done.stderr == f"error: onnxruntime is not installed; run {command}\n"
-
-
-def test_the_manifest_is_the_one_that_bundles_have(exported: Path) -> None:
-    assert opening.MANIFEST_FILE == writing.MANIFEST_FILE
-    change(exported / CHAR, format=writing.FORMAT + 1)
-    for read in (read_facts, open_bundle):
-        with refused(MalformedError, f"has format {writing.FORMAT + 1}", "update it"):
-            read(exported / CHAR)
 
 
 # --- text
@@ -510,18 +498,14 @@ def without_loop(folder: Path) -> None:
     change(folder, loop=None)
 
 
-def without_key(folder: Path) -> None:
-    content = json.loads((folder / "manifest.json").read_bytes())
-    del content["loop"]
-    (folder / "manifest.json").write_text(json.dumps(content))
+def with_flipped_manifest(folder: Path) -> None:
+    flip(folder / "manifest.json")
 
 
-def with_model(**values: Any) -> Callable[[Path], None]:
-    def spoil(folder: Path) -> None:
-        model = json.loads((folder / "manifest.json").read_bytes())["model"]
-        change(folder, loop=None, model=model | values)
-
-    return spoil
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
 
 
 def with_tail(folder: Path) -> None:
@@ -530,10 +514,7 @@ def with_tail(folder: Path) -> None:
 
 
 def with_flipped_bit(folder: Path) -> None:
-    path = folder / "onnx/forecast.onnx"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    flip(folder / "onnx/forecast.onnx")
 
 
 def not_onnx(folder: Path) -> None:
@@ -546,16 +527,13 @@ def not_onnx(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [
-        (with_model(bidirectional=True, readout="final"), 2, ["both directions", "without --bi"]),
-        (with_model(features=3), 2, ["reads 3 columns and forecasts 1", "--target"]),
-        (without_loop, 3, ["earlier version", f"pipeline export {SINE}"]),
-        (without_key, 3, ["earlier version", f"pipeline export {SINE}"]),
-        (lambda folder: change(folder, spread=None), 2, ["--samples 3", "leave --samples out"]),
+        (without_loop, 3, ["loop is not that of the model", "export it anew"]),
+        (lambda folder: change(folder, spread=None), 3, ["spread is not residual_std"]),
+        (with_flipped_manifest, 5, ["manifest.json was changed", "export it anew"]),
         (lambda folder: change(folder, format=2), 3, ["format 2", "update it"]),
-        (lambda folder: change(folder, files={}), 3, ["lists no onnx/forecast.onnx"]),
+        (lambda folder: change(folder, files={}), 3, ["lists no", "onnx/forecast.onnx"]),
         (lambda folder: change(folder, task="sound"), 3, ["manifest.json", "task"]),
         (lambda folder: change(folder, task="text"), 3, ["not of the same task", "export it anew"]),
-        (with_model(targets=2), 2, ["reads 1 columns and forecasts 2"]),
         (lambda folder: (folder / "manifest.json").write_text("{"), 3, ["not JSON"]),
         (lambda folder: (folder / "manifest.json").write_text("[]"), 3, ["manifest.json"]),
         (lambda folder: (folder / "onnx/forecast.onnx").unlink(), 3, ["forecast.onnx"]),
@@ -575,6 +553,30 @@ def test_a_bundle_that_cannot_run_is_refused_in_one_line(
     result = pipeline("run", SINE, "--history", "sine.csv", "--samples", "3", "--seed", "1")
     assert (result.code, result.out) == (code, "")
     result.one_line_error(*words)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"bidirectional": True, "readout": "final"}, ["both directions", "without --bi"]),
+        ({"features": 3}, ["reads 3 columns and forecasts 1", "--target"]),
+    ],
+)
+def test_a_model_that_cannot_be_fed_with_its_outputs_is_refused(
+    exported: Path, model: dict[str, Any], words: list[str]
+) -> None:
+    bundle = open_bundle(exported / SINE)
+    changes = {"loop": None, "model": bundle.manifest.model.model_copy(update=model)}
+    manifest = bundle.manifest.model_copy(update=changes)
+    with refused(UsageError, *words):
+        open_graph(Bundle(bundle.folder, manifest))
+
+
+def test_samples_need_a_known_spread(exported: Path) -> None:
+    model = opened(exported / SINE)
+    unknown = Runnable(model.manifest.model_copy(update={"spread": None}), model.session)
+    with refused(UsageError, "--samples 3", "leave --samples out"):
+        check_request(unknown, 2, 3)
 
 
 def test_a_bundle_may_be_a_path(exported: Path, pipeline: Here) -> None:

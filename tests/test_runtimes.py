@@ -13,8 +13,7 @@ import pytest
 import torch
 from tiny import validation_of
 
-from pipeline.bundle import Bundle
-from pipeline.bundle.write import file_entry
+from pipeline.bundle import Bundle, network_of
 from pipeline.config import PRESETS
 from pipeline.errors import UnavailableError, UsageError
 from pipeline.model import Network
@@ -84,7 +83,7 @@ def test_one_opened_model_takes_any_size_and_carries_the_state(
     tiny_bundle: Bundles, opened: Opened, preset: str, name: str
 ) -> None:
     bundle = tiny_bundle(preset)
-    honest = PyTorch(bundle.network())
+    honest = PyTorch(network_of(bundle))
     for runtime in opened(bundle, name):
         tolerance = LESS_THAN_FLOAT32.get(runtime.precision, bundle.manifest.tolerance)
         for batch, length in ((2, 5), (1, 1), (7, 3), (1, 40)):
@@ -103,7 +102,7 @@ def test_results_are_not_overwritten_by_the_next_call(
 ) -> None:
     bundle = tiny_bundle("sine-lstm")
     input = bundle.held_out()[None, :4]
-    state = PyTorch(bundle.network()).network.zero_state(1).numpy()
+    state = PyTorch(network_of(bundle)).network.zero_state(1).numpy()
     for runtime in opened(bundle, name):
         first = runtime.run(input, state)
         kept = [part.copy() for part in first]
@@ -146,7 +145,7 @@ class Lesser(PyTorch):
 @pytest.fixture(scope="module", params=["sine-rnn", "sine-gru", "char-lstm"])
 def exact(tiny_bundle: Bundles, request: pytest.FixtureRequest) -> Answered:
     bundle = tiny_bundle(request.param)
-    return answered(bundle.network(), bundle.held_out())
+    return answered(network_of(bundle), bundle.held_out())
 
 
 def test_a_runtime_in_bfloat16_is_judged_by_that_and_by_pytorch_in_bfloat16(
@@ -188,7 +187,7 @@ def test_logits_too_large_for_the_tolerance_of_tf32_are_judged_by_pytorch_rounde
     tiny_bundle: Bundles,
 ) -> None:
     bundle = tiny_bundle("char-lstm")
-    network = bundle.network()
+    network = network_of(bundle)
     with torch.no_grad():
         network.head.weight.mul_(300)  # as a network that is sure of itself
     exact = answered(network, bundle.held_out())
@@ -313,13 +312,11 @@ class Fallen(OnnxRuntime):
 
 
 def test_a_validation_is_current_while_runtimes_versions_and_machine_are_the_same(
-    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     validation = validation_of(tiny_bundle("sine-rnn"), ("tract",))
-    bundle = tiny_bundle("sine-rnn")
-    content = validation.model_dump_json().encode()
-    monkeypatch.setitem(bundle.manifest.files, "validation.json", file_entry(content))
-    monkeypatch.setattr(Bundle, "read", lambda self, file: content)
+    bundle = Bundle(tmp_path, tiny_bundle("sine-rnn").manifest)
+    bundle.add_validation(validation)
     asked = Runtimes(("tract",), ("cpu",))
     assert current_validation(bundle, asked) == validation
     assert current_validation(bundle, Runtimes(("tract", "reference"), ("cpu",))) is None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.config import CELLS, Cell
 from pipeline.export import export
 from pipeline.export.torchscript import to_torchscript
@@ -102,6 +103,41 @@ def test_the_audit_names_what_is_wrong(honest: Callable[[str, Cell], Honest]) ->
     ]
 
 
+def test_weights_that_lie_outside_the_file_are_named_and_not_looked_for(
+    honest: Callable[[str, Cell], Honest], tmp_path: Path
+) -> None:
+    file, network, _ = honest("series", "gru")
+    for place in ("../outside", str(tmp_path / "absolute"), "pipe"):
+        model = onnx.load_from_string(file)
+        weight = next(item for item in model.graph.initializer if item.name == "recurrent.R_0")
+        onnx.external_data_helper.set_external_data(weight, place)
+        weight.ClearField("raw_data")
+        assert audit_onnx(model.SerializeToString(), network) == [
+            "constant 'recurrent.R_0' is not in the file but in another"
+        ]
+
+
+def test_a_constant_that_is_no_tensor_is_none_of_the_networks(
+    honest: Callable[[str, Cell], Honest],
+) -> None:
+    file, network, _ = honest("series", "gru")
+    model = onnx.load_from_string(file)
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["half"], value_float=0.5))
+    assert audit_onnx(model.SerializeToString(), network) == [
+        "constant 'half' is none of the network's"
+    ]
+
+
+def test_files_that_are_no_models_fail_their_audit(
+    honest: Callable[[str, Cell], Honest],
+) -> None:
+    _, network, _ = honest("series", "gru")
+    (said,) = audit_onnx(b"hello", network)
+    assert said.startswith("the file is no ONNX model (")
+    (said,) = audit_torchscript(b"hello", network)
+    assert said.startswith("the file is no TorchScript (")
+
+
 def test_the_audit_reads_torchscript_too(honest: Callable[[str, Cell], Honest]) -> None:
     _, network, _ = honest("series", "gru")
     file = to_torchscript(network)
@@ -148,7 +184,7 @@ def test_honest_models_are_of_every_kind() -> None:
 def test_a_bundle_with_a_flipped_bit_and_mended_digests_fails(
     tiny_bundle: Callable[[str], Bundle],
 ) -> None:
-    network = tiny_bundle("char-gru").network()
+    network = network_of(tiny_bundle("char-gru"))
     flip = next(fault for fault in FAULTS if "bit" in fault.name)
     faulty = plant(flip, tiny_bundle("char-gru").read("onnx/model.onnx"))
     assert faulty

@@ -249,10 +249,8 @@ def test_what_pytorch_cannot_do_here_is_one_line() -> None:
 # --- interrupted and taken up again
 
 
-WHOLE_CONFIGS = [
-    make("gru", epochs=2, bidirectional=True, readout="final")
-    for make in (series_config, text_config)
-]
+WHOLE = {"bidirectional": True, "readout": "final", "batch_size": 16, "epochs": 2}
+WHOLE_CONFIGS = [series_config("gru", **WHOLE | {"batch_size": 4}), text_config("gru", **WHOLE)]
 
 
 def gone_on(config: Config, folder: Path) -> Trainer:

@@ -11,10 +11,11 @@ import pytest
 import torch
 from tiny import validation_of
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.config import PRESETS, Cell, SeriesModel
+from pipeline.contract import Scaler
 from pipeline.errors import UnavailableError, UsageError
-from pipeline.model import Network, Scaler
+from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime, State
 from pipeline.runtimes.catalog import Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
@@ -56,7 +57,7 @@ def test_an_honest_bundle_passes_on_every_runtime_of_this_machine(
 def test_the_cases_are_those_of_the_design(tiny_bundle: Bundles, preset: str) -> None:
     bundle = tiny_bundle(preset)
     cases = list(
-        make_cases(bundle.held_out(), bundle.manifest.vocabulary, PyTorch(bundle.network()))
+        make_cases(bundle.held_out(), bundle.manifest.vocabulary, PyTorch(network_of(bundle)))
     )
     whole = {case.input.shape[:2] for case in cases if case.name == "whole"}
     assert whole == {(batch, time) for batch in BATCHES for time in TIMES}
@@ -138,7 +139,7 @@ FAULTS: dict[str, Callable[..., Result]] = {
 def answered(tiny_bundle: Bundles, request: pytest.FixtureRequest) -> Answered:
     """PyTorch's answers to those cases that are soon run; an honest runtime passes them."""
     bundle = tiny_bundle(request.param)
-    network = bundle.network()
+    network = network_of(bundle)
     pytorch, twin = PyTorch(network), Twin(network)
     cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, pytorch)
     pairs = [(case, answer(case, pytorch, twin)) for case in cases if case.input.size < 2000]
@@ -163,14 +164,14 @@ def test_a_runtime_that_crashes_is_a_row_that_says_so(tiny_bundle: Bundles) -> N
     def crash(honest: PyTorch, input: Input, state: State) -> Result:
         raise RuntimeError("no kernel\nfor this node")
 
-    network = tiny_bundle("sine-rnn").network()
+    network = network_of(tiny_bundle("sine-rnn"))
     answered = one_case(network)
     row = validation_row("m", Faulty(PyTorch(network), crash), answered, FLOAT32)
     assert (row.status, row.reason) == ("fail", "RuntimeError: no kernel for this node")
 
 
 def test_a_recurrent_node_that_ran_elsewhere_fails_the_row(tiny_bundle: Bundles) -> None:
-    network = tiny_bundle("sine-rnn").network()
+    network = network_of(tiny_bundle("sine-rnn"))
     runtime = Faulty(PyTorch(network), no_fault)
     runtime.home = "CUDAExecutionProvider"
     answered = one_case(network)
@@ -242,7 +243,7 @@ def test_an_ill_conditioned_case_is_compared_step_by_step() -> None:
 
 
 def test_replay_carries_the_state_and_undoes_the_permutation(tiny_bundle: Bundles) -> None:
-    network = tiny_bundle("char-lstm").network()
+    network = network_of(tiny_bundle("char-lstm"))
     runtime = PyTorch(network)
     source = np.array([[97, 98, 99, 100], [101, 102, 103, 104], [32, 33, 34, 35]])
     state = np.random.default_rng(0).normal(size=(3, 4, 6)).astype(np.float32)
@@ -260,7 +261,7 @@ def test_an_onnx_file_that_is_wrong_fails(tiny_bundle: Bundles) -> None:
         for attribute in node.attribute:
             if attribute.name == "linear_before_reset":
                 attribute.i = 0
-    network = bundle.network()
+    network = network_of(bundle)
     case = Case("whole", bundle.held_out()[None, :50], network.zero_state(1).numpy(), (50,))
     pairs = [(case, answer(case, PyTorch(network), Twin(network)))]
     answered = Answered(network, bundle.held_out(), pairs, None)

@@ -1,5 +1,6 @@
 """Models and data small enough to train in a blink, for tests of every stage."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from pipeline.config import CELLS, PRESETS, Config, override
 from pipeline.data import Series, Text, load
 from pipeline.errors import PipelineError
 from pipeline.runtimes.catalog import Runtimes
+from pipeline.seal import seal
 from pipeline.threads import session_options
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
@@ -97,6 +99,14 @@ def refused(error: type[PipelineError], *words: str) -> Iterator[None]:
     assert caught.type is error
     assert len(message.splitlines()) == 1
     assert [word for word in words if word not in message] == []
+
+
+def edit_sealed(path: Path, change: Callable[[Any], object]) -> None:
+    """Change a sealed JSON file, and seal it again."""
+    content = json.loads(path.read_bytes())
+    del content["sha256"]
+    change(content)
+    path.write_bytes(seal((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()))
 
 
 def fail_on_call(

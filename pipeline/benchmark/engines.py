@@ -19,11 +19,12 @@ import onnxruntime
 import torch
 
 from pipeline.config import Cell, Record, SeriesModel
+from pipeline.contract import Scaler
 from pipeline.embed.c import write_c
 from pipeline.embed.replay import first_error
 from pipeline.errors import UnavailableError
 from pipeline.export import export
-from pipeline.model import Network, Scaler
+from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import one_thread_session
 from pipeline.signature import INPUT, STATE
 

@@ -15,8 +15,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.write import ONNX_FILE
 from pipeline.config import Record
+from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import UsageError
 from pipeline.runtimes.onnx_runtime import one_thread_session
 from pipeline.signature import (

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pipeline.checkpoint import Checkpoint, TrainingRecord
+from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedConfig, ImportedSource, SineSource, Source, TextSource
+from pipeline.contract import Errors, SeriesScores, TextScores, TrainingRecord
+from pipeline.escaping import markdown
 from pipeline.signature import TIME, Signature, TensorSpec, loop
-from pipeline.train.scores import Errors, SeriesScores, TextScores
 
 
 def first_lines(task: str, features: int = 1, streams: bool = True) -> str:
@@ -50,7 +51,7 @@ def model_card(checkpoint: Checkpoint, signature: Signature) -> str:
     call = f"({ins}) → ({outs})" if signature.streams else f"{ins} → {outs}"
     features = 1 if model.task == "text" else model.features
     return f"""\
-# {config.name}
+# {markdown(config.name)}
 
 A recurrent network ({model}, {checkpoint.parameters:,} parameters) that \
 {_purpose(model.task, signature)}. {_origin(checkpoint)}.
@@ -110,7 +111,8 @@ def _reading(checkpoint: Checkpoint, signature: Signature) -> str:
 def _origin(checkpoint: Checkpoint) -> str:
     source = checkpoint.config.source
     if isinstance(source, ImportedSource):
-        return f"Imported from {source.file} (SHA-256 {source.sha256[:16]}…), trained elsewhere"
+        file = markdown(source.file)
+        return f"Imported from {file} (SHA-256 {source.sha256[:16]}…), trained elsewhere"
     return f"Trained on {_data(source, checkpoint.versions)}"
 
 
@@ -121,10 +123,11 @@ def _data(source: Source, versions: dict[str, str]) -> str:
         return f"{source.length} samples of {waves}{noise}"
     if isinstance(source, TextSource):
         if source.files:
-            return "text: " + ", ".join(Path(file).name for file in source.files)
-        return f"the language reference of Python {versions['python']}"
-    columns = f", columns {', '.join(source.columns)} in this order" if source.columns else ""
-    return f"the series {Path(source.file).name}{columns}"
+            return "text: " + ", ".join(markdown(Path(file).name) for file in source.files)
+        return f"the language reference of Python {markdown(versions['python'])}"
+    names = ", ".join(map(markdown, source.columns))
+    columns = f", columns {names} in this order" if names else ""
+    return f"the series {markdown(Path(source.file).name)}{columns}"
 
 
 def _tensor_row(spec: TensorSpec) -> str:

@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.data.text import code_points
+from pipeline.contract.held_out import Array
 from pipeline.model import Network
 from pipeline.signature import FLOAT32, INPUT, NEXT_STATE, OUTPUT, STATE
 from pipeline.threads import torch_threads, weights_of
 
 FORMAT = 1
-Array = NDArray[np.float32] | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,6 @@ class Call:
 
 def _in_files(tensors: dict[str, Array]) -> dict[str, Array]:
     return {name: array for name, array in tensors.items() if array.shape[1]}
-
-
-def held_out_input(held_out: str | Sequence[Sequence[float]]) -> Array:
-    """The part of the data that training never saw, as one input ``[time, …]``."""
-    if isinstance(held_out, str):
-        return code_points(held_out)
-    return np.asarray(held_out, dtype=np.float32)
 
 
 def streams(source: Array, batch: int, time: int, start: int = 0) -> Array:

@@ -11,8 +11,6 @@
 from pipeline.checkpoint.record import (
     CHECKPOINT_FILE,
     Checkpoint,
-    HeldOut,
-    TrainingRecord,
     Weights,
     versions,
 )
@@ -26,14 +24,17 @@ from pipeline.checkpoint.store import (
     save_checkpoint,
     write_checkpoint,
 )
-from pipeline.checkpoint.weights import allow_non_finite, parse_weights, put_weights
+from pipeline.checkpoint.weights import (
+    allow_non_finite,
+    network_from,
+    parse_weights,
+    put_weights,
+)
 
 __all__ = [
     "CHECKPOINT_FILE",
     "TRAINING_FILE",
     "Checkpoint",
-    "HeldOut",
-    "TrainingRecord",
     "Weights",
     "allow_non_finite",
     "drop_remains",
@@ -41,6 +42,7 @@ __all__ = [
     "load_network",
     "load_snapshot",
     "make_checkpoint",
+    "network_from",
     "parse_weights",
     "put_weights",
     "read_checkpoint",

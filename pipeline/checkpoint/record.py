@@ -6,37 +6,23 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import onnx
 import torch
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Tag, model_validator
 
 from pipeline import __version__
-from pipeline.config import Config, ImportedConfig, Record
-from pipeline.model import Scaler
-from pipeline.train.scores import SeriesScores, TextScores
+from pipeline.config import Config, Digest, ImportedConfig, Record
+from pipeline.contract.checks import check_parts
+from pipeline.contract.held_out import HeldOut, check_held_out
+from pipeline.contract.records import Scaler, TrainingRecord, Versions
+from pipeline.storage import canonical_json, sha256
 
 CHECKPOINT_FILE = "checkpoint.json"
-
-HeldOut = str | tuple[tuple[float, ...], ...]  # text, or rows of features
 
 
 class Weights(Record):
     """The weights file of a checkpoint."""
 
     file: str
-    sha256: str
-
-
-class TrainingRecord(Record):
-    """How the weights were found and how good they are."""
-
-    data_sha256: str
-    seed: int
-    epochs: int
-    best_epoch: int
-    precision: Literal["float32", "bfloat16"]
-    threads: int
-    device: str
-    history: tuple[dict[str, float], ...]
-    scores: SeriesScores | TextScores
+    sha256: Digest
 
 
 def _origin(config: Any) -> str:
@@ -46,7 +32,7 @@ def _origin(config: Any) -> str:
     return _IMPORTED if kind == "imported" else _TRAINED
 
 
-ORIGINS = _TRAINED, _IMPORTED = "trained", "imported"
+_TRAINED, _IMPORTED = "trained", "imported"
 
 
 class Checkpoint(Record):
@@ -65,14 +51,32 @@ class Checkpoint(Record):
     vocabulary: str | None
     held_out: HeldOut
     training: TrainingRecord | None
-    versions: dict[str, str]
+    versions: Versions
     weights: Weights
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Checkpoint":
+        config = self.config
+        check_parts(
+            config.model,
+            config.source,
+            self.scaler,
+            self.vocabulary,
+            self.parameters,
+            self.training,
+        )
+        check_held_out(config.model, self.held_out)
+        return self
 
     @property
     def spread(self) -> tuple[float, ...] | None:
         """Standard deviation of the residuals of each target; None for text, or where unknown."""
-        scores = self.training.scores if self.training else None
-        return scores.residual_std if isinstance(scores, SeriesScores) else None
+        return self.training.spread if self.training else None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all of it, which is also its seal."""
+        return sha256(canonical_json(self.model_dump(mode="json")))
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,8 @@ from safetensors.torch import save as save_safetensors
 from pipeline.checkpoint.weights import parse_weights
 from pipeline.config import Config, Record
 from pipeline.errors import IntegrityError, MalformedError
-from pipeline.storage import read_file, write_file
+from pipeline.reading import open_inside
+from pipeline.storage import write_file
 from pipeline.train.loop import Snapshot
 from pipeline.train.step import Precision
 
@@ -97,7 +98,8 @@ def load_snapshot(folder: Path, config: Config, data_sha256: str) -> Snapshot | 
     path = folder / TRAINING_FILE
     if not path.exists():
         return None
-    data = read_file(path, "the unfinished training")
+    with open_inside(folder, TRAINING_FILE, "the unfinished training") as file:
+        data = file.read()
     places = _places(data)
     if len(places) != 1:
         raise MalformedError(
@@ -107,7 +109,8 @@ def load_snapshot(folder: Path, config: Config, data_sha256: str) -> Snapshot | 
         raise IntegrityError(f"{path} is not what training wrote; train without --resume")
     tensors = parse_weights(data, path)
     try:
-        facts = _Facts.model_validate_json(json.loads(_header(data))["__metadata__"]["training"])
+        training = json.loads(_header(data))["__metadata__"]["training"]
+        facts = _Facts.model_validate_json(training, strict=True)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise MalformedError(
             f"{path} is not an unfinished training; train without --resume"

@@ -3,35 +3,27 @@
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import ValidationError
 from safetensors.torch import save as save_safetensors
 
 from pipeline.checkpoint.record import (
     CHECKPOINT_FILE,
-    ORIGINS,
     Checkpoint,
-    HeldOut,
-    TrainingRecord,
     Weights,
     versions,
 )
 from pipeline.checkpoint.snapshot import TRAINING_FILE, load_snapshot
-from pipeline.checkpoint.weights import allow_non_finite, parse_weights, put_weights
+from pipeline.checkpoint.weights import allow_non_finite, network_from
 from pipeline.config import Config, ImportedConfig
+from pipeline.contract.held_out import HeldOut
+from pipeline.contract.records import SeriesScores, TextScores, TrainingRecord
+from pipeline.contract.weights import largest_file, weight_shapes
 from pipeline.data import Series, Text
 from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.model import Network
-from pipeline.storage import (
-    canonical_json,
-    read_file,
-    read_json,
-    safe_path,
-    sha256,
-    storage_errors,
-    write_file,
-)
+from pipeline.reading import read_inside
+from pipeline.seal import read_record, sealed
+from pipeline.storage import sha256, storage_errors, write_file
 from pipeline.train.loop import Trainer
-from pipeline.train.scores import SeriesScores, TextScores
 
 
 def save_checkpoint(
@@ -100,7 +92,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, weights: bytes) -> No
     path = folder / checkpoint.weights.file
     try:
         write_file(path, weights)
-        write_file(folder / CHECKPOINT_FILE, canonical_json(checkpoint.model_dump(mode="json")))
+        write_file(folder / CHECKPOINT_FILE, sealed(checkpoint))
     except BaseException:
         with suppress(OSError):
             if not _is_named(folder, path.name):
@@ -157,19 +149,11 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
     Raises:
         MalformedError: it is missing or is not a checkpoint.
+        IntegrityError: it was changed.
+        UnsafeError: a link stands in its place.
         StorageError: it cannot be read.
     """
-    path = folder / CHECKPOINT_FILE
-    content = read_json(path, "the checkpoint")
-    try:
-        return Checkpoint.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        parts = [str(part) for part in first["loc"] if part not in ORIGINS]
-        place = ".".join(parts) or "the top"
-        raise MalformedError(
-            f"{path} is not a checkpoint: {first['msg']} at {place}; train it anew"
-        ) from error
+    return read_record(folder, CHECKPOINT_FILE, "a checkpoint", Checkpoint, "train it anew")
 
 
 def load_network(folder: Path, checkpoint: Checkpoint) -> Network:
@@ -178,14 +162,14 @@ def load_network(folder: Path, checkpoint: Checkpoint) -> Network:
     Raises:
         MalformedError: the weights are truncated, not safetensors, or not those of this model.
         IntegrityError: the weights file is another one than was saved.
-        UnsafeError: the weights file lies outside the folder.
+        UnsafeError: the weights file lies outside the folder, or a link stands in its place.
     """
-    path = folder / safe_path(checkpoint.weights.file)
-    data = read_file(path, "the weights file")
-    tensors = parse_weights(data, path)
+    config, vocabulary = checkpoint.config, checkpoint.vocabulary
+    name, path = checkpoint.weights.file, folder / checkpoint.weights.file
+    largest = largest_file(weight_shapes(config.model, len(vocabulary or "")))
+    data = read_inside(folder, name, "the weights file", largest)
     if sha256(data) != checkpoint.weights.sha256:
         raise IntegrityError(f"{path} is not the file that training wrote; train it anew")
-    network = Network(
-        checkpoint.config.model, scaler=checkpoint.scaler, vocabulary=checkpoint.vocabulary
+    return network_from(
+        data, path, config.model, checkpoint.scaler, vocabulary, allow_non_finite(config.source)
     )
-    return put_weights(network, tensors, path, allow_non_finite(checkpoint.config.source))

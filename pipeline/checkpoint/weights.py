@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import safetensors
+import torch
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
-from pipeline.config import ImportedSource, Source
+from pipeline.config import ImportedSource, SeriesModel, Source, TextModel
+from pipeline.contract.records import Scaler
+from pipeline.contract.weights import check_header, check_tensors, weight_shapes
 from pipeline.errors import MalformedError
 from pipeline.model import Network
 
@@ -30,35 +33,43 @@ def allow_non_finite(source: Source | ImportedSource) -> bool:
     return isinstance(source, ImportedSource) and source.non_finite
 
 
+def network_from(
+    data: bytes,
+    path: Path,
+    model: SeriesModel | TextModel,
+    scaler: Scaler | None,
+    vocabulary: str | None,
+    non_finite: bool = False,
+) -> Network:
+    """The network of ``model`` with the weights in ``data``, on the CPU, ready to use.
+
+    Shapes are compared before memory is taken for them; ``non_finite`` lets NaN and infinity pass.
+
+    Raises:
+        MalformedError: ``data`` is truncated or not safetensors, names, types or shapes are not
+            those of the model (all are listed), or a weight is not finite.
+    """
+    check_header(data, weight_shapes(model, len(vocabulary or "")), path)
+    network = Network(model, scaler=scaler, vocabulary=vocabulary)
+    return put_weights(network, parse_weights(data, path), path, non_finite)
+
+
 def put_weights(
     network: Network, tensors: dict[str, Tensor], path: Path, non_finite: bool = False
 ) -> Network:
     """``network`` with exactly ``tensors``; ``non_finite`` lets NaN and infinity pass.
 
     Raises:
-        MalformedError: names or shapes differ (all are listed), or a weight is not finite.
+        MalformedError: names, types or shapes differ (all are listed), or a weight is not finite.
     """
-    own = network.state_dict()
-    expected = {name: tuple(tensor.shape) for name, tensor in own.items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    faults = [f"missing {name}" for name in expected.keys() - found.keys()]
-    faults += [f"unexpected {name}" for name in found.keys() - expected.keys()]
-    faults += [
-        f"{name} is {list(found[name])}, not {list(shape)}"
-        for name, shape in expected.items()
-        if name in found and found[name] != shape
-    ]
-    faults += [
-        f"{name} is {tensors[name].dtype}, not {own[name].dtype}"
-        for name in own.keys() & tensors.keys()
-        if tensors[name].dtype != own[name].dtype
-    ]
-    faults += [
-        f"{name} is not finite"
+    types = {torch.float32: "F32"}
+    found = {
+        name: (types.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape))
         for name, tensor in tensors.items()
-        if not non_finite and not tensor.isfinite().all()
-    ]
-    if faults:
-        raise MalformedError(f"{path} does not fit its model: {'; '.join(sorted(faults))}")
+    }
+    check_tensors(found, weight_shapes(network.config, len(network.vocabulary or "")), path)
+    faults = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if faults and not non_finite:
+        raise MalformedError(f"{path} does not fit its model: {', '.join(faults)} is not finite")
     network.load_state_dict(tensors)
     return network.eval()

@@ -30,7 +30,7 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
     Both run in turns, on the CPU with one thread; the fastest round of each counts.
     """
     from pipeline.benchmark.loops import benchmark as measure
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import open_bundle
     from pipeline.report.benchmarks import loops_table
     from pipeline.report.output import console, finish
     from pipeline.signature import MANIFEST_FILE
@@ -78,10 +78,10 @@ def embed(
     """
     from pipeline.benchmark.clients import measure_clients
     from pipeline.benchmark.engines import measure_engines
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import open_bundle
     from pipeline.embed.targets import TARGETS
     from pipeline.report.benchmarks import clients_table, engines_table
-    from pipeline.report.output import console, finish
+    from pipeline.report.output import console, finish, literal
     from pipeline.signature import MANIFEST_FILE
 
     for name in targets:
@@ -91,8 +91,12 @@ def embed(
     bundles = [open_bundle(folder) for folder in folders]
     trust = make_trust(key, trust_all)
     with console().status("building") as status:
-        clients = list(measure_clients(bundles, targets or tuple(TARGETS), status.update, trust))
-        engines = list(measure_engines(rtneural, status.update))
+
+        def show(words: str) -> None:
+            status.update(literal(words))
+
+        clients = list(measure_clients(bundles, targets or tuple(TARGETS), show, trust))
+        engines = list(measure_engines(rtneural, show))
     content = {
         "clients": [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in clients],
         "engines": [item.model_dump(mode="json") for item in engines],

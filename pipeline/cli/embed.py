@@ -1,5 +1,6 @@
 """``pipeline embed``."""
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -60,7 +61,7 @@ def embed(
     pipeline embed sine-lstm c --out sine-c
     pipeline embed char-lstm browser --out char-page --serve
     """
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import open_bundle
     from pipeline.embed.project import write_project
     from pipeline.embed.replay import build
     from pipeline.embed.serve import serve
@@ -77,7 +78,8 @@ def embed(
     name = opened.manifest.name
     content = {"target": target, "model": name, "status": status, "out": str(out), "files": files}
     say(f"{name} for {chosen.title}: {status}, {len(files)} files in {out}")
-    finish(as_json, content, [], "" if is_served else f"cd {out} && cat README.md")
+    there = shlex.quote(str(out))
+    finish(as_json, content, [], "" if is_served else f"cd {there} && cat README.md")
     if is_served:
         build(chosen, out)
         with serve(out, port) as url:

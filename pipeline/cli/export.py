@@ -61,19 +61,18 @@ def export(
 
 def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["Bundle", str]:
     from pipeline import bundle as bundles
-    from pipeline.checkpoint import CHECKPOINT_FILE, load_network, read_checkpoint
+    from pipeline.checkpoint import load_network, read_checkpoint
     from pipeline.report.output import console, say
-    from pipeline.storage import exclusive, sha256, write_folder
+    from pipeline.storage import exclusive, write_folder
 
     checkpoint = read_checkpoint(source)
-    digest = sha256((source / CHECKPOINT_FILE).read_bytes())
     network = load_network(source, checkpoint)
     with exclusive(target):
-        if not force and (current := bundles.current_bundle(target, digest, opset)):
+        if not force and (current := bundles.current_bundle(target, checkpoint.digest, opset)):
             say(f"{target.name}: unchanged")
             return current, "unchanged"
         with console().status(f"exporting {target.name}"):
-            write_folder(target, bundles.build_bundle(checkpoint, digest, network, opset))
+            write_folder(target, bundles.build_bundle(checkpoint, network, opset))
     bundle = bundles.open_bundle(target)
     size = sum(entry.bytes for entry in bundle.manifest.files.values())
     say(f"{target.name}: exported to {target}, {len(bundle.manifest.files)} files, {size:,} bytes")

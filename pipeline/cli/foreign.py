@@ -121,8 +121,8 @@ def foreign(
 
 def _must_be_trusted(path: Path, trust: "Trust") -> None:
     """Hold a TorchScript file to the rule of bundles, where it is the one of a bundle."""
-    from pipeline.bundle import open_bundle
-    from pipeline.bundle.write import TORCHSCRIPT_FILE
+    from pipeline.contract import open_bundle
+    from pipeline.contract.manifest import TORCHSCRIPT_FILE
     from pipeline.signature import MANIFEST_FILE
 
     file = path.resolve()

@@ -30,6 +30,7 @@ from pipeline.errors import (
     one_line,
     unknown,
 )
+from pipeline.escaping import visible
 from pipeline.packages import how_to_install
 from pipeline.threads import wait_asleep
 
@@ -50,7 +51,7 @@ def main() -> None:
     except (Exception, KeyboardInterrupt) as error:
         message, exit_code = _failure(error)
         with suppress(OSError):
-            click.echo(f"error: {' '.join(message.split())}", err=True)
+            click.echo(f"error: {visible(' '.join(message.split()))}", err=True)
         sys.exit(exit_code)
     finally:
         drop_unwritten()

@@ -20,15 +20,17 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
     pipeline inspect sine-lstm
     pipeline inspect sine-rnn sine-lstm sine-gru --plot forecast.svg
     """
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import open_bundle
     from pipeline.report.output import finish, say
     from pipeline.report.tables import manifest_table
     from pipeline.signature import MANIFEST_FILE
+    from pipeline.validate.records import read_validation
 
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     bundles = [open_bundle(folder) for folder in folders]
     for bundle in bundles:
         bundle.verify()
+        read_validation(bundle)
     if picture is not None:
         from pipeline.report.plot import plot
 

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import shlex
 import sys
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ def several(flag: str, kind: type[int] | type[str], purpose: str) -> Callable[[C
 
 def next_command(command: str, names: tuple[str, ...]) -> str:
     """The command to type next, for the same models."""
-    return " ".join((command, *names))
+    return " ".join((command, *map(shlex.quote, names)))
 
 
 def finite(context: click.Context, option: click.Parameter, value: float) -> float:

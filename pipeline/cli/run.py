@@ -34,20 +34,21 @@ def run(
     pipeline run char-lstm --prompt "The " --length 100 --streams 4 --seed 1
     pipeline run sine-lstm --history sine.csv --steps 100 --samples 200 --plot -
     """
-    from pipeline.run.open import open_graph, read_facts
+    from pipeline.contract import open_bundle
+    from pipeline.run.open import open_graph
     from pipeline.signature import MANIFEST_FILE
 
     context = click.get_current_context()
-    folder = find_model(exported, MANIFEST_FILE, bundle, made_by="export")
-    facts = read_facts(folder)
+    opened = open_bundle(find_model(exported, MANIFEST_FILE, bundle, made_by="export"))
+    manifest = opened.manifest
     for task, others in _OPTIONS.items():
         for option in others:
             given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-            if given and task != facts.task:
+            if given and task != manifest.task:
                 raise UsageError(
-                    f"{option.opts[0]} is for {task} models, and {facts.name} is a {facts.task} "
-                    "model; leave it out"
+                    f"{option.opts[0]} is for {task} models, and {manifest.name} is a "
+                    f"{manifest.task} model; leave it out"
                 )
-    own = {option.name: options[option.name or ""] for option in _OPTIONS[facts.task]}
-    make = run_text if facts.task == "text" else run_series
-    make(open_graph(folder, facts), seed, as_json, **own)
+    own = {option.name: options[option.name or ""] for option in _OPTIONS[manifest.task]}
+    make = run_text if manifest.task == "text" else run_series
+    make(open_graph(opened), seed, as_json, **own)

@@ -83,11 +83,11 @@ def run_series(
     elif plot is not None:
         from pipeline.run.chart import draw
 
-        draw(made, model.facts.name, Path(plot))
+        draw(made, model.manifest.name, Path(plot))
         say(f"drawn: {plot}")
     quantiles = made.quantiles
     content = {
-        "name": model.facts.name,
+        "name": model.manifest.name,
         "columns": columns,
         "read": len(values),
         "seed": seed,
@@ -104,7 +104,7 @@ def _history(model: "Runnable", file: str | None) -> "tuple[tuple[str, ...], NDA
     from pipeline.data.tables import parse_table, read_table
     from pipeline.run.history import history_of
 
-    source = model.facts.source
+    source = model.source
     as_text = text_columns(source.time, source.id)
     if file in (None, _STREAM):
         path, data = Path("standard input"), standard_input(even_typed=file == _STREAM)

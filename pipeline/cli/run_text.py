@@ -73,20 +73,20 @@ def run_text(
     """
     import numpy as np
 
-    from pipeline.report.output import console, finish
+    from pipeline.report.output import console, finish, write
     from pipeline.run.text import Written, generate
     from pipeline.signature import Sampling
 
     begin = _prompt(prompt)
-    unknown = _say_unknown(begin, model.facts.vocabulary or "")
+    unknown = _say_unknown(begin, model.manifest.vocabulary or "")
     seed = chosen_seed(seed, is_drawn=temperature > 0 and length > 0)
     sampling = Sampling(temperature, top_k, top_p)
     pieces = generate(model, begin, length, streams, sampling, np.random.default_rng(seed))
     if streams == 1 and not as_json:
-        click.echo(begin, nl=False)
+        write(begin)
         try:
             for [(text, _)] in pieces:
-                click.echo(text, nl=False)
+                write(text)
         finally:
             click.echo()
         return
@@ -98,10 +98,10 @@ def run_text(
     texts = ["".join(stream.parts) for stream in written]
     if not as_json:
         for number, text in enumerate(texts, start=1):
-            click.echo(f"── {number} ──\n{begin}{text}")
+            write(f"── {number} ──\n{begin}{text}\n")
         return
     content = {
-        "name": model.facts.name,
+        "name": model.manifest.name,
         "prompt": begin,
         "unknown": unknown,
         "seed": seed,

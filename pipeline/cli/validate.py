@@ -168,7 +168,7 @@ def _all_known(
 
     Nothing if no bundle of the folder was validated now.
     """
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import open_bundle
     from pipeline.signature import MANIFEST_FILE
     from pipeline.validate import last_validation
 
@@ -193,9 +193,9 @@ def _all_known(
 def _validate_one(
     folder: Path, runtimes: "Runtimes", workshops: "Sequence[Workshop]", force: bool
 ) -> "tuple[Bundle, Validation]":
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import open_bundle
     from pipeline.report.output import console, say
-    from pipeline.storage import canonical_json, exclusive
+    from pipeline.storage import exclusive
     from pipeline.validate import current_validation, last_validation, validate_bundle
 
     with exclusive(folder):
@@ -216,5 +216,5 @@ def _validate_one(
             for workshop in workshops:
                 status.update(f"{folder.name}: building and replaying {workshop.name}")
                 validation = validation.with_row(workshop.replay(bundle))
-        bundle = bundle.add_validation(canonical_json(validation.model_dump(mode="json")))
+        bundle.add_validation(validation)
     return bundle, validation

@@ -14,6 +14,11 @@ CELLS: tuple[Cell, ...] = get_args(Cell)
 FILLS: tuple[Fill, ...] = get_args(Fill)
 
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # SHA-256
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}$")]  # of words to be shown
+
+
 class Record(BaseModel):
     """A value that is checked when made, never changes, and refuses unknown keys."""
 
@@ -67,7 +72,7 @@ class ImportedSource(Record):
 
     kind: Literal["imported"] = "imported"
     file: str
-    sha256: str
+    sha256: Digest
     non_finite: bool = False
 
 
@@ -173,9 +178,6 @@ class TrainingConfig(Record):
     precision: Precision = "auto"
     threads: int | None = Field(None, ge=1, le=1024)
     seed: int = Field(0, ge=0, lt=2**31)
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class Config(Record):

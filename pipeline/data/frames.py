@@ -1,5 +1,6 @@
 """Series that users bring: long, wide, or one bare column, in CSV or Parquet."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def _one_of_several(table: pd.DataFrame, chosen: str | None, path: Path) -> pd.D
     if chosen is None and len(known) > 1:
         raise UsageError(
             f"{path} holds {len(known)} series ({listed(known)}); choose one, for example "
-            f"--id {known[0]}"
+            f"--id {shlex.quote(known[0])}"
         )
     if chosen is not None and value not in known:
         raise unknown(f"series in {path}", value, known)
@@ -127,7 +128,7 @@ def _targets(
         raise MalformedError(f"{path} has no column of numbers beside its times; add one")
     raise UsageError(
         f"{path} has the columns {listed(columns)}; say which to forecast, for example "
-        f"--target '{columns[0]}'"
+        f"--target {shlex.quote(columns[0])}"
     )
 
 

@@ -82,7 +82,7 @@ def _wave(source: SineSource, start: int, stop: int) -> NDArray[np.float64]:
 
 
 def sample_sine(source: SineSource) -> Series:
-    """The series of a SineSource; ``held_out`` is its test part and how it would go on.
+    """The series of a SineSource; ``held_out`` is the end of its test part, and what follows.
 
     Raises:
         MalformedError: the waves cancel out to a constant, or the noise is beyond float32.
@@ -102,4 +102,4 @@ def sample_sine(source: SineSource) -> Series:
     if series.season > series.validation_end:
         series = Series(values, season=1, held_out=values)  # too slow for one season to be seen
     held_out = np.concatenate([values[series.validation_end :], future.astype(np.float32)[:, None]])
-    return Series(values, series.season, held_out)
+    return Series(values, series.season, held_out[-2 * HELD_OUT :])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import MalformedError, UnavailableError
 from pipeline.packages import how_to_install
-from pipeline.storage import read_file
+from pipeline.reading import read_file
 
 _MISSING = ("", "na", "n/a", "nan", "nat", "null", "none", "<na>")
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+(?:[eE][-+]?\d+)?\s*")

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import TextSource
+from pipeline.contract.held_out import code_points
 from pipeline.errors import MalformedError, UsageError
-from pipeline.storage import read_file
+from pipeline.reading import read_file
 
 _HELD_OUT = 4000  # characters kept for validation cases
 _PART = 2**20  # characters converted or counted at a time
@@ -87,11 +88,6 @@ class Text:
 def _parts(text: str) -> Iterator[str]:
     """``text`` in parts, so that what is made of each takes little memory."""
     return (text[start : start + _PART] for start in range(0, len(text), _PART))
-
-
-def code_points(text: str) -> NDArray[np.int64]:
-    """The Unicode code points of ``text``, int64 ``[time]``."""
-    return np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
 
 
 def read_text(source: TextSource) -> Text:

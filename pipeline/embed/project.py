@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.write import GOLDEN_FILE
+from pipeline.contract.manifest import GOLDEN_FILE
 from pipeline.embed.sums import SUMS_FILE, digests, read_sums, sums_file
 from pipeline.embed.targets import CLIENTS, Target
 from pipeline.errors import IntegrityError, StorageError
+from pipeline.seal import sealed
 from pipeline.signature import MANIFEST_FILE
-from pipeline.storage import exclusive, read_file, sha256, storage_errors, update_folder
+from pipeline.storage import exclusive, sha256, storage_errors, update_folder
 from pipeline.trust import Trust
 
 MODEL = "model"  # the folder of a project that holds the files of the bundle
@@ -40,7 +41,7 @@ def project_files(bundle: Bundle, target: Target, trust: Trust | None = None) ->
     if loop is not None and loop.name in target.loops:
         names.append(loop.file)
     files |= {f"{MODEL}/{name}": bundle.read(name) for name in names}
-    files[f"{MODEL}/{MANIFEST_FILE}"] = read_file(bundle.folder / MANIFEST_FILE, "the manifest")
+    files[f"{MODEL}/{MANIFEST_FILE}"] = sealed(bundle.manifest)
     return {**files, SUMS_FILE: sums_file(files)}
 
 

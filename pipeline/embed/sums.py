@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.errors import IntegrityError
-from pipeline.storage import read_file, sha256
+from pipeline.reading import read_file
+from pipeline.storage import sha256
 
 SUMS_FILE = "SHA256SUMS"
 

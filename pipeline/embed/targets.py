@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
+from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.embed.c import c_source
 from pipeline.embed.serve import BROWSERS
 from pipeline.errors import UnavailableError, unknown

@@ -13,7 +13,8 @@ from pipeline.importer.files import read_weights_file
 from pipeline.importer.network import Choices, build_network
 from pipeline.importer.state_dict import StateDict, find_state_dict
 from pipeline.model import Network
-from pipeline.storage import read_file, sha256
+from pipeline.reading import read_file
+from pipeline.storage import sha256
 
 __all__ = ["Choices", "Imported", "import_weights"]
 

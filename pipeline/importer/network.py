@@ -10,12 +10,14 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from pipeline.checkpoint import HeldOut, put_weights
+from pipeline.checkpoint import put_weights
 from pipeline.config import Nonlinearity, Readout, SeriesModel, TextModel
+from pipeline.contract.held_out import HeldOut
+from pipeline.contract.records import Scaler
 from pipeline.errors import MalformedError, UsageError
 from pipeline.importer.architecture import Architecture, Stack, bias_of, weight_of
 from pipeline.importer.vocabulary import read_vocabulary
-from pipeline.model import Network, Scaler
+from pipeline.model import Network
 
 Pairs = tuple[tuple[float, float], ...]  # mean and deviation of each column
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import MalformedError
-from pipeline.storage import read_file
+from pipeline.reading import read_file
 
 
 def read_vocabulary(given: str, size: int) -> tuple[str, bool]:

@@ -13,6 +13,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pipeline.bundle import Bundle
+from pipeline.escaping import picture_text, visible
+from pipeline.report.picture import plain_text
 from pipeline.report.plot import draw_forecasts
 from pipeline.signature import FLOAT32
 from pipeline.train.scores import FREE_RUN
@@ -159,6 +161,7 @@ def along_stream(name: str, rows: Sequence[Row]) -> Markup:
         low, high = math.floor(math.log10(min(every))), math.ceil(math.log10(2 * max(every)))
         axes.set(yscale="log", xlim=(0, steps), ylim=(10.0**low, 10.0**high))
         axes.set(xlabel="step of the stream", ylabel="largest error of output")
+        axes.yaxis.set_major_formatter("{x:.0e}")
         axes.minorticks_off()
         _legend(figure, len(rows))
         return (
@@ -170,7 +173,8 @@ def along_stream(name: str, rows: Sequence[Row]) -> Markup:
 
 
 def _label(row: Row) -> str:
-    return row.label if row.provider == "cpu" else f"{row.label}, {row.provider}"
+    label = row.label if row.provider == "cpu" else f"{row.label}, {row.provider}"
+    return picture_text(label)
 
 
 def _legend(figure: Figure, entries: int) -> None:
@@ -192,7 +196,7 @@ def _svg(
     ``salt`` keeps its ids apart from those of other pictures, and is the same every time.
     """
     buffer = io.BytesIO()
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
+    with plain_text(), mpl.rc_context({**_STYLE, "svg.hashsalt": visible(salt)}):
         figure = Figure(figsize=_SIZE, layout=layout)
         alternative = draw(figure)
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
@@ -211,7 +215,7 @@ def _svg(
             parent.remove(child)  # it would apply to the whole page
     view = root.get("viewBox", "")
     root.attrib.clear()
-    root.attrib |= {"viewBox": view, "role": "img", "aria-label": alternative}
+    root.attrib |= {"viewBox": view, "role": "img", "aria-label": visible(alternative)}
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 

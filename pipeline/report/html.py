@@ -4,12 +4,14 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.bundle import Bundle
+from pipeline.escaping import prose
 from pipeline.report.figures import (
     along_stream,
     by_length,
@@ -62,7 +64,11 @@ def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
     notes = validation_notes(validations)
     rows = [row for validation in validations for row in validation.rows]
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "share": share_of, "count": _count}
     page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
@@ -92,6 +98,11 @@ def fingerprint(validated: Sequence[tuple[Bundle, Validation]]) -> str:
 def is_current(path: Path, validated: Sequence[tuple[Bundle, Validation]]) -> bool:
     """Whether the page at ``path`` shows just these findings; drawing it takes seconds."""
     return path.is_file() and fingerprint(validated).encode() in path.read_bytes()
+
+
+def _shown(value: Any) -> Any:
+    """What an expression of the template puts into the page, before it is escaped for HTML."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else prose(value)
 
 
 def _count(number: int, singular: str) -> str:

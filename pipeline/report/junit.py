@@ -1,13 +1,11 @@
 """A validation as JUnit XML, which every CI can show."""
 
-import re
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree
 
+from pipeline.escaping import xml
 from pipeline.validate import Row, Validation
 from pipeline.validate.judge import describe
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(validations: Sequence[Validation]) -> bytes:
@@ -15,13 +13,13 @@ def junit_xml(validations: Sequence[Validation]) -> bytes:
     root = ElementTree.Element("testsuites", name="pipeline validate")
     for validation in validations:
         tests = [test for row in validation.rows for test in _tests(row)]
-        suite = ElementTree.SubElement(root, "testsuite", name=validation.model)
+        suite = ElementTree.SubElement(root, "testsuite", name=xml(validation.model))
         suite.attrib |= _counts(tests)
         suite.set("time", f"{sum(row.seconds for row in validation.rows):.2f}")
         properties = ElementTree.SubElement(suite, "properties")
         facts = {**validation.versions, "machine": validation.machine}
         for name, value in facts.items():
-            ElementTree.SubElement(properties, "property", name=name, value=_text(value))
+            ElementTree.SubElement(properties, "property", name=xml(name), value=xml(value))
         suite.extend(tests)
     root.attrib |= _counts(list(root.iter("testcase")))
     ElementTree.indent(root)
@@ -31,10 +29,10 @@ def junit_xml(validations: Sequence[Validation]) -> bytes:
 
 def _tests(row: Row) -> Iterator[ElementTree.Element]:
     """A test per case, or one for the whole row where no case can tell what happened to it."""
-    place = f"{row.model}.{row.label}.{row.provider}"
+    place = xml(f"{row.model}.{row.label}.{row.provider}")
     for number, record in enumerate(row.cases, 1):
         # Numbered, because two cases can differ in their states alone.
-        name = f"{number:02} {record.case}, batch {record.batch}, time {record.time}"
+        name = xml(f"{number:02} {record.case}, batch {record.batch}, time {record.time}")
         test = ElementTree.Element("testcase", classname=place, name=name)
         if not record.passed:
             _add(test, "failure", describe(record), row.reason)
@@ -61,12 +59,7 @@ def _tests(row: Row) -> Iterator[ElementTree.Element]:
 
 
 def _add(test: ElementTree.Element, outcome: str, message: str, text: str = "") -> None:
-    ElementTree.SubElement(test, outcome, message=_text(message)).text = _text(text)
-
-
-def _text(text: str) -> str:
-    """``text`` without what XML cannot hold."""
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    ElementTree.SubElement(test, outcome, message=xml(message)).text = xml(text)
 
 
 def _counts(tests: Sequence[ElementTree.Element]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A picture as a file: which formats there are, and how all of them look."""
 
 import io
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +28,18 @@ def check_picture(path: Path, tasks: Collection[str]) -> None:
 
 
 @contextmanager
+def plain_text() -> Iterator[None]:
+    """Draw text as it is: no mathematics between dollar signs, no words about missing glyphs."""
+    with mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        yield
+
+
+@contextmanager
 def picture(path: Path, height: float) -> Iterator[Figure]:
     """A figure that is then written to ``path``; the same drawing gives the same file."""
     kind = path.suffix.removeprefix(".").lower()
-    with mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
+    with plain_text(), mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
         figure = Figure(figsize=(9, height), layout="constrained")
         yield figure
         buffer = io.BytesIO()

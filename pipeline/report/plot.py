@@ -9,11 +9,13 @@ from matplotlib.figure import Figure
 from pipeline.bundle import Bundle
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import CELLS
+from pipeline.contract import TextScores
 from pipeline.errors import UsageError
+from pipeline.escaping import picture_text
 from pipeline.report.picture import check_picture, picture
 from pipeline.report.samples import continue_series
 from pipeline.report.tables import score_of
-from pipeline.train.scores import FREE_RUN, TextScores
+from pipeline.train.scores import FREE_RUN
 from pipeline.validate.free_run import why_not_free
 
 
@@ -62,7 +64,7 @@ def plot_scores(checkpoints: Sequence[Checkpoint], path: Path) -> None:
         for index, (name, value) in enumerate(_without_network(checkpoints[0]).items()):
             dashes = ("--", ":", "-.")[index % 3]
             axes.axvline(value, color="0.5", linestyle=dashes, linewidth=1, label=name)
-        axes.set_yticks(places, list(scores))
+        axes.set_yticks(places, list(map(picture_text, scores)))
         axes.set_ylim(len(scores) - 0.5, -0.5)
         axes.grid(axis="y", color="0.9")
         if checkpoints[0].config.model.task == "series":
@@ -92,10 +94,11 @@ def draw_forecasts(figure: Figure, bundles: Sequence[Bundle], ink: str = "0.35")
     """Draw what each of ``bundles`` forecasts on its own against the truth, in colour ``ink``."""
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for bundle in bundles:
+        name = picture_text(bundle.manifest.name)
         truth, forecast = continue_series(bundle, FREE_RUN)
         start = len(truth) - len(forecast)
         steps = np.arange(start, len(truth))
-        above.plot(steps, forecast, label=f"{bundle.manifest.name}, free run", linewidth=1.5)
+        above.plot(steps, forecast, label=f"{name}, free run", linewidth=1.5)
         below.plot(steps, forecast - truth[start:], linewidth=1.5)
     above.plot(truth, color=ink, linestyle=":", linewidth=2, label="truth", zorder=1)
     for axes in (above, below):
@@ -118,7 +121,9 @@ def _draw_bits(figure: Figure, bundles: Sequence[Bundle]) -> None:
         bits |= {f"order {order}": value for order, value in enumerate(training.scores.ngram_bits)}
         models[bundle.manifest.name] = training.scores.bits_per_character
     colors = ["0.7"] * len(bits) + [f"C{index}" for index in range(len(models))]
-    bars = axes.barh([*bits, *models], [*bits.values(), *models.values()], color=colors)
+    names = [*bits, *map(picture_text, models)]
+    values = [*bits.values(), *models.values()]
+    bars = axes.barh(np.arange(len(names)), values, color=colors, tick_label=names)
     axes.bar_label(bars, fmt="%.3f", padding=3)
     axes.margins(x=0.08)
     axes.invert_yaxis()

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from pipeline.escaping import visible
 from pipeline.train.loop import Progress
 
 
@@ -15,7 +16,7 @@ class TrainingBar:
 
     def __init__(self, bars: Bars, name: str) -> None:
         self.bars = bars
-        self.task = bars.add_task(name, total=None, loss="")
+        self.task = bars.add_task(visible(name), total=None, loss="")
         self.validation = ""
 
     def show(self, progress: Progress) -> None:
@@ -34,7 +35,7 @@ class TrainingBar:
 def training_bar(console: Console, name: str) -> Iterator[TrainingBar]:
     """Show a bar on ``console`` while a training runs."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),

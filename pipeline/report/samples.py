@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.write import ONNX_FILE
+from pipeline.contract.manifest import ONNX_FILE
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.signature import signature

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text as Styled
 
-from pipeline.bundle.manifest import Manifest
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedSource
+from pipeline.contract import Errors, SeriesScores, TextScores
+from pipeline.contract.manifest import Manifest
 from pipeline.importer.findings import Finding
 from pipeline.report.matrix import matrix
-from pipeline.train.scores import Errors, SeriesScores, TextScores
 from pipeline.validate import FreeRun, Row, Validation
 from pipeline.validate.self_test import Outcome
 
@@ -229,7 +228,7 @@ def findings_table(title: str, found: Iterable[Finding]) -> Table:
     table.add_column("understood", overflow="fold")
     table.add_column("from", overflow="fold", style="dim")
     for finding in found:
-        table.add_row(finding.what, escape(finding.value), escape(finding.because))
+        table.add_row(finding.what, finding.value, finding.because)
     return table
 
 
@@ -242,12 +241,12 @@ def manifest_table(manifest: Manifest) -> Table:
     table.add_row("parameters", f"{manifest.parameters:,}")
     for spec in (*manifest.inputs, *manifest.outputs):
         shape = ", ".join(map(str, spec.shape))
-        table.add_row(spec.name, escape(f"{spec.type} [{shape}]: {spec.meaning}"))
+        table.add_row(spec.name, f"{spec.type} [{shape}]: {spec.meaning}")
     rows = manifest.state.rows if manifest.state else ("none: whole sequences",)
     table.add_row("state rows", ", ".join(rows))
     scores = manifest.training.scores if manifest.training else None
     if isinstance(manifest.source, ImportedSource):
-        table.add_row("imported from", escape(manifest.source.file))
+        table.add_row("imported from", manifest.source.file)
     if isinstance(scores, TextScores):
         table.add_row("bits per character", f"{scores.bits_per_character:.3f}")
     elif scores is not None:

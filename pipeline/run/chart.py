@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
+from pipeline.escaping import picture_text, visible
 from pipeline.report.picture import picture
 from pipeline.run.series import Forecast
 
@@ -44,8 +45,8 @@ def draw(forecast: Forecast, name: str, path: Path) -> None:
                 axes.plot(ahead, middle, color="C0", linestyle=":", linewidth=1.5, label="50 %")
             axes.axvline(0, color="0.6", linewidth=1)
             axes.margins(x=0.01, y=0.1)
-            axes.set_ylabel(f"{label}, raw units")
-        rows[0].set_title(name, loc="left")
+            axes.set_ylabel(f"{picture_text(label)}, raw units")
+        rows[0].set_title(picture_text(name), loc="left")
         rows[0].legend(loc="best", ncols=4, frameon=False)
         rows[-1].set(xlabel="steps after the history")
 
@@ -81,7 +82,9 @@ def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
     # From its own dot to just before that of its neighbour, so that the line has no holes.
     first = np.where(before < line, np.minimum(before + 1, line), line)
     last = np.where(before > line, np.maximum(before - 1, line), line)
-    chart = Text(f"{forecast.columns[column]}, raw units\n", no_wrap=True, overflow="ellipsis")
+    chart = Text(
+        f"{visible(forecast.columns[column])}, raw units\n", no_wrap=True, overflow="ellipsis"
+    )
     for row in reversed(range(_ROWS)):
         label = {_ROWS - 1: labels[0], 0: labels[1]}.get(row, "")
         chart.append(f"{label:>{margin}} ┤" if label else f"{'':{margin}} │")

@@ -41,10 +41,10 @@ def check_request(model: Runnable, steps: int, samples: int) -> None:
     Raises:
         UsageError: nobody knows how far to spread samples, or there are too many numbers.
     """
-    if samples and model.facts.spread is None:
+    if samples and model.manifest.spread is None:
         raise UsageError(
-            f"--samples {samples}: nobody knows how far the forecasts of {model.facts.name} miss, "
-            "since its weights were imported; leave --samples out"
+            f"--samples {samples}: nobody knows how far the forecasts of {model.manifest.name} "
+            "miss, since its weights were imported; leave --samples out"
         )
     if (numbers := steps * (1 + samples) * model.width) > _MOST:
         raise UsageError(
@@ -79,7 +79,7 @@ def forecast(
     endless = np.flatnonzero(~np.isfinite(together).all(axis=(0, 2)))
     if endless.size:
         raise MalformedError(
-            f"the forecast of {model.facts.name} leaves what float32 can hold at step "
+            f"the forecast of {model.manifest.name} leaves what float32 can hold at step "
             f"{endless[0] + 1}; give fewer --steps"
         )
     return Forecast(columns, history, values, paths)

@@ -75,8 +75,8 @@ def generate(
     Raises:
         MalformedError: the model gives NaN.
     """
-    assert model.facts.vocabulary is not None
-    top_k = min(sampling.top_k, len(model.facts.vocabulary))  # more means the same
+    assert model.manifest.vocabulary is not None
+    top_k = min(sampling.top_k, len(model.manifest.vocabulary))  # more means the same
     settings: dict[str, NDArray[Any]] = {
         TEMPERATURE: np.array(sampling.temperature, np.float32),
         TOP_K: np.array(top_k),
@@ -95,7 +95,7 @@ def generate(
         feeds = settings | {PROMPT: no_prompt, UNIFORM: numbers.T, STATE: state}
         text, log_prob, state = model.call(feeds, TEXT, LOG_PROB, NEXT_STATE)
         if np.isnan(log_prob).any():
-            raise MalformedError(f"{model.facts.name} gives NaN; train it anew")
+            raise MalformedError(f"{model.manifest.name} gives NaN; train it anew")
         totals = log_prob.sum(axis=1, dtype=np.float64)
         yield [
             ("".join(map(chr, row)), total)

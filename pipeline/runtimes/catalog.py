@@ -8,8 +8,8 @@ from typing import cast
 
 import torch
 
-from pipeline.bundle import Bundle
-from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
+from pipeline.bundle import Bundle, network_of
+from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.errors import UnavailableError, UsageError, unknown
 from pipeline.packages import how_to_install
 from pipeline.runtimes.base import (
@@ -165,7 +165,7 @@ class Runtimes:
             IntegrityError: a model file was changed.
         """
         if "cpu" in self.providers:
-            yield PyTorch(bundle.network())
+            yield PyTorch(network_of(bundle))
         for name in self.names:
             known = set(RUNTIMES[name].providers())
             for provider in self.providers:

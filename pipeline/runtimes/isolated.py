@@ -25,6 +25,9 @@ from pipeline.threads import wait_asleep
 
 TIME_LIMIT = 120.0  # seconds that a runtime has to open a model, or for one call
 
+# With -m, modules would be looked for in the working folder first, which may be a stranger's.
+_START = "import sys; sys.path[:] = sys.argv[1:]; from pipeline.runtimes.worker import main; main()"
+
 
 class Worker:
     """A process that runs one model at a time, started anew after it has died.
@@ -73,14 +76,10 @@ class Worker:
     def _start(self) -> subprocess.Popen[bytes]:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._answers = queue.Queue()
-        environment = {
-            **os.environ,
-            "OPENBLAS_NUM_THREADS": "1",  # of NumPy, whose threads spin
-            "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
-        }
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # of NumPy, whose threads spin
         wait_asleep(environment)
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "pipeline.runtimes.worker"],
+            [sys.executable, "-I", "-W", "ignore", "-c", _START, *map(os.path.abspath, sys.path)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""``python -m pipeline.runtimes.worker``: the process in which one runtime at a time runs.
+"""What goes on in the process in which one runtime at a time runs.
 
 Requests come as pickles on standard input and are answered as pickles on standard output, which
 is the runtime's no more: what it prints there goes to standard error.
@@ -46,7 +46,3 @@ def main() -> None:
 def _send(answers: BinaryIO, answer: tuple[Any, Exception | None]) -> None:
     pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
     answers.flush()
-
-
-if __name__ == "__main__":
-    main()

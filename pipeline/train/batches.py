@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.config import Config, SeriesModel, TextModel
+from pipeline.contract.records import Scaler
 from pipeline.data import Series, Text
 from pipeline.errors import MalformedError
-from pipeline.model import CodePointTable, Network, Scaler
+from pipeline.model import CodePointTable, Network
 from pipeline.train.ahead import one_step, streamed, stretches
 from pipeline.train.windows import Windows, after_windows
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config import Record
+from pipeline.contract.records import Errors, SeriesScores, TextScores
 from pipeline.data import Series, Text
 from pipeline.model import CodePointTable, Network
 from pipeline.train.ahead import WHOLE, Sample, one_step, streamed
@@ -20,46 +20,6 @@ _ORIGINS_AT_ONCE = (
     1024  # free runs side by side, to bound memory; of a long series there are no more
 )
 _LEAD = 1024  # steps of a long series that a free run reads before it goes on
-
-
-class Errors(Record):
-    """MAE and RMSE in raw units; MASE in units of the one-step error of persistence in training.
-
-    R. J. Hyndman and A. B. Koehler, Another look at measures of forecast accuracy,
-    International Journal of Forecasting 22 (2006).
-    """
-
-    mae: float
-    rmse: float
-    mase: float
-
-
-class SeriesScores(Record):
-    """Errors on the test part: the network's, persistence's and the seasonal-naive forecast's.
-
-    With several targets MAE and MASE are means over them, RMSE is over all their values.
-    ``free_run`` is None where the network also reads what it does not forecast. ``residual_std``
-    is how much one step is off in the validation part: the standard deviation of each target.
-    """
-
-    one_step: Errors
-    one_step_persistence: Errors
-    one_step_seasonal: Errors
-    free_run: Errors | None
-    free_run_persistence: Errors
-    free_run_seasonal: Errors
-    free_run_steps: int
-    residual_std: tuple[float, ...]
-
-
-class TextScores(Record):
-    """Losses on the validation part; ``ngram_bits[n]`` is the n-gram model with n characters
-    of context."""
-
-    loss: float
-    bits_per_character: float
-    accuracy: float
-    ngram_bits: tuple[float, ...]
 
 
 def score(network: Network, data: Series | Text, window: int = 64) -> SeriesScores | TextScores:

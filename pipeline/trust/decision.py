@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.bundle import Bundle
-from pipeline.bundle.write import TORCHSCRIPT_FILE
+from pipeline.bundle import Bundle, network_of
 from pipeline.checkpoint import versions
+from pipeline.contract.manifest import TORCHSCRIPT_FILE
 from pipeline.errors import PipelineError, UnsafeError, one_line
 from pipeline.export.torchscript import to_torchscript
 from pipeline.trust.signing import PublicKey
@@ -90,7 +90,7 @@ def why_not_ours(bundle: Bundle) -> str | None:
         MalformedError: a file of the bundle is missing or not what it should be.
         IntegrityError: a file of the bundle was changed.
     """
-    data, network = bundle.read(TORCHSCRIPT_FILE), bundle.network()
+    data, network = bundle.read(TORCHSCRIPT_FILE), network_of(bundle)
     try:
         ours = to_torchscript(network, bundle.manifest.spread)
     except Exception as error:  # whatever torch says of numbers that no exporter writes

@@ -17,11 +17,12 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.read import VALIDATION_FILE
+from pipeline.contract.bundle import VALIDATION_FILE
 from pipeline.errors import IntegrityError, MalformedError, UnavailableError, one_line
 from pipeline.packages import how_to_install
+from pipeline.reading import read_inside
 from pipeline.signature import MANIFEST_FILE
-from pipeline.storage import read_file, storage_errors
+from pipeline.storage import storage_errors
 
 SIGNATURE_FILE = "model.sig"
 _NOT_SIGNED = (SIGNATURE_FILE, VALIDATION_FILE)
@@ -98,8 +99,8 @@ class PublicKey:
                 self._config.verify(folder, signature)
             except Exception as error:  # of the many ways to be no signature, each has its own
                 raise IntegrityError(
-                    f"{path} does not verify with {self.path}: it is of another key or of other "
-                    f"files ({one_line(error)})"
+                    f"{path} does not verify with {self.path}: another key made it, or for other "
+                    "files; ask who signed it for both anew"
                 ) from error
 
 
@@ -140,14 +141,14 @@ def _require_file(key: Path) -> None:
 def _read_signature(path: Path) -> bytes:
     if path.is_symlink() or not path.is_file() or path.stat().st_size > _LIMIT:
         raise MalformedError(f"{path} is no file of at most {_LIMIT:,} bytes; sign the bundle anew")
-    return read_file(path, "the signature")
+    return read_inside(path.parent, path.name, "the signature", _LIMIT)
 
 
 @contextmanager
 def _copy(bundle: Bundle) -> Iterator[Path]:
     """A folder with what is signed of ``bundle``, read as every file of a bundle is read."""
     files = {name: bundle.read(name) for name in bundle.manifest.files if name not in _NOT_SIGNED}
-    files[MANIFEST_FILE] = read_file(bundle.folder / MANIFEST_FILE, "the manifest")
+    files[MANIFEST_FILE] = read_inside(bundle.folder, MANIFEST_FILE, "the manifest")
     with tempfile.TemporaryDirectory(prefix="pipeline-signed-") as parent:
         folder = Path(parent, "files", bundle.folder.resolve().name or "bundle")
         with storage_errors(folder):

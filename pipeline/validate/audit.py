@@ -5,12 +5,15 @@ tolerance. So the numbers are not only tried but also looked at.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnx.external_data_helper import uses_external_data
 
+from pipeline.errors import one_line
 from pipeline.export.recurrent import OnnxRecurrent
 from pipeline.model import CodePointTable, Network, Standardize
 from pipeline.runtimes.torchscript import TorchScript
@@ -37,11 +40,19 @@ def audit_onnx(file: bytes, network: Network) -> list[str]:
     found by content: every tensor of the network must be in the graph, and every float in the
     graph must belong to the network.
     """
-    graph = onnx.load_from_string(file).graph
-    found = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            found[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+    try:
+        graph = onnx.load_from_string(file).graph
+        held_as = dict(_constants(graph))
+        outside = [
+            name
+            for name, value in held_as.items()
+            if isinstance(value, onnx.TensorProto) and uses_external_data(value)
+        ]
+        if outside:  # and is not looked for, since it could be any file of this machine
+            return [f"constant '{name}' is not in the file but in another" for name in outside]
+        found = {name: _array(value) for name, value in held_as.items()}
+    except Exception as error:  # protobuf and onnx have many for a file that is none
+        return [f"the file is no ONNX model ({one_line(error)})"]
     held = {_fingerprint(array) for array in found.values()}
     expected = expected_constants(network)
     known = {_fingerprint(form) for array in expected.values() for form in _forms(array)}
@@ -61,12 +72,32 @@ def audit_onnx(file: bytes, network: Network) -> list[str]:
 
 def audit_torchscript(file: bytes, network: Network) -> list[str]:
     """What is wrong with the weights of a TorchScript file; nothing if every bit is right."""
-    found = dict(_tensors(TorchScript(file).module))
+    try:
+        found = dict(_tensors(TorchScript(file).module))
+    except Exception as error:  # torch has many for a file that is none
+        return [f"the file is no TorchScript ({one_line(error)})"]
     faults = []
     for name, tensor in _tensors(network.exported()):
         if name not in found or _fingerprint(tensor) != _fingerprint(found[name]):
             faults.append(f"{name} is not in the file bit for bit")
     return faults
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, Any]]:
+    """Names and values of initializers and of nodes that are constants."""
+    for item in graph.initializer:
+        yield item.name, item
+    for node in graph.node:
+        if node.op_type == "Constant":
+            (attribute,) = node.attribute
+            yield node.output[0], onnx.helper.get_attribute_value(attribute)
+
+
+def _array(value: Any) -> NDArray[np.generic]:
+    if isinstance(value, onnx.TensorProto):
+        return onnx.numpy_helper.to_array(value)
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, NDArray[np.generic]]]:

@@ -1,10 +1,13 @@
 """What a validation found: ``validation.json``."""
 
+import os
 from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline.config import Record
+from pipeline.config import Digest, Record
+from pipeline.contract.bundle import VALIDATION_FILE, Bundle
+from pipeline.seal import read_record, schema_of
 from pipeline.signature import Precision, Tolerance
 
 SCHEMA_FILE = "validation.schema.json"
@@ -128,7 +131,7 @@ class Validation(Record):
 
     format: Literal[1] = 1
     model: str
-    bundle_sha256: str
+    bundle_sha256: Digest
     providers: tuple[str, ...]
     runtimes: tuple[str, ...]
     tolerance: Tolerance
@@ -154,5 +157,20 @@ class Validation(Record):
 
 def validation_schema() -> dict[str, Any]:
     """The JSON schema of ``validation.json``, as committed in ``exported/``."""
-    schema = Validation.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return schema_of(Validation)
+
+
+def read_validation(bundle: Bundle) -> Validation | None:
+    """The validation in a bundle, of whatever files it was; None if there is none.
+
+    Raises:
+        MalformedError: it is not one, or no regular file.
+        IntegrityError: it was changed.
+        UnsafeError: a link stands in its place.
+        StorageError: it cannot be read.
+    """
+    if not os.path.lexists(bundle.folder / VALIDATION_FILE):
+        return None
+    return read_record(
+        bundle.folder, VALIDATION_FILE, "a validation", Validation, "validate it anew"
+    )

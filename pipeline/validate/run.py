@@ -9,12 +9,11 @@ from functools import cache
 from pathlib import Path
 
 import onnxruntime
-from pydantic import ValidationError
 
-from pipeline.bundle import Bundle
-from pipeline.bundle.read import VALIDATION_FILE
-from pipeline.bundle.write import ONNX_FILE, TORCHSCRIPT_FILE
+from pipeline.bundle import Bundle, network_of
 from pipeline.checkpoint import versions
+from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
+from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes, optional_versions
@@ -28,7 +27,7 @@ from pipeline.validate.compare import compare
 from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
 from pipeline.validate.judge import judged_row
 from pipeline.validate.loops import looped_rows
-from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation
+from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation, read_validation
 
 _ROUNDINGS = 3  # of the weights, in which a precision less than float32 is tried besides its own
 
@@ -103,7 +102,7 @@ def validate_bundle(
         MalformedError: a file of the bundle is missing or not what it should be.
     """
     bundle.verify()
-    network, manifest = bundle.network(), bundle.manifest
+    network, manifest = network_of(bundle), bundle.manifest
     audits = {"ONNX": audit_onnx(bundle.read(ONNX_FILE), network)}
     if not runtimes.trust.judge(bundle).refusal:  # to open the file is to run it
         audits["TorchScript"] = audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network)
@@ -144,14 +143,12 @@ def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
 
 
 def last_validation(bundle: Bundle) -> Validation | None:
-    """The validation in the bundle, if there is one of just these files."""
-    if VALIDATION_FILE not in bundle.manifest.files:
-        return None
+    """The validation in the bundle, if there is a whole one of just these files."""
     try:
-        found = Validation.model_validate_json(bundle.read(VALIDATION_FILE))
-    except ValidationError:
+        found = read_validation(bundle)
+    except (MalformedError, IntegrityError, UnsafeError):
         return None
-    return found if found.bundle_sha256 == bundle.digest else None
+    return found if found and found.bundle_sha256 == bundle.digest else None
 
 
 def validation_row(

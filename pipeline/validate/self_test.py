@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from pipeline.config import CELLS, Cell, Record, SeriesModel, TextModel
+from pipeline.contract import Scaler
 from pipeline.export import export
-from pipeline.model import Network, Scaler
+from pipeline.model import Network
 from pipeline.runtimes.base import Input
 from pipeline.runtimes.onnx_runtime import EXECUTION_PROVIDER, OnnxRuntime
 from pipeline.signature import FLOAT32

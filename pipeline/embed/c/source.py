@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.config import TextModel
 from pipeline.errors import UsageError
+from pipeline.escaping import c_comment, c_string
 from pipeline.model import Network
+from pipeline.storage import sha256
 
 Floats = NDArray[np.float32]
 
@@ -24,6 +26,10 @@ _PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE")  # MODEL_H gua
 _GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 _LANES = (16, 8, 4)  # numbers in a vector
 _PANELS = (64, 32, 16, 8, 4)  # rows in a panel
+_LONGEST = 64  # characters of a name in names in C
+_LONGEST_DIGEST = 128  # digits; SHA-256 has 64
+# Beginnings of our own names, and of functions as sem_init in POSIX and C11.
+_TAKEN = re.compile("model|((atomic|cnd|mtx|posix|pthread|sem|svc)(_|$))")
 _WASTE = 1.25  # by how much rows of zeros may lengthen what is computed
 
 
@@ -31,26 +37,32 @@ def c_source(bundle: Bundle) -> dict[str, bytes]:
     """``model.h`` and ``model.c`` of a bundle; the same bytes for the same bundle.
 
     Raises:
-        UsageError: the network reads whole sequences, and has no state to carry.
+        UsageError: the network reads whole sequences, and has no state to carry; or what should be
+            a digest is none.
     """
     manifest = bundle.manifest
-    return write_c(bundle.network(), manifest.name, manifest.checkpoint_sha256)
+    return write_c(network_of(bundle), manifest.name, manifest.checkpoint_sha256)
 
 
 def write_c(network: Network, name: str, digest: str) -> dict[str, bytes]:
-    """``model.h`` and ``model.c`` of a network called ``name``; see :func:`c_source`."""
+    """``model.h`` and ``model.c`` of a network called ``name``; see :func:`c_source`.
+
+    Whatever ``name`` and ``digest`` are, they stand there in comments and strings.
+    """
     if not network.signature.streams:
         raise UsageError(
             f"{name} reads whole sequences in both directions and has no state to step with; "
             "C and WebAssembly need a network in one direction, so choose another target"
         )
+    if len(digest) > _LONGEST_DIGEST:
+        raise UsageError(f"{name} has a digest of {len(digest)} characters; export it anew")
     layout = _Layout(network)
     prefix = identifier(name)
     parts = {
         "TITLE": _title(name, digest, layout),
         "WEIGHTS": _with_math("\n".join(_weights(network, layout, prefix))),
         "LAYERS": _layer_table(layout),
-        "NAMES": _names(prefix, name, digest, layout),
+        "NAMES": _names(prefix, digest, layout),
     }
     header = parts | {
         "TITLE": _title(name, digest, layout, _use(prefix, layout)),
@@ -64,9 +76,15 @@ def write_c(network: Network, name: str, digest: str) -> dict[str, bytes]:
 
 
 def identifier(name: str) -> str:
-    """A model's name as the beginning of names in C: ``sine-lstm`` is ``sine_lstm``."""
-    word = re.sub("[^a-z0-9]", "_", name.lower())
-    return f"model_{word}" if word[0].isdigit() or word == "model" else word
+    """What all names of a model begin with in C: ``sine-lstm`` gives ``sine_lstm``.
+
+    A name that is more than small letters, digits and single hyphens, or that a library could have
+    taken, ends in a digest of it, so that two models never share one.
+    """
+    words = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")[:_LONGEST]
+    is_own = words != "" and words.replace("_", "-") == name and not _TAKEN.match(words)
+    prefix = words if words[:1].isalpha() else f"model_{words}".rstrip("_")
+    return prefix if is_own else f"{prefix}_{sha256(name.encode('utf-8', 'surrogatepass'))[:8]}"
 
 
 class _Layout:
@@ -265,11 +283,10 @@ def _defines(values: dict[str, int | str], prefix: str = "") -> str:
     return "\n".join(f"#define {prefix}{name} {value}" for name, value in values.items())
 
 
-def _names(prefix: str, name: str, digest: str, layout: _Layout) -> str:
+def _names(prefix: str, digest: str, layout: _Layout) -> str:
     functions = ["init", "step", "run"] + (["logits", "vocabulary"] if layout.is_text else [])
     lines = [
-        f'#define MODEL_NAME "{name}"',
-        f'#define MODEL_CHECKPOINT "{digest}"',
+        f"#define MODEL_CHECKPOINT {c_string(digest)}",
         f"#define MODEL_TEXT {int(layout.is_text)}",
         f"#define MODEL_INPUT {layout.sizes['INPUT']}",
     ]
@@ -280,7 +297,8 @@ def _names(prefix: str, name: str, digest: str, layout: _Layout) -> str:
 
 def _title(name: str, digest: str, layout: _Layout, use: str = "") -> str:
     kind = "text, character by character" if layout.is_text else "a series, step by step"
-    return f"/* {name}: a recurrent network for {kind}, in C99.\n   Checkpoint {digest}.{use} */"
+    title, of = c_comment(name), c_comment(digest)
+    return f"/* {title}: a recurrent network for {kind}, in C99.\n   Checkpoint {of}.{use} */"
 
 
 def _use(prefix: str, layout: _Layout) -> str:
@@ -308,9 +326,8 @@ def _fill(file: str, parts: dict[str, str], kinds: dict[str, bool], prefix: str)
     text = "\n".join(_of_kind(text.split("\n"), kinds))
     text = re.sub(r"\bmodel_(?=[a-z])", f"{prefix}_", text)
     text = re.sub(rf"\bMODEL_(?={'|'.join(_PUBLIC)})", f"{prefix.upper()}_", text)
-    for part, content in parts.items():
-        text = text.replace(f"/* {part} */", content)
-    return text.encode()
+    places = "|".join(parts)
+    return re.sub(rf"/\* ({places}) \*/", lambda place: parts[place[1]], text).encode("ascii")
 
 
 def _of_kind(lines: Iterable[str], kinds: dict[str, bool]) -> Iterator[str]:

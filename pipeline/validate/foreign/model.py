@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from onnx.external_data_helper import load_external_data_for_model
 
 from pipeline.errors import MalformedError, PipelineError, one_line
+from pipeline.reading import read_file
 from pipeline.runtimes.onnx_runtime import execution_providers, node_placement, open_session
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.storage import read_file
 
 Array = NDArray[Any]
 

@@ -4,13 +4,14 @@ import { showFacts } from "./facts.mjs";
 import { call } from "./model.mjs";
 import { showParity } from "./parity.mjs";
 import { openSeries } from "./series.mjs";
+import { plain } from "./tables.mjs";
 import { openText } from "./text.mjs";
 
 /** One line on the page; null takes it away. */
 function fail(error) {
   const line = document.getElementById("error");
   line.hidden = error === null;
-  line.textContent = error === null ? "" : `Error: ${error.message}`;
+  line.textContent = error === null ? "" : plain(`Error: ${error.message}`);
 }
 
 async function start() {

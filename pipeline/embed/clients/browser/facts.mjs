@@ -1,6 +1,6 @@
 // What the manifest says of the model: its sizes, its scores and its files.
 
-import { byId, fillList, fillTable } from "./tables.mjs";
+import { byId, fillList, fillTable, plain } from "./tables.mjs";
 
 const short = (error) => (error < 1e-3 ? error.toExponential(1) : error.toPrecision(2));
 const whole = (number) => number.toLocaleString("en");
@@ -11,8 +11,8 @@ export function showFacts(manifest, sizes) {
   const series = manifest.task === "series";
   const cell = model.cell.toUpperCase();
   const size = `${model.num_layers} × ${model.hidden_size} units`;
-  document.title = name;
-  byId("name").textContent = name;
+  document.title = plain(name);
+  byId("name").textContent = plain(name);
   const task = series ? "forecasts a series" : "writes text";
   byId("summary").textContent = `${cell}, ${size}, ${task}`;
   fillList("facts", [
@@ -33,14 +33,15 @@ export function showFacts(manifest, sizes) {
   const files = Object.entries(sizes).map(([file, bytes]) => [file, whole(bytes)]);
   fillTable("files", ["read", "bytes"], files);
   const versions = Object.entries(manifest.versions).map((pair) => pair.join(" "));
-  byId("versions").textContent = `Exported with ${versions.join(", ")}.`;
+  byId("versions").textContent = plain(`Exported with ${versions.join(", ")}.`);
   showScores(manifest);
   byId("about").hidden = false;
 }
 
 function showScores({ training, source }) {
   if (training === null) {
-    byId("scores-words").textContent = `None: the weights were imported from ${source.file}.`;
+    const file = plain(source.file);
+    byId("scores-words").textContent = `None: the weights were imported from ${file}.`;
   } else if ("one_step" in training.scores) {
     showErrors(training.scores);
   } else {

@@ -4,7 +4,7 @@ import { drawChart } from "./chart.mjs";
 import { readCsv } from "./csv.mjs";
 import { Feed } from "./feed.mjs";
 import { layOut, onFile } from "./panel.mjs";
-import { byId } from "./tables.mjs";
+import { byId, plain } from "./tables.mjs";
 
 const count = (number) => number.toLocaleString("en");
 const show = (value) => Number(value.toPrecision(4)).toString().replace("-", "−");
@@ -55,10 +55,10 @@ export function openSeries(manifest, unseen, fail) {
     fail(null);
     play(false);
     repeats = again;
-    const plain = (index) => (targets === 1 ? "value" : `column ${index + 1}`);
-    names = Array.from({ length: targets }, (_, index) => header[index] || plain(index));
+    const nameless = (index) => (targets === 1 ? "value" : `column ${index + 1}`);
+    names = Array.from({ length: targets }, (_, index) => plain(header[index] || nameless(index)));
     byId("target").replaceChildren(...names.map((label) => new Option(label)));
-    byId("series-source").textContent = `${name}, ${count(rows.length)} steps`;
+    byId("series-source").textContent = `${plain(name)}, ${count(rows.length)} steps`;
     byId("held-out").hidden = again;
     await queue(() => feed.open(rows));
     play(!matchMedia("(prefers-reduced-motion: reduce)").matches);

@@ -2,9 +2,20 @@
 
 export const byId = (id) => document.getElementById(id);
 
+// Control characters, line ends, and marks that turn the direction of what follows.
+const HIDDEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/** A name or a message, with what would be hidden in it as `\u202e`. */
+export function plain(text) {
+  return String(text).replace(
+    HIDDEN,
+    (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 function element(kind, ...content) {
   const made = document.createElement(kind);
-  made.append(...content);
+  made.append(...content.map((part) => (part instanceof Node ? part : plain(part))));
   return made;
 }
 
@@ -12,7 +23,7 @@ function element(kind, ...content) {
 export function fillList(id, pairs) {
   const known = pairs.filter(([, value]) => value !== null && value !== undefined);
   const boxes = known.map(([name, value]) =>
-    element("div", element("dt", name), element("dd", String(value))),
+    element("div", element("dt", name), element("dd", value)),
   );
   byId(id).replaceChildren(...boxes);
 }

@@ -127,6 +127,7 @@ int main(int count, char **arguments) {
     struct result result = {0};
     const cJSON *trajectory;
     cJSON *manifest, *golden;
+    char *name;
     int passed;
     if (count == 3 && strcmp(arguments[1], "--model") == 0)
         folder = arguments[2];
@@ -135,9 +136,9 @@ int main(int count, char **arguments) {
     manifest = open_manifest(folder);
     if (strcmp(string(manifest, "checkpoint_sha256"), MODEL_CHECKPOINT) != 0)
         fail(MALFORMED,
-             "%s/manifest.json is of another model than this program, which has %s; "
+             "%s/manifest.json is of another model than this program; "
              "generate the C source anew",
-             folder, MODEL_NAME);
+             folder);
     golden = read_listed(folder, manifest, "golden.json");
     result.atol = number(member(golden, "tolerance"), "atol");
     result.rtol = number(member(golden, "tolerance"), "rtol");
@@ -145,13 +146,17 @@ int main(int count, char **arguments) {
         replay_trajectory(trajectory, &result);
     }
     passed = result.share <= 1;
-    printf("{\"target\": \"c\", \"runtime\": \"%s\", \"model\": \"%s\", \"calls\": %d, ", COMPILER,
-           MODEL_NAME, result.calls);
+    name = cJSON_PrintUnformatted(member(manifest, "name")); /* with quotes, as JSON has it */
+    if (name == NULL)
+        fail(MALFORMED, "%s/manifest.json: the name does not fit into memory", folder);
+    printf("{\"target\": \"c\", \"runtime\": \"%s\", \"model\": %s, \"calls\": %d, ", COMPILER,
+           name, result.calls);
     print_number("output", result.output);
     print_number("next_state", result.next_state);
     print_number("share", result.share);
     print_number("microseconds_per_step", time_step());
     printf("\"passed\": %s}\n", passed ? "true" : "false");
+    free(name);
     cJSON_Delete(golden);
     cJSON_Delete(manifest);
     return passed ? 0 : MISMATCH;

@@ -1,0 +1,66 @@
+"""What must hold between the parts of a model, in a checkpoint as in a bundle."""
+
+from pipeline.config import (
+    ImportedSource,
+    SeriesModel,
+    SeriesSource,
+    Source,
+    TextModel,
+)
+from pipeline.contract.records import Scaler, SeriesScores, TrainingRecord
+from pipeline.contract.weights import parameters, weight_shapes
+
+
+def check_parts(
+    model: SeriesModel | TextModel,
+    source: Source | ImportedSource,
+    scaler: Scaler | None,
+    vocabulary: str | None,
+    counted: int,
+    training: TrainingRecord | None,
+) -> None:
+    """Raises ValueError for parts that cannot be of one model; ``counted`` are its parameters."""
+    if isinstance(model, TextModel):
+        _check_text(source, scaler, vocabulary)
+    else:
+        _check_series(model, source, scaler, vocabulary)
+    expected = parameters(weight_shapes(model, len(vocabulary or "")))
+    if counted != expected:
+        raise ValueError(f"parameters is {counted}, and the model has {expected}")
+    if (training is None) != isinstance(source, ImportedSource):
+        raise ValueError("training is null for imported weights, and for no others")
+    if training is None:
+        return
+    if isinstance(training.scores, SeriesScores) != isinstance(model, SeriesModel):
+        raise ValueError("the scores are not of the model's task")
+    if isinstance(model, SeriesModel) and len(training.spread or ()) != model.targets:
+        raise ValueError(f"residual_std has not one number for each of {model.targets} targets")
+    if training.best_epoch > training.epochs:
+        raise ValueError("best_epoch is after the last epoch")
+
+
+def _check_text(
+    source: Source | ImportedSource, scaler: Scaler | None, vocabulary: str | None
+) -> None:
+    if scaler is not None or not vocabulary or len(set(vocabulary)) < len(vocabulary):
+        raise ValueError("a text model has a vocabulary of distinct characters and no scaler")
+    if source.kind not in ("text", "imported"):
+        raise ValueError("the source is not of the model's task")
+
+
+def _check_series(
+    model: SeriesModel,
+    source: Source | ImportedSource,
+    scaler: Scaler | None,
+    vocabulary: str | None,
+) -> None:
+    if scaler is None or vocabulary is not None:
+        raise ValueError("a series model has a scaler and no vocabulary")
+    sizes = {"input": model.features, "output": model.targets}
+    for name, numbers in scaler.model_dump().items():
+        if len(numbers) != sizes[name.partition("_")[0]]:
+            raise ValueError(f"scaler.{name} has not one number for each column of the model")
+    if source.kind == "text":
+        raise ValueError("the source is not of the model's task")
+    if isinstance(source, SeriesSource) and len(source.columns) not in (0, model.features):
+        raise ValueError("source.columns are not those that the model reads")

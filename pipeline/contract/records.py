@@ -1,0 +1,104 @@
+"""What a checkpoint and a bundle both say of a model: its scaler, its training, its scores."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, StringConstraints
+
+from pipeline.config import Digest, Record
+from pipeline.errors import MalformedError
+
+_LARGEST = float(np.finfo(np.float32).max)
+_SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
+
+Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]  # that float32 can hold
+Deviation = Annotated[float, Field(ge=_SMALLEST, le=_LARGEST)]
+Spread = Annotated[float, Field(ge=0, le=_LARGEST)]  # 0 for a series that is foreseen exactly
+
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,59}$")]
+Versions = dict[Word, Version]
+
+
+class Scaler(Record):
+    """Mean and deviation of every feature and target, in raw units."""
+
+    input_mean: tuple[Number, ...]
+    input_std: tuple[Deviation, ...]
+    output_mean: tuple[Number, ...]
+    output_std: tuple[Deviation, ...]
+
+    @classmethod
+    def fit(cls, values: NDArray[np.float32]) -> "Scaler":
+        """The scaler of a series that forecasts itself; ``values`` is ``[time, features]``.
+
+        Raises:
+            MalformedError: float32 cannot hold the mean or the deviation of a column.
+        """
+        mean = tuple(map(float, values.mean(axis=0, dtype=np.float64).astype(np.float32)))
+        std = tuple(map(float, values.std(axis=0, dtype=np.float64).astype(np.float32)))
+        if not min(std) > 0 or not np.isfinite([mean, std]).all():
+            raise MalformedError(
+                "float32 cannot hold the mean or the deviation of a column; give it in other units"
+            )
+        return cls(input_mean=mean, input_std=std, output_mean=mean, output_std=std)
+
+
+class Errors(Record):
+    """MAE and RMSE in raw units; MASE in units of the one-step error of persistence in training.
+
+    R. J. Hyndman and A. B. Koehler, Another look at measures of forecast accuracy,
+    International Journal of Forecasting 22 (2006).
+    """
+
+    mae: float
+    rmse: float
+    mase: float
+
+
+class SeriesScores(Record):
+    """Errors on the test part: the network's, persistence's and the seasonal-naive forecast's.
+
+    With several targets MAE and MASE are means over them, RMSE is over all their values.
+    ``free_run`` is None where the network also reads what it does not forecast. ``residual_std``
+    is how much one step is off in the validation part: the standard deviation of each target.
+    """
+
+    one_step: Errors
+    one_step_persistence: Errors
+    one_step_seasonal: Errors
+    free_run: Errors | None
+    free_run_persistence: Errors
+    free_run_seasonal: Errors
+    free_run_steps: int
+    residual_std: tuple[Spread, ...]
+
+
+class TextScores(Record):
+    """Losses on the validation part; ``ngram_bits[n]`` is the n-gram model with n characters
+    of context."""
+
+    loss: float
+    bits_per_character: float
+    accuracy: float
+    ngram_bits: tuple[float, ...]
+
+
+class TrainingRecord(Record):
+    """How the weights were found and how good they are."""
+
+    data_sha256: Digest
+    seed: int = Field(ge=0, lt=2**31)
+    epochs: int = Field(ge=0)
+    best_epoch: int = Field(ge=0)
+    precision: Literal["float32", "bfloat16"]
+    threads: int = Field(ge=1)
+    device: Word
+    history: tuple[dict[Word, float], ...]
+    scores: SeriesScores | TextScores
+
+    @property
+    def spread(self) -> tuple[float, ...] | None:
+        """Standard deviation of the residuals of each target; None for text."""
+        return self.scores.residual_std if isinstance(self.scores, SeriesScores) else None

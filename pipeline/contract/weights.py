@@ -1,0 +1,94 @@
+"""Names and shapes of the weights that a model has, from its configuration alone.
+
+So a file of weights can be held against its model before memory is taken for either.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.config import Cell, SeriesModel, TextModel
+from pipeline.errors import MalformedError
+from pipeline.reading import parse_json
+
+Shapes = dict[str, tuple[int, ...]]
+
+GATES: dict[Cell, int] = {"rnn": 1, "gru": 3, "lstm": 4}
+HEADER_LIMIT = 2**20  # bytes; a tensor takes some 100 of them, and the most are 641
+
+
+def weight_shapes(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Shapes:
+    """Shapes by the names in the network's ``state_dict``; ``torch.nn.LSTM`` lists its own."""
+    outputs, shapes = vocabulary_size + 1, Shapes()
+    if isinstance(config, TextModel):
+        width = config.embedding_size
+        shapes["encoder.1.weight"] = (outputs, width)
+    else:
+        width, outputs = config.features, config.targets
+    directions = ("", "_reverse") if config.bidirectional else ("",)
+    rows, h = GATES[config.cell] * config.hidden_size, config.h_size
+    for layer in range(config.num_layers):
+        for direction in directions:
+            of_layer: Shapes = {"weight_ih": (rows, width), "weight_hh": (rows, h)}
+            if config.bias:
+                of_layer |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+            if config.proj_size:
+                of_layer["weight_hr"] = (h, config.hidden_size)
+            for name, shape in of_layer.items():
+                shapes[f"recurrent.layers.{name}_l{layer}{direction}"] = shape
+        width = h * len(directions)
+    return shapes | {"head.weight": (outputs, width), "head.bias": (outputs,)}
+
+
+def parameters(shapes: Shapes) -> int:
+    """How many numbers tensors of these shapes hold."""
+    return sum(map(math.prod, shapes.values()))
+
+
+def largest_file(shapes: Shapes) -> int:
+    """Bytes that a file of float32 tensors of these shapes may have."""
+    return 8 + HEADER_LIMIT + 4 * parameters(shapes)
+
+
+def check_header(data: bytes, shapes: Shapes, path: Path) -> None:
+    """Hold the header of a safetensors file against the shapes that its tensors must have.
+
+    Raises:
+        MalformedError: names, shapes or types differ (all are listed), or it has no header.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(HEADER_LIMIT, len(data) - 8):
+        raise MalformedError(f"{path} is truncated or not safetensors; make it anew")
+    try:
+        header = parse_json(data[8 : 8 + length], path)
+        found = {
+            name: (entry["dtype"], tuple(entry["shape"]))
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+    except (AttributeError, LookupError, TypeError) as error:
+        raise MalformedError(f"{path} is not safetensors; make it anew") from error
+    check_tensors(found, shapes, path)
+
+
+def check_tensors(
+    found: Mapping[str, tuple[object, tuple[object, ...]]], shapes: Shapes, path: Path
+) -> None:
+    """Hold tensors, of which type and shape are given by their names, against ``shapes``.
+
+    Raises:
+        MalformedError: names, shapes or types differ; all are listed.
+    """
+    faults = [f"missing {name}" for name in shapes.keys() - found.keys()]
+    faults += [f"unexpected {ascii(name)[1:-1][:80]}" for name in found.keys() - shapes.keys()]
+    for name in shapes.keys() & found.keys():
+        dtype, shape = found[name]
+        if shape != shapes[name]:
+            sizes = json.dumps(shape, default=str)[:80]
+            faults.append(f"{name} is {sizes}, not {list(shapes[name])}")
+        if dtype != "F32":
+            faults.append(f"{name} is {ascii(dtype)[1:-1][:20]}, not F32")
+    if faults:
+        shown = "; ".join(sorted(faults)[:20])
+        raise MalformedError(f"{path} does not fit its model: {shown}")

@@ -1,0 +1,88 @@
+r"""Text of anyone, put into another language so that it is read as that text and as nothing else.
+
+Names of models, of columns and of files come from strangers. Each language that they are put into
+has one function here, and the place that puts them there calls it.
+"""
+
+import re
+
+# Control characters; marks that turn the direction of what follows (UAX #9, section 2.1 to 2.4);
+# ends of lines and paragraphs; halves of surrogate pairs, which no encoding has; and the two code
+# points of the basic plane that are never characters.
+_HIDDEN = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff"
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>&|~$#:@]")
+_MARKS = "\u061c\u200e\u200f"  # of direction, without which some scripts cannot be written
+_LONGEST = 60  # characters in a picture
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""``text`` for a terminal or a page: hidden characters as ``\x1b`` or ``\u202e``.
+
+    Those in ``keep`` stay as they are.
+    """
+    return re.sub(f"[{_HIDDEN}]", lambda found: _escaped(found[0], keep), text)
+
+
+def prose(text: str) -> str:
+    """Running text for a terminal: its lines, tabs and direction marks stay as they are."""
+    return visible(text, keep=f"\n\t{_MARKS}")
+
+
+def _escaped(character: str, keep: str) -> str:
+    if character in keep:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def json_text(text: str) -> str:
+    """JSON for a terminal: the same content, with hidden characters as JSON escapes them."""
+    return re.sub(
+        f"[{_HIDDEN}]",
+        lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}",
+        text,
+    )
+
+
+def markdown(text: str) -> str:
+    """``text`` inside a line of Markdown, or in a cell of a table of it.
+
+    A backslash makes any punctuation literal (CommonMark 0.31.2, section 2.4).
+    """
+    return _MARKDOWN.sub(r"\\\g<0>", visible(text))
+
+
+def picture_text(text: str) -> str:
+    """``text`` for a picture, where it must be short; mathematics is off there."""
+    shown = visible(text)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+
+
+def xml(text: str) -> str:
+    """``text`` without what XML cannot hold (XML 1.0, section 2.2); a library escapes the rest."""
+    return re.sub(
+        "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text
+    )
+
+
+def c_comment(text: str) -> str:
+    """``text`` inside a comment of C: ASCII, without the end or beginning of one, or trigraphs.
+
+    Spaces keep them apart (ISO/IEC 9899:1999, sections 5.2.1.1 and 6.4.9).
+    """
+    shown = visible(text).encode("ascii", "backslashreplace").decode("ascii")
+    return re.sub(r"(?<=\*)(?=/)|(?<=/)(?=\*)|(?<=\?)(?=\?)", " ", shown)
+
+
+def c_string(text: str) -> str:
+    """``text`` as a string literal of C that holds its UTF-8, with three digits for each octal.
+
+    ISO/IEC 9899:1999, section 6.4.4.4.
+    """
+    points = text.encode("utf-8", "backslashreplace")
+    return '"' + "".join(map(_c_character, points)) + '"'
+
+
+def _c_character(point: int) -> str:
+    if point in b'"\\?':
+        return f"\\{chr(point)}"
+    return chr(point) if 0x20 <= point < 0x7F else f"\\{point:03o}"

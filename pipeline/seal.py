@@ -1,0 +1,147 @@
+"""Seals: JSON files with a digest over themselves, so that no bit of them changes unseen.
+
+The first key of a sealed file is ``sha256``. It has the second line for itself, and is the SHA-256
+of the file without that line, which is the same JSON without that key: a reader in any language
+drops the line and hashes the rest. Files of earlier versions have no seal and are read without.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.errors import IntegrityError, MalformedError
+from pipeline.reading import JSON_LIMIT, parse_json, read_inside
+from pipeline.signature import check_format
+from pipeline.storage import canonical_json, sha256
+
+_KEY = "sha256"
+_SEAL = re.compile(rb'\{\n  "sha256": "([0-9a-f]{64})",\n')
+
+R = TypeVar("R", bound=BaseModel)
+
+
+def sealed(record: BaseModel) -> bytes:
+    """``record`` as JSON with its seal.
+
+    Raises:
+        MalformedError: it is larger than a reader would read.
+    """
+    data = seal(canonical_json(record.model_dump(mode="json")))
+    require_readable(data, type(record).__name__)
+    return data
+
+
+def seal(plain: bytes) -> bytes:
+    """The JSON of an object, as :func:`canonical_json` writes it, with its seal."""
+    brace, rest = plain[:2], plain[2:]
+    return brace + f'  "{_KEY}": "{sha256(plain)}",\n'.encode() + rest
+
+
+def require_readable(data: bytes, what: str) -> None:
+    """Raises MalformedError for JSON that is larger than a reader would read."""
+    if len(data) > JSON_LIMIT:
+        raise MalformedError(
+            f"{what} would have {len(data):,} bytes of JSON, more than the {JSON_LIMIT:,} that are "
+            "read; make a smaller model"
+        )
+
+
+def schema_of(kind: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a sealed file of ``kind``."""
+    digest = {
+        "description": "of the file without this line; absent in files of earlier versions",
+        "pattern": "^[0-9a-f]{64}$",
+        "type": "string",
+    }
+    schema = kind.model_json_schema()
+    schema["properties"] = {_KEY: digest, **schema["properties"]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def unsealed(data: bytes, path: Path, todo: str) -> bytes:
+    """The JSON of a file without its seal, which matches, or which it never had.
+
+    Raises:
+        IntegrityError: the seal does not match, or is not in its place.
+        MalformedError: a file without a seal is not JSON.
+    """
+    found = _SEAL.match(data)
+    if found is None:
+        content = parse_json(data, path)
+        if not (isinstance(content, dict) and _KEY in content):
+            return data
+    else:
+        plain = data[:2] + data[found.end() :]
+        if sha256(plain) == found[1].decode():
+            return plain
+    raise IntegrityError(f"{path} was changed after it was written; {todo}")
+
+
+def read_record(
+    folder: Path,
+    name: str,
+    what: str,
+    kind: type[R],
+    todo: str,
+    older: Callable[[dict[str, Any]], object] = lambda content: None,
+) -> R:
+    """The content of a file that :func:`sealed` wrote, checked.
+
+    Raises:
+        IntegrityError: its seal does not match.
+        UnsafeError: a link stands in its place.
+        StorageError: it cannot be read.
+        MalformedError: it is missing; and as :func:`parse_record`, with the other arguments.
+    """
+    path = folder / name
+    plain = unsealed(read_inside(folder, name, what), path, todo)
+    return parse_record(plain, path, what, kind, todo, older)
+
+
+def parse_record(
+    data: bytes,
+    path: Path,
+    what: str,
+    kind: type[R],
+    todo: str,
+    older: Callable[[dict[str, Any]], object] = lambda content: None,
+) -> R:
+    """JSON as a record of ``kind``; ``what`` it is and ``todo`` are for the message.
+
+    ``older`` changes, in place, what earlier versions wrote otherwise.
+
+    Raises:
+        MalformedError: it is not JSON, of a newer format, or does not fit its schema.
+    """
+    content = parse_json(data, path)
+    check_format(content, str(path))
+    try:
+        if isinstance(content, dict):
+            older(content)
+        return kind.model_validate_json(canonical_json(content, None), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(_place(content, first["loc"]))
+        why = first["msg"].removeprefix("Value error, ")
+        fault = f"{why} at {where or 'the top'}" if first["type"] != "value_error" else why
+    except RecursionError:
+        fault = "it is nested too deeply"
+    raise MalformedError(f"{path} is not {what}: {_shown(fault)}; {todo}")
+
+
+def _place(content: Any, place: tuple[int | str, ...]) -> Iterator[str]:
+    """The keys of ``place``, without the names that a schema has for one of several kinds."""
+    for key in place:
+        try:
+            content = content[key]
+        except (LookupError, TypeError):
+            if key != place[-1]:
+                continue
+        yield str(key)
+
+
+def _shown(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)[:300]
