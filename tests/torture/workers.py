@@ -13,8 +13,7 @@ PIPE = subprocess.PIPE
 class ForkedWorker:
     """What ``pipeline.runtimes.isolated`` needs of a process that it has started."""
 
-    def __init__(self, command: list[str], *, stderr: IO[bytes], **_: Any) -> None:
-        assert command[-1] == "pipeline.runtimes.worker"
+    def __init__(self, _command: list[str], *, stderr: IO[bytes], **_: Any) -> None:
         request, self.stdin = _pipe()
         answer_read, answer = os.pipe()
         self.stdout: IO[bytes] = os.fdopen(answer_read, "rb")
