@@ -12,7 +12,8 @@ from tiny import installed
 from torch import Tensor, nn
 
 from pipeline.bundle import Bundle, open_bundle
-from pipeline.bundle.write import TORCHSCRIPT_FILE, file_entry, manifest_bytes
+from pipeline.bundle.write import TORCHSCRIPT_FILE, file_entry
+from pipeline.seal import sealed
 from pipeline.signature import MANIFEST_FILE
 
 
@@ -73,7 +74,7 @@ def with_torchscript(bundle: Bundle, folder: Path, data: bytes, torch_version: s
     files = {**manifest.files, TORCHSCRIPT_FILE: file_entry(data)}
     versions = manifest.versions | ({"torch": torch_version} if torch_version else {})
     changed = manifest.model_copy(update={"files": files, "versions": versions})
-    (folder / MANIFEST_FILE).write_bytes(manifest_bytes(changed))
+    (folder / MANIFEST_FILE).write_bytes(sealed(changed))
     return folder
 
 

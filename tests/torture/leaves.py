@@ -8,9 +8,7 @@ from typing import Any
 Place = tuple[str | int, ...]
 
 CANARY = "canary"  # what a payload would make
-_TOUCH = f"__attribute__((constructor)) static void f(void){{fopen(\\"{CANARY}\\",\\"w\\");}}".replace(
-    '\\"', '"'
-)
+_TOUCH = '__attribute__((constructor)) static void f(void){fopen("canary","w");}'
 MISSING = object()
 
 # Text that is code, or half of it, in a language that something is written in.
