@@ -32,6 +32,14 @@ TEXT = "the quick brown fox jumps over the lazy dog; naïve café — Ελλάδ
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Settings of a user who never was here, for this process and those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(shared(tmp_path_factory) / "settings"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def short_streams() -> Iterator[None]:
     """Streams and free runs that end soon; how long they really are has a test of its own."""
     with pytest.MonkeyPatch.context() as patch:

@@ -31,7 +31,7 @@ from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers
 from pipeline.runtimes.openvino import HINT, OpenVino, load_openvino
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32
-from pipeline.validate import Row, current_validation
+from pipeline.validate import Row, current_validation, marked
 from pipeline.validate.run import Answered, answered, validation_row
 
 Bundles = Callable[[str], Bundle]
@@ -318,7 +318,7 @@ class Fallen(OnnxRuntime):
 def test_a_validation_is_current_while_runtimes_versions_and_machine_are_the_same(
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    validation = validation_of(tiny_bundle("sine-rnn"), ("tract",))
+    validation = marked(validation_of(tiny_bundle("sine-rnn"), ("tract",)))
     bundle = Bundle(tmp_path, tiny_bundle("sine-rnn").manifest)
     bundle.add_validation(validation)
     asked = Runtimes(("tract",), ("cpu",))

@@ -7,7 +7,9 @@ without the other graph would.
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline.bundle import Bundle
 from pipeline.config import Record
 from pipeline.contract.manifest import ONNX_FILE
-from pipeline.errors import UsageError
+from pipeline.errors import MalformedError, UsageError, one_line
 from pipeline.runtimes.onnx_runtime import one_thread_session
 from pipeline.signature import (
     HISTORY,
@@ -73,13 +75,19 @@ class Sides(NamedTuple):
 
 
 def benchmark(bundle: Bundle) -> Iterator[Measured]:
-    """Measure one bundle on the CPU, with one thread; raises what :func:`sides` does."""
+    """Measure one bundle on the CPU, with one thread.
+
+    Raises:
+        MalformedError: a graph cannot be run as the manifest says.
+        PipelineError: as :func:`sides`.
+    """
     for what, batch, *calls in sides(bundle, _STEPS):
         fastest = [math.inf, math.inf]
         for _ in range(_ROUNDS):
             for side, call in enumerate(calls):
                 start = time.perf_counter()
-                call()
+                with _as_malformed(bundle.folder):
+                    call()
                 fastest[side] = min(fastest[side], time.perf_counter() - start)
         graph, python = (seconds / _STEPS * 1e6 for seconds in fastest)
         yield Measured(
@@ -93,12 +101,13 @@ def sides(bundle: Bundle, steps: int) -> Iterator[Sides]:
     Raises:
         UsageError: the bundle has no graph with a loop.
         IntegrityError: a file of it was changed.
+        MalformedError: ONNX Runtime cannot load a graph.
     """
     manifest = bundle.manifest
     if manifest.loop is None:
         raise UsageError(f"{manifest.name} has no graph with a loop inside; name others")
-    looped = one_thread_session(bundle.read(manifest.loop.file))
-    core = one_thread_session(bundle.read(ONNX_FILE))
+    looped = _session(bundle, manifest.loop.file)
+    core = _session(bundle, ONNX_FILE)
     source, rng = bundle.held_out(), np.random.default_rng(_SEED)
     assert manifest.state is not None
     rows = [axis for axis in manifest.state.shape if isinstance(axis, int)]
@@ -125,6 +134,25 @@ def sides(bundle: Bundle, steps: int) -> Iterator[Sides]:
             draws = (temperature, top_k, top_p)
             python = partial(_generate, core, given, numbers, points, state, *draws)
             yield Sides(name, batch, partial(_in_graph, looped, feeds), python)
+
+
+def _session(bundle: Bundle, name: str) -> onnxruntime.InferenceSession:
+    data = bundle.read(name)
+    with _as_malformed(bundle.folder / name):
+        return one_thread_session(data)
+
+
+@contextmanager
+def _as_malformed(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with graphs that anyone may have made is theirs."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # those of ONNX Runtime have no common class
+        raise MalformedError(
+            f"{path} cannot be run ({one_line(error)}); 'pipeline validate' says more"
+        ) from error
 
 
 def _in_graph(looped: onnxruntime.InferenceSession, feeds: dict[str, Array]) -> Array:

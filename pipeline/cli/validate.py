@@ -202,7 +202,7 @@ def _validate_one(
     from pipeline.contract import open_bundle
     from pipeline.report.output import console, say
     from pipeline.storage import exclusive
-    from pipeline.validate import current_validation, last_validation
+    from pipeline.validate import current_validation, last_validation, marked
 
     with exclusive(folder):
         bundle = open_bundle(folder)
@@ -224,5 +224,6 @@ def _validate_one(
             for workshop in workshops:
                 status.update(f"{folder.name}: building and replaying {workshop.name}")
                 validation = validation.with_row(workshop.replay(bundle))
+        validation = marked(validation)
         bundle.add_validation(validation)
     return bundle, validation

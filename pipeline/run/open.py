@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import SeriesModel, SeriesSource
 from pipeline.contract import Bundle, Manifest
-from pipeline.errors import UnavailableError, UsageError, one_line
+from pipeline.errors import MalformedError, UnavailableError, UsageError, one_line
 from pipeline.signature import STATE
 from pipeline.threads import session_options, weights_in
 
@@ -33,8 +33,31 @@ class Runnable:
     session: onnxruntime.InferenceSession
 
     def call(self, feeds: Mapping[str, NDArray[Any]], *outputs: str) -> list[NDArray[Any]]:
-        """The named ``outputs`` of one call of the graph."""
-        results: list[NDArray[Any]] = self.session.run(outputs, dict(feeds))
+        """The named ``outputs`` of one call of the graph.
+
+        Raises:
+            MalformedError: the graph cannot be run, or gives what its contract does not say.
+        """
+        loop = self.manifest.loop
+        assert loop is not None
+        try:
+            results: list[NDArray[Any]] = self.session.run(outputs, dict(feeds))
+        except Exception as error:  # its own exceptions have no common class
+            raise MalformedError(
+                f"{loop.file} of {self.manifest.name} cannot be run ({one_line(error)}); export "
+                "it anew"
+            ) from error
+        sizes: dict[int | str, int] = {}
+        for spec in loop.inputs:
+            sizes.update(zip(spec.shape, feeds[spec.name].shape, strict=True))
+        specs = {spec.name: spec for spec in loop.outputs}
+        for name, found in zip(outputs, results, strict=True):
+            expected = tuple(sizes.get(axis, axis) for axis in specs[name].shape)
+            if (found.shape, found.dtype) != (expected, np.dtype(specs[name].type)):
+                raise MalformedError(
+                    f"{loop.file} of {self.manifest.name} gives {name} as {found.dtype} "
+                    f"{list(found.shape)}, not {specs[name].type} {list(expected)}; export it anew"
+                )
         return results
 
     @property

@@ -73,7 +73,7 @@ def generate(
     the size of a ``chunk``.
 
     Raises:
-        MalformedError: the model gives NaN.
+        MalformedError: the model gives NaN, or characters that are not of its vocabulary.
     """
     assert model.manifest.vocabulary is not None
     top_k = min(sampling.top_k, len(model.manifest.vocabulary))  # more means the same
@@ -82,6 +82,7 @@ def generate(
         TOP_K: np.array(top_k),
         TOP_P: np.array(sampling.top_p, np.float32),
     }
+    known = [ord(character) for character in model.manifest.vocabulary]
     state = model.zero_state()
     points = np.array([[ord(character) for character in prompt]], np.int64)
     nothing = np.zeros((1, 0), np.float32)
@@ -96,6 +97,10 @@ def generate(
         text, log_prob, state = model.call(feeds, TEXT, LOG_PROB, NEXT_STATE)
         if np.isnan(log_prob).any():
             raise MalformedError(f"{model.manifest.name} gives NaN; train it anew")
+        if not np.isin(text, known).all():
+            raise MalformedError(
+                f"{model.manifest.name} writes characters that it does not know; export it anew"
+            )
         totals = log_prob.sum(axis=1, dtype=np.float64)
         yield [
             ("".join(map(chr, row)), total)

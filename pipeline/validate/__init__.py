@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipeline.later import later
+from pipeline.validate.own import marked
 from pipeline.validate.records import CaseRecord, FreeRun, Replay, Row, Validation
 
 if TYPE_CHECKING:
@@ -22,5 +23,6 @@ __all__ = [
     "Validation",
     "current_validation",
     "last_validation",
+    "marked",
     "validate_bundle",
 ]

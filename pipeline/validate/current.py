@@ -13,6 +13,7 @@ from pipeline.checkpoint import versions
 from pipeline.contract import Bundle
 from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.runtimes.catalog import Runtimes, optional_versions
+from pipeline.validate.own import was_found_here
 from pipeline.validate.records import Validation, read_validation
 
 
@@ -50,9 +51,11 @@ def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
 
 
 def last_validation(bundle: Bundle) -> Validation | None:
-    """The validation in the bundle, if there is a whole one of just these files."""
+    """The validation in the bundle, if there is one of just these files that was found here."""
     try:
         found = read_validation(bundle)
     except (MalformedError, IntegrityError, UnsafeError):
         return None
-    return found if found and found.bundle_sha256 == bundle.digest else None
+    if found is None or found.bundle_sha256 != bundle.digest or not was_found_here(found):
+        return None
+    return found

@@ -58,6 +58,13 @@ export function parseRow(line, number, features) {
   return row;
 }
 
+/** A message of which a terminal takes nothing for a command. */
+function plain(message) {
+  return message.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (one) => {
+    return `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
+
 /** Run a program that resolves to its exit code; what goes wrong is one line. */
 export async function main(program) {
   process.stdout.on("error", ({ code, message }) => {
@@ -70,7 +77,7 @@ export async function main(program) {
   } catch (error) {
     const isOurs = error instanceof BundleError;
     const what = isOurs ? error.message : `manifest.json is malformed (${error}); export it anew`;
-    console.error(`error: ${what.replace(/\s+/g, " ")}`);
+    console.error(`error: ${plain(what.replace(/\s+/g, " "))}`);
     process.exitCode = isOurs ? error.code : 3;
   }
 }

@@ -1,0 +1,141 @@
+"""A hostile case: what a stranger did to a copy of the originals, and the commands that meet it."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torture.leaves import text_of
+from torture.originals import RUNS, train_command
+
+from pipeline.seal import seal
+from pipeline.storage import sha256
+
+MANIFEST, CHECKPOINT = "manifest.json", "checkpoint.json"
+Command = tuple[str, ...]
+Spoil = Callable[[Path], None]  # given the folder of a copy
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """One hostile case; ``spoil`` changes the copy of ``model`` that ``commands`` then meet.
+
+    ``never`` are commands that must not end in 0: what they would say is wrong.
+    """
+
+    name: str
+    model: str
+    spoil: Spoil
+    commands: tuple[Command, ...]
+    never: tuple[Command, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+VALIDATE: Command = ("validate", "--runtime=onnxruntime")
+TORCHSCRIPT: Command = ("validate", "--runtime=torchscript", "--time-limit=10")
+COMPILED: Command = ("validate", "--runtime=c")
+
+
+def bundle_commands(model: str, *more: Command) -> tuple[Command, ...]:
+    """Every command that reads a bundle, and at the end the one that replaces it."""
+    return (
+        ("inspect",),
+        ("inspect", "--plot=picture.svg"),
+        ("inspect", "--json"),
+        RUNS[model],
+        ("embed", model, "python", "--out=new/python"),
+        ("embed", model, "node", "--out=new/node"),
+        ("embed", model, "browser", "--out=new/browser"),
+        ("embed", model, "c", "--out=new/c"),
+        ("embed", model, "cpp-libtorch", "--out=new/cpp"),
+        VALIDATE,
+        *more,
+        ("benchmark", "loops", model),
+        ("export",),
+    )
+
+
+def checkpoint_commands(model: str) -> tuple[Command, ...]:
+    """Every command that reads a checkpoint, and what then reads what it wrote."""
+    export = ("export", "--exported=made", "--force")
+    made = (("inspect", "--exported=made"), ("embed", f"made/{model}", "c", "--out=new/c"))
+    return (export, *made, (*VALIDATE, "--exported=made"), train_command(model))
+
+
+def bundle_of(folder: Path) -> Path:
+    """The only bundle in a copy of the originals."""
+    return next((folder / "exported").glob(f"*/{MANIFEST}")).parent
+
+
+def checkpoint_of(folder: Path) -> Path:
+    """The only checkpoint in a copy of the originals."""
+    return next((folder / "checkpoints").glob(f"*/{CHECKPOINT}")).parent
+
+
+def unsealed_json(path: Path) -> Any:
+    """The content of a file, without its seal."""
+    content = json.loads(path.read_bytes())
+    content.pop("sha256", None)
+    return content
+
+
+def write_sealed(path: Path, document: Any) -> None:
+    """Write JSON with a seal that is right, whatever it says."""
+    path.write_bytes(seal(text_of(document)))
+
+
+def relist(bundle: Path, names: Sequence[str] = ()) -> None:
+    """Make the digests in the manifest right again, as whoever made the files would."""
+    manifest = unsealed_json(bundle / MANIFEST)
+    for name in (*manifest["files"], *names):
+        path = bundle / name
+        if path.is_file() and not path.is_symlink():
+            data = path.read_bytes()
+            manifest["files"][name] = {"sha256": sha256(data), "bytes": len(data)}
+    write_sealed(bundle / MANIFEST, manifest)
+
+
+def replacing(name: str, make: Callable[[bytes], bytes]) -> Spoil:
+    """Another content of one file of the bundle, with every digest right."""
+
+    def spoil(folder: Path) -> None:
+        bundle = bundle_of(folder)
+        (bundle / name).write_bytes(make((bundle / name).read_bytes()))
+        relist(bundle)
+
+    return spoil
+
+
+def rewriting(change: Callable[[Any], Any]) -> Spoil:
+    """Another manifest with its seal right."""
+
+    def spoil(folder: Path) -> None:
+        path = bundle_of(folder) / MANIFEST
+        document = unsealed_json(path)
+        write_sealed(path, change(document) or document)
+
+    return spoil
+
+
+def rewriting_checkpoint(change: Callable[[Any], Any]) -> Spoil:
+    """Another checkpoint with its seal right."""
+
+    def spoil(folder: Path) -> None:
+        path = checkpoint_of(folder) / CHECKPOINT
+        document = unsealed_json(path)
+        write_sealed(path, change(document) or document)
+
+    return spoil
+
+
+def in_place_of(path: Path) -> Path:
+    """``path`` with nothing there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,195 @@
+"""Single bits flipped in files of ours, each read by every command that uses the file.
+
+Seen is a refusal as malformed, unsafe, changed or not PyTorch's (3 to 6) in one line. What a
+command makes anew by itself it may also heal: exit 0, and the file is right afterwards.
+"""
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import Path
+
+from torture.forked import Ended, pipeline
+from torture.originals import RUNS, Originals, scratch, train_command
+from torture.projects import embed_again, embed_anew, replay, sums
+from torture.spread import Count, Finding, Judged, spread
+from torture.verdict import fault_of, unseen
+
+Heals = Callable[[bytes, Path, Path], str]  # original bytes, file, folder → what is not right
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One bit of one file of one model."""
+
+    model: str
+    file: str
+    byte: int
+    bit: int
+
+    def __str__(self) -> str:
+        return f"{self.model}/{self.file} byte {self.byte} bit {self.bit}"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What uses a file, and what tells whether it is right again where the reader heals it."""
+
+    run: Callable[[Originals, Path, Flip], Ended]
+    heals: Heals | None = None
+
+
+def _command(*arguments: str, heals: Heals | None = None, limit: float = 60.0) -> Reader:
+    """A command line, in which RUN and TRAIN are commands of the model, and {model} is its name."""
+
+    def run(originals: Originals, folder: Path, flip: Flip) -> Ended:
+        own = {"RUN": RUNS[flip.model], "TRAIN": train_command(flip.model)}
+        words = [w for part in arguments for w in own.get(part, (part.format(model=flip.model),))]
+        return pipeline(words, folder, limit=limit)
+
+    return Reader(run, heals)
+
+
+def _project(read: Callable[..., Ended], heals: Heals | None = None) -> Reader:
+    """What reads the project that the file belongs to."""
+
+    def run(originals: Originals, folder: Path, flip: Flip) -> Ended:
+        target = flip.file.split("/")[1]
+        return read(originals, folder / "projects" / target, flip.model)
+
+    return Reader(run, heals)
+
+
+def _same(original: bytes, file: Path, folder: Path) -> str:
+    if not file.is_file():
+        return "the file is gone"
+    return "" if file.read_bytes() == original else "the file is not as it was made first"
+
+
+def _valid(original: bytes, file: Path, folder: Path) -> str:
+    """``validation.json`` has times in it, so it is never the same: its verdict must be."""
+    if not file.is_file():
+        return "the file is gone"
+    was, now = json.loads(original), json.loads(file.read_bytes())
+    rows = [[row["status"] for row in found["rows"]] for found in (was, now)]
+    if rows[0] != rows[1]:
+        return f"the rows were {rows[0]} and are {rows[1]}"
+    return fault_of(pipeline(("inspect",), folder))
+
+
+INSPECT, PLOT = _command("inspect"), _command("inspect", "--plot=picture.svg")
+VALIDATE = _command("validate", "--runtime=onnxruntime")
+EXPORT, EXPORT_ANEW = _command("export"), _command("export", heals=_same)
+EMBED_C, EMBED_PYTHON, EMBED_NODE, EMBED_CPP = (
+    _command("embed", "{model}", target, f"--out=new/{target}")
+    for target in ("c", "python", "node", "cpp-libtorch")
+)
+BENCHMARK, RUN = _command("benchmark", "loops", "{model}"), _command("RUN")
+TRAIN_ANEW = _command("TRAIN", heals=_same)
+RESUME = _command("TRAIN", "--resume", "--checkpoints=unfinished")
+TORCHSCRIPT = _command(
+    "validate",
+    "--torchscript=exported/{model}/model.pt",
+    "--onnx=exported/{model}/onnx/model.onnx",
+)
+PAIR = _command(
+    "validate",
+    "--onnx=exported/{model}/onnx/model.onnx",
+    "--torchscript=exported/{model}/model.pt",
+)
+
+# Every file of a project is proven by its list of digests, and made anew by embed --force.
+PROJECT = (_project(sums), _project(embed_again), _project(embed_anew, _same))
+
+# The first pattern that fits a file says which commands use it, and how often it is drawn.
+USES: tuple[tuple[str, int, tuple[Reader, ...]], ...] = (
+    (
+        "exported/*/manifest.json",
+        6,
+        (INSPECT, PLOT, VALIDATE, RUN, EMBED_C, EMBED_PYTHON, EMBED_NODE, BENCHMARK, EXPORT_ANEW),
+    ),
+    (
+        "exported/*/validation.json",
+        2,
+        (_command("validate", "--runtime=onnxruntime", heals=_valid, limit=120),),
+    ),
+    ("exported/*/golden.json", 3, (INSPECT, PLOT, VALIDATE, EMBED_PYTHON, EMBED_C, EXPORT_ANEW)),
+    ("exported/*/model.safetensors", 2, (INSPECT, PLOT, VALIDATE, EMBED_C, EXPORT_ANEW)),
+    ("exported/*/model.pt", 3, (INSPECT, VALIDATE, EMBED_CPP, TORCHSCRIPT, PAIR, EXPORT_ANEW)),
+    (
+        "exported/*/onnx/model.onnx",
+        2,
+        (INSPECT, VALIDATE, EMBED_PYTHON, EMBED_NODE, BENCHMARK, EXPORT_ANEW),
+    ),
+    ("exported/*/onnx/generate.onnx", 2, (INSPECT, VALIDATE, RUN, EMBED_NODE, BENCHMARK)),
+    ("exported/*/onnx/forecast.onnx", 2, (INSPECT, VALIDATE, RUN, BENCHMARK, EXPORT_ANEW)),
+    ("exported/*/*", 1, (INSPECT, VALIDATE, EXPORT_ANEW)),
+    ("checkpoints/*/checkpoint.json", 8, (EXPORT, TRAIN_ANEW)),
+    ("checkpoints/*/weights-*", 3, (EXPORT, TRAIN_ANEW)),
+    ("unfinished/*/training.safetensors", 8, (RESUME,)),
+    ("projects/*/model/*", 2, (_project(replay), *PROJECT)),
+    ("projects/*/SHA256SUMS", 3, PROJECT),
+    ("projects/*", 1, PROJECT),
+)
+
+
+def readers_of(file: str) -> tuple[int, tuple[Reader, ...]]:
+    """How often a file is drawn, and what uses it; nothing for what is no artefact."""
+    return next(((often, readers) for name, often, readers in USES if fnmatch(file, name)), (0, ()))
+
+
+def _is_artefact(file: Path) -> bool:
+    return not any(part.startswith(".") and part.endswith(".lock") for part in file.parts)
+
+
+def draw(originals: Originals, count: int, seed: int) -> Iterator[Flip]:
+    """``count`` flips over all files that a command uses, the important ones more often."""
+    chance = random.Random(seed)
+    places = []
+    for model in RUNS:
+        root = originals.root / model
+        for path in sorted(root.rglob("*")):
+            file = path.relative_to(root)
+            weight, readers = readers_of(file.as_posix())
+            if path.is_file() and path.stat().st_size and _is_artefact(file) and readers:
+                places += [(model, file.as_posix(), path.stat().st_size)] * weight
+    chance.shuffle(places)
+    for number in range(count):  # every place in turn
+        model, file, size = places[number % len(places)]
+        yield Flip(model, file, chance.randrange(size), chance.randrange(8))
+
+
+def judge(originals: Originals, flip: Flip) -> Judged:
+    """Let every command that uses the file read it with the flip, each in a fresh copy."""
+    findings = []
+    readers = readers_of(flip.file)[1]
+    original = (originals.root / flip.model / flip.file).read_bytes()
+    changed = bytearray(original)
+    changed[flip.byte] ^= 1 << flip.bit
+    with scratch() as place:
+        for reader in readers:
+            folder = originals.copy(flip.model, place / "copy")
+            (folder / flip.file).write_bytes(changed)
+            ended = reader.run(originals, folder, flip)
+            if reader.heals is not None and ended.code == 0:
+                wrong = reader.heals(original, folder / flip.file, folder)
+                fault = fault_of(ended) or (wrong and f"unseen: exit code 0, and {wrong}")
+            else:
+                fault = unseen(ended)
+            if fault:
+                findings.append(Finding(str(flip), ended.command, fault))
+            shutil.rmtree(folder)
+    return len(readers), findings
+
+
+def flips(originals: Originals, count: int, seed: int, jobs: int) -> Iterator[Count]:
+    """Count ``count`` flips; what was counted so far is given after each."""
+    counted = Count("flips", "single-bit flips, each read by every command that uses the file")
+    cases = list(draw(originals, count, seed))
+    for _, (readings, findings) in spread(partial(judge, originals), cases, jobs):
+        counted.add(readings, findings)
+        yield counted

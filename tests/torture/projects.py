@@ -1,0 +1,88 @@
+"""What reads an embedded project: its list of digests, its replay, and embed onto it."""
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from torture.forked import Ended, pipeline, program
+from torture.originals import Originals
+
+from pipeline.errors import IntegrityError
+
+SUMS = "SHA256SUMS"
+_LIMIT = 60.0  # seconds
+_MISMATCH, _PARITY = 1, 6  # how a replay says that numbers are off, and how a command does
+_LINE = re.compile(rb"[0-9A-Fa-f]{64}  .+")
+
+
+def replay(originals: Originals, project: Path, model: str) -> Ended:
+    """Replay the golden trajectories of ``project``; 1, its exit code for a mismatch, is told as 6.
+
+    Besides its files it needs what was built of the same project before.
+    """
+    target = project.name
+    built = originals.built(model, target)
+    if target == "python":
+        ended = program("replay.py", project)
+    elif target == "node":
+        (project / "node_modules").symlink_to(built / "node_modules")
+        ended = _process(("node", "replay.mjs"), project)
+    else:
+        shutil.copy(built / "replay", project / "replay")
+        ended = _process(("./replay",), project)
+    if ended.code == _MISMATCH and '"passed": false' in ended.out.replace('":false', '": false'):
+        return Ended(ended.arguments, _PARITY, "", "error: numbers are off", ended.seconds)
+    return ended
+
+
+def embed_again(originals: Originals, project: Path, model: str) -> Ended:
+    """Embed the model onto its project, which has to be as it was written."""
+    return pipeline(("embed", model, project.name, f"--out=projects/{project.name}"), _home(project))
+
+
+def embed_anew(originals: Originals, project: Path, model: str) -> Ended:
+    """Embed the model onto its project, whatever has become of that."""
+    command = ("embed", model, project.name, f"--out=projects/{project.name}", "--force")
+    return pipeline(command, _home(project))
+
+
+def sums(originals: Originals, project: Path, model: str) -> Ended:
+    """``sha256sum --check`` in ``project``; its refusal is told as digests that do not match.
+
+    For it, digests in capitals are the same numbers. They are not what was written, so they count
+    as seen if they are all that is wrong: ``embed`` has to tell them.
+    """
+    listed = project / SUMS
+    if not listed.is_file():
+        return Ended(("sha256sum",), 0, "", f"there is no {SUMS}", 0.0)
+    lines = listed.read_bytes().splitlines()
+    capitals = all(map(_LINE.fullmatch, lines)) and any(_capitals(line[:64]) for line in lines)
+    ended = _process(("sha256sum", "--check", "--strict", "--quiet", SUMS), project)
+    if ended.code or capitals:
+        code = IntegrityError.exit_code
+        return Ended(ended.arguments, code, "", "error: digests do not match", ended.seconds)
+    return ended
+
+
+def _capitals(digest: bytes) -> bool:
+    return digest != digest.lower()
+
+
+def _home(project: Path) -> Path:
+    """The folder of the model that ``project`` was made of."""
+    return project.parents[1]
+
+
+def _process(command: Sequence[str], folder: Path) -> Ended:
+    started = time.monotonic()
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, timeout=_LIMIT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Ended(tuple(command), -9, "", "", time.monotonic() - started, hung=True)
+    texts = [text.decode(errors="replace") for text in (done.stdout, done.stderr)]
+    return Ended(tuple(command), done.returncode, *texts, time.monotonic() - started)

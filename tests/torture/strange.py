@@ -1,0 +1,134 @@
+"""Everything that a stranger may send, through every command that meets it."""
+
+import os
+import random
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from torture.cases import Hostile
+from torture.forked import pipeline
+from torture.leaves import CANARY
+from torture.originals import Originals, scratch
+from torture.spread import Count, Finding, Judged, spread
+from torture.strange_files import (
+    SECRET,
+    imports,
+    instead_of_files,
+    strange_names,
+    strange_torchscript,
+    strange_weights,
+    unlisted,
+)
+from torture.strange_graphs import strange_graphs
+from torture.strange_json import (
+    lies,
+    strange_bytes,
+    strange_checkpoints,
+    strange_golden,
+    strange_manifests,
+)
+from torture.strange_tables import strange_tables, strange_texts
+from torture.verdict import fault_of
+
+_LIMIT = 20.0  # seconds that a command may take; a build in C takes 2 of them
+_SECRET = b"what nobody but its owner changes"
+
+# Those of few are all drawn before the many that put every value in every place.
+WRITTEN_BY_HAND = (
+    lies,
+    strange_torchscript,
+    strange_names,
+    instead_of_files,
+    strange_weights,
+    strange_graphs,
+    strange_bytes,
+    strange_tables,
+    strange_texts,
+    imports,
+    unlisted,
+)
+GENERATED = (strange_manifests, strange_checkpoints, strange_golden)
+
+
+def all_cases(originals: Originals, seed: int) -> list[Hostile]:
+    """All hostile cases, in an order in which any first part has some of every kind."""
+    chance = random.Random(seed)
+    kinds = []
+    for make in (*WRITTEN_BY_HAND, *GENERATED):
+        kind = list(make(originals))
+        chance.shuffle(kind)
+        kinds.append(kind[::-1])
+    mixed = []
+    while any(kinds):
+        mixed += [kind.pop() for kind in kinds if kind]
+    return mixed
+
+
+def judge(originals: Originals, case: Hostile) -> Judged:
+    """Let every command of the case meet what was spoilt, and look at what became of the rest."""
+    findings = []
+    with scratch() as place:
+        outside, temporary = place / "outside", place / "temporary"
+        outside.mkdir()
+        temporary.mkdir()
+        (outside / SECRET).write_bytes(_SECRET)
+        folder = originals.copy(case.model, place / "copy")
+        case.spoil(folder)
+        before = _seen(outside)
+        for command in case.commands:
+            ended = pipeline(
+                command, folder, limit=_LIMIT, prepare=partial(_at_home, temporary), stdin=b""
+            )
+            fault = fault_of(ended) or _crossed(place, before)
+            if not fault and ended.code == 0 and command in case.never:
+                fault = "unseen: exit code 0 for what is not true"
+            if fault:
+                findings.append(Finding(str(case), ended.command, fault))
+            _forget(place, temporary)
+    return len(case.commands), findings
+
+
+def _at_home(temporary: Path) -> None:
+    """Let a fork keep what it keeps elsewhere where it is seen."""
+    tempfile.tempdir = str(temporary)
+    os.environ.update(TMPDIR=str(temporary), HOME=str(temporary))
+
+
+def _seen(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every entry of ``folder`` with its size and time."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        facts = path.lstat()
+        found[str(path)] = (facts.st_size, facts.st_mtime_ns)
+    return found
+
+
+def _crossed(place: Path, before: dict[str, tuple[int, int]]) -> str:
+    """What was run, or written outside of the folder, or nothing."""
+    canaries = [path for path in place.rglob(CANARY) if path.exists()]
+    if canaries:
+        return f"runs code: {canaries[0].relative_to(place)} was written"
+    if _seen(place / "outside") != before:
+        return f"writes outside: {sorted(_seen(place / 'outside').items() ^ before.items())[:2]}"
+    beside = {path.name for path in place.iterdir()} - {"copy", "outside", "temporary"}
+    return f"writes outside: {', '.join(beside)}" if beside else ""
+
+
+def _forget(place: Path, temporary: Path) -> None:
+    """Remove canaries, so that the next command is judged by its own."""
+    for path in place.rglob(CANARY):
+        path.unlink()
+
+
+def hostile(originals: Originals, count: int, seed: int, jobs: int) -> Iterator[Count]:
+    """Count ``count`` hostile cases; what was counted so far is given after each."""
+    counted = Count("hostile", "hostile bundles, checkpoints and files, through every command")
+    cases = all_cases(originals, seed)
+    counted.notes.append(f"{len(cases):,} cases are known; {min(count, len(cases)):,} were drawn")
+    for _, (readings, findings) in spread(partial(judge, originals), cases[:count], jobs):
+        counted.add(readings, findings)
+        yield counted
+
+

@@ -1,0 +1,198 @@
+"""Hostile cases of JSON: a strange value in every place of what a bundle and a checkpoint say."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from torture.cases import (
+    CHECKPOINT,
+    COMPILED,
+    MANIFEST,
+    VALIDATE,
+    Hostile,
+    Spoil,
+    bundle_commands,
+    bundle_of,
+    checkpoint_commands,
+    replacing,
+    rewriting,
+    rewriting_checkpoint,
+    unsealed_json,
+)
+from torture.leaves import changed, places_of, shown, strange_values, text_of
+from torture.originals import RUNS, Originals
+
+from pipeline.seal import seal
+from pipeline.storage import canonical_json
+
+GOLDEN = "golden.json"
+
+
+def strange_manifests(originals: Originals) -> Iterator[Hostile]:
+    """Every place of a manifest with every strange value of its kind."""
+    for model in RUNS:
+        document = unsealed_json(bundle_of(originals.root / model) / MANIFEST)
+        for place, value in places_of(document):
+            is_text = isinstance(value, str) and place[0] != "files"
+            commands = bundle_commands(model, *((COMPILED,) if is_text else ()))
+            for what, strange in strange_values(value).items():
+                yield Hostile(
+                    f"{model}: manifest {shown(place)} = {what}",
+                    model,
+                    rewriting(lambda found, p=place, s=strange: changed(found, p, s)),
+                    commands,
+                )
+
+
+def strange_golden(originals: Originals) -> Iterator[Hostile]:
+    """Every place of the golden data with every strange value of its kind."""
+    for model in RUNS:
+        document = json.loads((bundle_of(originals.root / model) / GOLDEN).read_bytes())
+        for place, value in places_of(document):
+            for what, strange in strange_values(value).items():
+                yield Hostile(
+                    f"{model}: golden {shown(place)} = {what}",
+                    model,
+                    replacing(
+                        GOLDEN,
+                        lambda data, p=place, s=strange: text_of(changed(json.loads(data), p, s)),
+                    ),
+                    bundle_commands(model),
+                )
+
+
+def strange_checkpoints(originals: Originals) -> Iterator[Hostile]:
+    """Every place of a checkpoint with every strange value of its kind."""
+    for model in RUNS:
+        folder = originals.root / model
+        document = unsealed_json(next(folder.glob(f"checkpoints/*/{CHECKPOINT}")))
+        for place, value in places_of(document):
+            for what, strange in strange_values(value).items():
+                yield Hostile(
+                    f"{model}: checkpoint {shown(place)} = {what}",
+                    model,
+                    rewriting_checkpoint(lambda found, p=place, s=strange: changed(found, p, s)),
+                    checkpoint_commands(model),
+                )
+
+
+def _number(content: Any, change: Callable[[float], float], *place: str | int) -> None:
+    for key in place[:-1]:
+        content = content[key]
+    content[place[-1]] = change(content[place[-1]])
+
+
+def _lying(change: Callable[[Any], None]) -> Callable[[bytes], bytes]:
+    def make(data: bytes) -> bytes:
+        content = json.loads(data)
+        change(content)
+        return canonical_json(content, indent=None)
+
+    return make
+
+
+def _double(number: float) -> float:
+    return 2 * number
+
+
+def lies(originals: Originals) -> Iterator[Hostile]:
+    """What is well formed and not true: no command may vouch for it."""
+    never = {"never": (VALIDATE,)}
+    for field in ("input_mean", "input_std", "output_mean", "output_std"):
+        spoil = rewriting(
+            lambda m, f=field: _number(m, lambda n: n + 0.25, "scaler", f, 0)
+        )
+        yield Hostile(f"wave: lying {field}", "wave", spoil, bundle_commands("wave"), **never)
+    yield Hostile(
+        "words: lying vocabulary",
+        "words",
+        rewriting(lambda m: m.update(vocabulary=m["vocabulary"][::-1])),
+        bundle_commands("words"),
+        **never,
+    )
+    for model in RUNS:
+        for name in ("output", "next_state"):
+            place = ("trajectories", 0, "calls", 0, name, "data", 0)
+            make = _lying(lambda g, p=place: _number(g, lambda n: n + 0.5, *p))
+            yield Hostile(
+                f"{model}: golden {name} is off",
+                model,
+                replacing(GOLDEN, make),
+                bundle_commands(model),
+                **never,
+            )
+        yield Hostile(
+            f"{model}: a wide tolerance",
+            model,
+            rewriting(lambda m: m.update(tolerance={"rtol": 1e9, "atol": 1e9})),
+            bundle_commands(model),
+            **never,
+        )
+        yield Hostile(
+            f"{model}: more parameters",
+            model,
+            rewriting(lambda m: m.update(parameters=m["parameters"] + 1)),
+            bundle_commands(model),
+            **never,
+        )
+        yield Hostile(
+            f"{model}: a larger hidden size",
+            model,
+            rewriting(lambda m: m["model"].update(hidden_size=65536)),
+            bundle_commands(model),
+            **never,
+        )
+
+
+def _bytes_of(make: Callable[[bytes], bytes], file: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        found = next(folder.glob(f"exported/*/{file}" if file == MANIFEST else f"*/*/{file}"))
+        found.write_bytes(make(found.read_bytes()))
+
+    return spoil
+
+
+_BYTES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "NUL": lambda data: b"\0" * len(data),
+    "half": lambda data: data[: len(data) // 2],
+    "a key twice": lambda data: seal(_plain(data).replace(b"{\n", b'{\n  "format": 1,\n', 1)),
+    "nested lists": lambda data: b"[" * 200_000,
+    "nested objects": lambda data: b'{"a":' * 200_000,
+    "a list": lambda data: b"[]\n",
+    "a number": lambda data: b"1e999\n",
+    "a huge number": lambda data: b"9" * 1_000_000,
+    "not UTF-8": lambda data: seal(_plain(data).replace(b'": "', b'": "\xff', 1)),
+    "UTF-16": lambda data: data.decode().encode("utf-16"),
+    "a mark of order": lambda data: b"\xef\xbb\xbf" + data,
+    "a format of the future": lambda data: seal(
+        _plain(data).replace(b'"format": 1', b'"format": 99')
+    ),
+    "a seal of another": lambda data: data.replace(b'"sha256": "', b'"sha256": "0', 1),
+    "an endless string": lambda data: data[:-3] + b'"' + b"x" * 70_000_000,
+}
+
+
+def _plain(data: bytes) -> bytes:
+    """A sealed file without its seal."""
+    lines = data.split(b"\n")
+    return b"\n".join((lines[0], *lines[2:])) if b'"sha256"' in lines[1] else data
+
+
+def strange_bytes(originals: Originals) -> Iterator[Hostile]:
+    """What is no JSON, or no JSON of ours, in place of a manifest or a checkpoint."""
+    for what, make in _BYTES.items():
+        for model in RUNS:
+            yield Hostile(
+                f"{model}: manifest is {what}",
+                model,
+                _bytes_of(make, MANIFEST),
+                bundle_commands(model),
+            )
+            yield Hostile(
+                f"{model}: checkpoint is {what}",
+                model,
+                _bytes_of(make, f"{CHECKPOINT}"),
+                checkpoint_commands(model),
+            )
