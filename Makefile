@@ -5,6 +5,7 @@ EXTRA    ?= cpu# gpu installs onnxruntime-gpu in place of onnxruntime
 MODELS   ?=
 PROVIDER ?=
 OPTIONS  ?=
+WORKERS  ?= auto# processes of the tests: as many as there are processors
 
 BIN       := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRA)
@@ -33,7 +34,7 @@ validate: $(INSTALLED) ## Prove that every runtime gives PyTorch's numbers
 	$(BIN)/pipeline validate $(MODELS) $(addprefix --provider ,$(PROVIDER)) $(OPTIONS)
 
 test: $(TESTED) tools ## Install what the tests need, and run them
-	$(BIN)/python -m pytest $(OPTIONS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(OPTIONS)
 
 lint: $(TESTED) ## Check style and types
 	$(BIN)/ruff check .
@@ -62,7 +63,8 @@ $(TESTED): $(INSTALLED)
 # What the tests of the embedded clients and of the pages need, as program:package and
 # header:package of Debian. Where it cannot be installed, the tests say what is missing.
 PROGRAMS := node:nodejs npm:npm cmake:cmake c++:g++ cc:gcc clang:clang wasm-ld:lld \
-            clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm
+            clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm \
+            qemu-x86_64:qemu-user
 HEADERS  := nlohmann/json.hpp:nlohmann-json3-dev openssl/evp.h:libssl-dev cjson/cJSON.h:libcjson-dev
 
 tools:

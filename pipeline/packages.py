@@ -1,7 +1,8 @@
-"""The packages that are not always there, and the command that installs each."""
+"""Packages: their versions, and what installs those that are not always there."""
 
 import shlex
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 # The ranges of pyproject.toml, where each stands among the optional dependencies.
 REQUIREMENTS = {
@@ -19,3 +20,11 @@ def how_to_install(*packages: str) -> str:
     """The command that installs optional packages for the Python that is running."""
     wanted = [REQUIREMENTS[package] for package in packages]
     return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
+
+
+def package_version(package: str) -> str:
+    """The version of an installed package; builds from elsewhere than PyPI may not tell."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of unknown version"

@@ -16,6 +16,8 @@ from pipeline.errors import MalformedError
 
 FORMAT: Literal[1] = 1  # of a bundle
 MANIFEST_FILE = "manifest.json"
+OPSETS = range(18, 24)
+DEFAULT_OPSET = 18  # the oldest that torch.onnx writes, so that old runtimes load it
 
 INPUT, STATE, OUTPUT, NEXT_STATE = "input", "state", "output", "next_state"
 BATCH, TIME = "batch", "time"

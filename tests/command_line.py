@@ -1,5 +1,6 @@
 """The command line of the pipeline, in this process and in one of its own."""
 
+import io
 import os
 import subprocess
 import sys
@@ -44,6 +45,18 @@ class Here:
             code = end.code if isinstance(end.code, int) else 1
         captured = self.capsys.readouterr()
         return Result(code, captured.out, captured.err)
+
+
+def go(folder: Path, *commands: Sequence[str]) -> None:
+    """Run commands in ``folder`` and in this process, for a fixture; each must succeed."""
+    from pipeline.cli import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "stdout", io.StringIO())
+        for command in commands:
+            patch.setattr(sys, "argv", ["pipeline", *command])
+            main()
 
 
 def run_process(arguments: Sequence[str], folder: Path, **options: object) -> Result:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from command_line import Here
+from shared import once, shared
 from tiny import installed, missing
 
 from pipeline.bundle import Bundle, build_bundle, open_bundle
@@ -22,15 +24,28 @@ from pipeline.train.scores import score
 from pipeline.validate import cases, free_run
 from pipeline.validate.loops import cases as loops_cases
 
+hypothesis.settings.register_profile("same every time", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("same every time")
 torch.set_num_threads(1)  # more only wait for each other on models this small
 
 TEXT = "the quick brown fox jumps over the lazy dog; naïve café — Ελλάδα 🦊.\n" * 12
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Settings of a user who never was here, for this process and those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(shared(tmp_path_factory) / "settings"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def short_streams() -> Iterator[None]:
     """Streams and free runs that end soon; how long they really are has a test of its own."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cases, "MIDDLE", 60)
+        patch.setattr(cases, "LONG", 200)
+        patch.setattr(cases, "TIMES", (1, 2, 7, 50, 60, 200))
         patch.setattr(cases, "STREAM", 600)
         patch.setattr(cases, "STREAM_PIECES", 30)
         patch.setattr(free_run, "STEPS", 40)
@@ -40,9 +55,11 @@ def short_streams() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("text") / "fox.txt"
-    path.write_text(TEXT, encoding="utf-8")
-    return path
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "fox.txt").write_text(TEXT, encoding="utf-8")
+
+    return once(shared(tmp_path_factory) / "text", make) / "fox.txt"
 
 
 @pytest.fixture(scope="session")
@@ -50,26 +67,23 @@ def tiny_checkpoint(
     tmp_path_factory: pytest.TempPathFactory, text_file: Path
 ) -> Callable[[str], Path]:
     """The folder of a tiny two-layer checkpoint, named as its preset."""
-    root = tmp_path_factory.mktemp("checkpoints")
 
-    def make(preset: str) -> Path:
-        folder = root / preset
-        if not folder.exists():
-            small = {"hidden_size": 6, "num_layers": 2, "epochs": 1, "window": 16}
-            own = (
-                {"source": {"kind": "text", "files": [str(text_file)]}, "embedding_size": 4}
-                if preset.startswith("char")
-                else {"length": 300}
-            )
-            config = override(PRESETS[preset], small | own)
-            data = load(config.source)
-            trainer = Trainer(config, make_task(config, data), torch.device("cpu"))
-            for _ in trainer.run():
-                pass
-            save_checkpoint(folder, trainer, config, data, score(trainer.best_network(), data))
-        return folder
+    def make(folder: Path) -> None:
+        small = {"hidden_size": 6, "num_layers": 2, "epochs": 1, "window": 16}
+        own = (
+            {"source": {"kind": "text", "files": [str(text_file)]}, "embedding_size": 4}
+            if folder.name.startswith("char")
+            else {"length": 300}
+        )
+        config = override(PRESETS[folder.name], small | own)
+        data = load(config.source)
+        trainer = Trainer(config, make_task(config, data), torch.device("cpu"))
+        for _ in trainer.run():
+            pass
+        save_checkpoint(folder, trainer, config, data, score(trainer.best_network(), data))
 
-    return make
+    root = shared(tmp_path_factory) / "checkpoints"
+    return lambda preset: once(root / preset, make)
 
 
 def write_tiny_bundle(checkpoint_folder: Path, folder: Path, opset: int = 18) -> Bundle:
@@ -87,15 +101,12 @@ def tiny_bundle(
     tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[[str], Path]
 ) -> Callable[[str], Bundle]:
     """An open bundle of a tiny model; shared, so tests that change it copy its folder."""
-    root = tmp_path_factory.mktemp("exported")
 
-    def make(preset: str) -> Bundle:
-        folder = root / preset
-        if folder.exists():
-            return open_bundle(folder)
-        return write_tiny_bundle(tiny_checkpoint(preset), folder)
+    def make(folder: Path) -> None:
+        write_tiny_bundle(tiny_checkpoint(folder.name), folder)
 
-    return make
+    root = shared(tmp_path_factory) / "exported"
+    return lambda preset: open_bundle(once(root / preset, make))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import select
 import shutil
 import subprocess
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,7 +23,8 @@ import numpy as np
 import pytest
 from conftest import TEXT, write_tiny_bundle
 from numpy.typing import NDArray
-from tiny import data_of, missing, open_session, series_config, text_config, trained
+from shared import once, shared
+from tiny import data_of, edit_sealed, missing, open_session, series_config, text_config, trained
 
 from pipeline.bundle import open_bundle
 from pipeline.checkpoint import save_checkpoint
@@ -33,6 +35,7 @@ from pipeline.embed.project import write_project
 from pipeline.embed.replay import build
 from pipeline.embed.targets import TARGETS
 from pipeline.errors import UnavailableError
+from pipeline.storage import canonical_json
 from pipeline.train.scores import score
 
 KEYS = [
@@ -85,11 +88,12 @@ class Answer:
     err: str
 
     def refused(self, code: int, *words: str) -> None:
-        """It ended with ``code`` and one line that has all of ``words``."""
+        """It ended with ``code`` and one line, of text alone, that has all of ``words``."""
         assert self.code == code, (self.code, self.err)
         lines = self.err.splitlines()
         assert len(lines) == 1, self.err
         assert lines[0].startswith("error: "), self.err
+        assert [one for one in lines[0] if unicodedata.category(one) == "Cc"] == []
         assert [word for word in words if word not in lines[0]] == []
 
 
@@ -108,23 +112,20 @@ def run(
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-_built: dict[tuple[str, str], Path] = {}
-
-
 def project_of(target: str, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that was built once; a tool that is not there skips the test, or fails it in CI."""
-    key = (target, kind if target in COMPILED_IN else "series")
-    if key not in _built:
-        out = tmp_path_factory.mktemp(target)
-        bundle = open_bundle(bundle_of(key[1], tmp_path_factory))
+    kind = kind if target in COMPILED_IN else "series"
+    bundle = bundle_of(kind, tmp_path_factory)
+
+    def make(folder: Path) -> None:
         try:
             TARGETS[target].require()
-            write_project(bundle, TARGETS[target], out, force=True)
-            build(TARGETS[target], out)
+            write_project(open_bundle(bundle), TARGETS[target], folder, force=True)
+            build(TARGETS[target], folder)
         except UnavailableError as error:
             missing(str(error))
-        _built[key] = out
-    return _built[key]
+
+    return once(shared(tmp_path_factory) / "projects" / f"{target}-{kind.replace(' ', '-')}", make)
 
 
 def programs_of(target: str, kind: str, tmp_path_factory: pytest.TempPathFactory) -> Programs:
@@ -142,15 +143,15 @@ KINDS = ("series", "text", "two columns", "projected", "both directions", "text,
 
 def bundle_of(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny bundle, which no test may change."""
-    folder = tmp_path_factory.getbasetemp() / "embedded" / kind.replace(", ", "-")
-    bundle = folder / "bundle"
-    if not bundle.exists():
+
+    def make(folder: Path) -> None:
         config, data = _model_and_data(kind)
         trainer = trained(config, data)
         scores = score(trainer.best_network(), data)
         save_checkpoint(folder / "checkpoint", trainer, config, data, scores)
-        write_tiny_bundle(folder / "checkpoint", bundle)
-    return bundle
+        write_tiny_bundle(folder / "checkpoint", folder / "bundle")
+
+    return once(shared(tmp_path_factory) / "embedded" / kind.replace(", ", "-"), make) / "bundle"
 
 
 def _model_and_data(kind: str) -> tuple[Config, Series | Text]:
@@ -188,6 +189,9 @@ def copy_of(folder: Path, scratch: Path) -> Path:
 
 def edit(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a JSON file of a bundle, and its digest in the manifest, so that it is whole."""
+    if name == "manifest.json":
+        edit_sealed(folder / name, change)
+        return
     content = json.loads((folder / name).read_bytes())
     change(content)
     replace(folder, name, json.dumps(content).encode())
@@ -196,9 +200,8 @@ def edit(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) ->
 def replace(folder: Path, name: str, data: bytes) -> None:
     """Put ``data`` in the place of a file of a bundle, and list it in the manifest."""
     (folder / name).write_bytes(data)
-    if name != "manifest.json":
-        entry = {"sha256": sha256(data).hexdigest(), "bytes": len(data)}
-        edit(folder, "manifest.json", lambda manifest: manifest["files"].update({name: entry}))
+    entry = {"sha256": sha256(data).hexdigest(), "bytes": len(data)}
+    edit(folder, "manifest.json", lambda manifest: manifest["files"].update({name: entry}))
 
 
 def xorshift32(seed: int, count: int) -> NDArray[np.float32]:
@@ -408,7 +411,7 @@ def refuses_newer_formats(programs: Programs, folder: Path, scratch: Path) -> No
 
 
 def refuses_what_is_no_manifest(programs: Programs, folder: Path, scratch: Path) -> None:
-    for data in (b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff", b"[" * 100_000):
+    for data in (b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff", b"[" * 100_000, b"\x1b[2J"):
         copy = copy_of(folder, scratch)
         (copy / "manifest.json").write_bytes(data)
         run(programs.replay, "--model", copy).refused(3, "manifest")
@@ -417,6 +420,66 @@ def refuses_what_is_no_manifest(programs: Programs, folder: Path, scratch: Path)
             copy = copy_of(folder, scratch)
             edit(copy, "manifest.json", lambda content, n=name, v=value: content.update({n: v}))  # type: ignore[misc]
             run(programs.replay, "--model", copy).refused(3, "manifest")
+
+
+def sees_every_flipped_bit_of_the_manifest(programs: Programs, folder: Path, scratch: Path) -> None:
+    """In and about the seal, and all over the rest."""
+    copy = copy_of(folder, scratch)
+    data = (folder / "manifest.json").read_bytes()
+    places = [*range(0, 84, 6), *range(84, len(data), len(data) // 12)]
+    for count, place in enumerate(places):
+        changed = bytearray(data)
+        changed[place] ^= 1 << count % 8
+        (copy / "manifest.json").write_bytes(changed)
+        answer = run(programs.replay, "--model", copy)
+        assert answer.code in (3, 5), (place, answer)
+        answer.refused(answer.code, "manifest.json")
+
+
+def refuses_a_manifest_of_no_model(programs: Programs, folder: Path, scratch: Path) -> None:
+    """Sizes that no memory could hold, and what is no size, type or name."""
+    if not programs.takes_models:
+        return
+    for change in (
+        lambda manifest: manifest["inputs"][1].update(shape=["batch", 10**6, 10**6]),
+        lambda manifest: manifest["inputs"][1].update(shape=["batch", -5, 4]),
+        lambda manifest: manifest["inputs"][1].update(shape=["batch", 10**30, 4]),
+        lambda manifest: manifest["outputs"][0].update(shape=["batch", "time", 0.5]),
+        lambda manifest: manifest["inputs"][0].update(type="float16"),
+        lambda manifest: manifest["inputs"][0].pop("shape"),
+        lambda manifest: manifest["inputs"].pop(0),
+    ):
+        copy = copy_of(folder, scratch)
+        edit(copy, "manifest.json", change)
+        run(programs.replay, "--model", copy).refused(3, "manifest")
+
+
+def reads_manifests_of_earlier_versions(programs: Programs, folder: Path, scratch: Path) -> None:
+    """They have no seal."""
+    copy = copy_of(folder, scratch)
+    content = manifest_of(copy)
+    del content["sha256"]
+    (copy / "manifest.json").write_bytes(canonical_json(content))
+    assert run(programs.replay, "--model", copy).code == 0
+
+
+def replay_refuses_a_tolerance_that_proves_nothing(
+    programs: Programs, folder: Path, scratch: Path
+) -> None:
+    for name, value in (("rtol", 1e9), ("atol", 1e-4), ("atol", -1.0)):
+        copy = copy_of(folder, scratch)
+        edit(
+            copy, "golden.json", lambda golden, n=name, v=value: golden["tolerance"].update({n: v})
+        )  # type: ignore[misc]
+        run(programs.replay, "--model", copy).refused(3, "golden", "proves nothing")
+
+
+def waits_for_no_pipe(programs: Programs, folder: Path, scratch: Path) -> None:
+    for name in ("manifest.json", "golden.json"):
+        copy = copy_of(folder, scratch)
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        run(programs.replay, "--model", copy).refused(3, name)
 
 
 def replay_refuses_changed_files(programs: Programs, folder: Path, scratch: Path) -> None:
@@ -610,6 +673,11 @@ CHECKS: list[Check] = [
     replay_refuses_what_is_no_golden_file,
     refuses_newer_formats,
     refuses_what_is_no_manifest,
+    sees_every_flipped_bit_of_the_manifest,
+    refuses_a_manifest_of_no_model,
+    reads_manifests_of_earlier_versions,
+    replay_refuses_a_tolerance_that_proves_nothing,
+    waits_for_no_pipe,
     replay_refuses_changed_files,
     replay_refuses_missing_folders,
     replay_refuses_wrong_usage,
@@ -628,8 +696,23 @@ ON_ALL_KINDS = {
     example_forecasts,
     example_refuses_whole_sequences,
 }
+ON_ONE_KIND = {  # what is read is the same for all
+    sees_every_flipped_bit_of_the_manifest,
+    refuses_a_manifest_of_no_model,
+    reads_manifests_of_earlier_versions,
+    replay_refuses_a_tolerance_that_proves_nothing,
+    waits_for_no_pipe,
+}
+
+
+def _kinds(check: Check) -> Sequence[str]:
+    if check in ON_ALL_KINDS:
+        return KINDS
+    return ("series",) if check in ON_ONE_KIND else ("series", "text")
+
+
 CASES = [
     pytest.param(kind, check, id=f"{kind}: {check.__name__}")
     for check in CHECKS
-    for kind in (KINDS if check in ON_ALL_KINDS else ("series", "text"))
+    for kind in _kinds(check)
 ]

@@ -208,7 +208,7 @@ def kill_checkpoint(root: Path, source: str) -> int:
     def prepare() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         store.write_checkpoint(folder, old, other)
-        shutil.copy(Path(source) / "snapshot", folder / store.TRAINING_FILE)
+        shutil.copy(Path(source) / store.TRAINING_FILE, folder)
 
     def look() -> None:
         found = store.read_checkpoint(folder)
@@ -221,7 +221,7 @@ def kill_checkpoint(root: Path, source: str) -> int:
         assert names_in(folder) == {store.CHECKPOINT_FILE, made.weights.file}
         assert names_in(root) == {"model"}
 
-    return at_every_step(prepare, write, look)
+    return at_every_step(prepare, write, look, stride=3)
 
 
 def kill_without_exchange(root: Path) -> int:

@@ -12,7 +12,8 @@ from tiny import installed
 from torch import Tensor, nn
 
 from pipeline.bundle import Bundle, open_bundle
-from pipeline.bundle.write import TORCHSCRIPT_FILE, file_entry
+from pipeline.bundle.write import file_entry
+from pipeline.contract.manifest import TORCHSCRIPT_FILE
 from pipeline.seal import sealed
 from pipeline.signature import MANIFEST_FILE
 

@@ -12,6 +12,7 @@ from tiny import refused, tool
 from pipeline.benchmark import clients, engines, loops
 from pipeline.bundle import Bundle
 from pipeline.errors import ParityError, UnavailableError
+from pipeline.trust import Trust
 
 CHAR, SINE = "char-lstm", "sine-gru"
 
@@ -83,7 +84,7 @@ def test_what_does_not_replay_is_not_measured(
 ) -> None:
     monkeypatch.setattr(clients, "replay", lambda target, folder: "it ended with exit 1")
     with refused(ParityError, SINE, "python", "exit 1"):
-        list(clients.measure_clients([tiny_bundle(SINE)], ["python"], quiet))
+        list(clients.measure_clients([tiny_bundle(SINE)], ["python"], quiet, Trust()))
 
 
 def test_engines_need_a_compiler_and_a_source_that_it_can_build(

@@ -28,7 +28,7 @@ from pipeline.errors import IntegrityError, MalformedError, PipelineError, Unsaf
 from pipeline.model import Network
 from pipeline.signature import FLOAT32
 from pipeline.storage import canonical_json, sha256
-from pipeline.validate import Validation, last_validation
+from pipeline.validate import Validation, last_validation, marked
 from pipeline.validate.records import read_validation
 
 FILES = {
@@ -450,14 +450,66 @@ def test_a_bundle_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     bundle = open_bundle(tmp_path / "bundle")
     assert "validation.json" in json.loads((bundle.folder / "manifest.json").read_bytes())["files"]
     bundle.verify()
-    found = last_validation(bundle)
+    found = read_validation(bundle)
     assert found is not None
     assert found.passed
+    assert found.bundle_sha256 == bundle.digest
     assert network_of(bundle).config == bundle.manifest.model
-    bundle.add_validation(found)
+    bundle.add_validation(marked(found))
     again = open_bundle(bundle.folder)
     again.verify()
-    assert last_validation(again) == found
+    assert last_validation(again) == marked(found)
+
+
+# --- evidence of others
+
+
+@pytest.fixture
+def evidence(tiny_bundle: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+    """A bundle with evidence that was found here, and settings of its own."""
+    bundle = Bundle(tmp_path, tiny_bundle("sine-rnn").manifest)
+    found = read_validation(open_bundle(EARLIER / "bundle"))
+    assert found is not None
+    bundle.add_validation(marked(found.model_copy(update={"bundle_sha256": bundle.digest})))
+    return bundle
+
+
+def test_evidence_that_came_with_a_bundle_is_not_taken_for_ones_own(
+    evidence: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = last_validation(evidence)
+    assert own is not None
+    forged = own.model_copy(update={"machine": "another"})  # and the mark as it was
+    for evidence_of_others in (forged, own.model_copy(update={"mark": None})):
+        evidence.add_validation(evidence_of_others)
+        assert last_validation(evidence) is None
+    evidence.add_validation(own)
+    assert last_validation(evidence) == own
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another user"))
+    assert last_validation(evidence) is None
+    evidence.add_validation(marked(own))
+    assert last_validation(evidence) == marked(own)
+    key = tmp_path / "another user" / "recurrent-pipeline" / "evidence.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    key.write_bytes(b"damaged")
+    assert last_validation(evidence) is None
+    assert last_validation_after_marking(evidence, own) == marked(own)
+
+
+def last_validation_after_marking(bundle: Bundle, found: Validation) -> Validation | None:
+    bundle.add_validation(marked(found))
+    return last_validation(bundle)
+
+
+def test_where_settings_cannot_be_written_evidence_is_found_anew_each_time(
+    evidence: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = last_validation(evidence)
+    assert own is not None
+    (tmp_path / "taken").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "taken"))
+    assert marked(own).mark is None
+    assert last_validation_after_marking(evidence, own) is None
 
 
 def test_a_checkpoint_of_an_earlier_version_is_the_one_of_its_bundle() -> None:

@@ -1,10 +1,12 @@
 import errno
 import hashlib
+import itertools
 import json
 import math
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed import kills_of
 from safetensors import safe_open
 from safetensors.torch import load, save
 from tiny import (
@@ -558,7 +561,7 @@ def unfinished() -> Snapshot:
 
 def test_snapshot_comes_back_as_it_was(tmp_path: Path, unfinished: Snapshot) -> None:
     save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
-    found = load_snapshot(tmp_path, LSTM, "0" * 64)
+    found = load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
     assert found is not None
     assert replace(found, tensors={}) == replace(unfinished, tensors={})
     assert found.tensors.keys() == unfinished.tensors.keys()
@@ -568,10 +571,10 @@ def test_snapshot_comes_back_as_it_was(tmp_path: Path, unfinished: Snapshot) -> 
 def test_snapshot_of_another_configuration_or_other_data_is_ignored(
     tmp_path: Path, unfinished: Snapshot
 ) -> None:
-    assert load_snapshot(tmp_path, LSTM, "0" * 64) is None
+    assert load_snapshot(tmp_path, LSTM, "0" * 64, 1000) is None
     save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
-    assert load_snapshot(tmp_path, LSTM, "1" * 64) is None
-    assert load_snapshot(tmp_path, series_config("gru"), "0" * 64) is None
+    assert load_snapshot(tmp_path, LSTM, "1" * 64, 1000) is None
+    assert load_snapshot(tmp_path, series_config("gru"), "0" * 64, 1000) is None
 
 
 @pytest.mark.parametrize("eighths", range(8))
@@ -581,7 +584,7 @@ def test_truncated_snapshot_is_refused(tmp_path: Path, unfinished: Snapshot, eig
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * eighths // 8])
     with pytest.raises((MalformedError, IntegrityError), match=r"train without --resume$"):
-        load_snapshot(tmp_path, LSTM, "0" * 64)
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
 
 
 def test_every_flipped_bit_of_a_snapshot_is_seen(tmp_path: Path, unfinished: Snapshot) -> None:
@@ -596,7 +599,7 @@ def test_every_flipped_bit_of_a_snapshot_is_seen(tmp_path: Path, unfinished: Sna
         changed[place // 8] ^= 1 << place % 8
         path.write_bytes(changed)
         with pytest.raises((MalformedError, IntegrityError), match=r"train without --resume$"):
-            load_snapshot(tmp_path, LSTM, "0" * 64)
+            load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
 
 
 def sealed(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> bytes:
@@ -612,7 +615,7 @@ def sealed(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> bytes:
 def test_snapshot_without_its_facts_is_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
     (tmp_path / TRAINING_FILE).write_bytes(sealed({"network.x": torch.zeros(1)}, metadata))
     with refused(MalformedError, "--resume"):
-        load_snapshot(tmp_path, LSTM, "0" * 64)
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
 
 
 @pytest.mark.parametrize("metadata", [None, {"training": "{}"}])
@@ -621,7 +624,7 @@ def test_snapshot_of_an_earlier_version_is_refused(
 ) -> None:
     (tmp_path / TRAINING_FILE).write_bytes(save({"network.x": torch.zeros(1)}, metadata=metadata))
     with refused(MalformedError, "of this version", "train without --resume"):
-        load_snapshot(tmp_path, LSTM, "0" * 64)
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
 
 
 def test_snapshot_that_is_sealed_anew_is_read(tmp_path: Path, unfinished: Snapshot) -> None:
@@ -630,7 +633,7 @@ def test_snapshot_that_is_sealed_anew_is_read(tmp_path: Path, unfinished: Snapsh
     with safe_open(path, "pt") as file:
         facts = file.metadata()["training"]
     path.write_bytes(sealed(unfinished.tensors, {"training": facts}))
-    assert load_snapshot(tmp_path, LSTM, "0" * 64) is not None
+    assert load_snapshot(tmp_path, LSTM, "0" * 64, 1000) is not None
 
 
 @pytest.mark.parametrize(
@@ -669,7 +672,7 @@ def test_snapshot_with_facts_that_cannot_be_is_refused(
         facts = json.loads(file.metadata()["training"])
     path.write_bytes(sealed(unfinished.tensors, {"training": json.dumps(facts | change)}))
     with refused(MalformedError, "is not an unfinished training", "--resume"):
-        load_snapshot(tmp_path, LSTM, "0" * 64)
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
 
 
 @pytest.mark.parametrize("name", ["stray", "other.x", "network.x", "optimizer.x", "optimizer.x.y"])
@@ -707,6 +710,20 @@ def test_snapshot_with_tensors_that_cannot_be_is_refused(
         new_trainer(LSTM).restore(replace(unfinished, tensors=tensors))
 
 
+def test_snapshot_that_is_far_too_long_or_no_file_is_not_read(
+    tmp_path: Path, unfinished: Snapshot
+) -> None:
+    save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
+    path = tmp_path / TRAINING_FILE
+    os.truncate(path, 20 * 2**30)  # sparse
+    with refused(MalformedError, TRAINING_FILE, "bytes"):
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with refused(UnsafeError, TRAINING_FILE):
+        load_snapshot(tmp_path, LSTM, "0" * 64, 1000)
+
+
 def test_snapshot_of_a_step_that_no_epoch_has_is_refused(unfinished: Snapshot) -> None:
     with refused(MalformedError, "step 1000 of an epoch of", "--resume"):
         new_trainer(LSTM).restore(replace(unfinished, step=1000))
@@ -734,5 +751,42 @@ def test_snapshot_stays_whole_when_writing_the_next_one_fails(
     fail_on_call(monkeypatch, os, "fsync", call, OSError(errno.ENOSPC, "No space left"))
     with refused(StorageError, TRAINING_FILE):
         save_snapshot(tmp_path, replace(unfinished, seconds=2.0), LSTM, "0" * 64)
-    assert load_snapshot(tmp_path, LSTM, "0" * 64) is not None
+    assert load_snapshot(tmp_path, LSTM, "0" * 64, 1000) is not None
     assert [path.name for path in tmp_path.iterdir()] == [TRAINING_FILE]
+
+
+# --- whole or absent, and nothing beside
+
+
+def test_a_full_disk_at_any_write_leaves_a_checkpoint_that_is_whole_and_alone(
+    tmp_path: Path,
+) -> None:
+    """Also where the new one is in place, and only the names in its folder cannot be synced."""
+    config = series_config("rnn", epochs=1)
+    trainer = trained(config)
+    saved(tmp_path, series_config("rnn", epochs=1, seed=9))
+    old = read_checkpoint(tmp_path)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for call in itertools.count(1):
+        with pytest.MonkeyPatch.context() as patch:
+            fail_on_call(patch, os, "fsync", call, full)
+            with suppress(StorageError):
+                saved(tmp_path, config, trainer)
+                break
+        found = read_checkpoint(tmp_path)
+        load_network(tmp_path, found)
+        if found == old:
+            assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT_FILE, old.weights.file}
+    assert call > 4
+    assert read_checkpoint(tmp_path).config == config
+
+
+def test_a_writer_killed_at_any_step_leaves_one_checkpoint_and_nothing_after_a_rerun(
+    tmp_path: Path, unfinished: Snapshot
+) -> None:
+    source, root = tmp_path / "source", tmp_path / "root"
+    made = saved(source, LSTM)
+    assert made.training
+    save_snapshot(source, unfinished, LSTM, made.training.data_sha256)
+    root.mkdir()
+    assert kills_of("kill_checkpoint", root, source) >= 8

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
-from tiny import missing, open_session, refused, saved, series_config, tool
+from shared import once, shared
+from tiny import edit_sealed, missing, open_session, refused, saved, series_config, tool
 
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesSource
@@ -47,13 +48,16 @@ Project = Callable[[str], Path]
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of onnxruntime-web, as npm installs what package.json asks for."""
-    folder = tmp_path_factory.mktemp("npm")
-    shutil.copy(CLIENTS / "browser" / "package.json", folder)
-    command = [tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-    if done.returncode != 0:
-        missing(f"npm cannot install onnxruntime-web: {done.stderr[-300:]}")
-    return folder / RUNTIME
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        shutil.copy(CLIENTS / "browser" / "package.json", folder)
+        command = [tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            missing(f"npm cannot install onnxruntime-web: {done.stderr[-300:]}")
+
+    return once(shared(tmp_path_factory) / "npm", make) / RUNTIME
 
 
 @pytest.fixture(scope="session")
@@ -183,14 +187,30 @@ def test_numbers_that_do_not_match_are_said(project: Project, browser: Any) -> N
     assert found["share"] > 1
 
 
+def test_names_are_text_on_the_page_and_show_what_is_hidden(project: Project, browser: Any) -> None:
+    folder = project("wide")
+    manifest = json.loads((folder / "model" / "manifest.json").read_text())
+    name = "<img src=x onerror=alert(1)>\u202e\x1b[2J</title>"
+    manifest.pop("sha256", None)
+    manifest["name"] = name
+    manifest["source"]["columns"] = [name, "day"]
+    (folder / "model" / "manifest.json").write_text(json.dumps(manifest))
+    shown = name.replace("\u202e", r"\u202e").replace("\x1b", r"\u001b")
+    with serve(folder) as url, visit(browser, url) as page:
+        assert page.title() == shown
+        assert page.inner_text("#name") == shown
+        assert page.get_attribute("#chart", "aria-label").startswith(f"Chart of {shown}. ")
+        assert json.loads(page.locator("#replay").text_content())["model"] == name
+        assert page.locator("img").count() == 0
+
+
 def rewrite(model: Path, name: str, data: bytes) -> None:
     """Another content for a file, with its digest and size in the manifest."""
     from pipeline.storage import sha256
 
     (model / name).write_bytes(data)
-    manifest = json.loads((model / "manifest.json").read_text())
-    manifest["files"][name] = {"sha256": sha256(data), "bytes": len(data)}
-    (model / "manifest.json").write_text(json.dumps(manifest))
+    entry = {"sha256": sha256(data), "bytes": len(data)}
+    edit_sealed(model / "manifest.json", lambda manifest: manifest["files"].update({name: entry}))
 
 
 def written_by(model: Path, prompt: str, length: int, settings: tuple[float, int, float]) -> str:
@@ -398,8 +418,7 @@ def test_a_file_that_does_not_fit_is_refused_with_its_line(
 
 
 def newer(model: Path) -> None:
-    manifest = json.loads((model / "manifest.json").read_text())
-    (model / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+    edit_sealed(model / "manifest.json", lambda manifest: manifest.update(format=2))
 
 
 def other(name: str) -> Callable[[Path], None]:

@@ -1,12 +1,11 @@
 """The programs around the generated C, where they have ways of their own."""
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from embedded import bundle_of, copy_of, programs_of, project_of, run
+from embedded import bundle_of, copy_of, edit, programs_of, project_of, run
 
 from pipeline.bundle import open_bundle
 from pipeline.embed.project import write_project
@@ -40,9 +39,7 @@ def test_the_weights_must_be_those_of_the_bundle(
     target: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     copy = copy_of(bundle_of("series", tmp_path_factory), tmp_path)
-    manifest = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
-    manifest["checkpoint_sha256"] = "0" * 64
-    (copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    edit(copy, "manifest.json", lambda manifest: manifest.update(checkpoint_sha256="0" * 64))
     replay = programs_of(target, "series", tmp_path_factory).replay
     run(replay, "--model", copy).refused(3, "generate", "C source anew")
 

@@ -187,7 +187,10 @@ def test_files_are_listed_and_in_the_bundle(name: str) -> None:
     """Whatever the manifest says; the reader is not asked."""
     script = """
       const files = given === "lacking" ? {} : { [given]: { bytes: 1, sha256: "" } };
-      const manifest = { format: 1, inputs: [], outputs: [], files };
+      const specs = (...names) => names.map((name) => ({ name, type: "float32", shape: [] }));
+      const [inputs, outputs] = [specs("input"), specs("output")];
+      const model = { name: "model", task: "series", state: null, inputs, outputs };
+      const manifest = { format: 1, ...model, files };
       const read = [];
       const { read: file } = await bundle.openBundle(async (name) => {
         read.push(name);

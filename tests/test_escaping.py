@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from command_line import Here
+from command_line import Here, go
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -69,17 +69,8 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
         csv.writer(out).writerows([COLUMNS, *rows.tolist()])
     targets = [word for name in COLUMNS for word in ("--target", name)]
     small = ["--cell", "gru", "--hidden-size", "2", "--epochs", "1", "--window", "8"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "stdout", io.StringIO())
-        for words in (
-            ["train", "--series", str(file), *targets, *small, "--name", "nasty"],
-            ["export", "nasty"],
-        ):
-            patch.setattr(sys, "argv", ["pipeline", *words])
-            from pipeline.cli import main
-
-            main()
+    train = ["train", "--series", str(file), *targets, *small, "--name", "nasty"]
+    go(folder, train, ["export", "nasty"])
     return folder
 
 

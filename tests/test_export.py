@@ -17,9 +17,9 @@ from tiny import open_session
 from pipeline.config import CELLS, PRESETS, Cell, SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.errors import ParityError
-from pipeline.export import export
+from pipeline.export import OPSETS, export
 from pipeline.export.checks import check_graph, check_numbers
-from pipeline.export.onnx_graph import OPSETS, to_onnx
+from pipeline.export.onnx_graph import to_onnx
 from pipeline.export.recurrent import onnx_layers
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network

@@ -452,7 +452,7 @@ def test_the_command_ends_with_the_code_of_what_happened(
         (both, 6, "a.onnx → b.onnx: no match"),
         (("--onnx", "a.onnx"), 2, "two files are compared and 1 are given"),
         ((*both, "--onnx", "c.onnx"), 2, "3 are given"),
-        (("--trust",), 2, "0 are given"),
+        (("--state", "none"), 2, "0 are given"),
         ((*both, "sine-rnn"), 2, "names"),
         ((*both, "--report", "r.html"), 2, "--report"),
         ((*both, "--self-test"), 2, "--self-test"),
@@ -510,17 +510,19 @@ def test_two_torchscript_files_are_refused(tmp_path: Path) -> None:
         compare(file, file)
 
 
-def test_the_torchscript_file_of_a_bundle_of_ones_own_needs_no_trust(
+def test_the_torchscript_file_of_a_bundle_of_our_own_needs_no_trust_wherever_it_lies(
     tmp_path: Path,
     validate: Callable[..., tuple[int, str, str]],
     tiny_bundle: Callable[[str], Bundle],
 ) -> None:
     folder = tiny_bundle("sine-rnn").folder
     pair = ("--torchscript", f"{folder}/model.pt", "--onnx", f"{folder}/onnx/model.onnx")
-    code, _, error = validate(*pair, "--exported", str(folder.parent))
-    assert code == 0, error
     code, _, error = validate(*pair)
+    assert code == 0, error
+    (tmp_path / "alone.pt").write_bytes((folder / "model.pt").read_bytes())
+    code, _, error = validate("--torchscript", "alone.pt", *pair[2:])
     assert code == 4
+    assert "alone.pt is TorchScript" in error
 
 
 def test_a_provider_that_is_not_there_is_a_row_that_did_not_run(

@@ -98,6 +98,7 @@ def test_what_was_understood_is_there_for_machines(pipeline: Here, tmp_path: Pat
     [
         (["--scaler", "1"], 2, ["--scaler 1: give two numbers"]),
         (["--scaler", "1,0"], 2, ["the deviation is above 0"]),
+        (["--scaler", "1,1e-60"], 2, ["float32 can hold both"]),
         (["--scaler", "nan,1"], 2, ["give two numbers"]),
         (["--name", "a/b"], 2, ["--name a/b"]),
         (["--key", "ema"], 2, ["no state dict in the file is called 'ema'"]),

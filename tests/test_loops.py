@@ -176,7 +176,12 @@ def test_every_runtime_has_a_row_for_the_loop(
     graph = "generate" if preset.startswith("char") else "forecast"
     names = ("onnxruntime", "torchscript", "openvino")
     loops = validation_of(bundle, names, graph=graph).rows
-    assert [row.label.rpartition(", ")[2] for row in loops] == [graph] * 3
+    assert {row.label.rpartition(", ")[2] for row in loops} == {graph}
+    ran = [(row.runtime.partition(" ")[0], row.runtime.endswith(", default")) for row in loops]
+    expected = [("onnxruntime", False), ("TorchScript", False), ("openvino", False)]
+    if ("openvino", True) in ran:  # float32 is what it chooses on this processor
+        expected.insert(2, ("openvino", True))
+    assert ran == expected
     assert all(row.status == "pass" for row in loops)
     assert {record.case for record in loops[0].cases} >= (
         {"greedy", "all filters", "empty prompt", "no steps", "top-p 0", "unknown characters"}

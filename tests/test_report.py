@@ -18,8 +18,9 @@ from pipeline.bundle import Bundle
 from pipeline.checkpoint import save_checkpoint
 from pipeline.data import Text
 from pipeline.errors import IntegrityError
+from pipeline.report.current import is_current
 from pipeline.report.figures import percent
-from pipeline.report.html import is_current, report_html
+from pipeline.report.html import report_html
 from pipeline.report.junit import junit_xml
 from pipeline.report.samples import TextSample, continue_text
 from pipeline.runtimes.onnx_runtime import OnnxRuntime

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import PROCESS, ROOT, Here, run_process
+from command_line import PROCESS, ROOT, Here, go, run_process
 
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import Input, State
@@ -58,14 +58,13 @@ def replace_onnx_runtime(monkeypatch: pytest.MonkeyPatch, other: type[OnnxRuntim
 def travelled(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
     """A folder in which two small models went the whole road."""
     folder = tmp_path_factory.mktemp("road")
-    for arguments in (
+    go(
+        folder,
         ["train", "sine-gru", *SMALL, "--length", "200"],
         ["train", "char-lstm", *SMALL, "--text", str(text_file)],
         ["export"],
         ["validate"],
-    ):
-        done = run_process(arguments, folder)
-        assert done.code == 0, done.err
+    )
     return folder
 
 
@@ -87,6 +86,17 @@ def test_the_road_ends_with_proof(travelled: Path, text_file: Path) -> None:
         ran = {row["format"]: row["status"] for row in validation["rows"] if row["cases"]}
         assert ran == {"PyTorch": "pass", "TorchScript": "pass", "ONNX": "pass"}
     assert not leftovers(travelled)
+
+
+def test_streams_are_as_long_in_a_process_that_no_test_has_touched(arrived: Path) -> None:
+    done = run_process(["validate", "sine-gru", "--runtime", "onnxruntime", "--force"], arrived)
+    assert done.code == 0, done.err
+    validation = json.loads((arrived / "exported/sine-gru/validation.json").read_text())
+    (row,) = (
+        row for row in validation["rows"] if row["format"] == "ONNX" and row["graph"] == "model"
+    )
+    assert {(case["batch"], case["time"]) for case in row["cases"]} > {(1, 10_000), (32, 1000)}
+    assert row["free_run"]["steps"] == 500
 
 
 def test_nothing_is_done_twice(arrived: Path, pipeline: Here, text_file: Path) -> None:

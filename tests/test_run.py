@@ -472,7 +472,7 @@ def test_a_history_that_does_not_fit_is_refused_with_its_place(
         ([SINE, "--history", "sine.csv", "--plot", "-", "--json"], 2, ["--plot - and --json"]),
         (["char-lst"], 2, ["'char-lst'", "did you mean 'char-lstm'"]),
         (["some/where"], 3, ["manifest is missing", "some/where"]),
-        ([], 2, ["BUNDLE"]),
+        ([], 2, ["NAME|PATH"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

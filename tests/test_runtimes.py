@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from tiny import validation_of
+from tiny import is_held_back, validation_of
 
 from pipeline.bundle import Bundle, network_of
 from pipeline.config import PRESETS
@@ -31,7 +31,7 @@ from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers
 from pipeline.runtimes.openvino import HINT, OpenVino, load_openvino
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32
-from pipeline.validate import Row, current_validation
+from pipeline.validate import Row, current_validation, marked
 from pipeline.validate.run import Answered, answered, validation_row
 
 Bundles = Callable[[str], Bundle]
@@ -49,8 +49,9 @@ def opened() -> Iterator[Callable[[Bundle, str], Iterator[Runtime]]]:
         for runtime in list(runtimes.open(bundle))[:1]:
             assert isinstance(runtime, PyTorch)
         for runtime in runtimes.open(bundle):
-            assert not isinstance(runtime, Absent), runtime
-            if not isinstance(runtime, PyTorch):
+            if isinstance(runtime, Absent):
+                assert is_held_back(runtime), runtime
+            elif not isinstance(runtime, PyTorch):
                 yield runtime
 
     yield open_all
@@ -69,7 +70,7 @@ def rows_of(bundle: Bundle, name: str) -> list[Row]:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_runtime_passes_every_case(tiny_bundle: Bundles, preset: str, name: str) -> None:
     rows = rows_of(tiny_bundle(preset), name)
-    assert len(rows) == (2 if name == "openvino" else 1)
+    assert rows
     for row in rows:
         assert (row.status, row.reason) == ("pass", "")
         assert len(row.cases) == 41
@@ -113,10 +114,13 @@ def test_results_are_not_overwritten_by_the_next_call(
 
 def test_openvino_has_a_row_as_it_comes_and_one_in_float32(tiny_bundle: Bundles) -> None:
     bundle = tiny_bundle("char-gru")
-    default, exact = rows_of(bundle, "openvino")
-    assert default.runtime.endswith(", default")
+    *as_it_comes, exact = rows_of(bundle, "openvino")
     assert exact.runtime.endswith(", f32")
     assert (exact.tolerance, exact.precision, exact.note) == (FLOAT32, "float32", "")
+    if "ONEDNN_MAX_CPU_ISA" in os.environ and not as_it_comes:
+        return  # it chose a precision that was kept from it
+    (default,) = as_it_comes
+    assert default.runtime.endswith(", default")
     if default.precision == "float32":  # a processor without bfloat16
         assert (default.tolerance, default.note) == (FLOAT32, "")
     else:
@@ -131,7 +135,7 @@ def test_a_model_that_openvino_computes_in_less_says_so(
     openvino = load_openvino()
     kind = getattr(openvino.Type, found)
     monkeypatch.setattr(openvino.CompiledModel, "get_property", lambda *_: kind)
-    runtime = OpenVino(tiny_bundle("sine-rnn").read("onnx/model.onnx"))
+    runtime = OpenVino(tiny_bundle("sine-rnn").read("onnx/model.onnx"), "f32")
     assert runtime.precision == precision
     assert f"computes in {precision}" in runtime.note
 
@@ -212,7 +216,7 @@ def test_openvino_reports_to_nobody_and_leaves_nothing_in_the_home_folder(
 ) -> None:
     code = (
         "import sys; from pathlib import Path; from pipeline.runtimes.openvino import OpenVino; "
-        "OpenVino(Path(sys.argv[1]).read_bytes()); "
+        "OpenVino(Path(sys.argv[1]).read_bytes(), 'f32'); "
         "sys.exit(any(name.startswith('openvino_telemetry.') for name in sys.modules))"
     )
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
@@ -314,7 +318,7 @@ class Fallen(OnnxRuntime):
 def test_a_validation_is_current_while_runtimes_versions_and_machine_are_the_same(
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    validation = validation_of(tiny_bundle("sine-rnn"), ("tract",))
+    validation = marked(validation_of(tiny_bundle("sine-rnn"), ("tract",)))
     bundle = Bundle(tmp_path, tiny_bundle("sine-rnn").manifest)
     bundle.add_validation(validation)
     asked = Runtimes(("tract",), ("cpu",))
@@ -325,7 +329,7 @@ def test_a_validation_is_current_while_runtimes_versions_and_machine_are_the_sam
         patch.setattr(catalog, "package_version", lambda package: "99")
         assert current_validation(bundle, asked) is None
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.validate.run.machine", lambda: "another processor")
+        patch.setattr("pipeline.validate.current.machine", lambda: "another processor")
         assert current_validation(bundle, asked) is None
     monkeypatch.setitem(sys.modules, "tract", None)
     assert current_validation(bundle, asked) is None

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -101,20 +100,6 @@ def test_the_audit_names_what_is_wrong(honest: Callable[[str, Cell], Honest]) ->
         "R_1 is not in the graph bit for bit",
         "constant 'recurrent.R_1' is none of the network's",
     ]
-
-
-def test_weights_that_lie_outside_the_file_are_named_and_not_looked_for(
-    honest: Callable[[str, Cell], Honest], tmp_path: Path
-) -> None:
-    file, network, _ = honest("series", "gru")
-    for place in ("../outside", str(tmp_path / "absolute"), "pipe"):
-        model = onnx.load_from_string(file)
-        weight = next(item for item in model.graph.initializer if item.name == "recurrent.R_0")
-        onnx.external_data_helper.set_external_data(weight, place)
-        weight.ClearField("raw_data")
-        assert audit_onnx(model.SerializeToString(), network) == [
-            "constant 'recurrent.R_0' is not in the file but in another"
-        ]
 
 
 def test_a_constant_that_is_no_tensor_is_none_of_the_networks(

@@ -97,7 +97,7 @@ def test_every_session_of_a_small_network_has_one_thread(tiny_bundle: Bundles, g
 
 
 def test_openvino_has_one_thread_and_is_tied_to_no_processor(tiny_bundle: Bundles) -> None:
-    compiled = OpenVino(tiny_bundle("char-gru").read("onnx/model.onnx")).compiled
+    compiled = OpenVino(tiny_bundle("char-gru").read("onnx/model.onnx"), "f32").compiled
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
     assert compiled.get_property("NUM_STREAMS") == 1
     assert compiled.get_property("ENABLE_CPU_PINNING") is False

@@ -1,4 +1,7 @@
 import math
+import shutil
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
@@ -8,22 +11,27 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+from command_line import Here
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import CONFIGS, TEXT, data_of, new_trainer, refused, series_config, text_config, trained
 from torch.nn import functional
 
-from pipeline.checkpoint import load_snapshot, save_snapshot
+from pipeline.checkpoint import TRAINING_FILE, load_snapshot, read_checkpoint, save_snapshot
+from pipeline.cli import train_one
+from pipeline.cli.interrupt import deferred_interrupt
 from pipeline.config import CELLS, Config
 from pipeline.data import Series, Text
 from pipeline.errors import MalformedError, UnavailableError
 from pipeline.model import CodePointTable
+from pipeline.report.progress import TrainingBar
+from pipeline.threads import weights_of
 from pipeline.train import loop, speed
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
-from pipeline.train.speed import choose_device, refusals, use_threads
+from pipeline.train.speed import choose_device, on_threads, refusals
 
-DEEP = {"num_layers": 2, "dropout": 0.3, "epochs": 4}
+DEEP = {"num_layers": 2, "dropout": 0.3, "epochs": 3}
 DEEP_CONFIGS = [series_config("lstm", **DEEP), text_config("gru", **DEEP)]
 
 
@@ -213,7 +221,7 @@ def test_small_networks_train_on_one_thread_whatever_is_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(speed, "_seconds", lambda *_: pytest.fail("measured"))
-    with use_threads(2):
+    with on_threads(2):
         for config in (series_config("lstm"), text_config("lstm")):
             trainer = new_trainer(config)
             next(trainer.run())
@@ -227,16 +235,16 @@ def test_large_networks_train_on_many_threads_where_those_are_far_faster(
     def seconds(*_: object) -> float:
         return 1.0 if torch.get_num_threads() == 1 else 1.0 / gain
 
-    monkeypatch.setattr(speed, "_SMALL", 0)
+    monkeypatch.setattr(speed, "threads_of", lambda weights: 8)
     monkeypatch.setattr(speed, "_seconds", seconds)
-    with use_threads(2):
+    with on_threads(2):
         trainer = new_trainer(text_config())
         next(trainer.run())
         assert trainer.threads == threads
 
 
 def test_threads_that_were_asked_for_are_used_while_it_trains() -> None:
-    trainer, before = new_trainer(text_config(threads=2)), torch.get_num_threads()
+    trainer, before = new_trainer(text_config(threads=2, epochs=1)), torch.get_num_threads()
     assert {torch.get_num_threads() for _ in trainer.run()} == {trainer.threads} == {2}
     assert torch.get_num_threads() == before
 
@@ -256,7 +264,7 @@ WHOLE_CONFIGS = [series_config("gru", **WHOLE | {"batch_size": 4}), text_config(
 def gone_on(config: Config, folder: Path) -> Trainer:
     """A trainer that ended what is saved in ``folder``."""
     trainer = new_trainer(config)
-    snapshot = load_snapshot(folder, config, data_of(config).digest)
+    snapshot = load_snapshot(folder, config, data_of(config).digest, weights_of(trainer.network))
     assert snapshot is not None
     trainer.restore(snapshot)
     for _ in trainer.run():
@@ -293,7 +301,7 @@ def test_interrupted_after_every_few_steps_it_ends_with_the_same_bits(
             ended = False
         save_snapshot(tmp_path, trainer.snapshot(), config, data.digest)
         successor = new_trainer(config)
-        snapshot = load_snapshot(tmp_path, config, data.digest)
+        snapshot = load_snapshot(tmp_path, config, data.digest, weights_of(successor.network))
         assert snapshot is not None
         successor.restore(snapshot)
         trainer = successor
@@ -569,3 +577,107 @@ def test_cuda_is_given_where_it_is_and_unavailable_where_it_is_not() -> None:
     else:
         with refused(UnavailableError, "'cuda'", "--device cpu"):
             choose_device("cuda")
+
+
+# --- from the command line
+
+
+SMALL = (
+    *("train", "char-lstm", "--hidden-size", "4"),
+    *("--epochs", "2", "--batch-size", "4", "--window", "16"),
+)
+
+
+def digest_of_weights(folder: Path) -> str:
+    return read_checkpoint(folder / "checkpoints" / "char-lstm").weights.sha256
+
+
+@pytest.fixture
+def whole(pipeline: Here, tmp_path: Path, text_file: Path) -> tuple[tuple[str, ...], str]:
+    """A command of ``train``, and the digest of the weights that it gives without a stop."""
+    command = (*SMALL, "--precision", "float32", "--text", str(text_file))
+    assert pipeline(*command).code == 0
+    digest = digest_of_weights(tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    return command, digest
+
+
+def on_step(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], object]) -> None:
+    """Let ``action`` happen where the bar shows step ``number``, and the first time only."""
+    real = TrainingBar.show
+    shown: list[int] = []
+
+    def show(bar: TrainingBar, progress: loop.Progress) -> None:
+        real(bar, progress)
+        shown.append(progress.step)
+        if shown == list(range(1, number + 1)):
+            action()
+
+    monkeypatch.setattr(TrainingBar, "show", show)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own Ctrl-C, which a suite in the background may have been told to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_saves_the_step_and_resume_ends_with_the_same_weights(
+    pipeline: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Any, ctrl_c: None
+) -> None:
+    command, digest = whole
+    on_step(monkeypatch, 3, lambda: signal.raise_signal(signal.SIGINT))
+    result = pipeline(*command)
+    assert result.code == 130
+    result.one_line_error("interrupted", "--resume")
+    assert (tmp_path / "checkpoints" / "char-lstm" / TRAINING_FILE).exists()
+    assert "char-lstm: going on after epoch 0, step 3" in pipeline(*command, "--resume").err
+    assert digest_of_weights(tmp_path) == digest
+    assert not (tmp_path / "checkpoints" / "char-lstm" / TRAINING_FILE).exists()
+
+
+def test_killed_within_the_first_epoch_it_goes_on_from_the_last_snapshot(
+    pipeline: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Any
+) -> None:
+    command, digest = whole
+    monkeypatch.setattr(train_one, "_EVERY", 0)  # each step is later than that
+    on_step(monkeypatch, 3, Mock(side_effect=KeyboardInterrupt))
+    assert pipeline(*command).code == 130
+    assert "char-lstm: going on after epoch 0, step 2" in pipeline(*command, "--resume").err
+    assert digest_of_weights(tmp_path) == digest
+
+
+def test_second_ctrl_c_interrupts_at_once(ctrl_c: None) -> None:
+    with deferred_interrupt() as interrupted:
+        assert not interrupted()
+        signal.raise_signal(signal.SIGINT)
+        assert interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_ctrl_c_that_is_no_interrupt_stays_as_it_is(handler: Any) -> None:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with deferred_interrupt() as interrupted:
+            assert signal.getsignal(signal.SIGINT) is handler
+            assert not interrupted()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_bfloat16_that_cannot_be_leaves_the_old_checkpoint(
+    pipeline: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text_file: Path
+) -> None:
+    command = (*SMALL, "--text", str(text_file))
+    assert pipeline(*command).code == 0
+    digest = digest_of_weights(tmp_path)
+    without_bfloat16(monkeypatch, in_training=True)
+    result = pipeline(*command, "--precision", "bfloat16")
+    assert result.code == 7
+    result.one_line_error("bfloat16", "--precision float32")
+    assert digest_of_weights(tmp_path) == digest

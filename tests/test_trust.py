@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -18,8 +19,8 @@ from test_family import OPTIONS, network
 from tiny import installed, refused
 
 from pipeline.bundle import Bundle, open_bundle
-from pipeline.bundle.write import TORCHSCRIPT_FILE
 from pipeline.config import PRESETS
+from pipeline.contract.manifest import TORCHSCRIPT_FILE
 from pipeline.embed import replay
 from pipeline.embed.targets import TARGETS
 from pipeline.errors import UnsafeError
@@ -133,6 +134,29 @@ def test_the_rest_of_a_strangers_bundle_is_validated_and_its_row_says_why_not(
     again = pipeline("validate", "evil", *names)
     assert "evil: unchanged" in again.err
     assert again.code == 4
+    assert no_canary()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("validate", "mine", "--runtime", "torchscript"),
+        ("validate", "mine", "--runtime", "torchscript", "--trust"),
+        ("validate", "--torchscript", "exported/mine/model.pt", "--onnx", "m.onnx"),
+        ("embed", "mine", "cpp-libtorch", "--out", "project"),
+    ],
+    ids=" ".join,
+)
+def test_code_that_was_put_in_place_of_ours_does_not_run(
+    pipeline: Here, tmp_path: Path, tiny_bundle: Bundles, arguments: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "exported" / "mine"
+    shutil.copytree(tiny_bundle("sine-rnn").folder, folder)
+    Path("m.onnx").write_bytes((folder / "onnx" / "model.onnx").read_bytes())
+    (folder / TORCHSCRIPT_FILE).write_bytes(hostile_torchscript())
+    done = pipeline(*arguments)
+    assert done.code == 5, done.err
+    done.one_line_error("model.pt was changed")
     assert no_canary()
 
 
@@ -279,7 +303,7 @@ def test_every_target_without_torchscript_takes_a_strangers_bundle(
 def test_the_row_of_an_embedded_client_says_that_it_did_not_run(evil: Path) -> None:
     with replay.Workshop("cpp-libtorch") as workshop:
         row = workshop.replay(open_bundle(evil))
-        assert not list(workshop.folder.iterdir())
+        assert not workshop.folder.exists()
     assert (row.status, row.unsafe) == ("not run", True)
     assert "model.pt is code" in row.reason
 

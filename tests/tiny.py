@@ -20,6 +20,7 @@ from pipeline.checkpoint import Checkpoint, save_checkpoint
 from pipeline.config import CELLS, PRESETS, Config, override
 from pipeline.data import Series, Text, load
 from pipeline.errors import PipelineError
+from pipeline.runtimes.base import Absent
 from pipeline.runtimes.catalog import Runtimes
 from pipeline.seal import seal
 from pipeline.threads import session_options
@@ -83,11 +84,19 @@ def validation_of(
     report: Callable[[Row], None] = lambda row: None,
     graph: str = "model",
 ) -> Validation:
-    """What is found of one ``graph`` of ``bundle``; the processes are kept for the next."""
+    """What is found of one ``graph`` of ``bundle``; the processes are kept for the next.
+
+    Without a row that these tests, started on a lesser processor, keep OpenVINO from.
+    """
     runtimes = _runtimes.setdefault((names, providers), Runtimes(names, providers))
     found = validate_bundle(bundle, runtimes, report)
-    rows = tuple(row for row in found.rows if row.graph == graph)
+    rows = tuple(row for row in found.rows if row.graph == graph and not is_held_back(row))
     return found.model_copy(update={"rows": rows})
+
+
+def is_held_back(row: Row | Absent) -> bool:
+    """Whether OpenVINO could not run since oneDNN is told to see a lesser processor."""
+    return "ONEDNN_MAX_CPU_ISA" in os.environ and "ONEDNN_MAX_CPU_ISA" in row.reason
 
 
 @contextmanager
@@ -134,6 +143,7 @@ PACKAGE = {  # of Debian, where it has another name than the program
     "clang++": "clang",
     "node": "nodejs",
     "nm": "binutils",
+    "qemu-x86_64": "qemu-user",
     "size": "binutils",
     "ld.lld": "lld",
     "wasm-ld": "lld",

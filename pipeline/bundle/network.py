@@ -1,11 +1,8 @@
 """A bundle joined with the network that it was made of."""
 
-from pathlib import Path
-
-from pipeline.checkpoint import allow_non_finite, network_from, versions
-from pipeline.contract import Bundle, open_bundle
+from pipeline.checkpoint import allow_non_finite, network_from
+from pipeline.contract import Bundle
 from pipeline.contract.manifest import WEIGHTS_FILE
-from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.model import Network
 
 
@@ -25,15 +22,3 @@ def network_of(bundle: Bundle) -> Network:
         manifest.vocabulary,
         allow_non_finite(manifest.source),
     )
-
-
-def current_bundle(folder: Path, checkpoint_sha256: str, opset: int) -> Bundle | None:
-    """The bundle in ``folder`` if it is whole and what exporting now would give again."""
-    try:
-        bundle = open_bundle(folder)
-        bundle.verify()
-    except (MalformedError, IntegrityError, UnsafeError):
-        return None
-    manifest = bundle.manifest
-    made_from = (manifest.checkpoint_sha256, manifest.opset, manifest.versions)
-    return bundle if made_from == (checkpoint_sha256, opset, versions()) else None

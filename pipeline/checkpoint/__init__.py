@@ -8,28 +8,42 @@
 ``checkpoint.json`` is replaced last, so the pair is always whole.
 """
 
+from typing import TYPE_CHECKING
+
 from pipeline.checkpoint.record import (
     CHECKPOINT_FILE,
     Checkpoint,
     Weights,
     versions,
 )
-from pipeline.checkpoint.snapshot import TRAINING_FILE, load_snapshot, save_snapshot
 from pipeline.checkpoint.store import (
+    TRAINING_FILE,
+    check_weights,
     drop_remains,
     finished_checkpoint,
-    load_network,
-    make_checkpoint,
     read_checkpoint,
-    save_checkpoint,
     write_checkpoint,
 )
-from pipeline.checkpoint.weights import (
-    allow_non_finite,
-    network_from,
-    parse_weights,
-    put_weights,
-)
+from pipeline.later import later
+
+if TYPE_CHECKING:
+    from pipeline.checkpoint.network import load_network, make_checkpoint, save_checkpoint
+    from pipeline.checkpoint.snapshot import load_snapshot, save_snapshot
+    from pipeline.checkpoint.weights import (
+        allow_non_finite,
+        network_from,
+        parse_weights,
+        put_weights,
+    )
+else:
+    __getattr__ = later(
+        __name__,
+        {
+            "network": ("load_network", "make_checkpoint", "save_checkpoint"),
+            "snapshot": ("load_snapshot", "save_snapshot"),
+            "weights": ("allow_non_finite", "network_from", "parse_weights", "put_weights"),
+        },
+    )
 
 __all__ = [
     "CHECKPOINT_FILE",
@@ -37,6 +51,7 @@ __all__ = [
     "Checkpoint",
     "Weights",
     "allow_non_finite",
+    "check_weights",
     "drop_remains",
     "finished_checkpoint",
     "load_network",

@@ -3,9 +3,6 @@
 import platform
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import onnx
-import torch
 from pydantic import Discriminator, Tag, model_validator
 
 from pipeline import __version__
@@ -13,6 +10,7 @@ from pipeline.config import Config, Digest, ImportedConfig, Record
 from pipeline.contract.checks import check_parts
 from pipeline.contract.held_out import HeldOut, check_held_out
 from pipeline.contract.records import Scaler, TrainingRecord, Versions
+from pipeline.packages import package_version
 from pipeline.storage import canonical_json, sha256
 
 CHECKPOINT_FILE = "checkpoint.json"
@@ -81,10 +79,5 @@ class Checkpoint(Record):
 
 def versions() -> dict[str, str]:
     """The versions that decide what a checkpoint or a bundle contains."""
-    return {
-        "pipeline": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "onnx": onnx.__version__,
-        "numpy": np.__version__,
-    }
+    own = {"pipeline": __version__, "python": platform.python_version()}
+    return own | {package: package_version(package) for package in ("torch", "onnx", "numpy")}

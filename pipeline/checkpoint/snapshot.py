@@ -14,15 +14,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from safetensors.torch import save as save_safetensors
 
+from pipeline.checkpoint.store import TRAINING_FILE
 from pipeline.checkpoint.weights import parse_weights
 from pipeline.config import Config, Record
 from pipeline.errors import IntegrityError, MalformedError
-from pipeline.reading import open_inside
+from pipeline.reading import JSON_LIMIT, read_inside
 from pipeline.storage import write_file
 from pipeline.train.loop import Snapshot
 from pipeline.train.step import Precision
-
-TRAINING_FILE = "training.safetensors"
 
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _ZEROS = b"0" * 64
@@ -88,18 +87,25 @@ def save_snapshot(folder: Path, snapshot: Snapshot, config: Config, data_sha256:
     write_file(folder / TRAINING_FILE, sealed)
 
 
-def load_snapshot(folder: Path, config: Config, data_sha256: str) -> Snapshot | None:
+def load_snapshot(
+    folder: Path, config: Config, data_sha256: str, parameters: int
+) -> Snapshot | None:
     """The unfinished training in ``folder``, if there is one of this configuration and data.
+
+    A file that is longer than that of a network of so many ``parameters`` is not read.
 
     Raises:
         MalformedError: there is one, and it is none, or was written by an earlier version.
         IntegrityError: there is one, and it was changed after it was written.
+        UnsafeError: a link stands in its place.
+        StorageError: it cannot be read.
     """
     path = folder / TRAINING_FILE
     if not path.exists():
         return None
-    with open_inside(folder, TRAINING_FILE, "the unfinished training") as file:
-        data = file.read()
+    data = read_inside(
+        folder, TRAINING_FILE, "the unfinished training", _longest(config, parameters)
+    )
     places = _places(data)
     if len(places) != 1:
         raise MalformedError(
@@ -130,6 +136,14 @@ def load_snapshot(folder: Path, config: Config, data_sha256: str) -> Snapshot | 
         threads=facts.threads,
         history=history,
     )
+
+
+def _longest(config: Config, parameters: int) -> int:
+    """How many bytes the file of an unfinished training has at most."""
+    model = config.model
+    state = config.training.batch_size * 2 * model.num_layers * model.hidden_size
+    # The weights now and the best ones, two moments of each, and how often each was moved.
+    return JSON_LIMIT + 4 * (5 * parameters + state)
 
 
 def _header(data: bytes) -> bytes:

@@ -41,8 +41,8 @@ def export(
     pipeline export char-lstm --opset 20
     """
     from pipeline.checkpoint import CHECKPOINT_FILE
-    from pipeline.export import OPSETS
     from pipeline.report.output import finish
+    from pipeline.signature import OPSETS
 
     if opset not in OPSETS:
         raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")
@@ -60,20 +60,24 @@ def export(
 
 
 def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["Bundle", str]:
-    from pipeline import bundle as bundles
-    from pipeline.checkpoint import load_network, read_checkpoint
+    from pipeline.bundle import current_bundle, open_bundle
+    from pipeline.checkpoint import check_weights, read_checkpoint
     from pipeline.report.output import console, say
     from pipeline.storage import exclusive, write_folder
 
     checkpoint = read_checkpoint(source)
-    network = load_network(source, checkpoint)
+    check_weights(source, checkpoint)
     with exclusive(target):
-        if not force and (current := bundles.current_bundle(target, checkpoint.digest, opset)):
+        if not force and (current := current_bundle(target, checkpoint.digest, opset)):
             say(f"{target.name}: unchanged")
             return current, "unchanged"
+        from pipeline.bundle import build_bundle
+        from pipeline.checkpoint import load_network
+
         with console().status(f"exporting {target.name}"):
-            write_folder(target, bundles.build_bundle(checkpoint, network, opset))
-    bundle = bundles.open_bundle(target)
+            network = load_network(source, checkpoint)
+            write_folder(target, build_bundle(checkpoint, network, opset))
+    bundle = open_bundle(target)
     size = sum(entry.bytes for entry in bundle.manifest.files.values())
     say(f"{target.name}: exported to {target}, {len(bundle.manifest.files)} files, {size:,} bytes")
     return bundle, "exported"

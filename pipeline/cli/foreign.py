@@ -78,6 +78,7 @@ def foreign(
     Raises:
         UsageError: the options do not go together, or name what is not there.
         UnsafeError: TorchScript that ``trust`` does not reach.
+        IntegrityError: TorchScript of a bundle was changed.
         MalformedError: a file is not what it should be, or the two do not correspond.
         ParityError: numbers do not match, or nothing could be compared.
         UnavailableError: a provider that was asked for is not there.
@@ -131,4 +132,6 @@ def _must_be_trusted(path: Path, trust: "Trust") -> None:
             f"{path} is TorchScript, which is code that runs here; add --trust if you know who "
             "made it"
         )
-    trust.require(open_bundle(file.parent))
+    bundle = open_bundle(file.parent)
+    trust.require(bundle)
+    bundle.read(TORCHSCRIPT_FILE)  # is what lies there what the bundle says?

@@ -1,6 +1,5 @@
 """``pipeline import``."""
 
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -25,17 +24,19 @@ if TYPE_CHECKING:
 def _pairs(
     context: click.Context, option: click.Parameter, values: tuple[str, ...]
 ) -> tuple[tuple[float, float], ...]:
+    from pipeline.contract.records import Scaler
+
     pairs = []
     for value in values:
         try:
             mean, deviation = map(float, value.split(","))
-        except ValueError:
-            mean = deviation = math.nan
-        if not (math.isfinite(mean) and math.isfinite(deviation) and deviation > 0):
+            column = {"input_mean": (mean,), "input_std": (deviation,)}
+            Scaler(**column, output_mean=(), output_std=())  # which says what can be held
+        except ValueError as error:
             raise UsageError(
                 f"{option.opts[0]} {value}: give two numbers, mean and deviation, as in 12.5,3.1; "
-                "the deviation is above 0"
-            )
+                "the deviation is above 0, and float32 can hold both"
+            ) from error
         pairs.append((mean, deviation))
     return tuple(pairs)
 

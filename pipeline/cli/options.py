@@ -4,7 +4,7 @@ import math
 import secrets
 import shlex
 import sys
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,8 +30,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 force_option = click.option("--force", is_flag=True, help="Do the work even if nothing changed.")
 
 
-def must_have_run(rows: Sequence["Row"], providers: Container[str]) -> None:
-    """Make sure that every runtime of ``rows`` ran on ``providers``.
+def must_have_run(
+    rows: Sequence["Row"], providers: Container[str], runtimes: Collection[str] = ()
+) -> None:
+    """Make sure that every runtime of ``rows``, or those of ``runtimes``, ran on ``providers``.
 
     One that has several rows, in several precisions, has run if one of them did.
 
@@ -42,6 +44,8 @@ def must_have_run(rows: Sequence["Row"], providers: Container[str]) -> None:
     ran = [(row.model, row.runtime, row.provider) for row in rows if row.status != "not run"]
     for row in rows:
         if row.graph != "model" or row.provider not in providers or row.status != "not run":
+            continue
+        if runtimes and row.runtime not in runtimes:
             continue
         if row.unsafe:
             raise UnsafeError(f"{row.runtime} did not run: {row.reason}")

@@ -10,7 +10,7 @@ from pipeline.cli.trust import key_option
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME|PATH...")
 @key_option("Private key of an elliptic curve, without a password.", required=True)
 @exported_option
 @json_option
@@ -42,7 +42,7 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME|PATH...")
 @key_option("Public key of who should have signed.", required=True)
 @exported_option
 @json_option

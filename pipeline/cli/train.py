@@ -36,7 +36,7 @@ _PRECISIONS = click.Choice(["auto", "float32", "bfloat16"])
 @click.option("--nonlinearity", type=click.Choice(["tanh", "relu"]), help="Of the cell rnn.")
 @click.option("--proj-size", type=int, help="Project the h of an lstm to so many columns.")
 @click.option("--epochs", type=int, help="Passes over the training part.")
-@click.option("--minutes", type=float, help="Time budget; the schedule fits itself to it.")
+@click.option("--minutes", type=float, help="Time budget, held to a step; the schedule fits it.")
 @click.option("--learning-rate", type=float, help="Peak of the schedule.")
 @click.option("--batch-size", type=int, help="Windows, or streams of text, at a time.")
 @click.option("--window", type=int, help="Steps that gradients flow back through.")
@@ -45,7 +45,7 @@ _PRECISIONS = click.Choice(["auto", "float32", "bfloat16"])
 @click.option("--state-penalty", type=float, help="Weight of the mean square of the state.")
 @click.option("--label-smoothing", type=float, help="Share of the target spread evenly.")
 @click.option("--precision", type=_PRECISIONS, help="Of the forward pass; auto takes the faster.")
-@click.option("--threads", type=int, help="Of the processor, instead of what measures faster.")
+@click.option("--threads", type=int, help="Of the processor; else one, or all if far faster.")
 @click.option("--seed", type=int, help="Of weights, order and dropout.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option("--text", multiple=True, metavar="FILE", help="Train on this UTF-8 text. Repeatable.")
@@ -98,7 +98,6 @@ def train(
     from pipeline.data import load
     from pipeline.report.output import finish, say
     from pipeline.report.tables import by_score, score_charts, score_tables
-    from pipeline.train.speed import choose_device
 
     if text and series:
         raise UsageError("--text and --series exclude each other; give one of them")
@@ -118,7 +117,10 @@ def train(
         from pipeline.report.picture import check_picture
 
         check_picture(picture, {config.model.task for config in configs})
-    place = choose_device(device)
+    if device != "auto":  # which is settled when something is to be trained
+        from pipeline.train.speed import choose_device
+
+        choose_device(device)
     read: dict[Source, Series | Text] = {}
     results = []
     for config in configs:
@@ -127,7 +129,7 @@ def train(
             for note in read[config.source].notes:
                 say(note)
         data = read[config.source]
-        results.append(train_one(config, data, checkpoints, place, resume, force))
+        results.append(train_one(config, data, checkpoints, device, resume, force))
     trained = [checkpoint for checkpoint, _ in results]
     if is_grid:
         trained = by_score(trained)

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import torch
-
     from pipeline.checkpoint import Checkpoint
     from pipeline.config import Config
     from pipeline.data import Series, Text
@@ -19,7 +17,7 @@ def train_one(
     config: "Config",
     data: "Series | Text",
     root: Path,
-    device: "torch.device",
+    device: str,
     resume: bool,
     force: bool,
 ) -> tuple["Checkpoint", str]:
@@ -38,10 +36,6 @@ def train_one(
     from pipeline.report.output import console, say
     from pipeline.report.progress import spinner, training_bar
     from pipeline.storage import exclusive
-    from pipeline.train.batches import make_task
-    from pipeline.train.loop import Trainer
-    from pipeline.train.scores import score
-    from pipeline.train.speed import refusals, use_threads
 
     folder = root / config.name
     if isinstance(data, Series) and data.columns:
@@ -51,10 +45,16 @@ def train_one(
             store.drop_remains(folder, finished)
             say(f"{config.name}: unchanged")
             return finished, "unchanged"
-        snapshot = store.load_snapshot(folder, config, data.digest) if resume else None
+        from pipeline.threads import weights_of
+        from pipeline.train.batches import make_task
+        from pipeline.train.loop import Trainer
+        from pipeline.train.scores import score
+        from pipeline.train.speed import choose_device, on_threads, refusals
+
         with refusals():
-            trainer = Trainer(config, make_task(config, data), device)
-            if snapshot:
+            trainer = Trainer(config, make_task(config, data), choose_device(device))
+            given = (folder, config, data.digest, weights_of(trainer.network))
+            if resume and (snapshot := store.load_snapshot(*given)):
                 trainer.restore(snapshot)
                 say(f"{config.name}: going on after epoch {trainer.epoch}, step {trainer.step}")
             elif resume:
@@ -63,17 +63,14 @@ def train_one(
             with training_bar(console(), config.name) as bar, deferred_interrupt() as interrupted:
                 for progress in trainer.run():
                     bar.show(progress)
-                    new, is_validated = (
-                        trainer.seconds - saved,
-                        progress.validation_loss is not None,
-                    )
-                    if interrupted() or new > _EVERY or (is_validated and new > _AT_LEAST):
+                    since, ended = trainer.seconds - saved, progress.validation_loss is not None
+                    if interrupted() or since > _EVERY or (ended and since > _AT_LEAST):
                         store.save_snapshot(folder, trainer.snapshot(), config, data.digest)
                         saved = trainer.seconds
                     if interrupted():
                         raise KeyboardInterrupt
             assert trainer.threads is not None
-            with spinner(console(), f"{config.name}: scoring"), use_threads(trainer.threads):
+            with spinner(console(), f"{config.name}: scoring"), on_threads(trainer.threads):
                 scores = score(trainer.best_network(), data, config.training.window)
         checkpoint = store.save_checkpoint(folder, trainer, config, data, scores)
     say(f"{config.name}: trained in {trainer.seconds:.0f} s")

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def key_option(purpose: str, required: bool = False) -> Callable[[Command], Command]:
-    """``--key``, a file that is there."""
+    """``--key``, a file."""
     return click.option(
         "--key",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        type=click.Path(path_type=Path),
         required=required,
         metavar="FILE.pem",
         help=purpose,
@@ -38,6 +38,7 @@ def make_trust(key: Path | None, trust_all: bool) -> "Trust":
     """What the options say.
 
     Raises:
+        UsageError: there is no such file.
         MalformedError: the file holds no public key.
         UnavailableError: there is a key, and model-signing is not installed.
     """

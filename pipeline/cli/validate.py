@@ -114,10 +114,8 @@ def validate(
     if on_trial:
         self_test(honest, as_json)
         return
-    from pipeline.embed.replay import Workshop
     from pipeline.embed.targets import TARGETS
-    from pipeline.report.html import is_current, report_html
-    from pipeline.report.junit import junit_xml
+    from pipeline.report.current import is_current
     from pipeline.report.output import finish
     from pipeline.report.tables import matrix_table, validation_notes, validation_table
     from pipeline.runtimes.catalog import ALL, RUNTIMES, Runtimes, known_providers, require
@@ -136,14 +134,22 @@ def validate(
     trust = make_trust(key, trust_all)
     with ExitStack() as stack:
         opened = stack.enter_context(Runtimes(chosen, places, time_limit, trust))
-        workshops = [stack.enter_context(Workshop(name, trust=trust)) for name in targets]
+        workshops = []
+        if targets:
+            from pipeline.embed.replay import Workshop
+
+            workshops = [stack.enter_context(Workshop(name, trust=trust)) for name in targets]
         validated = [_validate_one(folder, opened, workshops, force) for folder in folders]
     results = [validation for _, validation in validated]
     shown = validated if report else _all_known(exported, validated)
     report = report or exported / "report.html"
     if shown and (force or not is_current(report, shown)):
+        from pipeline.report.html import report_html
+
         update_file(report, report_html(shown))
     if junit is not None:
+        from pipeline.report.junit import junit_xml
+
         update_file(junit, junit_xml(results))
     failed = [result.model for result in results if not result.passed]
     finish(
@@ -156,7 +162,7 @@ def validate(
     # A runtime is asked for by its own name; a provider other than the CPU asks for all it has.
     asked = set(providers or ("cpu",)) if runtimes else set(providers) - {"cpu"}
     rows = [row for result in results for row in result.rows]
-    must_have_run([row for row in rows if not runtimes or row.runtime in runtimes], asked)
+    must_have_run(rows, asked, runtimes)
     if failed:
         raise ParityError(f"{', '.join(failed)}: not as PyTorch; see the rows marked fail")
 
@@ -196,7 +202,7 @@ def _validate_one(
     from pipeline.contract import open_bundle
     from pipeline.report.output import console, say
     from pipeline.storage import exclusive
-    from pipeline.validate import current_validation, last_validation, validate_bundle
+    from pipeline.validate import current_validation, last_validation, marked
 
     with exclusive(folder):
         bundle = open_bundle(folder)
@@ -209,6 +215,8 @@ def _validate_one(
         if found is not None and not workshops:
             say(f"{folder.name}: unchanged")
             return bundle, found
+        from pipeline.validate import validate_bundle
+
         with console().status(f"validating {folder.name}") as status:
             validation = found or validate_bundle(
                 bundle, runtimes, lambda row: status.update(f"{row.model}: {row.runtime} done")
@@ -216,5 +224,6 @@ def _validate_one(
             for workshop in workshops:
                 status.update(f"{folder.name}: building and replaying {workshop.name}")
                 validation = validation.with_row(workshop.replay(bundle))
+        validation = marked(validation)
         bundle.add_validation(validation)
     return bundle, validation

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.bundle import Bundle
+from pipeline.contract import Bundle
 from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
-from pipeline.embed.c import c_source
 from pipeline.embed.serve import BROWSERS
 from pipeline.errors import UnavailableError, unknown
 from pipeline.trust import Trust
@@ -66,6 +65,12 @@ class Target:
                 )
 
 
+def _c_source(bundle: Bundle) -> Mapping[str, bytes]:
+    from pipeline.embed.c import c_source
+
+    return c_source(bundle)
+
+
 TARGETS = {
     "python": Target(
         "Python",
@@ -108,7 +113,7 @@ TARGETS = {
         programs=(("make",), ("cc",)),
         build=(("make", "--silent", "replay", "example"),),
         replay=("./replay",),
-        generated=c_source,
+        generated=_c_source,
     ),
     "wasm": Target(
         "WebAssembly",
@@ -116,7 +121,7 @@ TARGETS = {
         programs=(("make",), ("clang",), ("wasm-ld",), ("node",)),
         build=(("make", "--silent"),),
         replay=("node", "replay.mjs"),
-        generated=c_source,
+        generated=_c_source,
     ),
 }
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pipeline.export.checks import check_graph, check_numbers
 from pipeline.export.loops import export_loop
 from pipeline.export.modules import export_onnx, export_torchscript
-from pipeline.export.onnx_graph import DEFAULT_OPSET, OPSETS, to_onnx
+from pipeline.export.onnx_graph import to_onnx
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
+from pipeline.signature import DEFAULT_OPSET, OPSETS
 from pipeline.threads import torch_threads, weights_of
 
 __all__ = ["DEFAULT_OPSET", "OPSETS", "export", "export_loop", "export_onnx", "export_torchscript"]

@@ -19,16 +19,11 @@ from pipeline.errors import MalformedError, ParityError, PipelineError, UsageErr
 from pipeline.export.checks import cpu_session
 from pipeline.export.example import Axes, Example
 from pipeline.export.module_checks import Cases, check_module_graph
-from pipeline.export.onnx_graph import (
-    DEFAULT_OPSET,
-    OPSETS,
-    quiet_exporter,
-    tidy,
-    translate,
-)
+from pipeline.export.onnx_graph import quiet_exporter, tidy, translate
 from pipeline.export.swap import exportable
 from pipeline.export.torchscript import trace
 from pipeline.export.trail import Trail
+from pipeline.signature import DEFAULT_OPSET, OPSETS
 from pipeline.storage import update_file
 from pipeline.threads import torch_threads, weights_of
 

@@ -18,10 +18,7 @@ from pipeline import __version__
 from pipeline.export.ops import TRANSLATIONS
 from pipeline.export.recurrent import onnx_layers
 from pipeline.model import Network
-from pipeline.signature import BATCH, NEXT_STATE, OPERATOR, STATE, TIME
-
-OPSETS = range(18, 24)
-DEFAULT_OPSET = 18  # the oldest that torch.onnx writes, so that old runtimes load it
+from pipeline.signature import BATCH, DEFAULT_OPSET, NEXT_STATE, OPERATOR, STATE, TIME
 
 _LOGGERS = ("torch.onnx", "torch.fx.experimental.symbolic_shapes")
 

@@ -1,6 +1,5 @@
 """``report.html``: one file that shows whether all is well, and the evidence, to people."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from pipeline import __version__
 from pipeline.bundle import Bundle
 from pipeline.escaping import prose
+from pipeline.report.current import command, fingerprint
 from pipeline.report.figures import (
     along_stream,
     by_length,
@@ -23,8 +22,6 @@ from pipeline.report.figures import (
 from pipeline.report.matrix import matrix
 from pipeline.report.samples import TextSample, continue_text
 from pipeline.report.tables import validation_notes
-from pipeline.runtimes.catalog import ALL, known_providers
-from pipeline.storage import canonical_json, sha256
 from pipeline.validate import CaseRecord, Row, Validation
 from pipeline.validate.free_run import why_not_free
 
@@ -88,18 +85,6 @@ def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
     return page.encode()
 
 
-def fingerprint(validated: Sequence[tuple[Bundle, Validation]]) -> str:
-    """What the page is made from, in short; it stands in the page itself."""
-    content = [validation.model_dump(mode="json") for _, validation in validated]
-    commands = [_command(bundle, validation) for bundle, validation in validated]
-    return sha256(canonical_json([__version__, content, commands]))
-
-
-def is_current(path: Path, validated: Sequence[tuple[Bundle, Validation]]) -> bool:
-    """Whether the page at ``path`` shows just these findings; drawing it takes seconds."""
-    return path.is_file() and fingerprint(validated).encode() in path.read_bytes()
-
-
 def _shown(value: Any) -> Any:
     """What an expression of the template puts into the page, before it is escaped for HTML."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else prose(value)
@@ -131,7 +116,7 @@ def _section(bundle: Bundle, validation: Validation) -> Section:
     return Section(
         validation=validation,
         task=bundle.manifest.task,
-        command=_command(bundle, validation),
+        command=command(bundle, validation),
         kinds=kinds,
         lines=tuple(Line(row, tuple(_worst(row, kinds))) for row in validation.rows),
         pictures=tuple(pictures),
@@ -144,16 +129,3 @@ def _worst(row: Row, kinds: Sequence[str]) -> Iterator[CaseRecord | None]:
     for kind in kinds:
         records = [record for record in row.cases if record.case == kind]
         yield max(records, key=share_of, default=None)
-
-
-def _command(bundle: Bundle, validation: Validation) -> str:
-    """The command that finds all this again."""
-    words = ["pipeline", "validate", validation.model, "--force"]
-    built = [row.replay.target for row in validation.rows if row.replay]
-    if validation.runtimes != ALL or built:  # without, those that are not there may be so
-        words += [word for name in (*validation.runtimes, *built) for word in ("--runtime", name)]
-    if validation.providers != known_providers():
-        words += [word for name in validation.providers for word in ("--provider", name)]
-    if bundle.folder.parent != Path("exported"):
-        words += ["--exported", str(bundle.folder.parent)]
-    return shlex.join(words)

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from pipeline.escaping import visible
-from pipeline.train.loop import Progress
+
+if TYPE_CHECKING:
+    from pipeline.train.loop import Progress
 
 
 class TrainingBar:
@@ -19,7 +22,7 @@ class TrainingBar:
         self.task = bars.add_task(visible(name), total=None, loss="")
         self.validation = ""
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: "Progress") -> None:
         """Move the bar to where training stands."""
         if progress.validation_loss is not None:
             self.validation = f", validation {progress.validation_loss:.3g}"

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pipeline.bundle import Bundle
 from pipeline.contract.manifest import ONNX_FILE
 from pipeline.runtimes.base import Input, State
+from pipeline.runtimes.chain import free_run
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.signature import signature
-from pipeline.validate.free_run import free_run
 
 _HISTORY = 100  # steps of a series that are read before the forecast begins
 _PROMPT = 120  # characters of a text that are read before the model goes on

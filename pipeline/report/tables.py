@@ -1,6 +1,7 @@
 """Tables of scores, validations and presets."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -10,10 +11,12 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedSource
 from pipeline.contract import Errors, SeriesScores, TextScores
 from pipeline.contract.manifest import Manifest
-from pipeline.importer.findings import Finding
 from pipeline.report.matrix import matrix
 from pipeline.validate import FreeRun, Row, Validation
-from pipeline.validate.self_test import Outcome
+
+if TYPE_CHECKING:
+    from pipeline.importer.findings import Finding
+    from pipeline.validate.self_test import Outcome
 
 _BAR = 40  # columns of the longest bar
 _STYLE = {"pass": "green", "fail": "bold red"}
@@ -191,7 +194,7 @@ def _note(row: Row) -> str:
     return "; ".join(filter(None, notes))
 
 
-def fault_table(outcomes: Sequence[Outcome]) -> Table:
+def fault_table(outcomes: "Sequence[Outcome]") -> Table:
     """Planted faults by model: caught, missed, or a dash where the fault does not apply."""
     models = list(dict.fromkeys(item.model for item in outcomes if item.fault))
     table = plain_table("Planted faults", "fault", *models)
@@ -222,7 +225,7 @@ def preset_table(presets: Iterable[Config]) -> Table:
     return table
 
 
-def findings_table(title: str, found: Iterable[Finding]) -> Table:
+def findings_table(title: str, found: "Iterable[Finding]") -> Table:
     """What was understood of weights of others, and from what."""
     table = plain_table(title, "what")
     table.add_column("understood", overflow="fold")

@@ -1,9 +1,8 @@
 """What the validator needs to know of a runtime."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import onnx
@@ -15,6 +14,8 @@ Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]
 Exact = NDArray[np.float64]
 Array = NDArray[Any]
+Result = TypeVar("Result")
+CALLED = "called"  # what the process of a runtime sends before it is done, so as not to seem hung
 
 
 class Runtime(Protocol):
@@ -38,6 +39,13 @@ class Runtime(Protocol):
 
         Of a model without a state, both states are ``[batch, 0, hidden]``.
         """
+
+    def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """What ``work`` gives for this runtime and ``arguments``, of many calls and at one go.
+
+        A runtime in another process calls itself there, so ``work`` is a function of a module.
+        """
+        return work(self, *arguments)
 
     def placement(self) -> dict[str, str]:
         """On which provider every recurrent node of the last profile ran; empty if there is
@@ -131,11 +139,3 @@ class Refused(Absent):
 @dataclass(frozen=True)
 class Unsafe(Absent):
     """A runtime that is here and was not given the file, which is code of nobody knows whom."""
-
-
-def package_version(package: str) -> str:
-    """The version of an installed package; builds from elsewhere than PyPI may not tell."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "of unknown version"

@@ -6,12 +6,10 @@ from functools import partial
 from importlib.util import find_spec
 from typing import cast
 
-import torch
-
-from pipeline.bundle import Bundle, network_of
+from pipeline.contract import Bundle
 from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.errors import UnavailableError, UsageError, unknown
-from pipeline.packages import how_to_install
+from pipeline.packages import how_to_install, package_version
 from pipeline.runtimes.base import (
     Absent,
     GraphRuntime,
@@ -19,7 +17,6 @@ from pipeline.runtimes.base import (
     Runtime,
     RuntimeProcessError,
     Unsafe,
-    package_version,
 )
 from pipeline.runtimes.isolated import TIME_LIMIT, Worker
 from pipeline.runtimes.onnx_runtime import (
@@ -29,9 +26,6 @@ from pipeline.runtimes.onnx_runtime import (
     why_absent,
 )
 from pipeline.runtimes.openvino import OpenVino
-from pipeline.runtimes.pytorch import PyTorch
-from pipeline.runtimes.reference import Reference
-from pipeline.runtimes.torchscript import TorchScript
 from pipeline.runtimes.tract import Tract
 from pipeline.threads import weights_in
 from pipeline.trust import Trust, Verdict
@@ -65,17 +59,29 @@ def _onnx_runtime(file: bytes, provider: str) -> Sequence[Opener]:
     return openers
 
 
+def _torchscript(file: bytes, provider: str) -> Sequence[Opener]:
+    from pipeline.runtimes.torchscript import TorchScript
+
+    return [partial(TorchScript, file, provider)]
+
+
+def _reference(file: bytes, provider: str) -> Sequence[Opener]:
+    from pipeline.runtimes.reference import Reference
+
+    return [partial(Reference, file)]
+
+
 RUNTIMES = {
     "torchscript": Kind(
         "TorchScript",
         "torch",
         TORCHSCRIPT_FILE,
-        lambda file, provider: [partial(TorchScript, file, provider)],
+        _torchscript,
         lambda: PROVIDERS,
         runs_code=True,
     ),
     "onnxruntime": Kind("ONNX", "onnxruntime", ONNX_FILE, _onnx_runtime, execution_providers),
-    "reference": Kind("ONNX", "onnx", ONNX_FILE, lambda file, _: [partial(Reference, file)]),
+    "reference": Kind("ONNX", "onnx", ONNX_FILE, _reference),
     "openvino": Kind(
         "ONNX",
         "openvino",
@@ -127,8 +133,12 @@ def _why_absent(kind: Kind, provider: str) -> str | None:
     if kind.optional and find_spec(kind.package) is None:
         return f"it is not installed; run {how_to_install(kind.package)}"
     reason = why_absent(provider) if kind.package == "onnxruntime" else None
-    if reason is None and provider == "cuda" and not torch.cuda.is_available():
-        return f"torch {torch.__version__} finds no CUDA device; check the driver with nvidia-smi"
+    if reason is None and provider == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            version = torch.__version__
+            return f"torch {version} finds no CUDA device; check the driver with nvidia-smi"
     return reason
 
 
@@ -165,6 +175,9 @@ class Runtimes:
             IntegrityError: a model file was changed.
         """
         if "cpu" in self.providers:
+            from pipeline.bundle import network_of
+            from pipeline.runtimes.pytorch import PyTorch
+
             yield PyTorch(network_of(bundle))
         for name in self.names:
             known = set(RUNTIMES[name].providers())

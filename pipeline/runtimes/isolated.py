@@ -13,10 +13,12 @@ from contextlib import suppress
 from typing import IO, Any
 
 from pipeline.runtimes.base import (
+    CALLED,
     Array,
     Facts,
     GraphRuntime,
     Input,
+    Result,
     Runtime,
     RuntimeProcessError,
     State,
@@ -32,7 +34,7 @@ _START = "import sys; sys.path[:] = sys.argv[1:]; from pipeline.runtimes.worker 
 class Worker:
     """A process that runs one model at a time, started anew after it has died.
 
-    ``time_limit`` is in seconds, for one answer.
+    ``time_limit`` is in seconds, for one call or answer of the runtime.
     """
 
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
@@ -57,7 +59,8 @@ class Worker:
         try:
             pickle.dump((method, arguments), process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
             process.stdin.flush()
-            reply = self._answers.get(timeout=self.time_limit)
+            while (reply := self._answers.get(timeout=self.time_limit)) == CALLED:
+                pass
         except queue.Empty:
             self.close()
             raise RuntimeProcessError(
@@ -143,6 +146,11 @@ class Isolated(GraphRuntime):
         """One call of the contract."""
         output, next_state = self.worker.ask("run", input, state)
         return output, next_state
+
+    def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """What ``work`` gives for the runtime and ``arguments``, in its process."""
+        found: Result = self.worker.ask("do", work, *arguments)
+        return found
 
     def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         """One call of whatever the file holds."""

@@ -1,18 +1,21 @@
 """OpenVINO on the CPU: in the precision that it chooses, and in the one asked for."""
 
+import os
 import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, cast
 
 from pipeline.errors import UnavailableError, one_line
-from pipeline.runtimes.base import Array, GraphRuntime, package_version
+from pipeline.packages import package_version
+from pipeline.runtimes.base import Array, GraphRuntime
 from pipeline.signature import Precision
 from pipeline.threads import threads_of, weights_in
 
 HINT = "INFERENCE_PRECISION_HINT"
 # One call at a time; a thread that is tied to a processor waits there behind other work.
 _QUIETLY: dict[str, Any] = {"NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
+_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # what oneDNN may see of the processor
 _PRECISION: dict[str, Precision] = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
@@ -26,26 +29,23 @@ class OpenVino(GraphRuntime):
         """Compile the model in ``file``.
 
         Raises:
-            UnavailableError: OpenVINO chooses a precision that it cannot compile the model in
-                here, and float32, which it does not choose, it can.
+            UnavailableError: it cannot be compiled while oneDNN is told to see a lesser processor.
         """
         core = load_openvino().Core()
-        model = core.read_model(file)
-        asked = dict(_QUIETLY, INFERENCE_NUM_THREADS=threads_of(weights_in(file)))
         version = f"openvino {package_version('openvino')}"
         self.name = f"{version}, {precision or 'default'}"
+        asked = dict(_QUIETLY, INFERENCE_NUM_THREADS=threads_of(weights_in(file)))
+        if precision:
+            asked[HINT] = precision
         try:
-            self.compiled = core.compile_model(
-                model, "CPU", asked | ({HINT: precision} if precision else {})
-            )
+            self.compiled = core.compile_model(core.read_model(file), "CPU", asked)
         except RuntimeError as error:
-            chosen = _PRECISION[core.get_property("CPU", HINT).get_type_name()]
-            if precision or chosen == "float32":
+            limit = next((name for name in _LIMITS if name in os.environ), None)
+            if limit is None:
                 raise
-            core.compile_model(model, "CPU", asked | {HINT: "f32"})  # else it is not the precision
             raise UnavailableError(
-                f"as it comes, {version} chooses {chosen} and cannot compute in it on this "
-                f"processor ({one_line(error)}); set {HINT}=f32"
+                f"{version} goes by the processor itself, while {limit}={os.environ[limit]} keeps "
+                f"the kernels from it that it then chooses; unset that ({one_line(error)})"
             ) from error
         self.precision = _PRECISION[self.compiled.get_property(HINT).get_type_name()]
         self.request = self.compiled.create_infer_request()

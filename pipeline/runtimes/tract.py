@@ -7,12 +7,12 @@ from pathlib import Path
 import onnx
 
 from pipeline.errors import UnavailableError
+from pipeline.packages import package_version
 from pipeline.runtimes.base import (
     Array,
     GraphRuntime,
     Layer,
     layers_of,
-    package_version,
 )
 from pipeline.signature import STEPS
 

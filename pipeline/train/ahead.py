@@ -2,7 +2,7 @@
 
 A part of up to 131,072 steps is looked at whole. Of a longer one a sample stands for it, evenly
 spread, so that time and memory have a bound however long the data is: 16 stretches of 8,192 steps,
-or 32,768 windows for networks of whole sequences.
+or 16,384 windows for networks of whole sequences.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from pipeline.train.windows import after_windows, inputs_of
 
 STRETCHES = 16
 WHOLE = 2**17  # steps of a part that is still looked at whole
-_WINDOWS = 2**15  # steps of a longer one, by networks that read a window for each
+_WINDOWS = 2**14  # steps of a longer one, by networks that read a window for each
 _LEAD = 1024  # steps before a stretch, which fill the state
 _CHUNK = 4096  # steps computed at once
 _NUMBERS = 2**23  # and numbers in the widest tensor of a chunk

@@ -17,7 +17,7 @@ from pipeline.train.ahead import one_step, streamed, stretches
 from pipeline.train.windows import Windows, after_windows
 
 _LOSS_WARM_UP = 4  # steps of a series window that only fill the state
-_WINDOWS = 2**14  # windows of the validation part of a text at most, to bound time
+_WINDOWS = 2**13  # windows of the validation part of a text at most, to bound time
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class WholeTextTask(TextTask):
     def validation_loss(self, network: Network) -> float:
         """Cross-entropy in nats of characters of the validation part at even steps.
 
-        Each is said from the window before it; there are 16,384 of them at most.
+        Each is said from the window before it; there are 8,192 of them at most.
         """
         stride = max(self.windows.stride, -(-len(self.validation) // _WINDOWS))
         parts = after_windows(network, self.points, self.window, self.train_end, stride)

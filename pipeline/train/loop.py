@@ -13,7 +13,7 @@ from pipeline.config import Config, TrainingConfig
 from pipeline.errors import MalformedError
 from pipeline.model import Network
 from pipeline.train.batches import Batch, Task
-from pipeline.train.speed import check_precision, choose_speed, use_threads
+from pipeline.train.speed import check_precision, choose_speed, on_threads
 from pipeline.train.step import Precision, make_optimizer, train_step
 
 _WARM_UP_STEPS = 50
@@ -91,7 +91,7 @@ class Trainer:
         else:  # chosen before it was interrupted, on another machine perhaps
             given = (self.network, self.task, self.options, self.precision, self.threads)
             check_precision(*given)
-        with use_threads(self.threads):
+        with on_threads(self.threads):
             while self.epoch < self.options.epochs and not (self._at_an_end and self._time_is_over):
                 self.network.train()
                 for batch in self.task.batches(self.epoch, self.step):
@@ -119,8 +119,8 @@ class Trainer:
     def _step(self, batch: Batch) -> float:
         assert self.precision is not None
         number = self._steps_done + 1
-        # A seed for each step, so that dropout goes on as it would have after an interruption.
-        torch.manual_seed(self.options.seed * 1_000_003 + number)
+        if self.network.config.dropout:  # a seed for each step, so that any can be the next
+            torch.manual_seed(self.options.seed * 1_000_003 + number)
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.learning_rate * self._rate(number)
         given = (self.task, self.options, self.precision, batch, self.state)

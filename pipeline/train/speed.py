@@ -12,12 +12,12 @@ import torch
 from pipeline.config import SeriesModel, TrainingConfig
 from pipeline.errors import UnavailableError, one_line
 from pipeline.model import Network
+from pipeline.threads import threads_of, weights_of
 from pipeline.train.batches import Batch, Task
 from pipeline.train.step import Precision, make_optimizer, train_step
 
 _MORE_PRECISE = 1.2  # bfloat16 must be faster by this factor
 _MORE_SPARING = 1.5  # and so must many threads: on a busy machine they wait for each other
-_SMALL = 2**24  # multiplications in a time step; below, one thread is about as fast as many
 _ROUNDS = 5
 _SECONDS = 1.0  # after which no further round of measurements begins
 
@@ -43,7 +43,7 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def use_threads(count: int) -> Iterator[None]:
+def on_threads(count: int) -> Iterator[None]:
     """Let PyTorch use ``count`` threads of the processor, and afterwards as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -79,7 +79,7 @@ def choose_speed(network: Network, task: Task, options: TrainingConfig) -> tuple
     threads = options.threads or 1
 
     def seconds(precision: Precision, count: int) -> float:
-        with use_threads(count):
+        with on_threads(count):
             return _seconds(network, task, options, precision, batch)
 
     if options.precision != "auto":
@@ -90,10 +90,8 @@ def choose_speed(network: Network, task: Task, options: TrainingConfig) -> tuple
     else:
         precisions: tuple[Precision, ...] = ("float32", "bfloat16")
         precision = _fastest(precisions, lambda one: seconds(one, threads), _MORE_PRECISE)
-    weights = sum(parameter.numel() for parameter in network.parameters())
-    is_small = weights * len(batch.input) < _SMALL or network.head.weight.device.type != "cpu"
-    if options.threads is None and not is_small:
-        counts = sorted({1, torch.get_num_threads()})
+    if options.threads is None and network.head.weight.device.type == "cpu":
+        counts = sorted({1, min(torch.get_num_threads(), threads_of(weights_of(network)))})
         threads = _fastest(counts, lambda count: seconds(precision, count), _MORE_SPARING)
     return precision, threads
 
@@ -108,7 +106,7 @@ def check_precision(
     if precision == "float32":
         return
     try:
-        with use_threads(threads):
+        with on_threads(threads):
             _seconds(network, task, options, precision, next(task.batches(0)))
     except RuntimeError as error:
         raise UnavailableError(

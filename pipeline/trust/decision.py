@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.bundle import Bundle, network_of
 from pipeline.checkpoint import versions
+from pipeline.contract import Bundle
 from pipeline.contract.manifest import TORCHSCRIPT_FILE
 from pipeline.errors import PipelineError, UnsafeError, one_line
-from pipeline.export.torchscript import to_torchscript
 from pipeline.trust.signing import PublicKey
 
 _MADE_BY = ("torch", "pipeline")  # the versions that decide the bytes of a trace
@@ -43,8 +42,8 @@ class Trust:
     def judge(self, bundle: Bundle) -> Verdict:
         """Whether ``model.pt`` of ``bundle`` may run; worked out once.
 
-        The bytes are compared with what tracing the weights of the bundle gives here. Only where
-        they differ does the signature count, and only then the word of the user.
+        Its digest is compared with that of what tracing the weights of the bundle gives here. Only
+        where they differ does the signature count, and only then the word of the user.
 
         Raises:
             MalformedError: a file of the bundle is missing or not what it should be.
@@ -90,13 +89,17 @@ def why_not_ours(bundle: Bundle) -> str | None:
         MalformedError: a file of the bundle is missing or not what it should be.
         IntegrityError: a file of the bundle was changed.
     """
-    data, network = bundle.read(TORCHSCRIPT_FILE), network_of(bundle)
+    from pipeline.bundle import network_of
+    from pipeline.bundle.write import file_entry
+    from pipeline.export.torchscript import to_torchscript
+
+    network = network_of(bundle)
     try:
         ours = to_torchscript(network, bundle.manifest.spread)
     except Exception as error:  # whatever torch says of numbers that no exporter writes
         return f"its weights cannot be traced anew ({one_line(error)})"
-    if ours == data:
-        return None
+    if bundle.manifest.files.get(TORCHSCRIPT_FILE) == file_entry(ours):
+        return None  # whatever is read of the file from now on has this digest
     for name in _MADE_BY:
         then, now = bundle.manifest.versions.get(name), versions()[name]
         if then != now:

@@ -18,7 +18,13 @@ from typing import Any
 
 from pipeline.bundle import Bundle
 from pipeline.contract.bundle import VALIDATION_FILE
-from pipeline.errors import IntegrityError, MalformedError, UnavailableError, one_line
+from pipeline.errors import (
+    IntegrityError,
+    MalformedError,
+    UnavailableError,
+    UsageError,
+    one_line,
+)
 from pipeline.packages import how_to_install
 from pipeline.reading import read_inside
 from pipeline.signature import MANIFEST_FILE
@@ -33,6 +39,7 @@ def sign_bundle(bundle: Bundle, key: Path) -> bytes:
     """``model.sig`` for ``bundle``, by the private key in the PEM file ``key``.
 
     Raises:
+        UsageError: there is no such file.
         MalformedError: ``key`` holds no private key of an elliptic curve that can be used, or one
             with a password; or a file of the bundle is missing.
         IntegrityError: a file of the bundle was changed.
@@ -62,6 +69,7 @@ class PublicKey:
     """The key of somebody whom the user trusts, in a PEM file.
 
     Raises:
+        UsageError: there is no such file.
         MalformedError: the file holds no public key of an elliptic curve that can be used.
         UnavailableError: model-signing is not installed.
     """
@@ -87,11 +95,12 @@ class PublicKey:
                 of the bundle was changed.
             MalformedError: the signature is not a regular file or too long; or a file of the
                 bundle is missing.
+            UnsafeError: a link stands in place of the signature.
         """
         path = bundle.folder / SIGNATURE_FILE
         if not os.path.lexists(path):
             raise IntegrityError(f"{bundle.folder} carries no signature; 'pipeline sign' makes one")
-        data = _read_signature(path)
+        data = read_inside(bundle.folder, SIGNATURE_FILE, "the signature", _LIMIT)
         with _copy(bundle) as folder, redirect_stdout(StringIO()):
             signature = folder.parent.with_name(SIGNATURE_FILE)
             signature.write_bytes(data)
@@ -134,14 +143,10 @@ def _no_key(kind: str, path: Path, error: Exception) -> MalformedError:
 
 def _require_file(key: Path) -> None:
     """The library reads whatever there is to its end, which a device does not have."""
+    if not key.exists():
+        raise UsageError(f"--key {key}: there is no such file; 'pipeline sign --help' shows how")
     if not key.is_file() or key.stat().st_size > _LIMIT:
         raise MalformedError(f"{key} is no file of at most {_LIMIT:,} bytes, and so no key")
-
-
-def _read_signature(path: Path) -> bytes:
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > _LIMIT:
-        raise MalformedError(f"{path} is no file of at most {_LIMIT:,} bytes; sign the bundle anew")
-    return read_inside(path.parent, path.name, "the signature", _LIMIT)
 
 
 @contextmanager

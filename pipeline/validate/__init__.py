@@ -1,7 +1,19 @@
 """Does a runtime give PyTorch's numbers? Every case, both outputs, against the float64 twin."""
 
+from typing import TYPE_CHECKING
+
+from pipeline.later import later
+from pipeline.validate.own import marked
 from pipeline.validate.records import CaseRecord, FreeRun, Replay, Row, Validation
-from pipeline.validate.run import current_validation, last_validation, validate_bundle
+
+if TYPE_CHECKING:
+    from pipeline.validate.current import current_validation, last_validation
+    from pipeline.validate.run import validate_bundle
+else:
+    __getattr__ = later(
+        __name__,
+        {"current": ("current_validation", "last_validation"), "run": ("validate_bundle",)},
+    )
 
 __all__ = [
     "CaseRecord",
@@ -11,5 +23,6 @@ __all__ = [
     "Validation",
     "current_validation",
     "last_validation",
+    "marked",
     "validate_bundle",
 ]

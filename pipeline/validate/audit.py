@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx.external_data_helper import uses_external_data
 
 from pipeline.errors import one_line
 from pipeline.export.recurrent import OnnxRecurrent
@@ -33,24 +32,16 @@ def expected_constants(network: Network) -> Tensors:
     return {name: tensor.detach().numpy() for name, tensor in tensors.items()}
 
 
-def audit_onnx(file: bytes, network: Network) -> list[str]:
+def audit_onnx(file: bytes, network: Network, opset: int | None = None) -> list[str]:
     """What is wrong with the constants of an ONNX file; nothing if each is there bit for bit.
 
     The exporter names some constants anew and stores the head transposed, so constants are
     found by content: every tensor of the network must be in the graph, and every float in the
-    graph must belong to the network.
+    graph must belong to the network. Its opset must be ``opset``, if that is given.
     """
     try:
-        graph = onnx.load_from_string(file).graph
-        held_as = dict(_constants(graph))
-        outside = [
-            name
-            for name, value in held_as.items()
-            if isinstance(value, onnx.TensorProto) and uses_external_data(value)
-        ]
-        if outside:  # and is not looked for, since it could be any file of this machine
-            return [f"constant '{name}' is not in the file but in another" for name in outside]
-        found = {name: _array(value) for name, value in held_as.items()}
+        model = onnx.load_from_string(file)
+        found = {name: _array(value) for name, value in _constants(model.graph)}
     except Exception as error:  # protobuf and onnx have many for a file that is none
         return [f"the file is no ONNX model ({one_line(error)})"]
     held = {_fingerprint(array) for array in found.values()}
@@ -67,7 +58,9 @@ def audit_onnx(file: bytes, network: Network) -> list[str]:
         for name, array in found.items()
         if array.dtype.kind == "f" and _fingerprint(array) not in known
     ]
-    return missing + strange
+    own = next((item.version for item in model.opset_import if not item.domain), None)
+    other = [f"the opset is {own}, not {opset}"] if opset not in (None, own) else []
+    return missing + strange + other
 
 
 def audit_torchscript(file: bytes, network: Network) -> list[str]:

@@ -7,10 +7,12 @@ import numpy as np
 
 from pipeline.bundle.golden import outside, streams
 from pipeline.runtimes.base import Input, Runtime, State
+from pipeline.runtimes.chain import chained
 from pipeline.runtimes.pytorch import PyTorch
 
 BATCHES = (1, 3, 32)
-TIMES = (1, 2, 7, 50, 333, 1000)
+MIDDLE, LONG = 333, 1000  # steps
+TIMES = (1, 2, 7, 50, MIDDLE, LONG)
 STREAM = 10_000  # steps of the one long stream
 STREAM_PIECES = 500  # calls in which it comes, of 20 steps on average
 _READ_BEFORE = 50  # steps that lead to a carried state
@@ -66,21 +68,21 @@ def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
     for batch in BATCHES:
         for time in TIMES:
             yield Case("whole", streams(source, batch, time), zeros(batch), (time,))
-    for batch, time in ((1, 7), (3, 1000), (32, 333)):
+    for batch, time in ((1, 7), (3, LONG), (32, MIDDLE)):
         yield Case(_CARRIED, streams(source, batch, time), carried(batch), (time,))
-    for batch, time in ((1, 1000), (3, 50), (32, 1), (32, 333)):
+    for batch, time in ((1, LONG), (3, 50), (32, 1), (32, MIDDLE)):
         given = streams(source, batch, time)
         yield Case(_RANDOM, given, random(batch), (time,), of_the_task=False)
-    for batch, time in ((1, 333), (3, 1000), (32, 50)):
+    for batch, time in ((1, MIDDLE), (3, LONG), (32, 50)):
         for state in (zeros(batch), carried(batch)):
             yield Case("random chunks", streams(source, batch, time), state, _cuts(rng, time))
-    for batch, time in ((1, 333), (3, 50), (32, 7)):
+    for batch, time in ((1, MIDDLE), (3, 50), (32, 7)):
         yield Case("single steps", streams(source, batch, time), carried(batch), (1,) * time)
     for batch, time in ((3, 7), (32, 50)):
         order = tuple(map(int, rng.permutation(batch)))
         yield Case("permuted batch", streams(source, batch, time), carried(batch), (time,), order)
     strange = "unknown characters" if vocabulary is not None else "values far outside"
-    for batch, time in ((1, 50), (3, 333)):
+    for batch, time in ((1, 50), (3, MIDDLE)):
         changed = outside(streams(source, batch, time), vocabulary)
         for cuts in ((time,), _cuts(rng, time)):
             yield Case(strange, changed, zeros(batch), cuts, of_the_task=False)
@@ -100,12 +102,7 @@ def replay(runtime: Runtime, case: Case) -> tuple[State, State]:
     input, state = case.input, case.state
     if case.order is not None:
         input, state = input[list(case.order)], state[list(case.order)]
-    outputs, start = [], 0
-    for length in case.cuts:
-        output, state = runtime.run(input[:, start : start + length], state)
-        outputs.append(output)
-        start += length
-    whole = np.concatenate(outputs, axis=1)
+    whole, state = runtime.do(chained, input, case.cuts, state)
     if case.order is not None:
         back = np.argsort(case.order)
         return whole[back], state[back]

@@ -9,7 +9,7 @@ than float32 always leans to one side, and strays further in time: that is shown
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,43 +17,16 @@ from numpy.typing import NDArray
 from pipeline.bundle.golden import streams
 from pipeline.config import SeriesModel, TextModel
 from pipeline.model import Network
-from pipeline.runtimes.base import Exact, Input, State
+from pipeline.runtimes.base import Exact, Input, Runtime, State
+from pipeline.runtimes.chain import Runs, free_run
 from pipeline.runtimes.pytorch import PyTorch, Twin
-from pipeline.signature import ILL_CONDITIONED, UNKNOWN_INDEX, Precision, Tolerance
+from pipeline.signature import ILL_CONDITIONED, Precision, Tolerance
 from pipeline.validate.answers import allowed, nudged
 from pipeline.validate.records import FreeRun
 
 STEPS = 500
 _READ = 100  # steps of the task that are read before
 _SEED = 20_240_302
-
-
-class Runs(Protocol):
-    """A runtime, or the float64 twin."""
-
-    def run(self, input: Input, state: State, /) -> tuple[NDArray[Any], NDArray[Any]]:
-        """One call of the contract."""
-
-
-def free_run(
-    runtime: Runs, given: Input, state: State, steps: int, vocabulary: str | None
-) -> NDArray[Any]:
-    """What ``runtime`` makes after ``given`` ``[1, time, …]``, each output being its next input.
-
-    That is ``[steps]`` code points, always the likeliest and never the unknown entry, or
-    ``[steps, targets]`` values where ``vocabulary`` is None. Without a state, ``given`` is a window
-    that slides on: it is read again, less its first step and with what was made.
-    """
-    made, following = [], given
-    for _ in range(steps):
-        output, state = runtime.run(following, state)
-        step = output[:, -1:]
-        if vocabulary is not None:
-            known = step[0, 0, UNKNOWN_INDEX + 1 :]
-            step = np.array([[ord(vocabulary[int(known.argmax())])]])
-        made.append(step[0, 0])
-        following = step if state.shape[1] else np.concatenate([following[:, 1:], step], axis=1)
-    return np.stack(made)
 
 
 def why_not_free(config: SeriesModel | TextModel) -> str:
@@ -152,13 +125,13 @@ def random_signs() -> Iterator[float]:
         yield float(rng.choice([-1, 1]))
 
 
-def compare_free_run(runtime: Runs, answer: FreeAnswer) -> FreeRun:
+def compare_free_run(runtime: Runtime, answer: FreeAnswer) -> FreeRun:
     """Let ``runtime`` run free, up to the first step at which it differs from PyTorch."""
     steps, vocabulary, limits = answer.steps, answer.vocabulary, answer.limits
     if steps == 0:
         note = f"PyTorch's own error is over {ILL_CONDITIONED:g} from the first step"
         return FreeRun(steps=0, first_difference=None, tie=False, note=note, passed=True)
-    made = free_run(runtime, answer.given, answer.state, steps, vocabulary)
+    made = runtime.do(free_run, answer.given, answer.state, steps, vocabulary)
     if vocabulary is None:
         same = (np.abs(made - answer.exact[:steps]) <= limits[:steps]).all(axis=1)
     else:

@@ -138,6 +138,9 @@ class Validation(Record):
     versions: dict[str, str]
     machine: str
     rows: tuple[Row, ...]
+    mark: str | None = Field(
+        None, description="by which the user who validated knows it; it means nothing to others"
+    )
 
     @property
     def passed(self) -> bool:

@@ -1,22 +1,13 @@
 """Validate a bundle: every case on every runtime, one row each."""
 
-import os
-import platform
-import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-
-import onnxruntime
 
 from pipeline.bundle import Bundle, network_of
-from pipeline.checkpoint import versions
 from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
-from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime
-from pipeline.runtimes.catalog import Runtimes, optional_versions
+from pipeline.runtimes.catalog import Runtimes
 from pipeline.runtimes.pytorch import PyTorch, Twin, rounded_otherwise
 from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.threads import torch_threads, weights_of
@@ -24,33 +15,14 @@ from pipeline.validate.answers import Answer, answer, with_errors_of
 from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.cases import Case, make_cases
 from pipeline.validate.compare import compare
+from pipeline.validate.current import machine, validation_versions
 from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
+from pipeline.validate.golden import require_golden
 from pipeline.validate.judge import judged_row
 from pipeline.validate.loops import looped_rows
-from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation, read_validation
+from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation
 
 _ROUNDINGS = 3  # of the weights, in which a precision less than float32 is tried besides its own
-
-
-def validation_versions(runtimes: Iterable[str] = ()) -> dict[str, str]:
-    """The versions that decide what a validation finds, with those of optional ``runtimes``."""
-    always = {**versions(), "onnxruntime": onnxruntime.__version__}
-    return always | optional_versions(runtimes)
-
-
-@cache
-def machine() -> str:
-    """The processor, how many of it, and the system."""
-    name = platform.processor()
-    if platform.system() == "Linux":
-        facts = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-        found = (line.partition(":")[2] for line in facts if line.startswith("model name"))
-        name = next(found, name).strip()
-    elif platform.system() == "Darwin":
-        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        name = subprocess.run(asked, capture_output=True, text=True).stdout.strip() or name
-    system = f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}"
-    return f"{name}, {system}" if name else system
 
 
 @dataclass(frozen=True)
@@ -100,10 +72,12 @@ def validate_bundle(
     Raises:
         IntegrityError: a file of the bundle was changed.
         MalformedError: a file of the bundle is missing or not what it should be.
+        ParityError: its golden numbers are not those that its weights give.
     """
     bundle.verify()
     network, manifest = network_of(bundle), bundle.manifest
-    audits = {"ONNX": audit_onnx(bundle.read(ONNX_FILE), network)}
+    require_golden(bundle, network)
+    audits = {"ONNX": audit_onnx(bundle.read(ONNX_FILE), network, manifest.opset)}
     if not runtimes.trust.judge(bundle).refusal:  # to open the file is to run it
         audits["TorchScript"] = audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network)
     finished = []
@@ -128,27 +102,6 @@ def validate_bundle(
         machine=machine(),
         rows=tuple(finished),
     )
-
-
-def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
-    """The validation in the bundle if it passed and validating now would do the same again."""
-    found = last_validation(bundle)
-    if found is None or not found.passed:
-        return None
-    if runtimes.trust.is_given and any(row.unsafe for row in found.rows):
-        return None
-    done = (found.runtimes, found.providers, found.versions, found.machine)
-    asked = (runtimes.names, runtimes.providers, validation_versions(runtimes.names), machine())
-    return found if done == asked else None
-
-
-def last_validation(bundle: Bundle) -> Validation | None:
-    """The validation in the bundle, if there is a whole one of just these files."""
-    try:
-        found = read_validation(bundle)
-    except (MalformedError, IntegrityError, UnsafeError):
-        return None
-    return found if found and found.bundle_sha256 == bundle.digest else None
 
 
 def validation_row(

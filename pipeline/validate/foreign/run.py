@@ -18,12 +18,12 @@ from pipeline.signature import FLOAT32
 from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_in
 from pipeline.validate.compare import largest
+from pipeline.validate.current import machine, validation_versions
 from pipeline.validate.foreign.model import Array, Model, OnnxModel, Tensor, TorchScriptModel
 from pipeline.validate.foreign.pair import Choices, Plan, make_plan
 from pipeline.validate.foreign.trial import Case, Trial
 from pipeline.validate.judge import describe
 from pipeline.validate.records import Row, Validation
-from pipeline.validate.run import machine, validation_versions
 
 SIZES = (1, 2, 3, 7, 50)
 CALLS = 5

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.model import Network
+from pipeline.runtimes.chain import Runs
 from pipeline.signature import Sampling
-from pipeline.validate.free_run import Runs
 from pipeline.validate.loops.sampler import Draw, draw
 
 _Array = NDArray[np.float32] | NDArray[np.int64]

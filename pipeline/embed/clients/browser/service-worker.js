@@ -33,7 +33,8 @@ async function keep() {
   const cache = await caches.open(CACHE);
   const manifest = await (await fetch("model/manifest.json")).json();
   const model = ["manifest.json", "golden.json", "onnx/model.onnx"];
-  if (manifest.loop) model.push(`onnx/${manifest.loop.name}.onnx`);
+  const loop = manifest.loop?.name;
+  if (loop === "generate" || loop === "forecast") model.push(`onnx/${loop}.onnx`);
   await cache.addAll([...PAGE, ...model.map((file) => `model/${file}`)]);
   await self.skipWaiting();
 }

@@ -1,4 +1,5 @@
 /* The files of a bundle, of which none is used whose digest does not match. */
+#define _POSIX_C_SOURCE 200112L /* S_ISREG */
 #include "bundle.h"
 #include "fail.h"
 
@@ -6,31 +7,45 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-enum { FORMAT = 1 }; /* of manifest.json and golden.json */
+enum { FORMAT = 1 };                                /* of manifest.json and golden.json */
+enum { HEX = 2 * SHA256_DIGEST_LENGTH };            /* digits of a digest */
+static const double LIMIT = 64.0 * 1024 * 1024;     /* bytes of the manifest */
+static const char BEFORE[] = "{\n  \"sha256\": \""; /* the seal stands between these */
+static const char AFTER[] = "\",\n";
 
-static unsigned char *read_file(const char *folder, const char *name, size_t *size) {
+/* A regular file, which has `bytes` of them, or as many as a manifest may have. */
+static unsigned char *read_file(const char *folder, const char *name, const double *bytes,
+                                size_t *size) {
     char path[4096];
-    unsigned char *content = NULL;
-    size_t room = 0, got;
+    unsigned char *content;
+    struct stat found;
     FILE *file;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path ||
+        stat(path, &found) != 0 || !S_ISREG(found.st_mode) || (!bytes && found.st_size > LIMIT))
+        fail(MALFORMED, "cannot read %s/%s; name the bundle's folder with --model", folder, name);
+    if (bytes && *bytes != (double)found.st_size)
+        fail(CHANGED, "%s was changed after its export; export it anew", path);
+    *size = (size_t)found.st_size;
+    content = malloc(*size + 1);
+    if (content == NULL)
+        fail(MALFORMED, "%s does not fit into memory", path);
     file = fopen(path, "rb");
-    if (file == NULL)
-        fail(MALFORMED, "cannot read %s; name the bundle's folder with --model", path);
-    *size = 0;
-    do {
-        room = 2 * room + 65536;
-        content = realloc(content, room);
-        if (content == NULL)
-            fail(MALFORMED, "%s does not fit into memory", path);
-        got = fread(content + *size, 1, room - *size, file);
-        *size += got;
-    } while (*size == room);
-    if (ferror(file))
+    if (file == NULL || fread(content, 1, *size, file) != *size)
         fail(MALFORMED, "cannot read %s; name the bundle's folder with --model", path);
     fclose(file);
     return content;
+}
+
+static int has_digest(const unsigned char *content, size_t size, const char *hex) {
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    char found[HEX + 1];
+    size_t k;
+    SHA256(content, size, digest);
+    for (k = 0; k < sizeof digest; k++)
+        snprintf(found + 2 * k, 3, "%02x", digest[k]);
+    return strncmp(found, hex, HEX + 1) == 0;
 }
 
 static cJSON *parse(const char *name, const unsigned char *content, size_t size) {
@@ -44,25 +59,35 @@ static cJSON *parse(const char *name, const unsigned char *content, size_t size)
     return json;
 }
 
+/* The seal is the digest of the file without its line. Manifests of earlier versions have none. */
 cJSON *open_manifest(const char *folder) {
-    size_t size;
-    unsigned char *content = read_file(folder, "manifest.json", &size);
-    cJSON *manifest = parse("manifest.json", content, size);
+    const size_t seal = sizeof BEFORE - 1, after = seal + HEX, start = after + sizeof AFTER - 3;
+    size_t size, skipped = 0;
+    unsigned char *content = read_file(folder, "manifest.json", NULL, &size);
+    char hex[HEX + 1] = "";
+    cJSON *manifest;
+    if (size > start && memcmp(content, BEFORE, seal) == 0 &&
+        memcmp(content + after, AFTER, sizeof AFTER - 1) == 0) {
+        memcpy(hex, content + seal, HEX);
+        memcpy(content + start, BEFORE, 2); /* the first line goes on behind that of the seal */
+        skipped = start;
+        if (!has_digest(content + start, size - start, hex))
+            fail(CHANGED, "%s/manifest.json was changed after its export; export it anew", folder);
+    }
+    manifest = parse("manifest.json", content + skipped, size - skipped);
+    if (strcmp(manifest->child->string, "format") != 0)
+        fail(CHANGED, "%s/manifest.json was changed after its export; export it anew", folder);
     free(content);
     return manifest;
 }
 
 cJSON *read_listed(const char *folder, const cJSON *manifest, const char *name) {
     const cJSON *entry = member(member(manifest, "files"), name);
-    unsigned char digest[SHA256_DIGEST_LENGTH], *content;
-    char hex[2 * SHA256_DIGEST_LENGTH + 1];
-    size_t size, k;
+    const double bytes = number(entry, "bytes");
+    size_t size;
+    unsigned char *content = read_file(folder, name, &bytes, &size);
     cJSON *json;
-    content = read_file(folder, name, &size);
-    SHA256(content, size, digest);
-    for (k = 0; k < sizeof digest; k++)
-        snprintf(hex + 2 * k, 3, "%02x", digest[k]);
-    if (number(entry, "bytes") != (double)size || strcmp(string(entry, "sha256"), hex) != 0)
+    if (!has_digest(content, size, string(entry, "sha256")))
         fail(CHANGED, "%s/%s was changed after its export; export it anew", folder, name);
     json = parse(name, content, size);
     free(content);

@@ -142,6 +142,9 @@ int main(int count, char **arguments) {
     golden = read_listed(folder, manifest, "golden.json");
     result.atol = number(member(golden, "tolerance"), "atol");
     result.rtol = number(member(golden, "tolerance"), "rtol");
+    if (!(result.atol >= 0 && result.atol <= 1e-5 && result.rtol >= 0 && result.rtol <= 1e-4))
+        fail(MALFORMED, "golden.json: a tolerance of %g and %g proves nothing; export it anew",
+             result.atol, result.rtol);
     cJSON_ArrayForEach(trajectory, list(golden, "trajectories")) {
         replay_trajectory(trajectory, &result);
     }

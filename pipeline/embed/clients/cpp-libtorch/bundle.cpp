@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <regex>
 #include <sstream>
 #include <system_error>
 
@@ -13,6 +14,9 @@
 namespace {
 
 constexpr int FORMAT = 1;
+constexpr size_t LIMIT = 64 << 20;                                 // bytes of the manifest
+const std::regex SEAL("\\{\n  \"sha256\": \"([0-9a-f]{64})\",\n"); // its second line
+constexpr size_t SEALED = 82;                                      // bytes up to its end
 
 std::string sha256(const std::string &data) {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -28,29 +32,60 @@ std::string sha256(const std::string &data) {
     return text;
 }
 
+// Whether the manifest has the seal that it should have: the digest of all but its line. Those of
+// earlier versions have none.
+bool is_whole(const std::string &manifest) {
+    std::smatch seal;
+    const auto start = manifest.substr(0, SEALED);
+    if (std::regex_match(start, seal, SEAL))
+        return seal[1] == sha256("{\n" + manifest.substr(SEALED));
+    const std::string first = "\"format\"";
+    const auto place = manifest.find('"');
+    return place == std::string::npos || manifest.compare(place, first.size(), first) == 0;
+}
+
+// Types and shapes that a model can have.
+bool fits(const nlohmann::json &spec) {
+    const auto &type = spec.at("type");
+    double count = 1;
+    for (const auto &axis : spec.at("shape")) {
+        if (!axis.is_string() && (!axis.is_number_unsigned() || axis == 0))
+            return false;
+        count *= axis.is_string() ? 1 : axis.get<double>();
+    }
+    return (type == "float32" || type == "int64") && count < (1 << 26);
+}
+
 } // namespace
 
 Model::Model(const std::filesystem::path &folder) : folder(folder) {
     manifest = read_json("manifest.json");
     for (const char *side : {"inputs", "outputs"})
-        for (const auto &spec : manifest.at(side))
+        for (const auto &spec : manifest.at(side)) {
+            if (!fits(spec))
+                throw ModelError("manifest.json: a type or shape is that of no model");
             specs[spec.at("name").get<std::string>()] = spec;
+        }
 }
 
-// The bytes of a file, which must be those that the manifest vouches for.
+// The bytes of a regular file, which must be those that the manifest, or its own seal, vouches for.
 std::string Model::read(const std::string &name) const {
     const auto path = folder / name;
-    std::ifstream file(path, std::ios::binary);
+    const ModelError changed(path.string() + " was changed after its export; export it anew", 5);
+    const bool sealed = name == "manifest.json"; // it does not list itself
     std::error_code error;
     const auto size = std::filesystem::file_size(path, error);
-    std::string data(error ? 0 : size, '\0');
-    if (error || !file.read(data.data(), data.size()))
+    if (error || !std::filesystem::is_regular_file(path) || (sealed && size > LIMIT))
         throw ModelError("cannot read " + path.string() + "; export it anew");
-    if (name == "manifest.json") // it does not list itself
-        return data;
-    const auto &entry = manifest.at("files").at(name);
-    if (entry.at("bytes") != data.size() || entry.at("sha256") != sha256(data))
-        throw ModelError(path.string() + " was changed after its export; export it anew", 5);
+    const auto entry = sealed ? nlohmann::json() : manifest.at("files").at(name);
+    if (!sealed && entry.at("bytes") != size)
+        throw changed;
+    std::ifstream file(path, std::ios::binary);
+    std::string data(size, '\0');
+    if (!file.read(data.data(), data.size()))
+        throw ModelError("cannot read " + path.string() + "; export it anew");
+    if (sealed ? !is_whole(data) : entry.at("sha256") != sha256(data))
+        throw changed;
     return data;
 }
 

@@ -35,6 +35,8 @@ struct Comparison {
 
 Comparison replay(Model &model, const nlohmann::json &golden) {
     const double atol = golden.at("tolerance").at("atol"), rtol = golden.at("tolerance").at("rtol");
+    if (!(atol >= 0 && atol <= 1e-5 && rtol >= 0 && rtol <= 1e-4))
+        throw ModelError("golden.json: its tolerance proves nothing; export it anew");
     Comparison comparison;
     for (const auto &trajectory : golden.at("trajectories")) {
         std::map<std::string, int64_t> batch;

@@ -1,20 +1,26 @@
 // What the two programs share: their options, the lines that they read, and how they end.
 
 import { webcrypto } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { BundleError, openBundle } from "./bundle.mjs";
+import { BundleError, changed, openBundle } from "./bundle.mjs";
 
 globalThis.crypto ??= webcrypto; // Node.js 18 has it here only
 
 const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const HERE = fileURLToPath(new URL("model", import.meta.url));
 
-/** The bundle in a folder. */
+/** The bundle in a folder, of which only regular files are read. */
 export function openFolder(folder) {
-  return openBundle(async (name) => new Uint8Array(await readFile(join(folder, name))));
+  return openBundle(async (name, most) => {
+    const path = join(folder, name);
+    const found = await stat(path);
+    if (!found.isFile()) throw new Error(`${path} is no file`);
+    if (found.size > most) throw changed(path);
+    return new Uint8Array(await readFile(path));
+  });
 }
 
 /** The options of a command line; `--model` is one of every program. */
@@ -52,6 +58,13 @@ export function parseRow(line, number, features) {
   return row;
 }
 
+/** A message of which a terminal takes nothing for a command. */
+function plain(message) {
+  return message.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (one) => {
+    return `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
+
 /** Run a program that resolves to its exit code; what goes wrong is one line. */
 export async function main(program) {
   process.stdout.on("error", ({ code, message }) => {
@@ -64,7 +77,7 @@ export async function main(program) {
   } catch (error) {
     const isOurs = error instanceof BundleError;
     const what = isOurs ? error.message : `manifest.json is malformed (${error}); export it anew`;
-    console.error(`error: ${what.replace(/\s+/g, " ")}`);
+    console.error(`error: ${plain(what.replace(/\s+/g, " "))}`);
     process.exitCode = isOurs ? error.code : 3;
   }
 }

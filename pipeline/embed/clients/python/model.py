@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 RUNTIME = f"onnxruntime {onnxruntime.__version__}"
 FORMAT = 1
 CHUNK = 16  # characters of one call: few enough to be seen as they come
+LIMIT = 64 * 2**20  # bytes of the manifest
+SEAL = re.compile(rb'\{\n  "sha256": "([0-9a-f]{64})",\n')  # its digest, over all but this line
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class ModelError(Exception):
@@ -28,32 +33,59 @@ class Model:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manifest: dict[str, Any] = {}
-        self.manifest = self.read_json("manifest.json")
+        self.manifest = self.read_manifest()
         specs = self.manifest["inputs"] + self.manifest["outputs"]
         self.shapes = {spec["name"]: spec["shape"] for spec in specs}
         self.types = {spec["name"]: spec["type"] for spec in specs}
 
-    def read(self, name: str) -> bytes:
-        """The bytes of a file, held against its digest if the manifest is there to do so."""
+    def read_manifest(self) -> dict[str, Any]:
+        """The manifest, held against its seal; those of earlier versions have none."""
+        data = self.read_bytes("manifest.json", None)
+        seal = SEAL.match(data)
+        if seal and sha256(data[:2] + data[seal.end() :]) != seal[1].decode():
+            raise self.changed("manifest.json")
+        manifest = self.parse("manifest.json", data)
+        if not seal and next(iter(manifest)) != "format":
+            raise self.changed("manifest.json")
+        check_manifest(manifest)
+        return manifest
+
+    def read_bytes(self, name: str, size: int | None) -> bytes:
+        """The bytes of a regular file, which has ``size`` of them; None is for the manifest."""
         path = self.folder / name
         try:
-            data = path.read_bytes()
+            found = path.stat().st_size
+            if not path.is_file() or (size is None and found > LIMIT):
+                raise ModelError(f"cannot read {path}: it is no such file; export it anew")
+            if size is not None and found != size:
+                raise self.changed(name)
+            return path.read_bytes()
         except OSError as error:
             raise ModelError(f"cannot read {path}: {error.strerror}; export it anew") from error
-        if self.manifest:
-            entry = self.manifest["files"][name]
-            if (len(data), hashlib.sha256(data).hexdigest()) != (entry["bytes"], entry["sha256"]):
-                raise ModelError(f"{path} was changed after its export; export it anew", 5)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file, held against the size and the digest in the manifest."""
+        entry = self.manifest["files"][name]
+        data = self.read_bytes(name, entry["bytes"])
+        if sha256(data) != entry["sha256"]:
+            raise self.changed(name)
         return data
 
-    def read_json(self, name: str) -> dict[str, Any]:
-        """The content of a JSON file, of a format that is known here."""
-        content: dict[str, Any] = json.loads(self.read(name))
+    def changed(self, name: str) -> ModelError:
+        """The error for a file that is not the one that was exported."""
+        return ModelError(f"{self.folder / name} was changed after its export; export it anew", 5)
+
+    def parse(self, name: str, data: bytes) -> dict[str, Any]:
+        """JSON of a format that is known here."""
+        content: dict[str, Any] = json.loads(data)
         if (found := content["format"]) > FORMAT:
             what = f"{self.folder / name} has format {found}; this program reads {FORMAT}"
             raise ModelError(f"{what}; update it")
         return content
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The content of a JSON file that the manifest vouches for."""
+        return self.parse(name, self.read(name))
 
     def load(self, graph: str) -> None:
         """Open the graph to run: ``onnx/model.onnx``, or ``onnx/generate.onnx``."""
@@ -96,6 +128,25 @@ class Model:
             text, _, feeds["state"] = self.session.run(None, feeds)
             feeds["prompt"] = np.zeros((1, 0), np.int64)  # the state has read it
             yield "".join(map(chr, text[0]))
+
+
+def sha256(data: bytes) -> str:
+    """The digest in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_manifest(manifest: dict[str, Any]) -> None:
+    """Raise ValueError for a manifest that is not of a model as this program runs them."""
+    specs = manifest["inputs"] + manifest["outputs"]
+    streams = ["input", "state", "output", "next_state"]
+    tensors = ["input", "output"] if manifest["state"] is None else streams
+    fits = [spec["name"] for spec in specs] == tensors and manifest["task"] in ("series", "text")
+    for spec in specs:
+        sizes = [axis for axis in spec["shape"] if not isinstance(axis, str)]
+        whole = all(type(size) is int and size > 0 for size in sizes)
+        fits &= spec["type"] in ("float32", "int64") and whole and math.prod(sizes) < 2**26
+    if not fits or not NAME.fullmatch(manifest["name"]):
+        raise ValueError("its name, task, types or shapes are those of no model")
 
 
 def random_numbers(seed: int) -> Iterator[float]:

@@ -43,5 +43,7 @@ def run(folder: Path, program: Callable[[Model], bool]) -> NoReturn:
     except Exception as error:  # those of ONNX Runtime have no class in common
         why = " ".join(str(error).split())
         message, code = f"{RUNTIME} cannot run {folder} ({why}); install a newer one", 7
-    print(f"error: {message}", file=sys.stderr)
+    # A terminal shall take nothing of it for a command.
+    plain = "".join(one if one.isprintable() else repr(one)[1:-1] for one in message)
+    print(f"error: {plain}", file=sys.stderr)
     sys.exit(code)

@@ -1,0 +1,19 @@
+"""Is a bundle what exporting now would give again?"""
+
+from pathlib import Path
+
+from pipeline.checkpoint import versions
+from pipeline.contract import Bundle, open_bundle
+from pipeline.errors import IntegrityError, MalformedError, UnsafeError
+
+
+def current_bundle(folder: Path, checkpoint_sha256: str, opset: int) -> Bundle | None:
+    """The bundle in ``folder`` if it is whole and what exporting now would give again."""
+    try:
+        bundle = open_bundle(folder)
+        bundle.verify()
+    except (MalformedError, IntegrityError, UnsafeError):
+        return None
+    manifest = bundle.manifest
+    made_from = (manifest.checkpoint_sha256, manifest.opset, manifest.versions)
+    return bundle if made_from == (checkpoint_sha256, opset, versions()) else None

@@ -1,0 +1,86 @@
+"""Are the golden numbers of a bundle those of its weights?
+
+They say what every client is to give, so they are worked out anew: the calls of ``golden.json``
+from their inputs, and the ONNX test data from the inputs that training never saw.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from pipeline.bundle import Bundle
+from pipeline.bundle.golden import backend_test_files, trajectory
+from pipeline.contract.golden import trajectories
+from pipeline.contract.held_out import Array
+from pipeline.contract.manifest import GOLDEN_FILE
+from pipeline.errors import MalformedError, ParityError
+from pipeline.model import Network
+from pipeline.signature import INPUT
+
+_BITS = 2  # units in the last place of float32: float64 rounds otherwise on other processors
+_ROUNDING = 1e-9  # of the largest number of a tensor: where large numbers cancel out to small ones
+
+
+def require_golden(bundle: Bundle, network: Network) -> None:
+    """Compare ``golden.json`` and the ONNX test data of ``bundle`` with its ``network``.
+
+    Raises:
+        ParityError: a number is not what the weights give; the place is named.
+        MalformedError: a file is missing or not what it should be.
+        IntegrityError: a file was changed.
+    """
+    for place, found, exact in (*_of_golden(bundle, network), *_of_test_data(bundle, network)):
+        if not agree(found, exact):
+            raise ParityError(
+                f"{bundle.folder / place}: the numbers are not those that the weights give; export "
+                "it anew"
+            )
+
+
+def agree(found: Array, exact: Array) -> bool:
+    """Whether two tensors of float32 differ by no more than another processor's rounding."""
+    if found.shape != exact.shape or found.dtype != exact.dtype:
+        return False
+    if found.dtype != np.float32:
+        return bool((found == exact).all())
+    largest = np.abs(exact).max(initial=0)
+    allowed = _BITS * np.spacing(np.abs(exact)) + np.float32(_ROUNDING) * largest
+    return bool((np.abs(found - exact) <= allowed).all())
+
+
+def _of_golden(bundle: Bundle, network: Network) -> Iterator[tuple[str, Array, Array]]:
+    """Place, found and expected of every result in ``golden.json``."""
+    for stored in trajectories(bundle.golden(), bundle.manifest):
+        whole: Array = np.concatenate([call[INPUT] for call in stored.calls], axis=1)
+        cuts = [call[INPUT].shape[1] for call in stored.calls]
+        for call, exact in zip(
+            stored.calls, trajectory(network, whole, cuts, stored.state), strict=True
+        ):
+            for name, array in exact.outputs.items():
+                yield f"{GOLDEN_FILE}, '{stored.name}', {name}", call[name], array
+
+
+def _of_test_data(bundle: Bundle, network: Network) -> Iterator[tuple[str, Array, Array]]:
+    """Place, found and expected of every tensor of the ONNX test data."""
+    expected = backend_test_files(network, bundle.held_out())
+    for name in bundle.manifest.files:
+        if name.startswith("onnx/test_data_set_") and name not in expected:
+            raise MalformedError(f"{bundle.folder / name} is not test data; export it anew")
+    for name, data in expected.items():
+        (found_name, found), (own_name, own) = (
+            _tensor(content, bundle.folder / name) for content in (bundle.read(name), data)
+        )
+        if found_name != own_name:
+            raise MalformedError(f"{bundle.folder / name} is not {own_name}; export it anew")
+        yield name, found, own
+
+
+def _tensor(data: bytes, path: object) -> tuple[str, NDArray[np.float32] | NDArray[np.int64]]:
+    """Name and numbers of a tensor of ONNX, which holds its own data."""
+    try:
+        tensor = onnx.TensorProto.FromString(data)
+        return tensor.name, onnx.numpy_helper.to_array(tensor)
+    except Exception as error:  # of protobuf, onnx and numpy, each in its own words
+        raise MalformedError(f"{path} is no tensor of ONNX; export it anew") from error
