@@ -17,6 +17,7 @@ from torture.cases import (
     bundle_of,
     checkpoint_of,
     relist,
+    reseal_snapshot,
     unsealed_json,
 )
 from torture.forked import Ended, pipeline
@@ -117,6 +118,8 @@ def _bytes_of(name: str, model: str, file: str, *commands: tuple[str, ...]) -> S
         (folder / file).write_bytes(example[0])
         if file.startswith("exported/"):
             relist(bundle_of(folder))
+        if file.startswith("unfinished/"):
+            reseal_snapshot(folder / file)
         return run(folder, example[1])
 
     return Subject(
@@ -161,8 +164,8 @@ def _command_line(folder: Path, example: list[str]) -> Ended:
 
 
 SUBJECTS = (
-    Subject("command lines", "wave", lambda f: command_lines(), _command_line),
-    Subject("command lines of text", "words", lambda f: command_lines(), _command_line),
+    Subject("command lines", "wave", lambda f: command_lines("wave"), _command_line),
+    Subject("command lines of text", "words", lambda f: command_lines("words"), _command_line),
     *(make(model) for make in (_manifest, _checkpoint, _golden) for model in RUNS),
     Subject("CSV", "wave", lambda f: st.tuples(tables(), st.integers(0, 99)), _table),
     Subject("Parquet", "wave", lambda f: st.tuples(tables(), st.integers(0, 99)), _parquet),

@@ -1,5 +1,6 @@
 """Hostile cases of files: links, pipes, devices, sparse files, names, weights and TorchScript."""
 
+import math
 import os
 import socket
 import stat
@@ -25,6 +26,7 @@ from torture.cases import (
     checkpoint_of,
     in_place_of,
     relist,
+    reseal_snapshot,
     replacing,
     rewriting,
     rewriting_checkpoint,
@@ -204,7 +206,7 @@ WEIGHTS: dict[str, Callable[[bytes], bytes]] = {
     "float64": _tensors(lambda t: {k: v.double() for k, v in t.items()}),
     "float16": _tensors(lambda t: {k: v.half() for k, v in t.items()}),
     "int32": _tensors(lambda t: {k: v.int() for k, v in t.items()}),
-    "NaN": _tensors(lambda t: {k: v * float("nan") for k, v in t.items()}),
+    "NaN": _tensors(lambda t: {k: v * math.nan for k, v in t.items()}),
     "flat": _tensors(lambda t: {k: v.reshape(-1) for k, v in t.items()}),
     "one short": _tensors(lambda t: dict(list(t.items())[1:])),
     "one more": _tensors(lambda t: {**t, "more": next(iter(t.values())).clone()}),
@@ -246,6 +248,7 @@ def strange_weights(originals: Originals) -> Iterator[Hostile]:
 
 def _rewritten(path: Path, make: Callable[[bytes], bytes]) -> None:
     path.write_bytes(make(path.read_bytes()))
+    reseal_snapshot(path)
 
 
 def _other_weights(folder: Path, make: Callable[[bytes], bytes]) -> None:

@@ -1,6 +1,5 @@
 """What hypothesis draws: command lines from click's own lists, JSON, tables, and spoilt bytes."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,12 +21,22 @@ FILES = st.sampled_from(
         *("exported/words/golden.json", "picture.png", "picture.pdf", "picture.xyz", "x" * 300),
     ]
 )
-INTEGERS = st.one_of(st.integers(-3, 70), st.sampled_from([2**31, 2**63, 10**12, 10**30, -(2**63)]))
-FLOATS = st.one_of(
-    st.floats(0, 2), st.sampled_from([0.0, -1.0, 1e300, 5e-324, float("nan"), float("inf"), 1e-9])
+INTEGERS = st.one_of(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from([0, -1, 65, 2**31, 2**63, 10**12, 10**30, -(2**63)]),
 )
-# Options that would let a command work for hours as it was asked to; SIGINT ends it then.
-MODELS = ("wave", "words")
+FLOATS = st.one_of(
+    st.floats(0.001, 2),
+    st.sampled_from([0.0, -1.0, 1e300, 5e-324, float("nan"), float("inf"), 1e-9]),
+)
+# What an argument of that name is when it is what it should be; {} is the model that is there.
+ARGUMENTS = {
+    "target": ["c", "python", "node", "wasm", "browser", "cpp-libtorch"],
+    "file": ["weights.pt"],
+    "bundle": ["{}", "exported/{}"],
+    "names": ["{}", "exported/{}", "checkpoints/{}"],
+}
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -57,7 +66,7 @@ def _value(kind: click.ParamType) -> st.SearchStrategy[str]:
         own = FILES
     else:
         own = st.one_of(WORDS, FILES, INTEGERS.map(str))
-    return st.one_of(own, own, own, own, WORDS, INTEGERS.map(str))
+    return st.one_of(*[own] * 8, WORDS, INTEGERS.map(str))
 
 
 def _option(option: click.Option) -> st.SearchStrategy[list[str]]:
@@ -69,26 +78,29 @@ def _option(option: click.Option) -> st.SearchStrategy[list[str]]:
     )
 
 
-def _argument(argument: click.Argument) -> st.SearchStrategy[list[str]]:
-    one = st.one_of(
-        st.sampled_from([*MODELS, "exported/wave", "checkpoints/words", "c", "python", "wasm"]),
-        FILES,
-        WORDS,
-    )
-    most = 3 if argument.nargs == -1 else 2
-    return st.lists(one, min_size=0 if argument.nargs == -1 else 1, max_size=most)
+def _argument(argument: click.Argument, model: str) -> st.SearchStrategy[list[str]]:
+    names = ARGUMENTS.get(argument.name or "", ["{}"])
+    right = st.sampled_from([name.format(model) for name in names])
+    one = st.one_of(*[right] * 6, FILES, WORDS)
+    if argument.nargs == -1:
+        return st.lists(one, max_size=2, unique=True)
+    return st.one_of(*[st.lists(one, min_size=1, max_size=1)] * 9, st.lists(one, max_size=2))
 
 
-def command_lines() -> st.SearchStrategy[list[str]]:
-    """A command with arguments and a few options of its own, and at times one of others."""
+def command_lines(model: str) -> st.SearchStrategy[list[str]]:
+    """A command on ``model`` with a few options of its own, and at times one of others."""
     every = list(commands())
     options = [p for _, command in every for p in command.params if isinstance(p, click.Option)]
 
     def of(words: tuple[str, ...], command: click.Command) -> st.SearchStrategy[list[str]]:
-        arguments = [_argument(p) for p in command.params if isinstance(p, click.Argument)]
-        own = [_option(p) for p in command.params if isinstance(p, click.Option)]
+        arguments = [_argument(p, model) for p in command.params if isinstance(p, click.Argument)]
+        own = [p for p in command.params if isinstance(p, click.Option)]
+        needed = [_option(p) for p in own if p.required]
+        free = [_option(p) for p in own if not p.required]
         strange = st.sampled_from(options).flatmap(_option)
-        given = st.lists(st.one_of(*own, *own, strange) if own else strange, max_size=5)
+        given = st.lists(st.one_of(*free * 2, strange), max_size=3)
+        needed = [st.one_of(*[option] * 9, st.just([])) for option in needed]
+        given = st.tuples(st.tuples(*needed), given).map(lambda parts: [*parts[0], *parts[1]])
         return st.tuples(st.tuples(*arguments), given).map(
             lambda parts: [*words, *(w for part in (*parts[1], *parts[0]) for w in part)]
         )
@@ -113,10 +125,29 @@ VALUES = st.recursive(
 )
 
 
+def _like(value: Any) -> st.SearchStrategy[Any]:
+    """Values of the same kind, which a schema alone would let pass more often."""
+    if isinstance(value, bool) or value is None:
+        return st.booleans()
+    if isinstance(value, int):
+        return st.one_of(st.integers(-2, 9), st.integers(value - 2, value + 2), INTEGERS)
+    if isinstance(value, float):
+        return st.one_of(st.floats(-2, 2), st.floats(0.5, 2).map(lambda f: f * value), FLOATS)
+    if isinstance(value, str):
+        return st.one_of(st.text(max_size=9), st.just(value[::-1]), st.just(value[:-1]), WORDS)
+    if isinstance(value, list):
+        return st.one_of(st.just(value * 2), st.just(value[:-1]), st.permutations(value))
+    return st.just({**value, "more": 1})
+
+
 def documents(document: Any) -> st.SearchStrategy[bytes]:
-    """A JSON document with one to four values replaced by others of any kind."""
-    places = [place for place, _ in places_of(document)]
-    changes = st.lists(st.tuples(st.sampled_from(places), VALUES), min_size=1, max_size=4)
+    """A JSON document with one to four values replaced, by others of the same kind or of any."""
+    places = list(places_of(document))
+
+    def change(item: tuple[Any, Any]) -> st.SearchStrategy[Any]:
+        return st.tuples(st.just(item[0]), st.one_of(*[_like(item[1])] * 4, VALUES))
+
+    changes = st.lists(st.sampled_from(places).flatmap(change), min_size=1, max_size=3)
 
     def apply(changes: list[tuple[Any, Any]]) -> bytes:
         found = document
@@ -171,8 +202,3 @@ def tables(draw: st.DrawFn) -> bytes:
     ends = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     text = ends.join(draw(st.sampled_from([",", ";", "\t"])).join(row) for row in [names, *rows])
     return draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + (text + ends).encode(errors="replace")
-
-
-def as_json_text(value: Any) -> str:
-    """For messages."""
-    return json.dumps(value, ensure_ascii=True)[:200]
