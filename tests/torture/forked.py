@@ -52,7 +52,6 @@ def load_everything() -> None:
     # Pages, charts and tables import these when they are needed first.
     import matplotlib.figure
     import onnx.reference
-    import onnxruntime
     import onnxscript
     import pandas
     import torch
@@ -86,15 +85,15 @@ def pipeline(arguments: Sequence[str], folder: Path, **options: object) -> Ended
     return fork(command, folder, tuple(arguments), **options)  # type: ignore[arg-type]
 
 
-def program(file: str, folder: Path, **options: object) -> Ended:
+def program(file: str, folder: Path, arguments: Sequence[str] = (), **options: object) -> Ended:
     """Run a Python program in ``folder`` as ``python file`` would; options as of :func:`fork`."""
 
     def command() -> None:
-        sys.argv = [file]
+        sys.argv = [file, *arguments]
         sys.path.insert(0, str(folder))
         runpy.run_path(file, run_name="__main__")
 
-    return fork(command, folder, ("python", file), **options)  # type: ignore[arg-type]
+    return fork(command, folder, ("python", file, *arguments), **options)  # type: ignore[arg-type]
 
 
 def fork(

@@ -7,10 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.errors import IntegrityError
 from torture.forked import Ended, pipeline, program
 from torture.originals import Originals
-
-from pipeline.errors import IntegrityError
 
 SUMS = "SHA256SUMS"
 _LIMIT = 60.0  # seconds
@@ -38,9 +37,20 @@ def replay(originals: Originals, project: Path, model: str) -> Ended:
     return ended
 
 
+def example(originals: Originals, project: Path, model: str) -> Ended:
+    """Write a few characters by the graph with the loop inside."""
+    options = ("--prompt", "the", "--length", "3")
+    if project.name == "python":
+        return program("example.py", project, options)
+    (project / "node_modules").symlink_to(originals.built(model, "node") / "node_modules")
+    return _process(("node", "example.mjs", *options), project)
+
+
 def embed_again(originals: Originals, project: Path, model: str) -> Ended:
     """Embed the model onto its project, which has to be as it was written."""
-    return pipeline(("embed", model, project.name, f"--out=projects/{project.name}"), _home(project))
+    return pipeline(
+        ("embed", model, project.name, f"--out=projects/{project.name}"), _home(project)
+    )
 
 
 def embed_anew(originals: Originals, project: Path, model: str) -> Ended:
@@ -79,9 +89,7 @@ def _home(project: Path) -> Path:
 def _process(command: Sequence[str], folder: Path) -> Ended:
     started = time.monotonic()
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, timeout=_LIMIT, check=False
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=_LIMIT, check=False)
     except subprocess.TimeoutExpired:
         return Ended(tuple(command), -9, "", "", time.monotonic() - started, hung=True)
     texts = [text.decode(errors="replace") for text in (done.stdout, done.stderr)]
