@@ -18,7 +18,7 @@ Stage = Callable[..., Iterator[Count]]
 
 # How many cases a stage has unless --count says otherwise; of a full disk, how many stages.
 COUNTS = {"flips": 2000, "hostile": 400, "kills": 240, "full-disk": 99, "fuzz": 1500}
-SMALL = {"flips": 14, "hostile": 14, "kills": 5, "full-disk": 2, "fuzz": 40}
+SMALL = {"flips": 10, "hostile": 10, "kills": 5, "full-disk": 1, "fuzz": 16}
 TARGETS, SMALL_TARGETS = ("python", "node", "c"), ("python",)
 _FEW = 2  # commands that read one case of a small part
 

@@ -4,6 +4,7 @@ A fork costs 20 ms where a new process would import for 3 s. What runs in it is 
 itself, from ``main`` on, with its own standard streams, folder, session and limits.
 """
 
+import gc
 import os
 import resource
 import runpy
@@ -147,6 +148,7 @@ def _be_the_child(
     code = 1
     try:
         os.setsid()
+        gc.callbacks.clear()  # hypothesis has one, which is of no use here
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number, stream in enumerate(streams):
             os.dup2(stream.fileno(), number)
