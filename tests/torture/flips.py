@@ -133,7 +133,7 @@ USES: tuple[tuple[str, int, tuple[Reader, ...]], ...] = (
     ("unfinished/*/training.safetensors", 8, (RESUME,)),
     ("projects/*/model/onnx/generate.onnx", 2, (_project(example), *PROJECT)),
     ("projects/*/model/*", 2, (_project(replay), *PROJECT)),
-    ("projects/*/SHA256SUMS", 3, PROJECT),
+    ("projects/*/SHA256SUMS", 3, PROJECT[1:]),
     ("projects/*", 1, PROJECT),
 )
 
