@@ -49,6 +49,14 @@ class Prints(Crashes):
         return state, state
 
 
+class Slow(Crashes):
+    """A runtime that takes its time, and is done."""
+
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        time.sleep(0.3)
+        return state, state
+
+
 class Throws(Crashes):
     """A runtime with an error of a class that only it knows."""
 
@@ -76,6 +84,22 @@ def test_a_runtime_that_hangs_is_ended_when_its_time_is_up() -> None:
         with pytest.raises(RuntimeProcessError, match=r"^hangs: no answer within 0.2 s"):
             runtime.run(ZERO, ZERO)
         assert process.poll() is not None
+
+
+def steps(runtime: Runtime, count: int) -> int:
+    for _ in range(count):
+        runtime.run(ZERO, ZERO)
+    return count
+
+
+def test_many_calls_are_made_in_the_process_and_take_longer_in_all_than_one_may() -> None:
+    with Worker(time_limit=20) as worker:
+        runtime = worker.open(Slow)
+        worker.time_limit = 1.5
+        assert runtime.do(steps, 6) == 6
+        worker.time_limit = 0.2
+        with pytest.raises(RuntimeProcessError, match=r"^hangs: no answer within 0.2 s"):
+            runtime.do(steps, 6)
 
 
 def test_an_error_of_a_runtime_comes_back_on_one_line() -> None:

@@ -21,7 +21,7 @@ from pipeline.runtimes.base import (
 )
 from pipeline.threads import use_threads
 
-_SELDOM = 1.0  # seconds between two calls that are heard
+_SELDOM = 0.25  # seconds between two calls that are heard
 
 
 def main() -> None:
