@@ -12,7 +12,7 @@ INSTALLED := .venv/.installed-$(EXTRA)
 TESTED    := .venv/.installed-$(EXTRA)-test
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export validate test lint clean tools
+.PHONY: help install train export validate test torture lint clean tools
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -35,6 +35,9 @@ validate: $(INSTALLED) ## Prove that every runtime gives PyTorch's numbers
 
 test: $(TESTED) tools ## Install what the tests need, and run them
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(OPTIONS)
+
+torture: $(TESTED) tools ## Count what the pipeline survives: flips, strangers, kills, full disks
+	PYTHONPATH=tests $(BIN)/python -m torture $(OPTIONS)
 
 lint: $(TESTED) ## Check style and types
 	$(BIN)/ruff check .

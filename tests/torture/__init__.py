@@ -1,4 +1,4 @@
-"""The suite that counts what the pipeline survives: ``python -m torture``, with ``tests/`` on the path.
+"""The suite that counts what the pipeline survives: ``PYTHONPATH=tests python -m torture``.
 
     flips      one bit of a file is changed, and every command that uses the file reads it
     hostile    bundles, checkpoints and files as a stranger makes them, through every command

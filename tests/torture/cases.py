@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torture.leaves import text_of
-from torture.originals import RUNS, train_command
-
 from pipeline.seal import seal
 from pipeline.storage import sha256
+from torture.leaves import text_of
+from torture.originals import RUNS, train_command
 
 MANIFEST, CHECKPOINT = "manifest.json", "checkpoint.json"
 Command = tuple[str, ...]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from torture.forked import Ended, pipeline
 from torture.originals import RUNS, Originals, scratch, train_command
-from torture.projects import embed_again, embed_anew, replay, sums
-from torture.spread import Count, Finding, Judged, spread
+from torture.projects import embed_again, embed_anew, example, replay, sums
+from torture.spread import Count, Finding, Judged, Plan, spread
 from torture.verdict import fault_of, unseen
 
 Heals = Callable[[bytes, Path, Path], str]  # original bytes, file, folder → what is not right
@@ -131,8 +131,9 @@ USES: tuple[tuple[str, int, tuple[Reader, ...]], ...] = (
     ("checkpoints/*/checkpoint.json", 8, (EXPORT, TRAIN_ANEW)),
     ("checkpoints/*/weights-*", 3, (EXPORT, TRAIN_ANEW)),
     ("unfinished/*/training.safetensors", 8, (RESUME,)),
+    ("projects/*/model/onnx/generate.onnx", 2, (_project(example), *PROJECT)),
     ("projects/*/model/*", 2, (_project(replay), *PROJECT)),
-    ("projects/*/SHA256SUMS", 3, PROJECT),
+    ("projects/*/SHA256SUMS", 3, PROJECT[1:]),
     ("projects/*", 1, PROJECT),
 )
 
@@ -163,10 +164,10 @@ def draw(originals: Originals, count: int, seed: int) -> Iterator[Flip]:
         yield Flip(model, file, chance.randrange(size), chance.randrange(8))
 
 
-def judge(originals: Originals, flip: Flip) -> Judged:
+def judge(originals: Originals, plan: Plan, flip: Flip) -> Judged:
     """Let every command that uses the file read it with the flip, each in a fresh copy."""
     findings = []
-    readers = readers_of(flip.file)[1]
+    readers = plan.some(readers_of(flip.file)[1], flip)
     original = (originals.root / flip.model / flip.file).read_bytes()
     changed = bytearray(original)
     changed[flip.byte] ^= 1 << flip.bit
@@ -186,10 +187,10 @@ def judge(originals: Originals, flip: Flip) -> Judged:
     return len(readers), findings
 
 
-def flips(originals: Originals, count: int, seed: int, jobs: int) -> Iterator[Count]:
-    """Count ``count`` flips; what was counted so far is given after each."""
+def flips(originals: Originals, plan: Plan) -> Iterator[Count]:
+    """Count flips; what was counted so far is given after each."""
     counted = Count("flips", "single-bit flips, each read by every command that uses the file")
-    cases = list(draw(originals, count, seed))
-    for _, (readings, findings) in spread(partial(judge, originals), cases, jobs):
+    cases = list(draw(originals, plan.count, plan.seed))
+    for _, (readings, findings) in spread(partial(judge, originals, plan), cases, plan.jobs):
         counted.add(readings, findings)
         yield counted

@@ -4,6 +4,7 @@ A fork costs 20 ms where a new process would import for 3 s. What runs in it is 
 itself, from ``main`` on, with its own standard streams, folder, session and limits.
 """
 
+import gc
 import os
 import resource
 import runpy
@@ -52,7 +53,6 @@ def load_everything() -> None:
     # Pages, charts and tables import these when they are needed first.
     import matplotlib.figure
     import onnx.reference
-    import onnxruntime
     import onnxscript
     import pandas
     import torch
@@ -86,15 +86,15 @@ def pipeline(arguments: Sequence[str], folder: Path, **options: object) -> Ended
     return fork(command, folder, tuple(arguments), **options)  # type: ignore[arg-type]
 
 
-def program(file: str, folder: Path, **options: object) -> Ended:
+def program(file: str, folder: Path, arguments: Sequence[str] = (), **options: object) -> Ended:
     """Run a Python program in ``folder`` as ``python file`` would; options as of :func:`fork`."""
 
     def command() -> None:
-        sys.argv = [file]
+        sys.argv = [file, *arguments]
         sys.path.insert(0, str(folder))
         runpy.run_path(file, run_name="__main__")
 
-    return fork(command, folder, ("python", file), **options)  # type: ignore[arg-type]
+    return fork(command, folder, ("python", file, *arguments), **options)  # type: ignore[arg-type]
 
 
 def fork(
@@ -148,6 +148,7 @@ def _be_the_child(
     code = 1
     try:
         os.setsid()
+        gc.callbacks.clear()  # hypothesis has one, which is of no use here
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number, stream in enumerate(streams):
             os.dup2(stream.fileno(), number)

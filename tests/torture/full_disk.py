@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pipeline.errors import StorageError
 from torture.events import failing
+from torture.forked import Ended
 from torture.kills import undisturbed
 from torture.originals import Originals, scratch
-from torture.spread import Count, Finding, Judged, spread
+from torture.spread import Count, Finding, Judged, Plan, spread
 from torture.stages import STAGES, Before, run, tree
 from torture.verdict import fault_of
-
-from pipeline.errors import StorageError
 
 _PAGE = 4096  # bytes; a tmpfs counts in these
 _SIZE = 64 * 2**20
@@ -76,7 +76,6 @@ def judge_disk(originals: Originals, before: Before) -> Judged:
             case = str(Full(before, pages=pages))
             ballast = disk / "ballast"
             _fill(ballast, disk, pages)
-            # What has no name yet and what commands keep elsewhere is not on this disk.
             ended = run(before.stage, folder)
             runs += 1
             ballast.unlink()
@@ -98,10 +97,7 @@ def _fill(ballast: Path, disk: Path, pages: int) -> None:
             file.write(b"\0" * _PAGE)
 
 
-def _wrong(before: Before, folder: Path, ended: object) -> str:
-    from torture.forked import Ended
-
-    assert isinstance(ended, Ended)
+def _wrong(before: Before, folder: Path, ended: Ended) -> str:
     if fault := fault_of(ended):
         return fault
     if ended.code == 0:
@@ -122,18 +118,18 @@ def judge_change(originals: Originals, full: Full) -> Judged:
     return 1, [Finding(str(full), ended.command, wrong)] if wrong else []
 
 
-def full_disk(originals: Originals, count: int, seed: int, jobs: int) -> Iterator[Count]:
-    """All stages at all their writes; ``count`` limits how many stages go to a disk, from 1 on."""
+def full_disk(originals: Originals, plan: Plan) -> Iterator[Count]:
+    """The first ``plan.count`` stages at all their writes; counted so far, after each."""
     counted = Count("full-disk", "disk full at each write of each stage, step by step")
-    befores = [undisturbed(originals, stage) for stage in STAGES]
+    befores = [undisturbed(originals, stage) for stage in STAGES[: plan.count]]
     refused = [Full(before, change=n) for before in befores for n in range(before.changes)]
     if reason := can_mount():
         counted.notes.append(f"no small disk can be mounted here ({reason}); writes are refused")
     else:
-        for _, (runs, findings) in spread(partial(judge_disk, originals), befores[:count], jobs):
-            counted.cases += runs - 1
-            counted.add(runs, findings)
+        for _, found in spread(partial(judge_disk, originals), befores, plan.jobs):
+            counted.cases += found[0] - 1
+            counted.add(*found)
             yield counted
-    for _, (runs, findings) in spread(partial(judge_change, originals), refused, jobs):
-        counted.add(runs, findings)
+    for _, found in spread(partial(judge_change, originals), refused, plan.jobs):
+        counted.add(*found)
         yield counted

@@ -5,12 +5,15 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+
+from pipeline.seal import seal
 from torture.cases import (
     CHECKPOINT,
     MANIFEST,
@@ -22,13 +25,11 @@ from torture.cases import (
 )
 from torture.forked import Ended, pipeline
 from torture.originals import RUNS, Originals, scratch, train_command
-from torture.spread import Count, Finding, Judged, spread
+from torture.spread import Count, Finding, Judged, Plan, spread
 from torture.strategies import command_lines, documents, spoilt, tables
 from torture.verdict import fault_of
 
-from pipeline.seal import seal
-
-_LIMIT = 8.0  # seconds, after which a command is interrupted: it may have been asked for a lot
+_LIMIT = 3.0  # seconds, after which a command is interrupted: it may have been asked for a lot
 _SHARE = 25  # examples of one run of hypothesis
 
 Read = Callable[[Path, Any], Ended]
@@ -201,7 +202,11 @@ SUBJECTS = (
         "a pair of graphs",
         "wave",
         "exported/wave/onnx/model.onnx",
-        ("validate", "--onnx=exported/wave/onnx/model.onnx", "--onnx=exported/wave/onnx/model.onnx"),
+        (
+            "validate",
+            "--onnx=exported/wave/onnx/model.onnx",
+            "--onnx=exported/wave/onnx/model.onnx",
+        ),
     ),
 )
 
@@ -248,17 +253,20 @@ def judge(originals: Originals, share: Share) -> Judged:
     return share.examples, findings
 
 
-def fuzz(originals: Originals, count: int, seed_: int, jobs: int) -> Iterator[Count]:
-    """Count ``count`` examples over all subjects; half of them are command lines."""
+def fuzz(originals: Originals, plan: Plan) -> Iterator[Count]:
+    """Count examples over all subjects; half of them are command lines."""
     counted = Count("fuzz", "random input by hypothesis, with a code and one line for each")
     subjects = [s for s in SUBJECTS for _ in range(9 if s.name.startswith("command") else 1)]
-    shares, left = [], count
-    while left > 0:
-        subject = subjects[len(shares) % len(subjects)]
-        size = min(left, _SHARE if count > _SHARE * len(subjects) else 5)
-        shares.append(Share(subject, size, seed_ * 100_003 + len(shares)))
-        left -= size
-    for share, (readings, findings) in spread(lambda s: judge(originals, s), shares, jobs):
+    size = max(1, min(_SHARE, plan.count // len(subjects)))
+    shares = [
+        Share(
+            subjects[number % len(subjects)],
+            min(size, plan.count - start),
+            number + plan.seed * 997,
+        )
+        for number, start in enumerate(range(0, plan.count, size))
+    ]
+    for share, (readings, findings) in spread(partial(judge, originals), shares, plan.jobs):
         counted.cases += share.examples - 1
         counted.add(readings, findings)
         yield counted

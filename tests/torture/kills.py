@@ -9,7 +9,7 @@ from functools import partial
 
 from torture.events import counting, killing
 from torture.originals import Originals, scratch
-from torture.spread import Count, Finding, Judged, spread
+from torture.spread import Count, Finding, Judged, Plan, spread
 from torture.stages import STAGES, Before, Stage, run, tree
 from torture.verdict import fault_of
 
@@ -72,12 +72,11 @@ def judge(originals: Originals, kill: Kill) -> Judged:
     return 2, [Finding(str(kill), again.command, wrong)] if wrong else []
 
 
-def kills(originals: Originals, count: int, seed: int, jobs: int) -> Iterator[Count]:
-    """Count ``count`` kills; what was counted so far is given after each."""
+def kills(originals: Originals, plan: Plan) -> Iterator[Count]:
+    """Count kills; what was counted so far is given after each."""
     counted = Count("kills", "kill -9 in every stage, which is then run again")
-    befores = [undisturbed(originals, stage) for stage in STAGES]
-    for _, (readings, findings) in spread(
-        partial(judge, originals), list(draw(befores, count, seed)), jobs
-    ):
+    befores = [undisturbed(originals, stage) for stage in STAGES[: plan.count]]
+    cases = list(draw(befores, plan.count, plan.seed))
+    for _, (readings, findings) in spread(partial(judge, originals), cases, plan.jobs):
         counted.add(readings, findings)
         yield counted

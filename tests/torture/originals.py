@@ -1,8 +1,8 @@
 """The models that are tortured: trained for an instant, exported, validated, embedded, once.
 
-    <model>/checkpoints/<model>/   <model>/exported/<model>/   <model>/projects/<target>/
-    <model>/unfinished/<model>/    a training that was killed, for train --resume
-    built/<model>/<target>/        what the replay of a project needs beside its files
+<model>/checkpoints/<model>/   <model>/exported/<model>/   <model>/projects/<target>/
+<model>/unfinished/<model>/    a training that was killed, for train --resume
+built/<model>/<target>/        what the replay of a project needs beside its files
 """
 
 import os
@@ -17,12 +17,13 @@ from tempfile import TemporaryDirectory
 
 import torch
 from safetensors.torch import load_file
+
 from torture.events import killing_at_rename
 from torture.forked import Ended, pipeline
 
 SHARED_MEMORY = Path("/dev/shm")
 TEXT = "the cat sat on the mat; the dog sat on the cat. " * 12 + "what did the mat do? "
-_FEW = ("--hidden-size=4 --epochs=3 --batch-size=4 --window=16 --threads=1").split()
+_FEW = ["--hidden-size=4", "--epochs=3", "--batch-size=4", "--window=16", "--threads=1"]
 _SURE = ("--precision=float32", "--device=cpu")
 TRAINED = {
     "wave": ("--task=sine", "--cell=gru", "--length=200"),
@@ -110,7 +111,12 @@ def _unfinished(model: str, folder: Path) -> None:
     file = "training.safetensors"
     command = train_command(model, "--checkpoints=unfinished")
     stop = killing_at_rename(folder, file, 1)
-    ended = pipeline(command, folder, prepare=lambda: (hasty_clock(), stop()) and None)
+
+    def prepare() -> None:
+        hasty_clock()
+        stop()
+
+    ended = pipeline(command, folder, prepare=prepare)
     unfinished = folder / "unfinished"
     for path in (*unfinished.rglob("*.tmp"), *unfinished.rglob("*.lock")):
         path.unlink()

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
 from rich.table import Table
+
 from torture.spread import Count
 
 # What a bad case is called in the README.

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,6 +19,26 @@ class Finding:
     case: str
     command: str
     fault: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of a stage is done: so many cases by that seed in so many processes.
+
+    ``most`` limits the commands that read one case; which, the name of the case decides.
+    """
+
+    count: int
+    seed: int = 1
+    jobs: int = 1
+    most: int = 99
+
+    def some(self, commands: Sequence[Case], case: object) -> Sequence[Case]:
+        """As many of ``commands`` as are wanted for ``case``, in their order."""
+        if len(commands) <= self.most:
+            return commands
+        chosen = random.Random(f"{self.seed} {case}").sample(range(len(commands)), self.most)
+        return [commands[number] for number in sorted(chosen)]
 
 
 @dataclass

@@ -11,7 +11,7 @@ from torture.cases import Hostile
 from torture.forked import pipeline
 from torture.leaves import CANARY
 from torture.originals import Originals, scratch
-from torture.spread import Count, Finding, Judged, spread
+from torture.spread import Count, Finding, Judged, Plan, spread
 from torture.strange_files import (
     SECRET,
     imports,
@@ -66,9 +66,10 @@ def all_cases(originals: Originals, seed: int) -> list[Hostile]:
     return mixed
 
 
-def judge(originals: Originals, case: Hostile) -> Judged:
+def judge(originals: Originals, plan: Plan, case: Hostile) -> Judged:
     """Let every command of the case meet what was spoilt, and look at what became of the rest."""
     findings = []
+    commands = plan.some(case.commands, case)
     with scratch() as place:
         outside, temporary = place / "outside", place / "temporary"
         outside.mkdir()
@@ -77,7 +78,7 @@ def judge(originals: Originals, case: Hostile) -> Judged:
         folder = originals.copy(case.model, place / "copy")
         case.spoil(folder)
         before = _seen(outside)
-        for command in case.commands:
+        for command in commands:
             ended = pipeline(
                 command, folder, limit=_LIMIT, prepare=partial(_at_home, temporary), stdin=b""
             )
@@ -87,7 +88,7 @@ def judge(originals: Originals, case: Hostile) -> Judged:
             if fault:
                 findings.append(Finding(str(case), ended.command, fault))
             _forget(place, temporary)
-    return len(case.commands), findings
+    return len(commands), findings
 
 
 def _at_home(temporary: Path) -> None:
@@ -122,13 +123,12 @@ def _forget(place: Path, temporary: Path) -> None:
         path.unlink()
 
 
-def hostile(originals: Originals, count: int, seed: int, jobs: int) -> Iterator[Count]:
-    """Count ``count`` hostile cases; what was counted so far is given after each."""
+def hostile(originals: Originals, plan: Plan) -> Iterator[Count]:
+    """Count hostile cases; what was counted so far is given after each."""
     counted = Count("hostile", "hostile bundles, checkpoints and files, through every command")
-    cases = all_cases(originals, seed)
-    counted.notes.append(f"{len(cases):,} cases are known; {min(count, len(cases)):,} were drawn")
-    for _, (readings, findings) in spread(partial(judge, originals), cases[:count], jobs):
+    cases = all_cases(originals, plan.seed)
+    counted.notes.append(f"drawn from {len(cases):,}")
+    judged = spread(partial(judge, originals, plan), cases[: plan.count], plan.jobs)
+    for _, (readings, findings) in judged:
         counted.add(readings, findings)
         yield counted
-
-

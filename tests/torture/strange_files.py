@@ -13,6 +13,7 @@ from hostile import HOSTILE, Payload, entry, safetensors_of, saved
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from strangers import hostile_torchscript, of_another_hand
+
 from torture.cases import (
     CHECKPOINT,
     MANIFEST,
@@ -26,8 +27,8 @@ from torture.cases import (
     checkpoint_of,
     in_place_of,
     relist,
-    reseal_snapshot,
     replacing,
+    reseal_snapshot,
     rewriting,
     rewriting_checkpoint,
 )

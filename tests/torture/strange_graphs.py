@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
 from torture.cases import VALIDATE, Hostile, bundle_commands, bundle_of, relist
 from torture.leaves import TEXTS
 from torture.originals import Originals
@@ -148,9 +149,7 @@ GRAPHS: dict[str, Change] = {
     "a cycle": lambda m: m.graph.node[0].input.append(m.graph.output[0].name),
     "an opset of the future": lambda m: setattr(m.opset_import[0], "version", 999),
     "an IR of the future": lambda m: setattr(m, "ir_version", 999),
-    "another weight": _first_initializer(
-        lambda t: setattr(t, "raw_data", bytes(len(t.raw_data)))
-    ),
+    "another weight": _first_initializer(lambda t: setattr(t, "raw_data", bytes(len(t.raw_data)))),
     **{
         f"words: {what}": _renamed(text)
         for what, text in TEXTS.items()

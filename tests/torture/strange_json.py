@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.seal import seal
+from pipeline.storage import canonical_json
 from torture.cases import (
     CHECKPOINT,
     COMPILED,
@@ -22,9 +24,6 @@ from torture.cases import (
 )
 from torture.leaves import changed, places_of, shown, strange_values, text_of
 from torture.originals import RUNS, Originals
-
-from pipeline.seal import seal
-from pipeline.storage import canonical_json
 
 GOLDEN = "golden.json"
 
@@ -100,9 +99,7 @@ def lies(originals: Originals) -> Iterator[Hostile]:
     """What is well formed and not true: no command may vouch for it."""
     never = {"never": (VALIDATE,)}
     for field in ("input_mean", "input_std", "output_mean", "output_std"):
-        spoil = rewriting(
-            lambda m, f=field: _number(m, lambda n: n + 0.25, "scaler", f, 0)
-        )
+        spoil = rewriting(lambda m, f=field: _number(m, lambda n: n + 0.25, "scaler", f, 0))
         yield Hostile(f"wave: lying {field}", "wave", spoil, bundle_commands("wave"), **never)
     yield Hostile(
         "words: lying vocabulary",

@@ -1,4 +1,4 @@
-"""Hostile tables and texts: names of columns that are code, numbers that are none, endless lines."""
+"""Hostile tables and texts: columns called by code, numbers that are none, endless lines."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,9 +58,8 @@ TABLES: dict[str, str | bytes] = {
     "times that stand still": "ds,y\n" + "2024-01-01,1\n2024-01-01,2\n" * 40,
     "times beyond": "ds,y\n" + _rows(80, lambda n: f"{9990 + n}-01-01,{n % 5}"),
     "times of other kinds": "ds,y\n" + _rows(80, lambda n: f"{n % 3 or 'Tuesday'},{n % 5}"),
-    "times with zones": "ds,y\n" + _rows(
-        80, lambda n: f"2024-01-{n % 28 + 1:02}T00:00:00+0{n % 9}:00,{n % 5}"
-    ),
+    "times with zones": "ds,y\n"
+    + _rows(80, lambda n: f"2024-01-{n % 28 + 1:02}T00:00:00+0{n % 9}:00,{n % 5}"),
     "many series": "unique_id,ds,y\n" + _rows(200, lambda n: f"s{n},2024-01-01,{n % 5}"),
     "a formula": "y\n=cmd|' /C calc'!A0\n" + _NUMBERS,
     "PAR1": b"PAR1" + b"\xff" * 100 + b"PAR1",
@@ -99,9 +98,7 @@ def strange_tables(originals: Originals) -> Iterator[Hostile]:
                 if text and "\0" not in text and text.isprintable()
                 else road("series", "own.csv", "--target=b"),
             )
-            table = f"unique_id,ds,y\n" + _rows(
-                120, lambda n, t=text: f"{_quoted(t)},{n},{n % 7}"
-            )
+            table = "unique_id,ds,y\n" + _rows(120, lambda n, t=text: f"{_quoted(t)},{n},{n % 7}")
             yield Hostile(
                 f"a series called: {what}",
                 "wave",

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 from hypothesis import strategies as st
+
 from torture.leaves import NUMBERS, TEXTS, changed, places_of, text_of
 
 # Text as people and programs give it: words, names of files, control characters, any Unicode.
@@ -16,7 +17,12 @@ WORDS = st.one_of(
 FILES = st.sampled_from(
     [
         *("history.csv", "words.txt", "weights.pt", "exported/wave/model.pt", "missing", "/", "."),
-        *("exported/wave/onnx/model.onnx", "exported/wave/manifest.json", "exported", "picture.svg"),
+        *(
+            "exported/wave/onnx/model.onnx",
+            "exported/wave/manifest.json",
+            "exported",
+            "picture.svg",
+        ),
         *("/dev/null", "/dev/full", "checkpoints/wave/checkpoint.json", "new/deep/er.svg", "-"),
         *("exported/words/golden.json", "picture.png", "picture.pdf", "picture.xyz", "x" * 300),
     ]

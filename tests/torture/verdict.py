@@ -3,13 +3,14 @@
 import re
 import signal
 
-from torture.forked import Ended
-
 from pipeline.errors import BY_EXIT_CODE, INTERRUPTED
+from torture.forked import Ended
 
 SEEN = (3, 4, 5, 6)  # malformed, unsafe, integrity, parity
 CODES = {0, *BY_EXIT_CODE, INTERRUPTED}
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _WARNING = re.compile(r"^.*?(\w*Warning: .*)$", re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Processes of runtimes as forks of the command that asks for one, since they import for 3 s too."""
+"""Processes of runtimes as forks of the command that asks for one: they import for 3 s too."""
 
 import os
 import signal
