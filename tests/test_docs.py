@@ -27,6 +27,7 @@ CLIENTS = "embed/", "clients/"  # their files are those of other languages
 ROUTE = [
     *(
         "errors",
+        "later",
         "escaping",
         "packages",
         "disk",
