@@ -76,5 +76,5 @@ def session_options(weights: int = 0) -> "onnxruntime.SessionOptions":
     options.intra_op_num_threads = threads_of(weights)
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # it warns about shapes that are dynamic on purpose
+    options.log_severity_level = 4  # what is an error comes as an exception, which is told once
     return options

@@ -7,9 +7,7 @@ without the other graph would.
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +17,8 @@ from numpy.typing import NDArray
 from pipeline.bundle import Bundle
 from pipeline.config import Record
 from pipeline.contract.manifest import ONNX_FILE
-from pipeline.errors import MalformedError, UsageError, one_line
-from pipeline.runtimes.onnx_runtime import one_thread_session
+from pipeline.errors import UsageError
+from pipeline.runtimes.onnx_runtime import graph_errors, one_thread_session
 from pipeline.signature import (
     HISTORY,
     INPUT,
@@ -86,7 +84,7 @@ def benchmark(bundle: Bundle) -> Iterator[Measured]:
         for _ in range(_ROUNDS):
             for side, call in enumerate(calls):
                 start = time.perf_counter()
-                with _as_malformed(bundle.folder):
+                with graph_errors(bundle.folder):
                     call()
                 fastest[side] = min(fastest[side], time.perf_counter() - start)
         graph, python = (seconds / _STEPS * 1e6 for seconds in fastest)
@@ -138,21 +136,8 @@ def sides(bundle: Bundle, steps: int) -> Iterator[Sides]:
 
 def _session(bundle: Bundle, name: str) -> onnxruntime.InferenceSession:
     data = bundle.read(name)
-    with _as_malformed(bundle.folder / name):
+    with graph_errors(bundle.folder / name):
         return one_thread_session(data)
-
-
-@contextmanager
-def _as_malformed(path: Path) -> Iterator[None]:
-    """Whatever goes wrong with graphs that anyone may have made is theirs."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:  # those of ONNX Runtime have no common class
-        raise MalformedError(
-            f"{path} cannot be run ({one_line(error)}); 'pipeline validate' says more"
-        ) from error
 
 
 def _in_graph(looped: onnxruntime.InferenceSession, feeds: dict[str, Array]) -> Array:

@@ -10,7 +10,7 @@ from pipeline.bundle import Bundle
 from pipeline.contract.manifest import ONNX_FILE
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.chain import free_run
-from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.runtimes.onnx_runtime import OnnxRuntime, graph_errors
 from pipeline.signature import signature
 
 _HISTORY = 100  # steps of a series that are read before the forecast begins
@@ -37,22 +37,31 @@ def continue_series(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], ND
     """The truth ``[history + steps]`` and the forecast ``[steps]`` of the first target.
 
     The model must forecast all that it reads.
+
+    Raises:
+        MalformedError: the graph cannot be run.
     """
     truth = bundle.held_out()[: _HISTORY + steps].astype(np.float32)
     steps = min(steps, len(truth) // 2)  # a short series has a short test part
-    made = free_run(*_open_stream(bundle, truth[: len(truth) - steps]), steps, None)
-    return truth[:, 0], made[:, 0]
+    with graph_errors(bundle.folder / ONNX_FILE):
+        made = free_run(*_open_stream(bundle, truth[: len(truth) - steps]), steps, None)
+        return truth[:, 0], made[:, 0]
 
 
 def continue_text(bundle: Bundle) -> TextSample:
-    """What the model writes after the beginning of its held-out text, always the likeliest."""
+    """What the model writes after the beginning of its held-out text, always the likeliest.
+
+    Raises:
+        MalformedError: the graph cannot be run.
+    """
     vocabulary = bundle.manifest.vocabulary
     assert vocabulary is not None
     points = bundle.held_out().astype(np.int64)
     text = "".join(map(chr, points.tolist()))
     begin = min(_PROMPT, len(text) // 2)
     truth = text[begin : begin + _WRITTEN]
-    made = free_run(*_open_stream(bundle, points[:begin]), len(truth), vocabulary)
+    with graph_errors(bundle.folder / ONNX_FILE):
+        made = free_run(*_open_stream(bundle, points[:begin]), len(truth), vocabulary)
     return TextSample(text[:begin], "".join(map(chr, made)), truth)
 
 

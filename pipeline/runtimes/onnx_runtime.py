@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from pipeline.errors import UnavailableError
+from pipeline.errors import MalformedError, PipelineError, UnavailableError, one_line
 from pipeline.runtimes.base import Array, GraphRuntime
 from pipeline.signature import OPERATOR
 from pipeline.threads import session_options, weights_in
@@ -52,6 +53,23 @@ class OnnxRuntime(GraphRuntime):
             kind = np.int64 if argument.type == "tensor(int64)" else np.float32
             ones[argument.name] = np.ones(shape, kind)
         return node_placement(self.file, self.provider, ones)
+
+
+@contextmanager
+def graph_errors(path: Path) -> Iterator[None]:
+    """What goes wrong with a graph that anyone may have made, in one line; ``path`` names it.
+
+    Raises:
+        MalformedError: it cannot be loaded or run, or gives what its contract does not say.
+    """
+    try:
+        yield
+    except (PipelineError, MemoryError):
+        raise
+    except Exception as error:  # those of ONNX Runtime have no common class
+        raise MalformedError(
+            f"{path} cannot be run ({one_line(error)}); 'pipeline validate' says more"
+        ) from error
 
 
 def execution_providers() -> dict[str, str]:
