@@ -88,7 +88,7 @@ def test_any_architecture_gives_pytorchs_numbers_at_any_size_and_chunking(
     onnx_file, torchscript_file = export(model, "random")
     session = open_session(onnx_file)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")  # torch.jit is deprecated
         traced = torch.jit.load(io.BytesIO(torchscript_file))
     for batch, time in sizes:
         source, state = inputs(model, batch, time, seed)
