@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -375,22 +375,23 @@ def test_a_name_that_is_not_there_gets_the_nearest(arrived: Path, pipeline: Here
 
 
 @pytest.mark.parametrize(
-    ("damage", "code", "parts"),
+    "damage",
     [
-        (lambda d: d[: len(d) // 2], 3, ["truncated or not safetensors"]),
-        (lambda d: b"PK\x03\x04" + d[4:], 3, ["truncated or not safetensors"]),
-        (lambda d: d[:-1] + bytes([d[-1] ^ 1]), 5, ["not the file that training wrote"]),
+        lambda data: data[: len(data) // 2],
+        lambda data: b"PK\x03\x04" + data[4:],
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
     ],
+    ids=["truncated", "of another format", "one bit"],
 )
-def test_damaged_weights_are_refused_and_the_bundle_stays(
-    arrived: Path, pipeline: Here, damage: object, code: int, parts: list[str]
+def test_damaged_weights_are_refused_unread_and_the_bundle_stays(
+    arrived: Path, pipeline: Here, damage: Callable[[bytes], bytes]
 ) -> None:
     manifest = (arrived / "exported" / "sine-gru" / "manifest.json").read_bytes()
     weights = next((arrived / "checkpoints" / "sine-gru").glob("weights-*"))
-    weights.write_bytes(damage(weights.read_bytes()))  # type: ignore[operator]
+    weights.write_bytes(damage(weights.read_bytes()))
     result = pipeline("export", "sine-gru", "--force")
-    result.one_line_error(*parts)
-    assert result.code == code
+    result.one_line_error("not the file that training wrote")
+    assert result.code == 5
     assert (arrived / "exported" / "sine-gru" / "manifest.json").read_bytes() == manifest
 
 
