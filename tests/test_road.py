@@ -377,12 +377,13 @@ def test_a_name_that_is_not_there_gets_the_nearest(arrived: Path, pipeline: Here
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda d: d[: len(d) // 2],
-        lambda d: b"PK\x03\x04" + d[4:],
-        lambda d: d[:-1] + bytes([d[-1] ^ 1]),
+        lambda data: data[: len(data) // 2],
+        lambda data: b"PK\x03\x04" + data[4:],
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
     ],
+    ids=["truncated", "of another format", "one bit"],
 )
-def test_damaged_weights_are_refused_and_the_bundle_stays(
+def test_damaged_weights_are_refused_unread_and_the_bundle_stays(
     arrived: Path, pipeline: Here, damage: Callable[[bytes], bytes]
 ) -> None:
     manifest = (arrived / "exported" / "sine-gru" / "manifest.json").read_bytes()

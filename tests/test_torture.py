@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,14 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import ROOT, Here
+from torture.cases import replacing
 from torture.forked import Ended
 from torture.leaves import MISSING, changed, places_of, text_of
 from torture.spread import Count, Finding, Plan
 from torture.stages import STAGES, Before
-from torture.strange import _crossed, _seen
+from torture.strange import crossed, seen_in
+from torture.strange_graphs import GRAPHS, spoilt
 from torture.verdict import fault_of, unseen
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, open_bundle
+from pipeline.report.html import report_html
+from pipeline.runtimes.catalog import Runtimes
+from pipeline.validate import validate_bundle
 
 STAGES_OF_THE_SUITE = {"flips", "hostile", "kills", "full-disk", "fuzz"}
 
@@ -109,13 +115,13 @@ def test_code_that_ran_and_files_written_outside_are_found(tmp_path: Path) -> No
     for name in ("copy", "outside", "temporary"):
         (tmp_path / name).mkdir()
     (tmp_path / "outside" / "secret.txt").write_text("secret")
-    before = _seen(tmp_path / "outside")
-    assert _crossed(tmp_path, before) == ""
+    before = seen_in(tmp_path / "outside")
+    assert crossed(tmp_path, before) == ""
     (tmp_path / "copy" / "canary").touch()
-    assert _crossed(tmp_path, before).startswith("runs code: copy/canary")
+    assert crossed(tmp_path, before).startswith("runs code: copy/canary")
     (tmp_path / "copy" / "canary").unlink()
     (tmp_path / "outside" / "written").touch()
-    assert _crossed(tmp_path, before).startswith("writes outside")
+    assert crossed(tmp_path, before).startswith("writes outside")
 
 
 def test_values_are_put_in_every_place_of_a_document() -> None:
@@ -149,6 +155,37 @@ def test_bad_cases_are_counted_once_and_their_kinds_are_told() -> None:
 
 
 # What the suite has found, each mended and kept here.
+
+
+@pytest.fixture
+def unloadable(tiny_bundle: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+    """A bundle whose graph of a step ONNX Runtime refuses; that with the loop is as it was."""
+    folder = tmp_path / "copy" / "exported" / "sine-gru"
+    shutil.copytree(tiny_bundle("sine-gru").folder, folder)
+    replacing("onnx/model.onnx", spoilt(GRAPHS["texts for weights"]))(tmp_path / "copy")
+    return open_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "command", [("inspect", "--plot", "picture.svg"), ("benchmark", "loops")], ids=" ".join
+)
+def test_a_graph_that_cannot_be_loaded_is_one_line(
+    pipeline: Here, unloadable: Bundle, command: tuple[str, ...]
+) -> None:
+    result = pipeline(*command, str(unloadable.folder))
+    result.one_line_error("onnx/model.onnx cannot be run", "INVALID_GRAPH")
+    assert result.code == 3
+    assert not Path("picture.svg").exists()
+
+
+def test_the_page_shows_no_forecast_by_a_graph_that_cannot_be_loaded(unloadable: Bundle) -> None:
+    """Though the loop passes, which has a row of ONNX Runtime too."""
+    with Runtimes(("onnxruntime",), ("cpu",)) as runtimes:
+        found = validate_bundle(unloadable, runtimes)
+    passed = {row.graph: row.status for row in found.rows if row.format == "ONNX"}
+    assert passed == {"model": "fail", "forecast": "pass"}
+    page = report_html([(unloadable, found)])
+    assert b"no row of ONNX Runtime passed" in page
 
 
 class Session:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from pipeline.seal import seal
 from torture.cases import (
@@ -229,6 +230,7 @@ def judge(originals: Originals, share: Share) -> Judged:
     A fault does not end the search, since there may be others; the shortest of each is kept.
     """
     subject, findings = share.subject, []
+    set_hypothesis_home_dir(originals.root / ".hypothesis")  # and not the working folder
     strategy = subject.strategy(originals.root / subject.model)
 
     @seed(share.seed)

@@ -77,12 +77,12 @@ def judge(originals: Originals, plan: Plan, case: Hostile) -> Judged:
         (outside / SECRET).write_bytes(_SECRET)
         folder = originals.copy(case.model, place / "copy")
         case.spoil(folder)
-        before = _seen(outside)
+        before = seen_in(outside)
         for command in commands:
             ended = pipeline(
                 command, folder, limit=_LIMIT, prepare=partial(_at_home, temporary), stdin=b""
             )
-            fault = fault_of(ended) or _crossed(place, before)
+            fault = fault_of(ended) or crossed(place, before)
             if not fault and ended.code == 0 and command in case.never:
                 fault = "unseen: exit code 0 for what is not true"
             if fault:
@@ -97,7 +97,7 @@ def _at_home(temporary: Path) -> None:
     os.environ.update(TMPDIR=str(temporary), HOME=str(temporary))
 
 
-def _seen(folder: Path) -> dict[str, tuple[int, int]]:
+def seen_in(folder: Path) -> dict[str, tuple[int, int]]:
     """Every entry of ``folder`` with its size and time."""
     found = {}
     for path in sorted(folder.rglob("*")):
@@ -106,13 +106,13 @@ def _seen(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _crossed(place: Path, before: dict[str, tuple[int, int]]) -> str:
+def crossed(place: Path, before: dict[str, tuple[int, int]]) -> str:
     """What was run, or written outside of the folder, or nothing."""
     canaries = [path for path in place.rglob(CANARY) if path.exists()]
     if canaries:
         return f"runs code: {canaries[0].relative_to(place)} was written"
-    if _seen(place / "outside") != before:
-        return f"writes outside: {sorted(_seen(place / 'outside').items() ^ before.items())[:2]}"
+    if seen_in(place / "outside") != before:
+        return f"writes outside: {sorted(seen_in(place / 'outside').items() ^ before.items())[:2]}"
     beside = {path.name for path in place.iterdir()} - {"copy", "outside", "temporary"}
     return f"writes outside: {', '.join(beside)}" if beside else ""
 

@@ -180,7 +180,7 @@ def _nested(depth: int) -> bytes:
     return field(7, data)
 
 
-def _spoilt(change: Change) -> Callable[[bytes], bytes]:
+def spoilt(change: Change) -> Callable[[bytes], bytes]:
     def make(data: bytes) -> bytes:
         model = onnx.load_from_string(data)
         change(model)
@@ -191,7 +191,7 @@ def _spoilt(change: Change) -> Callable[[bytes], bytes]:
 
 def strange_graphs(originals: Originals) -> Iterator[Hostile]:
     """Each graph as that of a step, as that of a loop, and as one that a stranger sent alone."""
-    makes = {what: _spoilt(change) for what, change in GRAPHS.items()} | _RAW
+    makes = {what: spoilt(change) for what, change in GRAPHS.items()} | _RAW
     for what, make in makes.items():
         for model, loop in (("wave", "forecast"), ("words", "generate")):
             for name in ("model", loop):
