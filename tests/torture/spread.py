@@ -9,6 +9,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
+from pipeline.errors import one_line
+
 Case = TypeVar("Case")
 
 
@@ -95,14 +97,22 @@ def spread(
     """
     if jobs == 1:
         for case in cases:
-            yield case, judge(case)
+            yield case, _judged(judge, case)
         return
     global _judge_number
-    _judge_number = lambda number: judge(cases[number])  # noqa: E731
+    _judge_number = lambda number: _judged(judge, cases[number])  # noqa: E731
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
         futures = {pool.submit(_judge_in_fork, number): number for number in range(len(cases))}
         for future in as_completed(futures):
             yield cases[futures[future]], future.result()
+
+
+def _judged(judge: Callable[[Case], Judged], case: Case) -> Judged:
+    """``judge`` of ``case``; where the suite itself fails, that is found, and the rest goes on."""
+    try:
+        return judge(case)
+    except Exception as error:
+        return 0, [Finding(str(case), "", f"the suite itself fails: {one_line(error)}")]
 
 
 _judge_number: Callable[[int], Judged]  # what the forks of spread have to do
