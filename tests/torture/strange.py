@@ -12,15 +12,7 @@ from torture.forked import pipeline
 from torture.leaves import CANARY
 from torture.originals import Originals, scratch
 from torture.spread import Count, Finding, Judged, Plan, spread
-from torture.strange_files import (
-    SECRET,
-    imports,
-    instead_of_files,
-    strange_names,
-    strange_torchscript,
-    strange_weights,
-    unlisted,
-)
+from torture.strange_files import SECRET, instead_of_files, strange_names, unlisted
 from torture.strange_graphs import strange_graphs
 from torture.strange_json import (
     lies,
@@ -30,6 +22,7 @@ from torture.strange_json import (
     strange_manifests,
 )
 from torture.strange_tables import strange_tables, strange_texts
+from torture.strange_weights import imports, strange_torchscript, strange_weights
 from torture.verdict import fault_of
 
 _LIMIT = 20.0  # seconds that a command may take; a build in C takes 2 of them
