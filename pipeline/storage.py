@@ -80,7 +80,7 @@ def exclusive(path: Path, wait: float = _WAIT) -> Iterator[None]:
     place = _place(path)
     with storage_errors(path):
         disk.make_folder(place.parent)
-        lock = FileLock(place.parent / f".{place.name}.lock")
+        lock = FileLock(_lock_of(place))
         try:
             lock.acquire(timeout=wait)
         except Timeout as error:
@@ -96,6 +96,15 @@ def exclusive(path: Path, wait: float = _WAIT) -> Iterator[None]:
             with suppress(OSError):
                 Path(lock.lock_file).unlink()
         lock.release()
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a writer of ``path`` is at work, or was killed at it."""
+    return _lock_of(_place(path)).exists()
+
+
+def _lock_of(place: Path) -> Path:
+    return place.parent / f".{place.name}.lock"
 
 
 def _place(path: Path) -> Path:

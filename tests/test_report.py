@@ -186,6 +186,18 @@ def test_a_page_is_current_until_its_findings_change(
     assert not is_current(path, [(bundle, other), *validated[1:]])
 
 
+def test_a_page_whose_writer_was_killed_is_not_current_and_drawing_it_again_clears_up(
+    validated: list[Validated], tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_bytes(report_html(validated))
+    (tmp_path / ".report.html.lock").touch()
+    assert not is_current(path, validated)
+    update_file(path, report_html(validated))
+    assert [left.name for left in tmp_path.iterdir()] == ["report.html"]
+    assert is_current(path, validated)
+
+
 def test_the_same_findings_give_the_same_page_and_the_file_is_left_alone(
     validated: list[Validated], tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline import __version__
 from pipeline.contract import Bundle
 from pipeline.runtimes.catalog import ALL, known_providers
-from pipeline.storage import canonical_json, sha256
+from pipeline.storage import canonical_json, is_unfinished, sha256
 from pipeline.validate import Validation
 
 
@@ -19,8 +19,13 @@ def fingerprint(validated: Sequence[tuple[Bundle, Validation]]) -> str:
 
 
 def is_current(path: Path, validated: Sequence[tuple[Bundle, Validation]]) -> bool:
-    """Whether the page at ``path`` shows just these findings; drawing it takes seconds."""
-    return path.is_file() and fingerprint(validated).encode() in path.read_bytes()
+    """Whether the page at ``path`` shows just these findings; drawing it takes seconds.
+
+    A page whose writer was killed is drawn again, which removes what the writer left.
+    """
+    if not path.is_file() or is_unfinished(path):
+        return False
+    return fingerprint(validated).encode() in path.read_bytes()
 
 
 def command(bundle: Bundle, validation: Validation) -> str:
