@@ -9,8 +9,6 @@ spelled here and nowhere else.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
-
 from pipeline.config import Cell, Line, Record, SeriesModel, TextModel
 from pipeline.errors import MalformedError
 
@@ -31,29 +29,6 @@ SAMPLES = "samples"
 OPERATOR: dict[Cell, str] = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 UNKNOWN_INDEX = 0  # logit and embedding row of every character outside the vocabulary
-
-
-class Tolerance(Record):
-    """A runtime may be off by ``atol + rtol·|y|``, or by four times PyTorch's own error."""
-
-    rtol: float = Field(ge=0)
-    atol: float = Field(ge=0)
-
-    def within(self, other: "Tolerance") -> bool:
-        """Whether this allows no more than ``other``."""
-        return self.rtol <= other.rtol and self.atol <= other.atol
-
-
-FLOAT32 = Tolerance(rtol=1e-4, atol=1e-5)
-# What a runtime may compute in. TF32 keeps as many bits of a number as float16: 10 and a sign.
-Precision = Literal["float32", "tf32", "float16", "bfloat16"]
-LESS_THAN_FLOAT32: dict[Precision, Tolerance] = {
-    "tf32": Tolerance(rtol=1e-3, atol=2.5e-3),
-    "float16": Tolerance(rtol=1e-3, atol=2.5e-3),
-    "bfloat16": Tolerance(rtol=1e-2, atol=2e-2),
-}
-OWN_ERRORS = 4  # how many times PyTorch's own float32 error a runtime may be off
-ILL_CONDITIONED = 1e-3  # PyTorch's own float32 error from which whole sequences say nothing
 
 
 @dataclass(frozen=True)

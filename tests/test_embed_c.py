@@ -23,10 +23,10 @@ from pipeline.bundle import Bundle, network_of
 from pipeline.bundle.golden import outside
 from pipeline.config import CELLS, SeriesModel, TextModel
 from pipeline.contract import Scaler
+from pipeline.contract.law import FLOAT32
 from pipeline.embed.c import c_source, identifier, write_c
 from pipeline.errors import UsageError
 from pipeline.model import Network
-from pipeline.signature import FLOAT32
 
 CLIENTS = Path(__file__).parents[1] / "pipeline/embed/clients"
 PRESETS = [f"{task}-{cell}" for task in ("sine", "char") for cell in CELLS]

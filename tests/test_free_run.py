@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32
 from pipeline.model import Network
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.pytorch import PyTorch
-from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32
 from pipeline.validate import cases
 from pipeline.validate import free_run as module
 from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer, free_run

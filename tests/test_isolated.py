@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.contract.law import FLOAT32
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import Input, Runtime, RuntimeProcessError, State
 from pipeline.runtimes.catalog import Kind, Runtimes
 from pipeline.runtimes.isolated import Isolated, Worker
 from pipeline.runtimes.pytorch import PyTorch
-from pipeline.signature import FLOAT32
 from pipeline.validate.run import answered, validation_row
 
 Bundles = Callable[[str], Bundle]

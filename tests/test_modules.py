@@ -18,13 +18,13 @@ from tiny import open_session
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from pipeline.contract.law import FLOAT32
 from pipeline.errors import MalformedError, ParityError, UsageError
 from pipeline.export import export_onnx, export_torchscript
 from pipeline.export.onnx_graph import quiet_exporter
 from pipeline.export.recurrent import OnnxLayers
 from pipeline.export.swap import exportable
 from pipeline.runtimes.openvino import HINT, load_openvino
-from pipeline.signature import FLOAT32
 
 BATCH_TIME = {"x": {0: "batch", 1: "time"}}
 LAYERS: dict[str, Callable[..., nn.RNNBase]] = {

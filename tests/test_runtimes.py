@@ -16,6 +16,7 @@ from tiny import is_held_back, validation_of
 
 from pipeline.bundle import Bundle, network_of
 from pipeline.config import PRESETS
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32
 from pipeline.errors import UnavailableError, UsageError
 from pipeline.model import Network
 from pipeline.packages import how_to_install
@@ -31,7 +32,6 @@ from pipeline.runtimes.catalog import ALL, Kind, Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers
 from pipeline.runtimes.openvino import HINT, OpenVino, load_openvino
 from pipeline.runtimes.pytorch import PyTorch
-from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32
 from pipeline.validate import Row, current_validation, marked
 from pipeline.validate.run import Answered, answered, validation_row
 

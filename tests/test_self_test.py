@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from pipeline.bundle import Bundle, network_of
 from pipeline.config import CELLS, Cell
+from pipeline.contract.law import FLOAT32
 from pipeline.export import export
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
-from pipeline.signature import FLOAT32
 from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.faults import FAULTS, Fault, plant
 from pipeline.validate.run import Answered, answered, validation_row

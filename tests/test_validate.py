@@ -16,13 +16,13 @@ from tiny import edit_sealed, refused, validation_of
 from pipeline.bundle import Bundle, network_of, open_bundle
 from pipeline.config import PRESETS, Cell, SeriesModel
 from pipeline.contract import Scaler
+from pipeline.contract.law import FLOAT32
 from pipeline.errors import MalformedError, ParityError, UnavailableError, UsageError
 from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime, State
 from pipeline.runtimes.catalog import Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.pytorch import PyTorch, Twin
-from pipeline.signature import FLOAT32
 from pipeline.storage import canonical_json, sha256
 from pipeline.validate import CaseRecord, Row
 from pipeline.validate import cases as shortened

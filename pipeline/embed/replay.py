@@ -10,11 +10,11 @@ import torch
 from pydantic import ValidationError
 
 from pipeline.bundle import Bundle
+from pipeline.contract.law import Tolerance
 from pipeline.embed.project import write_project
 from pipeline.embed.serve import replay_in_browser, serve
 from pipeline.embed.targets import Target, find_target
 from pipeline.errors import BY_EXIT_CODE, UnavailableError, UnsafeError, UsageError, one_line
-from pipeline.signature import Tolerance
 from pipeline.trust import Trust
 from pipeline.validate import Replay, Row
 

@@ -11,20 +11,11 @@ import torch
 from onnx import ModelProto, NodeProto
 from torch import Tensor
 
+from pipeline.contract.law import FLOAT32, ILL_CONDITIONED, OWN_ERRORS
 from pipeline.errors import MalformedError, ParityError
 from pipeline.export.onnx_graph import quiet_exporter
 from pipeline.model import Network
-from pipeline.signature import (
-    BATCH,
-    FLOAT32,
-    ILL_CONDITIONED,
-    INPUT,
-    OPERATOR,
-    OWN_ERRORS,
-    STATE,
-    TIME,
-    Signature,
-)
+from pipeline.signature import BATCH, INPUT, OPERATOR, STATE, TIME, Signature
 from pipeline.threads import session_options, weights_in
 
 _FORBIDDEN = {"Loop", "Scan", "If", "StringNormalizer", "StringConcat", "StringSplit"}

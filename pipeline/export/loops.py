@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pipeline.contract.law import FLOAT32
 from pipeline.errors import ParityError
 from pipeline.export.checks import cpu_session, format_breaches
 from pipeline.export.forecast import forecast_graph, known_spread
 from pipeline.export.generate import generate_graph
 from pipeline.model import Network
 from pipeline.signature import (
-    FLOAT32,
     HISTORY,
     INPUT,
     NOISE,

@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from pipeline.signature import INPUT, OPERATOR, STATE, Precision
+from pipeline.contract.law import Precision
+from pipeline.signature import INPUT, OPERATOR, STATE
 
 Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]

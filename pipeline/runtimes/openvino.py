@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, cast
 
+from pipeline.contract.law import Precision
 from pipeline.errors import UnavailableError, one_line
 from pipeline.packages import package_version
 from pipeline.runtimes.base import Array, GraphRuntime
-from pipeline.signature import Precision
 from pipeline.threads import threads_of, weights_in
 
 HINT = "INFERENCE_PRECISION_HINT"

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.contract.law import Precision
 from pipeline.model import Network
 from pipeline.runtimes.base import Exact, Input, Runtime, State
-from pipeline.signature import Precision
 
 # TF32 is no type of PyTorch on the CPU; float32 from weights that were rounded to it stands in.
 _DTYPE: dict[Precision, torch.dtype] = {

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from pipeline.contract.law import ILL_CONDITIONED, OWN_ERRORS, Tolerance
 from pipeline.runtimes.base import Exact, Input, State
 from pipeline.runtimes.pytorch import PyTorch, Twin
-from pipeline.signature import ILL_CONDITIONED, OWN_ERRORS, Tolerance
 from pipeline.validate.cases import Case
 
 _STREAMS = 32  # about so many say what PyTorch's own error is

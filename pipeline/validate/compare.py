@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from pipeline.contract.law import Tolerance
 from pipeline.runtimes.base import Exact, Runtime, State
-from pipeline.signature import NEXT_STATE, OUTPUT, Tolerance
+from pipeline.signature import NEXT_STATE, OUTPUT
 from pipeline.validate.answers import Answer, allowed
 from pipeline.validate.cases import Case, replay
 from pipeline.validate.records import CaseRecord, Worst

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from pipeline.bundle.golden import streams
 from pipeline.config import SeriesModel, TextModel
+from pipeline.contract.law import ILL_CONDITIONED, Precision, Tolerance
 from pipeline.model import Network
 from pipeline.runtimes.base import Exact, Input, Runtime, State
 from pipeline.runtimes.chain import Runs, free_run
 from pipeline.runtimes.pytorch import PyTorch, Twin
-from pipeline.signature import ILL_CONDITIONED, Precision, Tolerance
 from pipeline.validate.answers import allowed, nudged
 from pipeline.validate.records import FreeRun
 

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Tolerance
 from pipeline.errors import one_line
 from pipeline.runtimes.base import Absent, Refused, Runtime, RuntimeProcessError, Unsafe
-from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Tolerance
 from pipeline.validate.compare import largest
 from pipeline.validate.records import CaseRecord, FreeRun, Row
 

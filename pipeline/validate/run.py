@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes
 from pipeline.runtimes.pytorch import PyTorch, Twin, rounded_otherwise
-from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.threads import torch_threads, weights_of
 from pipeline.validate.answers import Answer, answer, with_errors_of
 from pipeline.validate.audit import audit_onnx, audit_torchscript

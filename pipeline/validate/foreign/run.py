@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.contract.law import FLOAT32
 from pipeline.errors import UnavailableError
 from pipeline.runtimes.catalog import require
-from pipeline.signature import FLOAT32
 from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_in
 from pipeline.validate.compare import largest

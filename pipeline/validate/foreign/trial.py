@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipeline.contract.law import FLOAT32, ILL_CONDITIONED
 from pipeline.errors import MalformedError, one_line
-from pipeline.signature import BATCH, FLOAT32, ILL_CONDITIONED, TIME
+from pipeline.signature import BATCH, TIME
 from pipeline.validate.answers import allowed
 from pipeline.validate.compare import finite
 from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel

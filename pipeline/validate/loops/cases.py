@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bundle.golden import outside, streams
+from pipeline.contract.law import FLOAT32
 from pipeline.model import Network
 from pipeline.runtimes.base import Exact, Input, State
 from pipeline.runtimes.pytorch import PyTorch, Twin
 from pipeline.signature import (
-    FLOAT32,
     FORECAST,
     HISTORY,
     NEXT_STATE,

@@ -6,18 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.contract.law import FLOAT32, OWN_ERRORS
 from pipeline.runtimes.base import Exact
-from pipeline.signature import (
-    FLOAT32,
-    FORECAST,
-    HISTORY,
-    LOG_PROB,
-    NEXT_STATE,
-    OWN_ERRORS,
-    PATHS,
-    PROMPT,
-    TEXT,
-)
+from pipeline.signature import FORECAST, HISTORY, LOG_PROB, NEXT_STATE, PATHS, PROMPT, TEXT
 from pipeline.validate.answers import allowed
 from pipeline.validate.compare import finite
 from pipeline.validate.loops.cases import Forecast, Generated
