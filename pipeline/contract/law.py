@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.config import Record
@@ -59,7 +59,7 @@ LESS_THAN_FLOAT32: dict[Precision, Tolerance] = {
 }
 
 
-def allowed(exact: ArrayLike, own: float | Exact, tolerance: Tolerance = FLOAT32) -> Exact:
+def allowed(exact: Array | float, own: float | Exact, tolerance: Tolerance = FLOAT32) -> Exact:
     """How far off each number may be, of the shape of ``exact``; ``own`` is PyTorch's own error."""
     given = tolerance.atol + tolerance.rtol * np.abs(exact)
     larger: Exact = np.maximum(given, OWN_ERRORS * own)
@@ -68,20 +68,28 @@ def allowed(exact: ArrayLike, own: float | Exact, tolerance: Tolerance = FLOAT32
 
 def own_error(exact: Exact, runs: Iterable[Array]) -> float:
     """The largest error of PyTorch itself in one tensor, in any of ``runs``; 0 if it is empty."""
-    return max((float(np.abs(run - exact).max(initial=0.0)) for run in runs), default=0.0)
+    return float(max((np.abs(run - exact).max(initial=0.0) for run in runs), default=0.0))
 
 
-def nudged(array: Array, copies: int = 1, eps: float = float(np.finfo(np.float32).eps)) -> Array:
+def nudged(array: Array, copies: int = 1, eps: float | None = None, seed: int = 0) -> Array:
     """``copies`` of an array along its first axis, each off by a rounding of numbers near one.
 
-    ``eps`` is the rounding of the precision in question. Integers stay as they are.
+    ``eps`` is that rounding, that of the array's own type by default. Integers stay as they are.
     """
-    repeated = np.tile(array, (copies, *[1] * (array.ndim - 1))) if array.ndim else array
+    repeated = np.concatenate([array] * copies) if copies > 1 else array
     if array.dtype.kind != "f":
         return repeated
-    signs = np.random.default_rng(_SEED).choice([-1, 1], repeated.shape)
-    off: Array = (repeated + eps * signs).astype(array.dtype)
-    return off
+    signs = np.random.default_rng(_SEED + seed).choice([-1, 1], repeated.shape)
+    off: Array = repeated + (np.finfo(array.dtype).eps if eps is None else eps) * signs
+    return off.astype(array.dtype)
+
+
+def errors(found: Array, exact: Array) -> Exact:
+    """The absolute differences of two tensors; infinite where ``found`` is not finite."""
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(found.astype(np.float64) - exact.astype(np.float64))
+    infinite: Exact = np.where(np.isfinite(found), differences, np.inf)
+    return infinite
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ class Deviation:
         return self.share <= 1
 
 
-def deviation(tensor: str, found: Array, exact: Array, limits: ArrayLike) -> Deviation:
+def deviation(tensor: str, found: Array, exact: Array, limits: Exact) -> Deviation:
     """How far ``found`` is from ``exact``, each number being allowed its one of ``limits``.
 
     Integers and booleans are right or wrong, whatever the limits say.
@@ -118,12 +126,21 @@ def deviation(tensor: str, found: Array, exact: Array, limits: ArrayLike) -> Dev
         raise ValueError(f"{tensor} has shape {list(found.shape)}, not {list(exact.shape)}")
     if not exact.size:
         return Deviation(tensor, 0.0, 0.0, (), 0.0, 0.0)
-    is_float = exact.dtype.kind == "f"
+    error = errors(found, exact)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.abs(found.astype(np.float64) - exact.astype(np.float64))
-        share = np.where(error == 0, 0.0, error / limits if is_float else np.inf)
-    finite = np.isfinite(found)
-    error, share = (np.where(finite, numbers, np.inf) for numbers in (error, share))
+        share = error / limits if exact.dtype.kind == "f" else np.full(error.shape, np.inf)
+    share = np.where(error == 0, 0.0, share)
     at = tuple(map(int, np.unravel_index(int(share.argmax()), share.shape)))
     place = float(share[at]), at, float(exact[at]), float(found[at])
     return Deviation(tensor, float(error.max()), *place)
+
+
+def judged(
+    tensor: str, found: Array, exact: Array, own: Iterable[Array], tolerance: Tolerance = FLOAT32
+) -> Deviation:
+    """The law in one call: how far ``found`` is from ``exact``, PyTorch having given ``own``.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    return deviation(tensor, found, exact, allowed(exact, own_error(exact, own), tolerance))

@@ -9,9 +9,8 @@ import onnx
 import onnxruntime
 import torch
 from onnx import ModelProto, NodeProto
-from torch import Tensor
 
-from pipeline.contract.law import FLOAT32, ILL_CONDITIONED, OWN_ERRORS
+from pipeline.contract.law import ILL_CONDITIONED, Array, Exact, judged, nudged, own_error
 from pipeline.errors import MalformedError, ParityError
 from pipeline.export.onnx_graph import quiet_exporter
 from pipeline.model import Network
@@ -182,42 +181,33 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
                     "the network gives NaN or infinity, which cannot be compared; give it finite "
                     "weights"
                 )
-            own = network(source, state), network(source, state + torch.finfo(state.dtype).eps)
+            off = torch.from_numpy(nudged(state.numpy()))
+            own = network(source, state), network(source, off)
             scripted = traced(*(source, state)[: len(takes)])
         feeds = dict(zip(takes, (source.numpy(), state.numpy()), strict=False))
-        inferred = [torch.from_numpy(y) for y in session.run(gives, feeds)]
-        for kind, found in (
-            ("ONNX", inferred),
-            ("TorchScript", scripted if network.signature.streams else [scripted]),
-        ):
+        runs = session.run(gives, feeds), scripted if network.signature.streams else [scripted]
+        for kind, found in zip(("ONNX", "TorchScript"), runs, strict=True):
             answers = zip(truth, *own, strict=True)
             for name, y, (y64, *y32) in zip(gives, found, answers, strict=False):
-                if y.shape != y64.shape or not _matches(y, y64, y32):
+                if not _matches(name, np.asarray(y), y64.numpy(), [run.numpy() for run in y32]):
                     raise ParityError(
                         f"{kind} gives another {name} than PyTorch at batch {batch}, time {time}; "
                         "the model was not written"
                     )
 
 
-def _matches(y: Tensor, y64: Tensor, y32: Sequence[Tensor]) -> bool:
-    """As good as PyTorch, or within the tolerance; ``y32`` are runs of PyTorch itself.
+def _matches(name: str, found: Array, exact: Exact, own: Sequence[Array]) -> bool:
+    """The verdict of the law; ``own`` are runs of PyTorch itself.
 
     A network that amplifies rounding beyond all measure is left to the validator, which compares
     it step by step.
     """
-    return own_error(y64, y32) > ILL_CONDITIONED or within_tolerance(y, y64, y32)
-
-
-def own_error(y64: Tensor, y32: Sequence[Tensor]) -> float:
-    """The largest error of PyTorch's own float32."""
-    return max((float((run - y64).abs().max()) for run in y32 if y64.numel()), default=0.0)
-
-
-def within_tolerance(y: Tensor, y64: Tensor, y32: Sequence[Tensor]) -> bool:
-    """Whether every number of ``y`` is as good as PyTorch's, or within the tolerance."""
-    own = own_error(y64, y32)
-    allowed = (FLOAT32.atol + FLOAT32.rtol * y64.abs()).clamp(min=OWN_ERRORS * own)
-    return bool(((y - y64).abs() <= allowed).all())
+    if own_error(exact, own) > ILL_CONDITIONED:
+        return found.shape == exact.shape
+    try:
+        return judged(name, found, exact, own).within
+    except ValueError:  # another shape
+        return False
 
 
 def cpu_session(onnx_file: bytes) -> onnxruntime.InferenceSession:

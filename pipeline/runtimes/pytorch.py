@@ -28,6 +28,7 @@ class PyTorch(Runtime):
     def __init__(self, network: Network, precision: Precision = "float32") -> None:
         self.precision = precision
         self.dtype = _DTYPE[precision]
+        self.eps = torch.finfo(self.dtype).eps  # how it rounds a number near one
         self.network = network.eval() if precision == "float32" else network.twin(self.dtype)
 
     def run(self, input: Input, state: State) -> tuple[State, State]:

@@ -3,15 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from pipeline.contract.law import ILL_CONDITIONED, OWN_ERRORS, Tolerance
-from pipeline.runtimes.base import Exact, Input, State
+from pipeline.contract.law import ILL_CONDITIONED, Exact, nudged, own_error
+from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.pytorch import PyTorch, Twin
 from pipeline.validate.cases import Case
 
 _STREAMS = 32  # about so many say what PyTorch's own error is
-_SEED = 20_240_301
 
 
 @dataclass(frozen=True)
@@ -56,30 +54,13 @@ def with_errors_of(lesser: PyTorch, case: Case, exact: Answer) -> Answer:
         own = _own_errors(case, lesser, whole, (exact.output64, exact.state64))
     else:
         found = lesser.run(*exact.steps)
-        own = _distance(found[0], exact.output64), _distance(found[1], exact.state64)
+        own = own_error(exact.output64, found[:1]), own_error(exact.state64, found[1:])
     own_output, own_state = (error if np.isfinite(error) else 0.0 for error in own)
     return replace(
         exact,
         own_output=max(own_output, exact.own_output),
         own_state=max(own_state, exact.own_state),
     )
-
-
-def allowed(y64: Exact, own: float | Exact, tolerance: Tolerance) -> Exact:
-    """How far each number of a runtime may be from ``y64``, of the shape of ``y64``.
-
-    ``own`` is the error of PyTorch itself.
-    """
-    given = tolerance.atol + tolerance.rtol * np.abs(y64)
-    larger: Exact = np.maximum(given, OWN_ERRORS * own)
-    return larger
-
-
-def nudged(state: State, pytorch: PyTorch, copies: int = 1) -> State:
-    """``copies`` of ``state`` along the batch, each off as ``pytorch`` rounds a number near one."""
-    repeated = np.tile(state, (copies, 1, 1))
-    sign = np.random.default_rng(_SEED).choice([-1, 1], repeated.shape)
-    return (repeated + torch.finfo(pytorch.dtype).eps * sign).astype(np.float32)
 
 
 def _own_errors(
@@ -95,14 +76,10 @@ def _own_errors(
     copies = _STREAMS // len(case.state) - 1
     if copies > 0 and not case.followed:
         again = np.concatenate([case.input] * copies)
-        output, state = pytorch.run(again, nudged(case.state, pytorch, copies))
+        output, state = pytorch.run(again, nudged(case.state, copies, pytorch.eps))
         runs += zip(np.split(output, copies), np.split(state, copies), strict=True)
-    own_output = max(_distance(output, exact[0]) for output, _ in runs)
-    return own_output, max(_distance(state, exact[1]) for _, state in runs)
-
-
-def _distance(found: State, exact: Exact) -> float:
-    return float(np.abs(found - exact).max(initial=0.0))  # there may be no state
+    outputs, states = zip(*runs, strict=True)
+    return own_error(exact[0], outputs), own_error(exact[1], states)
 
 
 def _answer_step_by_step(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
@@ -119,8 +96,8 @@ def _answer_step_by_step(case: Case, pytorch: PyTorch, twin: Twin) -> Answer:
         state32,
         output64,
         state64,
-        own_output=_distance(output32, output64),
-        own_state=_distance(state32, state64),
+        own_output=own_error(output64, [output32]),
+        own_state=own_error(state64, [state32]),
         ill_conditioned=True,
         steps=(flat_input, flat_state),
     )

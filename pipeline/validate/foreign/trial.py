@@ -5,20 +5,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.contract.law import FLOAT32, ILL_CONDITIONED
+from pipeline.contract.law import (
+    ILL_CONDITIONED,
+    Deviation,
+    allowed,
+    deviation,
+    errors,
+    nudged,
+    own_error,
+)
 from pipeline.errors import MalformedError, one_line
 from pipeline.signature import BATCH, TIME
-from pipeline.validate.answers import allowed
-from pipeline.validate.compare import finite
+from pipeline.validate.compare import case_record
 from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import Plan
 from pipeline.validate.foreign.state import first_like
-from pipeline.validate.records import CaseRecord, Worst
+from pipeline.validate.records import CaseRecord
 
 Calls = list[list[Array]]  # per call, every tensor
 
 _NUDGES = 8
-_SEED = 20_240_303
 
 
 @dataclass(frozen=True)
@@ -118,56 +124,45 @@ class Trial:
         if _finite(found) and self._own_error(expected, exact) > ILL_CONDITIONED:
             self.ill_conditioned.append(case.name)
             return None
-        places = self._places(found, expected, exact, [expected])
+        places = self._places(found, exact, [expected])
         if max(place.share for place in places) > 1 and self.twin is not None:
             own = [expected, *self._nudged(case, expected if ill_conditioned else None)]
-            places = self._places(found, expected, exact, own)
-        worst = max(places, key=lambda place: place.share)
+            places = self._places(found, exact, own)
+        count = len(self.plan.outputs)
+        after = {index for _, index in self.plan.states}
         batch, steps = (first_like(kind, case.sizes) for kind in (BATCH, TIME))
-        return CaseRecord(
-            case=case.name,
+        return case_record(
+            case.name,
             batch=case.sizes[batch] if batch else 1,
             time=case.sizes[steps] if steps else 1,
+            outputs=[place for k, place in enumerate(places) if k % count not in after],
+            states=[place for k, place in enumerate(places) if k % count in after],
+            difference=max(
+                errors(y, y32).max()
+                for call, wanted in zip(found, expected, strict=True)
+                for y, y32 in zip(call, wanted, strict=True)
+            ),
             calls=len(case.calls),
-            of_the_task=True,
             ill_conditioned=ill_conditioned,
-            output_error=finite(max((p.error for p in places if not p.of_state), default=0)),
-            state_error=finite(max((p.error for p in places if p.of_state), default=0)),
-            pytorch_difference=finite(max(place.difference for place in places)),
-            share=finite(worst.share),
-            worst=worst.worst,
-            passed=worst.share <= 1,
         )
 
-    def _places(
-        self, found: Calls, expected: Calls, exact: Calls, own: Sequence[Calls]
-    ) -> list["_Place"]:
+    def _places(self, found: Calls, exact: Calls, own: Sequence[Calls]) -> list[Deviation]:
         """How far off every tensor of every call is; ``own`` are runs of the reference itself."""
-        after = {index for _, index in self.plan.states}
-        places = []
-        for index, name in enumerate(self.plan.outputs):
-            error = max(_own_error(run, exact, index) for run in own)
-            for call in range(len(found)):
-                numbers = (run[call][index] for run in (found, expected, exact))
-                places.append(_place(f"call {call + 1}, {name}", index in after, error, *numbers))
-        return places
+        names = self.plan.outputs
+        off = [max(_own_error(run, exact, index) for run in own) for index in range(len(names))]
+        return [
+            deviation(f"call {number}, {name}", y, y64, allowed(y64, own_off))
+            for number, (call, truth) in enumerate(zip(found, exact, strict=True), 1)
+            for name, y, y64, own_off in zip(names, call, truth, off, strict=True)
+        ]
 
     def _nudged(self, case: Case, carried: Calls | None) -> Iterator[Calls]:
         """Runs of the reference on inputs that are off by one rounding.
 
         In a network that amplifies rounding, the one run of the case can be exact by luck.
         """
-        rng = np.random.default_rng(_SEED)
-        for _ in range(_NUDGES):
-            calls = [
-                [
-                    (x + np.finfo(x.dtype).eps * rng.choice([-1, 1], x.shape)).astype(x.dtype)
-                    if x.dtype.kind == "f"
-                    else x
-                    for x in call
-                ]
-                for call in case.calls
-            ]
+        for seed in range(_NUDGES):
+            calls = [[nudged(tensor, seed=seed) for tensor in call] for call in case.calls]
             run = self._chained(self.reference, replace(case, calls=calls), carried)
             if not isinstance(run, str) and _finite(run):
                 yield run
@@ -221,45 +216,11 @@ class Trial:
         return notes
 
 
-@dataclass(frozen=True)
-class _Place:
-    """How far off one tensor of one call is."""
-
-    of_state: bool
-    error: float
-    difference: float
-    share: float
-    worst: Worst
-
-
 def _finite(calls: Calls) -> bool:
     return all(bool(np.isfinite(y).all()) for call in calls for y in call)
 
 
 def _own_error(expected: Calls, exact: Calls, index: int) -> float:
     """How far the reference's own float32 is off in one tensor, over all calls."""
-    return max(
-        float(np.abs(y32[index].astype(np.float64) - y64[index]).max(initial=0))
-        for y32, y64 in zip(expected, exact, strict=True)
-    )
-
-
-def _place(tensor: str, of_state: bool, own: float, y: Array, y32: Array, y64: Array) -> _Place:
-    whole = y32.dtype.kind != "f"  # integers and booleans are right or wrong
-    y, y32, y64 = (item.astype(np.float64) for item in (y, y32, y64))
-    error = np.abs(y - y64)
-    share = np.where(error == 0, 0, np.inf if whole else error / allowed(y64, own, FLOAT32))
-    share = np.where(np.isfinite(y), share, np.inf)
-    at = np.unravel_index(int(share.argmax()), share.shape)
-    return _Place(
-        of_state=of_state,
-        error=float(np.where(np.isfinite(y), error, np.inf).max()),
-        difference=float(np.where(np.isfinite(y), np.abs(y - y32), np.inf).max()),
-        share=float(share[at]),
-        worst=Worst(
-            tensor=tensor,
-            index=tuple(map(int, at)),
-            expected=float(y64[at]),
-            found=finite(float(y[at])),
-        ),
-    )
+    pairs = zip(expected, exact, strict=True)
+    return max(own_error(y64[index], [y32[index].astype(np.float64)]) for y32, y64 in pairs)
