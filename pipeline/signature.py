@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.config import Cell, Line, Record, SeriesModel, TextModel
+from pipeline.contract.tensors import Contract
 from pipeline.errors import MalformedError
 
 FORMAT: Literal[1] = 1  # of a bundle
@@ -70,6 +71,12 @@ class Signature(Record):
     def streams(self) -> bool:
         """Whether a sequence may come in pieces, with the state carried on."""
         return bool(self.state_rows)
+
+    @property
+    def contract(self) -> Contract:
+        """The same as a contract: one input, one output, one pair of states if there is any."""
+        states = ((STATE, NEXT_STATE),) if self.streams else ()
+        return Contract(self.inputs, self.outputs, states, batch=BATCH, time=TIME)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -16,22 +16,21 @@ from tiny import is_held_back, validation_of
 
 from pipeline.bundle import Bundle, network_of
 from pipeline.config import PRESETS
-from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
 from pipeline.errors import UnavailableError, UsageError
 from pipeline.model import Network
 from pipeline.packages import how_to_install
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import (
     Absent,
-    Input,
     Refused,
     Runtime,
-    State,
 )
 from pipeline.runtimes.catalog import ALL, Kind, Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers
 from pipeline.runtimes.openvino import HINT, OpenVino, load_openvino
 from pipeline.runtimes.pytorch import PyTorch
+from pipeline.signature import STATE
 from pipeline.validate import Row, current_validation, marked
 from pipeline.validate.run import Answered, answered, validation_row
 
@@ -167,8 +166,8 @@ def test_a_runtime_in_bfloat16_is_judged_by_that_and_by_pytorch_in_bfloat16(
 
 def test_a_fault_is_caught_in_bfloat16_too(exact: Answered) -> None:
     class Forgets(Lesser):
-        def run(self, input: Input, state: State) -> tuple[State, State]:
-            return super().run(input, np.zeros_like(state))
+        def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+            return super().call({**inputs, STATE: np.zeros_like(inputs[STATE])})
 
     row = validation_row("m", Forgets(exact.network, "bfloat16"), exact, FLOAT32)
     assert row.status == "fail"
@@ -206,8 +205,8 @@ def test_logits_too_large_for_the_tolerance_of_tf32_are_judged_by_pytorch_rounde
     assert validation_row("m", liar, exact, FLOAT32).status == "fail"
 
     class Forgets(Tf32):
-        def run(self, input: Input, state: State) -> tuple[State, State]:
-            return super().run(input, np.zeros_like(state))
+        def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+            return super().call({**inputs, STATE: np.zeros_like(inputs[STATE])})
 
     assert validation_row("m", Forgets(network), exact, FLOAT32).status == "fail"
 

@@ -30,8 +30,9 @@ Honest = tuple[bytes, Network, Answered]
 
 
 def smaller(exact: Answered, size: int) -> Answered:
-    """Only the cases whose input has fewer elements than ``size``."""
-    return replace(exact, cases=[pair for pair in exact.cases if pair[0].input.size < size])
+    """Only the cases whose input has fewer steps than ``size``."""
+    few = [answer for answer in exact.answers if answer.case.batch * answer.case.time < size]
+    return replace(exact, answers=few)
 
 
 @pytest.fixture(scope="module")

@@ -71,16 +71,15 @@ def own_error(exact: Exact, runs: Iterable[Array]) -> float:
     return float(max((np.abs(run - exact).max(initial=0.0) for run in runs), default=0.0))
 
 
-def nudged(array: Array, copies: int = 1, eps: float | None = None, seed: int = 0) -> Array:
-    """``copies`` of an array along its first axis, each off by a rounding of numbers near one.
+def nudged(array: Array, eps: float | None = None, seed: int = 0) -> Array:
+    """An array whose numbers are off by a rounding of numbers near one, up or down by chance.
 
     ``eps`` is that rounding, that of the array's own type by default. Integers stay as they are.
     """
-    repeated = np.concatenate([array] * copies) if copies > 1 else array
     if array.dtype.kind != "f":
-        return repeated
-    signs = np.random.default_rng(_SEED + seed).choice([-1, 1], repeated.shape)
-    off: Array = repeated + (np.finfo(array.dtype).eps if eps is None else eps) * signs
+        return array
+    signs = np.random.default_rng(_SEED + seed).choice([-1, 1], array.shape)
+    off: Array = array + (np.finfo(array.dtype).eps if eps is None else eps) * signs
     return off.astype(array.dtype)
 
 

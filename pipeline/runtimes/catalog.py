@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
-from typing import cast
 
 from pipeline.contract import Bundle
 from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
@@ -12,7 +11,6 @@ from pipeline.errors import UnavailableError, UsageError, unknown
 from pipeline.packages import how_to_install, package_version
 from pipeline.runtimes.base import (
     Absent,
-    GraphRuntime,
     Refused,
     Runtime,
     RuntimeProcessError,
@@ -185,7 +183,7 @@ class Runtimes:
                 if provider in known:
                     yield from self._open_on(bundle, name, provider, RUNTIMES[name].file)
 
-    def open_loop(self, bundle: Bundle, file: str) -> Iterator[GraphRuntime | Absent]:
+    def open_loop(self, bundle: Bundle, file: str) -> Iterator[Runtime | Absent]:
         """Each runtime that is there, with the loop in ``file`` or that of its own file.
 
         Those that compute in less than float32 are left out: what they round goes round the loop.
@@ -204,7 +202,7 @@ class Runtimes:
                         if isinstance(runtime, Unsafe):
                             continue
                         if isinstance(runtime, Absent) or runtime.precision == "float32":
-                            yield cast(GraphRuntime | Absent, runtime)
+                            yield runtime
 
     def _open_on(
         self, bundle: Bundle, name: str, provider: str, file: str

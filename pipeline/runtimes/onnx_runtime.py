@@ -11,8 +11,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from pipeline.contract.law import Array
 from pipeline.errors import MalformedError, PipelineError, UnavailableError, one_line
-from pipeline.runtimes.base import Array, GraphRuntime
+from pipeline.runtimes.base import Runtime
 from pipeline.signature import OPERATOR
 from pipeline.threads import session_options, weights_in
 
@@ -21,7 +22,7 @@ _NAME = f"onnxruntime {onnxruntime.__version__}"
 _REMOTE = "AzureExecutionProvider"  # sends its inputs to a server; it runs no node here
 
 
-class OnnxRuntime(GraphRuntime):
+class OnnxRuntime(Runtime):
     """A session on one provider; the CPU is always behind it for what it cannot run.
 
     On CUDA, ``as_it_comes`` leaves TF32 on, which keeps 10 bits of the mantissa.
@@ -40,7 +41,7 @@ class OnnxRuntime(GraphRuntime):
             self.note = "computes in tf32 where the GPU can, unless use_tf32=0 is set"
         self.session = open_session(file, provider, tf32=self.precision == "tf32")
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of whatever the file holds."""
         found: list[Array] = self.session.run(None, dict(inputs))
         return found

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, cast
 
-from pipeline.contract.law import Precision
+from pipeline.contract.law import Array, Precision
 from pipeline.errors import UnavailableError, one_line
 from pipeline.packages import package_version
-from pipeline.runtimes.base import Array, GraphRuntime
+from pipeline.runtimes.base import Runtime
 from pipeline.threads import threads_of, weights_in
 
 HINT = "INFERENCE_PRECISION_HINT"
@@ -19,7 +19,7 @@ _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # what oneDNN may see of t
 _PRECISION: dict[str, Precision] = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
-class OpenVino(GraphRuntime):
+class OpenVino(Runtime):
     """A compiled model; without a ``precision`` OpenVINO takes the processor's fastest."""
 
     format = "ONNX"
@@ -52,7 +52,7 @@ class OpenVino(GraphRuntime):
         if self.precision != "float32":
             self.note = f"computes in {self.precision} on this processor unless {HINT}=f32 is set"
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of whatever the file holds."""
         return list(self.request.infer(dict(inputs)).to_tuple())
 

@@ -7,11 +7,12 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
+from pipeline.contract.law import Array
 from pipeline.errors import UnavailableError
-from pipeline.runtimes.base import Array, GraphRuntime, layers_of
+from pipeline.runtimes.base import Runtime, layers_of
 
 
-class Reference(GraphRuntime):
+class Reference(Runtime):
     """The graph, evaluated node by node."""
 
     format = "ONNX"
@@ -24,7 +25,7 @@ class Reference(GraphRuntime):
             raise UnavailableError(f"{self.name} has no RNN with relu, only with tanh")
         self.evaluator = ReferenceEvaluator(model)
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of whatever the file holds."""
         # Its sigmoid is 1 / (1 + exp(-x)), whatever x is, and the logarithm of 0 is what it is.
         with np.errstate(over="ignore", divide="ignore"):

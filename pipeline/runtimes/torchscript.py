@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import torch
 
-from pipeline.runtimes.base import Array, GraphRuntime
+from pipeline.contract.law import Array
+from pipeline.runtimes.base import Runtime
 from pipeline.signature import HISTORY, PROMPT
 
 
-class TorchScript(GraphRuntime):
+class TorchScript(Runtime):
     """A traced network on a PyTorch device."""
 
     format = "TorchScript"
@@ -22,7 +23,7 @@ class TorchScript(GraphRuntime):
         self.provider = self.home = device
         self.name = f"TorchScript {torch.__version__}"
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of the method that takes ``inputs``: the network itself, or the loop."""
         method = "generate" if PROMPT in inputs else "forecast" if HISTORY in inputs else "forward"
         given = [

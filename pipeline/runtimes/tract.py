@@ -6,18 +6,18 @@ from pathlib import Path
 
 import onnx
 
+from pipeline.contract.law import Array
 from pipeline.errors import UnavailableError
 from pipeline.packages import package_version
 from pipeline.runtimes.base import (
-    Array,
-    GraphRuntime,
     Layer,
+    Runtime,
     layers_of,
 )
 from pipeline.signature import STEPS
 
 
-class Tract(GraphRuntime):
+class Tract(Runtime):
     """A model that tract has made ready to run."""
 
     format = "ONNX"
@@ -37,7 +37,7 @@ class Tract(GraphRuntime):
             path.write_bytes(file)
             self.model = tract.onnx().load(path).into_model().into_runnable()
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of whatever the file holds; tract knows the tensors by their order."""
         return [tensor.to_numpy() for tensor in self.model.run(list(inputs.values()))]
 

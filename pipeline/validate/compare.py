@@ -5,32 +5,41 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from pipeline.contract.law import Deviation, Exact, Tolerance, allowed, deviation, errors
+from pipeline.contract.law import FLOAT32, Deviation, Tolerance, errors
+from pipeline.contract.tensors import Tensors
 from pipeline.runtimes.base import Runtime
-from pipeline.signature import NEXT_STATE, OUTPUT
-from pipeline.validate.answers import Answer
-from pipeline.validate.cases import Case, replay
 from pipeline.validate.records import CaseRecord, Worst
+from pipeline.verify import Answer, deviations, replay
 
 
-def compare(runtime: Runtime, case: Case, answer: Answer, tolerance: Tolerance) -> CaseRecord:
-    """One record: both results of ``runtime`` against the float64 twin."""
-    output, state = runtime.run(*answer.steps) if answer.steps else replay(runtime, case)
-    limits = allowed(answer.output64, answer.own_output, tolerance)
-    state_limits = allowed(answer.state64, answer.own_state, tolerance)
+def compare(runtime: Runtime, answer: Answer, tolerance: Tolerance) -> CaseRecord:
+    """One record: what ``runtime`` gives for the case of ``answer``."""
+    found = runtime.do(replay, answer.contract, answer.case)
+    return record_of(answer, found, tolerance)
+
+
+def record_of(
+    answer: Answer, found: Sequence[Tensors], tolerance: Tolerance = FLOAT32
+) -> CaseRecord:
+    """The record of what a model gave for the case of ``answer``."""
+    case, places = answer.case, deviations(found, answer, tolerance)
+    states = answer.states
+    differences = (
+        errors(call[name], expected[name]).max(initial=0.0)
+        for call, expected in zip(found, answer.expected, strict=True)
+        for name in places
+    )
     return case_record(
         case.name,
-        batch=case.input.shape[0],
-        time=case.input.shape[1],
-        outputs=[deviation(OUTPUT, output, answer.output64, limits)],
-        states=[deviation(NEXT_STATE, state, answer.state64, state_limits)],
-        difference=max(
-            errors(output, answer.output32).max(), errors(state, answer.state32).max(initial=0.0)
-        ),
-        calls=1 if answer.steps else len(case.cuts),
+        batch=case.batch,
+        time=case.time,
+        outputs=[off for name, several in places.items() if name not in states for off in several],
+        states=[off for name in states for off in places[name]],
+        difference=max(differences),
+        calls=len(case.calls),
         of_the_task=case.of_the_task,
         ill_conditioned=answer.ill_conditioned,
-        curve=_curve(errors(output, answer.output64)) if case.followed else (),
+        curve=_curve(answer, found[0]) if case.followed else (),
     )
 
 
@@ -79,9 +88,11 @@ def case_record(
     )
 
 
-def _curve(error: Exact) -> tuple[float | None, ...]:
-    """The largest error in each hundredth of one stream, ``error`` being in the order of time."""
-    steps = error.reshape(-1, error.shape[-1])
+def _curve(answer: Answer, found: Tensors) -> tuple[float | None, ...]:
+    """The largest error of the outputs of one stream, in each hundredth of it."""
+    (name,) = found.keys() - answer.states
+    error = errors(found[name], answer.exact[0][name])
+    steps = error.reshape(-1, error.shape[-1])  # in the order of time
     return tuple(finite(float(part.max())) for part in np.array_split(steps, 100))
 
 

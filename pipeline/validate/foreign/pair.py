@@ -6,6 +6,7 @@ from math import isfinite, nan
 
 import numpy as np
 
+from pipeline.contract.tensors import Contract
 from pipeline.errors import MalformedError, UsageError, unknown
 from pipeline.validate.foreign.model import Model, OnnxModel, Tensor
 from pipeline.validate.foreign.state import find_states
@@ -22,16 +23,14 @@ class Choices:
 
 @dataclass(frozen=True)
 class Plan:
-    """What both models are given, and what comes out.
+    """What both models are given, and what comes out: the contract of both.
 
-    ``states`` are pairs of an index in ``inputs`` and one in ``outputs``. ``order`` and
-    ``other_order`` say which of ``inputs`` each model takes, in its own order; ``other_outputs``
-    where in the other's results each of ``outputs`` is.
+    ``order`` and ``other_order`` say which of its inputs each model takes, in its own order;
+    ``other_outputs`` where in the other's results each of its outputs is. ``values`` are those of
+    inputs that the user fixed.
     """
 
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[str, ...]
-    states: tuple[tuple[int, int], ...]
+    contract: Contract
     values: dict[str, float]
     order: tuple[int, ...]
     other_order: tuple[int, ...]
@@ -41,7 +40,7 @@ class Plan:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The names of the dynamic axes."""
-        axes = (axis for item in self.inputs for axis in item.shape)
+        axes = (axis for item in self.contract.inputs for axis in item.shape)
         return tuple(dict.fromkeys(axis for axis in axes if isinstance(axis, str)))
 
 
@@ -75,9 +74,7 @@ def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
     inputs = _reshaped(inputs, choices.shapes, graph)
     own = tuple(range(len(graph.inputs)))
     return Plan(
-        inputs=inputs,
-        outputs=tuple(outputs),
-        states=find_states(graph, choices.states),
+        contract=Contract(inputs, graph.outputs, find_states(graph, choices.states)),
         values=dict(_value(text, inputs) for text in choices.inputs),
         order=own if graph is reference else order,
         other_order=order if graph is reference else own,

@@ -13,17 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.contract.law import FLOAT32
+from pipeline.contract.tensors import Tensor
 from pipeline.errors import UnavailableError
 from pipeline.runtimes.catalog import require
+from pipeline.signature import BATCH, TIME
 from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_in
 from pipeline.validate.compare import largest
 from pipeline.validate.current import machine, validation_versions
-from pipeline.validate.foreign.model import Array, Model, OnnxModel, Tensor, TorchScriptModel
+from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import Choices, Plan, make_plan
-from pipeline.validate.foreign.trial import Case, Trial
+from pipeline.validate.foreign.state import first_like
+from pipeline.validate.foreign.trial import Trial
 from pipeline.validate.judge import describe
 from pipeline.validate.records import Row, Validation
+from pipeline.verify import Case
 
 SIZES = (1, 2, 3, 7, 50)
 CALLS = 5
@@ -125,20 +129,26 @@ def _cases(plan: Plan) -> Iterator[Case]:
         for shift in _SHIFTS
         for start in range(count)
     ]
-    fixed = {plan.inputs[before].name for before, _ in plan.states} <= set(plan.values)
+    states = [before for before, _ in plan.contract.states]
     for chosen in dict.fromkeys(several):
         sizes = dict(zip(plan.symbols, chosen, strict=True))
         shown = " ".join(f"{axis}={size}" for axis, size in sizes.items())
-        for start in ("chained calls",) if fixed else ("chained calls", "random state"):
+        batch, steps = (sizes.get(first_like(kind, sizes) or "", 1) for kind in (BATCH, TIME))
+        for start in ("chained calls", "random state"):
             rng = np.random.default_rng(_SEED)
-            calls = [
-                [_filled(item, sizes, plan, rng) for item in plan.inputs] for _ in range(CALLS)
+            drawn = [
+                {item.name: _filled(item, sizes, plan, rng) for item in plan.contract.inputs}
+                for _ in range(CALLS)
             ]
+            state = {name: drawn[0][name] for name in states}
+            calls = [{name: y for name, y in call.items() if name not in state} for call in drawn]
+            free = [name for name in states if name not in plan.values]
             if start == "chained calls":
-                for before, _ in plan.states:
-                    if plan.inputs[before].name not in plan.values:
-                        calls[0][before] = np.zeros_like(calls[0][before])
-            yield Case(f"{start}, {shown}" if shown else start, sizes, calls)
+                state |= {name: np.zeros_like(state[name]) for name in free}
+            elif not free:
+                continue  # it starts from nothing else
+            name = f"{start}, {shown}" if shown else start
+            yield Case(name, tuple(calls), state, batch=batch, time=steps)
 
 
 def _filled(item: Tensor, sizes: dict[str, int], plan: Plan, rng: np.random.Generator) -> Array:
