@@ -9,8 +9,8 @@ spelled here and nowhere else.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.config import Cell, Line, Record, SeriesModel, TextModel
-from pipeline.contract.tensors import Contract
+from pipeline.config import Cell, Record, SeriesModel, TextModel
+from pipeline.contract.tensors import Contract, TensorSpec
 from pipeline.errors import MalformedError
 
 FORMAT: Literal[1] = 1  # of a bundle
@@ -39,20 +39,6 @@ class Sampling:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
-
-
-class TensorSpec(Record):
-    """One tensor of the contract; a ``str`` in ``shape`` is a dynamic axis, from 1 up."""
-
-    name: str
-    type: Literal["float32", "int64"]
-    shape: tuple[int | str, ...]
-    meaning: Line
-
-    @property
-    def form(self) -> tuple[str, str, tuple[int | str, ...]]:
-        """All of it but the words."""
-        return self.name, self.type, self.shape
 
 
 class Signature(Record):

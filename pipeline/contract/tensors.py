@@ -3,29 +3,37 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Literal
 
 import numpy as np
 
+from pipeline.config import Line, Record
 from pipeline.contract.law import Array
 
 Tensors = dict[str, Array]  # by name
 
 
-class Tensor(Protocol):
-    """Name, type (NumPy's word for it) and shape; a ``str`` in the shape is a dynamic axis."""
+Number = Literal[
+    "float16", "float32", "float64", "bool",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+]  # fmt: skip
+
+
+class TensorSpec(Record):
+    """One tensor of a contract; a ``str`` in ``shape`` is a dynamic axis, from 1 up."""
+
+    name: str
+    type: Number
+    shape: tuple[int | str, ...]
+    meaning: Line
 
     @property
-    def name(self) -> str:
-        """As it is called in files."""
+    def form(self) -> tuple[str, str, tuple[int | str, ...]]:
+        """All of it but the words."""
+        return self.name, self.type, self.shape
 
-    @property
-    def type(self) -> str:
-        """Of its numbers."""
-
-    @property
-    def shape(self) -> tuple[int | str, ...]:
-        """Its axes."""
+    def __str__(self) -> str:
+        return f"{self.name} [{', '.join(map(str, self.shape))}]"
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,8 @@ class Contract:
     calls; None where that is not known.
     """
 
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     states: tuple[tuple[str, str], ...] = ()
     batch: str | None = None
     time: str | None = None

@@ -1,21 +1,22 @@
 """Post-conditions of an export: what every graph must show before it is written."""
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from onnx import ModelProto, NodeProto
 
-from pipeline.contract.law import ILL_CONDITIONED, Array, Exact, judged, nudged, own_error
+from pipeline.contract.law import Array
 from pipeline.errors import MalformedError, ParityError
 from pipeline.export.onnx_graph import quiet_exporter
 from pipeline.model import Network
+from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.runtimes.torchscript import TorchScript
 from pipeline.signature import BATCH, INPUT, OPERATOR, STATE, TIME, Signature
 from pipeline.threads import session_options, weights_in
+from pipeline.verify import Case, Model, answer, deviations, replay
 
 _FORBIDDEN = {"Loop", "Scan", "If", "StringNormalizer", "StringConcat", "StringSplit"}
 _SIZES = ((1, 1), (1, 7), (4, 1), (5, 13))  # batch and time, none of them the export's own
@@ -161,53 +162,42 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
         MalformedError: PyTorch itself gives NaN or infinity.
         ParityError: a number differs from PyTorch's by more than the tolerance.
     """
-    session = cpu_session(onnx_file)
+    models: dict[str, Model] = {"ONNX": _Session(cpu_session(onnx_file))}
     with quiet_exporter():
-        traced = torch.jit.load(io.BytesIO(torchscript_file))
-    rng = np.random.default_rng(0)
-    twin = network.twin(torch.float64)
-    takes = [spec.name for spec in network.signature.inputs]
-    gives = [spec.name for spec in network.signature.outputs]
+        models["TorchScript"] = TorchScript(torchscript_file)
+    rng, signature = np.random.default_rng(0), network.signature
+    pytorch, twin = PyTorch(network), Twin(network)
     for batch, time in _SIZES:
-        source = torch.from_numpy(_random_input(network, rng, batch, time))
-        state = torch.from_numpy(
-            rng.uniform(-1, 1, network.zero_state(batch).shape).astype(np.float32)
-        )
-        exact_source = source.double() if source.is_floating_point() else source
-        with torch.inference_mode():
-            truth = twin(exact_source, state.double())
-            if not all(bool(y.isfinite().all()) for y in truth):
-                raise MalformedError(
-                    "the network gives NaN or infinity, which cannot be compared; give it finite "
-                    "weights"
-                )
-            off = torch.from_numpy(nudged(state.numpy()))
-            own = network(source, state), network(source, off)
-            scripted = traced(*(source, state)[: len(takes)])
-        feeds = dict(zip(takes, (source.numpy(), state.numpy()), strict=False))
-        runs = session.run(gives, feeds), scripted if network.signature.streams else [scripted]
-        for kind, found in zip(("ONNX", "TorchScript"), runs, strict=True):
-            answers = zip(truth, *own, strict=True)
-            for name, y, (y64, *y32) in zip(gives, found, answers, strict=False):
-                if not _matches(name, np.asarray(y), y64.numpy(), [run.numpy() for run in y32]):
+        given = {INPUT: _random_input(network, rng, batch, time)}
+        zeros = network.zero_state(batch)
+        state = {STATE: rng.uniform(-1, 1, zeros.shape).astype(np.float32)}
+        case = Case("", (given,), state if signature.streams else {}, batch=batch, time=time)
+        truth = answer(signature.contract, case, pytorch, twin)
+        if not all(np.isfinite(y).all() for y in truth.exact[0].values()):
+            raise MalformedError(
+                "the network gives NaN or infinity, which cannot be compared; give it finite "
+                "weights"
+            )
+        for kind, model in models.items():
+            places = deviations(replay(model, truth.contract, truth.case), truth)
+            for name, (place,) in places.items():
+                if not place.within:
                     raise ParityError(
                         f"{kind} gives another {name} than PyTorch at batch {batch}, time {time}; "
                         "the model was not written"
                     )
 
 
-def _matches(name: str, found: Array, exact: Exact, own: Sequence[Array]) -> bool:
-    """The verdict of the law; ``own`` are runs of PyTorch itself.
+class _Session:
+    """ONNX Runtime as the engine calls it."""
 
-    A network that amplifies rounding beyond all measure is left to the validator, which compares
-    it step by step.
-    """
-    if own_error(exact, own) > ILL_CONDITIONED:
-        return found.shape == exact.shape
-    try:
-        return judged(name, found, exact, own).within
-    except ValueError:  # another shape
-        return False
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self.session = session
+
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
+        """One call of the graph."""
+        found: list[Array] = self.session.run(None, dict(inputs))
+        return found
 
 
 def cpu_session(onnx_file: bytes) -> onnxruntime.InferenceSession:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.contract.law import FLOAT32
-from pipeline.contract.tensors import Tensor
+from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import UnavailableError
 from pipeline.runtimes.catalog import require
 from pipeline.signature import BATCH, TIME
@@ -151,7 +151,7 @@ def _cases(plan: Plan) -> Iterator[Case]:
             yield Case(name, tuple(calls), state, batch=batch, time=steps)
 
 
-def _filled(item: Tensor, sizes: dict[str, int], plan: Plan, rng: np.random.Generator) -> Array:
+def _filled(item: TensorSpec, sizes: dict[str, int], plan: Plan, rng: np.random.Generator) -> Array:
     """An input of its declared type: normal floats, small integers, or the value that is told."""
     shape = [axis if isinstance(axis, int) else sizes[axis] for axis in item.shape]
     kind = np.dtype(item.type)

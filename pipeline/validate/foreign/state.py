@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
-from pipeline.validate.foreign.model import OnnxModel, Tensor
+from pipeline.validate.foreign.model import OnnxModel
 
 STATELESS = "none"  # what --state says of a pair that has no state
 _TIME = re.compile(r"time|seq|len|frame|step|^t$", re.IGNORECASE)
@@ -88,7 +89,7 @@ def _stem(name: str, marks: set[str]) -> tuple[str, ...]:
     return tuple(word for word in lower if word not in marks) or tuple(lower[-1:])
 
 
-def _alike(before: Tensor, after: Tensor) -> bool:
+def _alike(before: TensorSpec, after: TensorSpec) -> bool:
     """Whether an output may be fed back; graphs are often vague about the shapes of outputs."""
     return before.type == after.type and (
         not after.shape
