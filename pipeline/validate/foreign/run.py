@@ -19,13 +19,12 @@ from pipeline.runtimes.catalog import require
 from pipeline.signature import BATCH, TIME
 from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_in
-from pipeline.validate.compare import largest
 from pipeline.validate.current import machine, validation_versions
 from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import Choices, Plan, make_plan
 from pipeline.validate.foreign.state import first_like
 from pipeline.validate.foreign.trial import Trial
-from pipeline.validate.judge import describe
+from pipeline.validate.judge import failures, finished
 from pipeline.validate.records import Row, Validation
 from pipeline.verify import Case
 
@@ -101,24 +100,9 @@ def _row(label: str, reference: Model, file: ForeignFile, provider: str, plan: P
     trial = Trial(reference, other, plan)
     for case in _cases(plan):
         trial.run(case)
-    faults = trial.finish()
-    records = trial.records
-    failed = [describe(record) for record in records if not record.passed]
-    return row.model_copy(
-        update={
-            "status": "fail" if faults or failed else "pass",
-            "reason": "; ".join([*faults, *failed[:1]]),
-            "note": "; ".join(trial.notes()),
-            "tolerance": FLOAT32,
-            "placement": trial.placement,
-            "output_error": largest(record.output_error for record in records),
-            "state_error": largest(record.state_error for record in records),
-            "pytorch_difference": largest(record.pytorch_difference for record in records),
-            "share": largest(record.share for record in records),
-            "seconds": round(time.monotonic() - started, 2),
-            "cases": tuple(records),
-        }
-    )
+    trouble = [*trial.finish(), *failures(trial.records)]
+    notes, placement = trial.notes(), trial.placement
+    return finished(row, trial.records, trouble, notes, placement, FLOAT32, started)
 
 
 def _cases(plan: Plan) -> Iterator[Case]:
