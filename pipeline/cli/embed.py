@@ -25,7 +25,7 @@ from pipeline.errors import UsageError
 @click.option(
     "--force", is_flag=True, help="Replace what differs in a project; what you added stays."
 )
-@click.option("--serve", "is_served", is_flag=True, help="Show the page of browser on loopback.")
+@click.option("--serve", "is_served", is_flag=True, help="Show the page of a target that has one.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -64,13 +64,13 @@ def embed(
     from pipeline.contract import open_bundle
     from pipeline.embed.project import write_project
     from pipeline.embed.replay import build
-    from pipeline.embed.serve import serve
     from pipeline.embed.targets import find_target
     from pipeline.report.output import finish, say
     from pipeline.signature import MANIFEST_FILE
 
     chosen = find_target(target)
-    if is_served and chosen.replay:
+    page = chosen.page
+    if is_served and page is None:
         raise UsageError(f"--serve shows a page, and {target} has none; leave it out")
     opened = open_bundle(find_model(exported, MANIFEST_FILE, bundle, made_by="export"))
     trust = make_trust(key, trust_all)
@@ -80,9 +80,9 @@ def embed(
     say(f"{name} for {chosen.title}: {status}, {len(files)} files in {out}")
     there = shlex.quote(str(out))
     finish(as_json, content, [], "" if is_served else f"cd {there} && cat README.md")
-    if is_served:
+    if is_served and page is not None:
         build(chosen, out)
-        with serve(out, port) as url:
+        with page.serve(out, port) as url:
             say(f"{url} shows it; Ctrl-C ends")
             with suppress(KeyboardInterrupt):
                 Event().wait()
