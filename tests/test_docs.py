@@ -18,7 +18,7 @@ from pipeline.contract.manifest import manifest_schema
 from pipeline.errors import PipelineError
 from pipeline.export import OPSETS
 from pipeline.runtimes.catalog import ALL as RUNTIMES
-from pipeline.runtimes.catalog import PROVIDERS
+from pipeline.runtimes.kind import PROVIDERS
 from pipeline.validate.records import validation_schema
 
 ROOT = Path(__file__).parents[1]

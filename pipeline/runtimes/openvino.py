@@ -3,12 +3,15 @@
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
+from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import UnavailableError, one_line
 from pipeline.packages import package_version
 from pipeline.runtimes.base import Array, GraphRuntime
+from pipeline.runtimes.kind import Kind
 from pipeline.signature import Precision
 from pipeline.threads import threads_of, weights_in
 
@@ -67,3 +70,16 @@ def load_openvino() -> ModuleType:
     import openvino
 
     return cast(ModuleType, openvino)
+
+
+KIND = Kind(
+    name="openvino",
+    format=OpenVino.format,
+    package="openvino",
+    file=ONNX_FILE,
+    openers=lambda file, provider: [partial(OpenVino, file, hint) for hint in (None, "f32")],
+    help="OpenVINO on the CPU, one row as it comes and one in float32",
+    limits=f"computes in bfloat16 on processors that have it, unless {HINT}=f32 is set",
+    extras=("openvino", "runtimes"),
+    requirement="openvino>=2026.4",
+)

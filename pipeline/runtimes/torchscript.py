@@ -3,10 +3,11 @@
 import io
 import warnings
 from collections.abc import Mapping
+from functools import partial
 
-import torch
-
+from pipeline.contract.manifest import TORCHSCRIPT_FILE
 from pipeline.runtimes.base import Array, GraphRuntime
+from pipeline.runtimes.kind import PROVIDERS, Kind
 from pipeline.signature import HISTORY, PROMPT
 
 
@@ -16,6 +17,8 @@ class TorchScript(GraphRuntime):
     format = "TorchScript"
 
     def __init__(self, file: bytes, device: str = "cpu") -> None:
+        import torch
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.jit is deprecated, and what is asked for
             self.module = torch.jit.load(io.BytesIO(file), map_location=device)
@@ -24,6 +27,8 @@ class TorchScript(GraphRuntime):
 
     def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         """One call of the method that takes ``inputs``: the network itself, or the loop."""
+        import torch
+
         method = "generate" if PROMPT in inputs else "forecast" if HISTORY in inputs else "forward"
         given = [
             torch.from_numpy(array).to(self.provider) if array.shape else array.item()
@@ -34,3 +39,17 @@ class TorchScript(GraphRuntime):
             found = getattr(self.module, method)(*given)
         tensors = found if isinstance(found, tuple) else (found,)
         return [tensor.cpu().contiguous().numpy() for tensor in tensors]
+
+
+KIND = Kind(
+    name="torchscript",
+    format=TorchScript.format,
+    package="torch",
+    file=TORCHSCRIPT_FILE,
+    openers=lambda file, provider: [partial(TorchScript, file, provider)],
+    help="TorchScript, on the CPU and on CUDA",
+    limits="is code, which runs only where it is trusted",
+    providers=lambda: PROVIDERS,
+    runs_code=True,
+    has_loops=True,
+)

@@ -2,10 +2,12 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import onnx
 
+from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import UnavailableError
 from pipeline.packages import package_version
 from pipeline.runtimes.base import (
@@ -14,6 +16,7 @@ from pipeline.runtimes.base import (
     Layer,
     layers_of,
 )
+from pipeline.runtimes.kind import Kind
 from pipeline.signature import STEPS
 
 
@@ -49,3 +52,17 @@ def _bug(layers: Sequence[Layer]) -> str:
     if len(layers) == 1 and layers[0].operator == "LSTM" and layers[0].bidirectional:
         return "runs a single bidirectional LSTM layer for a batch of one and no other"
     return ""
+
+
+KIND = Kind(
+    name="tract",
+    format=Tract.format,
+    package="tract",
+    file=ONNX_FILE,
+    openers=lambda file, provider: [partial(Tract, file)],
+    help="tract, one model with symbolic batch and time",
+    limits="has no RNN with relu; runs a single bidirectional LSTM layer for a batch of one alone; "
+    "runs no graph whose input says how long its output is",
+    extras=("tract", "runtimes"),
+    requirement="tract>=0.23.9",
+)
