@@ -12,7 +12,7 @@ INSTALLED := .venv/.installed-$(EXTRA)
 TESTED    := .venv/.installed-$(EXTRA)-test
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export validate test torture lint clean tools
+.PHONY: help install train export validate test torture lint tables clean tools
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -46,6 +46,9 @@ lint: $(TESTED) ## Check style and types
 	cd pipeline/embed/python/client && $(CURDIR)/$(BIN)/mypy --cache-dir $(CURDIR)/.mypy_cache --strict --explicit-package-bases *.py
 	clang-format --dry-run --Werror $(wildcard pipeline/embed/*/client/*.[ch] pipeline/embed/*/client/*pp pipeline/benchmark/programs/*)
 	cd pipeline/embed && npx --yes @biomejs/biome@2.6.8 check .
+
+tables: $(INSTALLED) ## Make the tables of the README files anew
+	$(BIN)/python -m pipeline.report.readme $(shell git ls-files '*README.md')
 
 clean: ## Remove .venv, checkpoints, bundles and the report
 	rm -rf .venv checkpoints $(wildcard exported/*/) exported/report.html

@@ -7,13 +7,14 @@ from threading import Event
 
 import click
 
+from pipeline.cli.listing import ListingCommand, targets
 from pipeline.cli.models import find_model
 from pipeline.cli.options import exported_option, json_option
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import UsageError
 
 
-@click.command()
+@click.command(cls=ListingCommand, lists=targets)
 @click.argument("bundle", metavar="NAME|PATH")
 @click.argument("target")
 @click.option(
@@ -25,7 +26,7 @@ from pipeline.errors import UsageError
 @click.option(
     "--force", is_flag=True, help="Replace what differs in a project; what you added stays."
 )
-@click.option("--serve", "is_served", is_flag=True, help="Show the page of a target that has one.")
+@click.option("--serve", "is_served", is_flag=True, help="Build it and show its page on loopback.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -50,16 +51,12 @@ def embed(
 ) -> None:
     """Write a small project that runs an exported model elsewhere.
 
-    TARGET is python, node, browser, cpp-libtorch, c or wasm. Each project has a client to copy, a
-    program that replays the golden trajectories, an example, and a README with the commands.
-
-    cpp-libtorch gets TorchScript, which is code: only what tracing the weights of the bundle gives,
-    what the owner of --key has signed, or, with --trust, whatever there is.
+    TARGET is one of those listed below. Each project has a client to copy, a program that replays
+    the golden trajectories, an example, and a README with the commands.
 
     \b
-    pipeline embed char-lstm node --out char-node
+    pipeline embed char-lstm python --out char-python
     pipeline embed sine-lstm c --out sine-c
-    pipeline embed char-lstm browser --out char-page --serve
     """
     from pipeline.contract import open_bundle
     from pipeline.embed.project import write_project

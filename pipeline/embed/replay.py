@@ -17,7 +17,7 @@ from pipeline.signature import Tolerance
 from pipeline.trust import Trust
 from pipeline.validate import Replay, Row
 
-TIME_LIMIT = 600.0  # seconds for one command; the first build of LibTorch takes a minute
+TIME_LIMIT = 600.0  # seconds for one command; the first build may take minutes
 _MISMATCH = 1  # exit code of a replay whose numbers do not match
 
 

@@ -57,8 +57,8 @@ class Page:
 class Target:
     """A project: what is copied into it, what it needs, and the commands that build and run it.
 
-    ``name`` is what commands call it, ``title`` what people do; ``help`` says on one line what
-    runs the model, and ``limits`` what it refuses or asks for besides.
+    ``name`` is what commands call it, ``title`` what people do; ``help`` says what runs the model,
+    and ``limits`` what it refuses or asks for besides, both without the last full stop.
 
     ``clients`` are folders whose content is copied as it is. ``file`` is the model file that the
     project runs, none where the model is in what ``generated`` makes of the bundle; a file that

@@ -19,9 +19,9 @@ Opener = Callable[[], Runtime]
 class Kind:
     """A runtime, and how it opens a model file on a provider; each opener is a row of its own.
 
-    ``name`` is what commands call it; ``help`` says on one line what runs, and ``limits`` what it
-    is known not to run, or to run otherwise. Openers are pickled, and called in a process of the
-    runtime's own.
+    ``name`` is what commands call it; ``help`` says what runs, and ``limits`` what it is known not
+    to run, or to run otherwise, both without the last full stop. Openers are pickled, and called in
+    a process of the runtime's own.
 
     ``package`` is what has to be installed. It comes with one of the ``extras`` of this project, or
     always. One that need not be there has a ``requirement``, which says its versions too, and an

@@ -167,7 +167,7 @@ KIND = Kind(
     file=ONNX_FILE,
     openers=_openers,
     help="ONNX Runtime, on the CPU, on CUDA, and on whatever else its build offers",
-    limits="computes in TF32 on CUDA, in a row of its own, unless use_tf32=0 is set",
+    limits="As it comes it computes in TF32 on CUDA, which has a row of its own",
     providers=execution_providers,
     why_absent=why_absent,
     extras=("cpu", "gpu"),

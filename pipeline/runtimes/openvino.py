@@ -79,7 +79,7 @@ KIND = Kind(
     file=ONNX_FILE,
     openers=lambda file, provider: [partial(OpenVino, file, hint) for hint in (None, "f32")],
     help="OpenVINO on the CPU, one row as it comes and one in float32",
-    limits=f"computes in bfloat16 on processors that have it, unless {HINT}=f32 is set",
-    extras=("openvino", "runtimes"),
+    limits="As it comes it computes in bfloat16, on processors that have that",
+    extras=("openvino",),
     requirement="openvino>=2026.4",
 )

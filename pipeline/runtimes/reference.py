@@ -41,6 +41,6 @@ KIND = Kind(
     package="onnx",
     file=ONNX_FILE,
     openers=lambda file, provider: [partial(Reference, file)],
-    help="the reference evaluator of the onnx package",
-    limits="has no RNN with relu",
+    help="The reference evaluator of the onnx package",
+    limits="It has no RNN with relu",
 )

@@ -1,4 +1,9 @@
-"""tract, an engine in Rust: one model with symbolic batch and time."""
+"""tract, an engine in Rust: one model with symbolic batch and time.
+
+Graphs are exported so that it can run them: version 0.23 crashes where a recurrent node is given no
+state and the batch is dynamic, takes zeros that the graph makes for float64, and wants no tensor to
+be both an output and the input of a node.
+"""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -61,8 +66,8 @@ KIND = Kind(
     file=ONNX_FILE,
     openers=lambda file, provider: [partial(Tract, file)],
     help="tract, one model with symbolic batch and time",
-    limits="has no RNN with relu; runs a single bidirectional LSTM layer for a batch of one alone; "
-    "runs no graph whose input says how long its output is",
-    extras=("tract", "runtimes"),
+    limits="It has no RNN with relu, runs a single bidirectional LSTM layer for a batch of one "
+    "alone, and runs no graph in which an input says how long an output is",
+    extras=("tract",),
     requirement="tract>=0.23.9",
 )

@@ -12,7 +12,7 @@ TARGET = Target(
     title="browser",
     help="ONNX Runtime as WebAssembly, in a page that works offline: text as it comes, a live "
     "forecast with its quantiles, the parity measured in that browser",
-    limits="validate needs Playwright, from pip",
+    limits="To validate it, Playwright is needed, from pip",
     clients=(MODULES, Path(__file__).with_name(CLIENT)),
     file=ONNX_FILE,
     loops=("generate", "forecast"),

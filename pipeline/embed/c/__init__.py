@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.contract import Bundle
 from pipeline.embed.target import CLIENT, Program, Target
 
-LIMITS = "takes networks that carry a state: bidirectional ones have none"
+LIMITS = "It takes networks that carry a state; bidirectional ones have none"
 
 
 def generated(bundle: Bundle) -> Mapping[str, bytes]:
@@ -22,9 +22,8 @@ def generated(bundle: Bundle) -> Mapping[str, bytes]:
 TARGET = Target(
     name="c",
     title="C",
-    help="nothing: one header and one source in C99 with the weights inside, no allocation, no "
-    "library",
-    limits=f"{LIMITS}; cJSON and OpenSSL are for the replay alone",
+    help="One header and one source in C99 with the weights inside, no allocation, no library",
+    limits=f"{LIMITS}. cJSON and OpenSSL are for the replay alone",
     clients=(Path(__file__).with_name(CLIENT),),
     generated=generated,
     programs=(Program("make"), Program("cc", "gcc")),

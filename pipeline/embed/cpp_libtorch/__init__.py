@@ -22,8 +22,8 @@ TARGET = Target(
     name="cpp-libtorch",
     title="C++ with LibTorch",
     help="TorchScript in LibTorch, as the torch wheel brings it, from C++17",
-    limits="TorchScript is code: it is handed on where tracing the weights of the bundle gives "
-    "the same bytes, where the owner of --key has signed the bundle, or with --trust",
+    limits="TorchScript is code: it is handed on where tracing the weights of the bundle gives the "
+    "same bytes, where the owner of --key has signed the bundle, or with --trust",
     clients=(Path(__file__).with_name(CLIENT),),
     file=TORCHSCRIPT_FILE,
     runs_code=True,

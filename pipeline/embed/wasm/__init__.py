@@ -9,8 +9,8 @@ from pipeline.embed.target import CLIENT, Program, Target
 TARGET = Target(
     name="wasm",
     title="WebAssembly",
-    help="the same C as a WebAssembly module of a few kilobytes and the weights, in Node.js or a "
-    "browser",
+    help="The C of the target c as a WebAssembly module, a few kilobytes and the weights, in "
+    "Node.js or a browser",
     limits=LIMITS,
     clients=(MODULES, PROGRAMS, Path(__file__).with_name(CLIENT)),
     generated=generated,
