@@ -34,7 +34,7 @@ class OnnxLayers(nn.Module):
     first h has no m; it enters the first step beside x, with R for its weights.
 
     ``zeros_are_given``: where a layer starts from zeros, its node is given them. It need not be by
-    the specification, but a runtime may not make zeros for a batch of dynamic size, and crash.
+    the specification, but some runtimes crash that would have to make them for a dynamic batch.
     """
 
     def __init__(self, source: nn.RNNBase, zeros_are_given: bool = False) -> None:
