@@ -1,5 +1,6 @@
 """A runtime in a process of its own: what becomes of crashes, hangs and errors."""
 
+import dataclasses
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from pipeline.bundle import Bundle, network_of
 from pipeline.contract.law import FLOAT32, Array
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import Runtime, RuntimeProcessError
-from pipeline.runtimes.catalog import Kind, Runtimes
+from pipeline.runtimes.catalog import Runtimes
 from pipeline.runtimes.isolated import Isolated, Worker
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import STATE
@@ -118,7 +119,8 @@ def test_an_error_of_a_runtime_comes_back_on_one_line() -> None:
 def test_a_runtime_that_fails_is_a_row_that_says_so_and_the_others_still_run(
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, runtime: type[Runtime], reason: str
 ) -> None:
-    broken = Kind("ONNX", "torch", "onnx/model.onnx", lambda file, provider: [runtime])
+    honest = catalog.RUNTIMES["onnxruntime"]
+    broken = dataclasses.replace(honest, openers=lambda file, provider: [runtime])
     monkeypatch.setitem(catalog.RUNTIMES, "onnxruntime", broken)
     with Runtimes(("onnxruntime", "reference"), ("cpu",)) as runtimes:
         found = []

@@ -1,5 +1,6 @@
 """Every runtime besides PyTorch's own: it carries the state, at any size, or says why it cannot."""
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -26,7 +27,7 @@ from pipeline.runtimes.base import (
     Refused,
     Runtime,
 )
-from pipeline.runtimes.catalog import ALL, Kind, Runtimes, require
+from pipeline.runtimes.catalog import ALL, Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers
 from pipeline.runtimes.openvino import HINT, OpenVino, load_openvino
 from pipeline.runtimes.pytorch import PyTorch
@@ -246,8 +247,9 @@ def test_a_runtime_that_is_not_installed_is_named_with_its_extra(
     _, absent = runtimes.open(tiny_bundle("sine-rnn"))
     assert isinstance(absent, Absent)
     assert (absent.name, absent.provider) == (missing, "cpu")
-    assert how_to_install(missing) in absent.reason
-    with pytest.raises(UnavailableError, match=re.escape(how_to_install(missing))):
+    how = how_to_install(catalog.RUNTIMES[missing].requirement)
+    assert how in absent.reason
+    with pytest.raises(UnavailableError, match=re.escape(how)):
         require((), (missing,))
 
 
@@ -293,13 +295,16 @@ def test_a_provider_that_takes_no_recurrent_node_has_not_run(
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offered = {"cpu": "CPUExecutionProvider", "npu": "NpuExecutionProvider"}
-    monkeypatch.setattr(catalog, "execution_providers", lambda: offered)
-    monkeypatch.setattr(catalog, "why_absent", lambda provider: None)
 
     def openers(file: bytes, provider: str) -> list[Callable[[], Runtime]]:
         return [partial(Fallen, file)]
 
-    kind = Kind("ONNX", "onnxruntime", "onnx/model.onnx", openers, lambda: offered)
+    kind = dataclasses.replace(
+        catalog.RUNTIMES["onnxruntime"],
+        openers=openers,
+        providers=lambda: offered,
+        why_absent=lambda provider: None,
+    )
     monkeypatch.setitem(catalog.RUNTIMES, "onnxruntime", kind)
     with Runtimes(("onnxruntime",), ("npu",)) as runtimes:
         (absent,) = runtimes.open(tiny_bundle("sine-gru"))

@@ -3,11 +3,12 @@
 import io
 import warnings
 from collections.abc import Mapping
-
-import torch
+from functools import partial
 
 from pipeline.contract.law import Array
+from pipeline.contract.manifest import TORCHSCRIPT_FILE
 from pipeline.runtimes.base import Runtime
+from pipeline.runtimes.kind import PROVIDERS, Kind
 from pipeline.signature import HISTORY, PROMPT
 
 
@@ -17,6 +18,8 @@ class TorchScript(Runtime):
     format = "TorchScript"
 
     def __init__(self, file: bytes, device: str = "cpu") -> None:
+        import torch
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.jit is deprecated, and what is asked for
             self.module = torch.jit.load(io.BytesIO(file), map_location=device)
@@ -25,6 +28,8 @@ class TorchScript(Runtime):
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of the method that takes ``inputs``: the network itself, or the loop."""
+        import torch
+
         method = "generate" if PROMPT in inputs else "forecast" if HISTORY in inputs else "forward"
         given = [
             torch.from_numpy(array).to(self.provider) if array.shape else array.item()
@@ -35,3 +40,17 @@ class TorchScript(Runtime):
             found = getattr(self.module, method)(*given)
         tensors = found if isinstance(found, tuple) else (found,)
         return [tensor.cpu().contiguous().numpy() for tensor in tensors]
+
+
+KIND = Kind(
+    name="torchscript",
+    format=TorchScript.format,
+    package="torch",
+    file=TORCHSCRIPT_FILE,
+    openers=lambda file, provider: [partial(TorchScript, file, provider)],
+    help="TorchScript, on the CPU and on CUDA",
+    limits="It is code, and runs only where that is trusted",
+    providers=lambda: PROVIDERS,
+    runs_code=True,
+    has_loops=True,
+)
