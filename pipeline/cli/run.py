@@ -6,11 +6,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from pipeline.cli.models import find_model
 from pipeline.cli.options import exported_option, json_option
 from pipeline.cli.run_series import SERIES_OPTIONS, run_series
 from pipeline.cli.run_text import TEXT_OPTIONS, run_text
 from pipeline.errors import UsageError
+from pipeline.lookup import find_model
 
 _OPTIONS = {"text": TEXT_OPTIONS, "series": SERIES_OPTIONS}
 
