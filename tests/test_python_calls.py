@@ -1,6 +1,7 @@
 """``import pipeline``: one call, and streams that are cut anywhere."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,17 @@ def test_whole_sequences_do_not_stream(both: api.Bundle) -> None:
     with refused(UsageError, "both directions", "without --bidirectional"):
         both.forecast(WAVE)
     assert both.run(input=WAVE[None, :, None])["output"].shape == (1, 1, 1)
+
+
+def test_streams_of_one_bundle_may_run_side_by_side(char: api.Bundle) -> None:
+    def read(row: int) -> NDArray[np.float32]:
+        stream, x = char.stream(), np.roll(POINTS, row, axis=1)
+        return np.concatenate([stream(x[:, at : at + 1]) for at in range(x.shape[1])], axis=1)
+
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(read, range(8)))
+    for row, found in enumerate(together):
+        assert np.array_equal(found, read(row))
 
 
 @pytest.mark.parametrize("batch", [0, -1, 1.5, "2", None])

@@ -1,6 +1,7 @@
 """``import pipeline``: text, and forecasts of data frames."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import Here
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tiny import refused
+from tiny import installed, refused
 
 import pipeline as api
 from pipeline.data.clock import in_time
@@ -20,6 +23,7 @@ from pipeline.errors import (
 )
 
 CHAR, SINE, TWO = "char-lstm", "sine-gru", "two"
+PLACE = Path("a.csv")
 WAVE = np.sin(np.arange(40) / 10).astype(np.float32)
 
 
@@ -135,6 +139,8 @@ def test_a_history_comes_in_any_form(two: api.Bundle) -> None:
         frame.set_axis(np.arange(40) + 7, axis=0),
     ):
         pd.testing.assert_frame_equal(two.forecast(form, steps=3), expected)
+    table = installed("pyarrow").table({"b": values[:, 1], "a": values[:, 0]})
+    pd.testing.assert_frame_equal(two.forecast(table, steps=3), expected)
     close(two.stream()(values[None])[0, -1], expected.to_numpy()[0])
 
 
@@ -199,12 +205,28 @@ def test_rows_may_stand_in_any_order(sine: api.Bundle) -> None:
     pd.testing.assert_frame_equal(sine.forecast(shuffled, 3), sine.forecast(frame, 3))
 
 
+@given(
+    start=st.datetimes(datetime(1980, 1, 1), datetime(2030, 1, 1)),
+    step=st.integers(1, 27 * 86_400).map(lambda seconds: timedelta(seconds=seconds)),
+    rows=st.integers(2, 6),
+    steps=st.integers(0, 5),
+)
+def test_times_at_an_even_step_below_a_month_go_on_at_it(
+    start: datetime, step: timedelta, rows: int, steps: int
+) -> None:
+    start = start.replace(microsecond=0)
+    every = [start + count * step for count in range(rows + steps)]
+    values, column = pd.DataFrame({"y": WAVE[:rows]}), pd.Series(every[:rows])
+    found = in_time(values, column, None, False, PLACE)[1].following(steps)
+    assert found.tolist() == [pd.Timestamp(time) for time in every[rows:]]
+
+
 @pytest.mark.parametrize(("step", "following"), [("B", "2024-01-08"), ("MS", "2024-02-01")])
 def test_averages_follow_the_steps_that_they_were_made_on(step: str, following: str) -> None:
     times = pd.Series(pd.to_datetime(["2023-12-04 09:00", "2024-01-05 12:00", "2024-01-05 18:00"]))
     if step == "B":
         times = times - pd.to_timedelta([31, 0, 0], unit="D")
-    found = in_time(pd.DataFrame({"y": [1.0, 2, 4]}), times, step, False, Path("a"))[1]
+    found = in_time(pd.DataFrame({"y": [1.0, 2, 4]}), times, step, False, PLACE)[1]
     assert found.following(1).tolist() == [pd.Timestamp(following)]
 
 

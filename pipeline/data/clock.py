@@ -161,7 +161,7 @@ def _times(column: pd.Series, path: Path) -> tuple[pd.Index, tzinfo]:
     cells = column
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         there = pd.DatetimeIndex(column).tz_localize(None).as_unit("us")
-        if len(set(there.dropna().time)) == 1 and not there.hasnans:
+        if not there.hasnans and (there - there.normalize()).nunique() == 1:
             return there, column.dtype.tz
     if not pd.api.types.is_datetime64_any_dtype(column):
         cells = column.astype(str).str.strip()

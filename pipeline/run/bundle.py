@@ -209,8 +209,9 @@ class Bundle(contract.Bundle):
         days after business days, else steps of the same length.
 
         Args:
-            frame: A DataFrame or a Series of pandas, a dict of columns, or an array ``[time]`` or
-                ``[time, columns]``. Columns are those that training read, by their names.
+            frame: A DataFrame of pandas, Polars or Arrow, or a Series of pandas, or a dict of
+                columns: those that training read, by their names. An array ``[time]`` or
+                ``[time, columns]`` has them in the order of :attr:`columns`.
             steps: Steps to forecast.
             samples: Ways that it may go. With any, there are columns of quantiles, such as
                 ``load 10%``, ``load 50%`` and ``load 90%`` beside ``load``.

@@ -1,5 +1,6 @@
 """Data frames: a history as the table that it stands for, and its forecast with the dates."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ _HEAD = 3  # times that say what an index holds
 def read_frame(frame: Any, source: DataSource, width: int) -> tuple[History, pd.Index | None]:
     """The history in a frame, and its index where that holds the times.
 
-    ``frame`` is a DataFrame or a Series of pandas, a dict of columns, or an array ``[time]`` or
-    ``[time, columns]``, whose columns go by the names of training.
+    ``frame`` is a DataFrame or a Series of pandas, what becomes one by its ``to_pandas`` (of Arrow,
+    of Polars), a dict of columns, or an array ``[time]`` or ``[time, columns]``, whose columns are
+    those of training, in that order.
 
     Raises:
         UsageError: a column that the model reads is not there, or others are too many.
@@ -39,13 +41,15 @@ def read_frame(frame: Any, source: DataSource, width: int) -> tuple[History, pd.
 
 
 def _table(frame: Any, columns: tuple[str, ...]) -> pd.DataFrame:
+    if hasattr(frame, "to_pandas"):
+        frame = frame.to_pandas()
     if isinstance(frame, pd.DataFrame):
         return frame
     if isinstance(frame, pd.Series):
         return frame.to_frame(BARE if frame.name is None else frame.name)
     try:
-        if isinstance(frame, dict):
-            return pd.DataFrame(frame)
+        if isinstance(frame, Mapping):
+            return pd.DataFrame(dict(frame))
         array = np.asarray(frame)
         table = pd.DataFrame(array[:, None] if array.ndim == 1 else array)
     except (TypeError, ValueError) as error:
