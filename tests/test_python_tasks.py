@@ -221,6 +221,12 @@ def test_times_at_an_even_step_below_a_month_go_on_at_it(
     assert found.tolist() == [pd.Timestamp(time) for time in every[rows:]]
 
 
+def test_dates_beyond_those_that_pandas_has_are_refused(sine: api.Bundle) -> None:
+    late = pd.date_range("9999-01-01", periods=10, freq="MS", unit="us")
+    with refused(UsageError, "9 steps of 1 month", "leave the calendar", "give fewer"):
+        sine.forecast(pd.Series(WAVE[:10], index=late), steps=9)
+
+
 @pytest.mark.parametrize(("step", "following"), [("B", "2024-01-08"), ("MS", "2024-02-01")])
 def test_averages_follow_the_steps_that_they_were_made_on(step: str, following: str) -> None:
     times = pd.Series(pd.to_datetime(["2023-12-04 09:00", "2024-01-05 12:00", "2024-01-05 18:00"]))

@@ -55,10 +55,18 @@ class Times:
         """The next ``steps`` times, in the time zone of the column, or in whole numbers as there.
 
         There must be a clock: one row alone does not tell how long a step is.
+
+        Raises:
+            UsageError: they are later than pandas can hold.
         """
         assert self.clock is not None
         last, offset = self.index[-1], self.clock.offset
-        ahead = [last + count * offset for count in range(1, steps + 1)]
+        try:
+            ahead = [last + count * offset for count in range(1, steps + 1)]
+        except (OverflowError, ValueError) as error:
+            raise UsageError(
+                f"{steps} steps of {self.clock.step} after {last} leave the calendar; give fewer"
+            ) from error
         index = pd.Index(ahead, dtype=self.index.dtype)
         if not isinstance(index, pd.DatetimeIndex):
             is_whole = pd.api.types.is_integer_dtype(self.dtype) and (index % 1 == 0).all()

@@ -70,10 +70,11 @@ def forecast_frame(made: Forecast, history: History, index: pd.Index | None) -> 
     those of the history.
     """
     columns: dict[str, Any] = {}
+    quantiles = made.quantiles
     for place, name in enumerate(made.columns):
         columns[name] = made.values[:, place]
-        if made.quantiles is not None:
-            for share, quantile in zip(QUANTILES, made.quantiles, strict=True):
+        if quantiles is not None:
+            for share, quantile in zip(QUANTILES, quantiles, strict=True):
                 columns[f"{name} {share:.0%}"] = quantile[:, place].astype(np.float32)
     steps = len(made.values)
     if history.times is None:
@@ -85,7 +86,7 @@ def forecast_frame(made: Forecast, history: History, index: pd.Index | None) -> 
         table.insert(0, history.time, following)
         return table
     if isinstance(index, pd.PeriodIndex):
-        following = following.to_period(index.freq)
+        following = following.to_period(index.freqstr)
     return pd.DataFrame(columns, index=following.rename(index.name))
 
 
