@@ -84,8 +84,12 @@ def _check_shape(spec: TensorSpec, shape: tuple[int, ...], model: str, sizes: Si
 
 def wanted(spec: TensorSpec) -> str:
     """What a tensor must be, for a message."""
-    shape = ", ".join(map(str, spec.shape))
-    return f"{spec.type} [{shape}], {spec.meaning}"
+    return f"{typed_shape(spec)}, {spec.meaning}"
+
+
+def typed_shape(spec: TensorSpec) -> str:
+    """Type and shape of a tensor, as ``float32 [batch, time, 1]``."""
+    return f"{spec.type} [{', '.join(map(str, spec.shape))}]"
 
 
 def whole(name: str, value: SupportsIndex, least: int) -> int:

@@ -18,7 +18,14 @@ from pipeline.contract import Manifest, StateEntry
 from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import UsageError
 from pipeline.lookup import find_model
-from pipeline.run.arguments import Sizes, check_arrays, check_sampling, check_text, whole
+from pipeline.run.arguments import (
+    Sizes,
+    check_arrays,
+    check_sampling,
+    check_text,
+    typed_shape,
+    whole,
+)
 from pipeline.run.graph import Graph, open_graph
 from pipeline.run.stream import Stream
 from pipeline.run.text import generate
@@ -102,12 +109,11 @@ class Bundle(contract.Bundle):
         return self.columns[: model.targets] if isinstance(model, SeriesModel) else ()
 
     def __repr__(self) -> str:
-        tensors = [f"{spec.name} {spec.type} {_shape(spec)}" for spec in self.inputs]
-        results = [f"{spec.name} {_shape(spec)}" for spec in self.outputs]
-        return (
-            f"Bundle {self.name}: {self.task}, {self.manifest.model}; {', '.join(tensors)} -> "
-            f"{', '.join(results)}"
+        inputs, outputs = (
+            ", ".join(f"{spec.name} {typed_shape(spec)}" for spec in specs)
+            for specs in (self.inputs, self.outputs)
         )
+        return f"Bundle {self.name}: {self.task}, {self.manifest.model}; {inputs} -> {outputs}"
 
     @cached_property
     def graph(self) -> Graph:
@@ -265,10 +271,6 @@ class Bundle(contract.Bundle):
         require(providers, runtimes)
         with Runtimes(runtimes or ALL, providers or known_providers()) as opened:
             return validate_bundle(self, opened)
-
-
-def _shape(spec: TensorSpec) -> str:
-    return f"[{', '.join(map(str, spec.shape))}]"
 
 
 def _generator(seed: int | None) -> np.random.Generator:
