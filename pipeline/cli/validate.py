@@ -9,7 +9,6 @@ import click
 
 from pipeline.cli.foreign import foreign, foreign_options
 from pipeline.cli.listing import ListingCommand, runtimes_and_targets
-from pipeline.cli.models import find_models
 from pipeline.cli.options import (
     exported_option,
     force_option,
@@ -20,6 +19,7 @@ from pipeline.cli.options import (
 from pipeline.cli.self_test import self_test
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import ParityError, PipelineError, unknown
+from pipeline.lookup import find_models
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle
