@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CLIENTS = "embed/", "clients/"  # their files are those of other languages
 ROUTE = [
-    *("errors", "escaping", "packages", "later", "disk", "reading", "storage", "config"),
-    *("signature", "seal"),
+    *("errors", "escaping", "packages", "later", "disk", "reading", "storage", "cells"),
+    *("config", "signature", "seal"),
     *("contract", "threads", "data", "model", "train", "checkpoint", "importer", "export"),
     *("bundle", "trust", "runtimes", "validate", "embed", "benchmark", "report", "run", "cli"),
 ]

@@ -20,8 +20,8 @@ from pipeline.export.checks import (
     within_tolerance,
 )
 from pipeline.export.example import Axes, Example, Sizes, run_eagerly
+from pipeline.export.ops import OPERATOR
 
-_OPERATORS = {"onnx_rnn": "RNN", "onnx_gru": "GRU", "onnx_lstm": "LSTM"}
 _CASES = 8
 _PADDED = (
     "; a graph keeps packed sequences padded, so unpack them by pad_packed_sequence with the "
@@ -52,14 +52,14 @@ def _traced_layers(program: ExportedProgram) -> Iterator[RecurrentNode]:
     """The recurrent layers as they were called, one by one."""
     for node in program.graph.nodes:
         name = getattr(node.target, "_opname", "")
-        if name in _OPERATORS:
+        if name in OPERATOR:
             names = [argument.name for argument in node.target._schema.arguments]
             given = dict(zip(names, node.args, strict=True))
             yield RecurrentNode(
-                _OPERATORS[name],
+                OPERATOR[name],
                 given["hidden_size"],
                 given["w"].meta["val"].size(0),
-                given.get("activation", "Tanh"),
+                given["nonlinearity"].capitalize(),
             )
 
 

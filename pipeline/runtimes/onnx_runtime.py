@@ -11,9 +11,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from pipeline.cells import BY_OPERATOR
 from pipeline.errors import MalformedError, PipelineError, UnavailableError, one_line
 from pipeline.runtimes.base import Array, GraphRuntime
-from pipeline.signature import OPERATOR
 from pipeline.threads import session_options, weights_in
 
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -124,7 +124,7 @@ def node_placement(file: bytes, provider: str, feeds: Mapping[str, NDArray[Any]]
     return {
         event["name"].removesuffix("_kernel_time"): event["args"]["provider"]
         for event in events
-        if event.get("cat") == "Node" and event["args"].get("op_name") in OPERATOR.values()
+        if event.get("cat") == "Node" and event["args"].get("op_name") in BY_OPERATOR
     }
 
 
