@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.nn import RNNBase
+    import torch
+
+Tensor: TypeAlias = "torch.Tensor"
+Parts: TypeAlias = Sequence[Tensor]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Entry:
     """The gates in the order of ONNX's weights."""
     c_gates: str
     """The gates in the order in which the step in C has them."""
-    step: "Callable[[Tensor, Tensor, Sequence[Tensor], str], Sequence[Tensor]]"
+    step: Callable[[Tensor, Tensor, Parts, str], Parts]
     """The state after one step, by the equations of ONNX.
 
     It is given W·x + Wb and R·h + Rb, both ``[batch, gates·hidden]`` with the gates in ONNX's
@@ -60,9 +62,9 @@ class Entry:
         """Where ONNX's gate number k stands among PyTorch's."""
         return [self.gates.index(gate) for gate in self.onnx_gates]
 
-    def layer(self) -> "type[RNNBase]":
+    def layer(self) -> "type[torch.nn.RNNBase]":
         """Its class in ``torch.nn``; torch is imported here and not before."""
-        from torch import nn
+        import torch
 
-        found: type[nn.RNNBase] = getattr(nn, self.operator)
+        found: type[torch.nn.RNNBase] = getattr(torch.nn, self.operator)
         return found

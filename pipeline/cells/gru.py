@@ -4,18 +4,10 @@ With r and z after their sigmoid, n = tanh(W·x + Wb + r·(R·h + Rb)) and h' = 
 itself ONNX scales h in place of R·h + Rb; ``linear_before_reset`` makes it do what PyTorch does.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from pipeline.cells.entry import Entry
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pipeline.cells.entry import Entry, Parts, Tensor
 
 
-def _step(
-    of_x: "Tensor", of_h: "Tensor", state: Sequence["Tensor"], nonlinearity: str
-) -> Sequence["Tensor"]:
+def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
     (z_w, r_w, n_w), (z_r, r_r, n_r) = of_x.chunk(3, dim=1), of_h.chunk(3, dim=1)
     update, reset = (z_w + z_r).sigmoid(), (r_w + r_r).sigmoid()
     return ((1 - update) * (n_w + reset * n_r).tanh() + update * state[0],)

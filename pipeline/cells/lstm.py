@@ -3,18 +3,10 @@
 With i, f and o after their sigmoid, c' = f·c + i·tanh(g) and h' = o·tanh(c').
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from pipeline.cells.entry import Entry
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pipeline.cells.entry import Entry, Parts, Tensor
 
 
-def _step(
-    of_x: "Tensor", of_h: "Tensor", state: Sequence["Tensor"], nonlinearity: str
-) -> Sequence["Tensor"]:
+def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
     i, o, f, g = (of_x + of_h).chunk(4, dim=1)
     c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c

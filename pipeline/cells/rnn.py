@@ -1,17 +1,9 @@
 """The plain cell of ``torch.nn.RNN``: h' = tanh(W·x + Wb + R·h + Rb), or relu in place of tanh."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from pipeline.cells.entry import Entry
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from pipeline.cells.entry import Entry, Parts, Tensor
 
 
-def _step(
-    of_x: "Tensor", of_h: "Tensor", state: Sequence["Tensor"], nonlinearity: str
-) -> Sequence["Tensor"]:
+def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
     total = of_x + of_h
     return (total.relu() if nonlinearity == "relu" else total.tanh(),)
 

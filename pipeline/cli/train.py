@@ -95,7 +95,7 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train networks, all six presets or those named.
+    """Train networks, all presets or those named.
 
     \b
     pipeline train

@@ -27,13 +27,14 @@ from pipeline.cells import ENTRIES
 from pipeline.cells.entry import Entry
 
 
-def _run(
-    step: Callable[[Tensor, Tensor, Sequence[Tensor]], Sequence[Tensor]],
+def _compute(
+    cell: Entry,
     x: Tensor,
     w: Tensor,
     r: Tensor,
     b: Tensor | None,
     lengths: Tensor | None,
+    nonlinearity: str,
     starts: Sequence[Tensor | None],
 ) -> tuple[Tensor, ...]:
     """``(y, y_h)`` or ``(y, y_h, y_c)`` of one node, direction by direction, step by step."""
@@ -47,7 +48,9 @@ def _run(
             x.new_zeros(batch, r.size(2)) if start is None else start[direction] for start in starts
         ]
         for t in reversed(range(time)) if direction else range(time):
-            after = step(x[t] @ w[direction].T + bias_w, state[0] @ r[direction].T + bias_r, state)
+            of_x = x[t] @ w[direction].T + bias_w
+            of_h = state[0] @ r[direction].T + bias_r
+            after = cell.step(of_x, of_h, state, nonlinearity)
             if lengths is None:
                 state, y[t, direction] = list(after), after[0]
             else:  # a sequence that is over keeps its state, and one to be reversed awaits its end
@@ -58,44 +61,27 @@ def _run(
     return y, *(torch.stack(parts) for parts in zip(*ends, strict=True))
 
 
-def _schema(cell: Entry) -> str:
-    starts = "".join(f", Tensor? {part}" for part in cell.parts)
-    ends = ", ".join(["Tensor"] * (1 + len(cell.parts)))
-    return (
-        "(Tensor x, Tensor w, Tensor r, Tensor? b, Tensor? lengths, int hidden_size, "
-        f"str nonlinearity{starts}) -> ({ends})"
-    )
-
-
 def _define(name: str, cell: Entry) -> Callable[..., tuple[Tensor, ...]]:
     """The operator ``pipeline::<name>``, computed as ``cell`` says."""
+    state_in = "".join(f", Tensor? {part}" for part in cell.parts)
+    state_out = ", Tensor" * len(cell.parts)
+    schema = (
+        "(Tensor x, Tensor w, Tensor r, Tensor? b, Tensor? lengths, int hidden_size, "
+        f"str nonlinearity{state_in}) -> (Tensor{state_out})"
+    )
 
-    def compute(
-        x: Tensor,
-        w: Tensor,
-        r: Tensor,
-        b: Tensor | None,
-        lengths: Tensor | None,
-        hidden_size: int,
-        nonlinearity: str,
-        *starts: Tensor | None,
-    ) -> tuple[Tensor, ...]:
-        def step(of_x: Tensor, of_h: Tensor, state: Sequence[Tensor]) -> Sequence[Tensor]:
-            return cell.step(of_x, of_h, state, nonlinearity)
+    def compute(*given: Any) -> tuple[Tensor, ...]:
+        x, w, r, b, lengths, _, nonlinearity, *starts = given
+        return _compute(cell, x, w, r, b, lengths, nonlinearity, starts)
 
-        return _run(step, x, w, r, b, lengths, starts)
-
-    def shapes(
-        x: Tensor, w: Tensor, r: Any, b: Any, lengths: Any, hidden_size: int, _: Any, *starts: Any
-    ) -> tuple[Tensor, ...]:
+    def shapes(*given: Any) -> tuple[Tensor, ...]:
+        x, w, _, _, _, hidden_size, _, *starts = given
         end = w.size(0), x.size(1), hidden_size
         return x.new_empty(x.size(0), *end), *(
             x.new_empty(end) if start is None else torch.empty_like(start) for start in starts
         )
 
-    operator = torch.library.custom_op(
-        f"pipeline::{name}", compute, mutates_args=(), schema=_schema(cell)
-    )
+    operator = torch.library.custom_op(f"pipeline::{name}", compute, mutates_args=(), schema=schema)
     operator.register_fake(shapes)
     return operator
 

@@ -5,7 +5,7 @@ hand would have changed, and leaves the rest alone. A fault that cannot occur in
 cell without gates, a scaler in a text model) does not apply to it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -118,20 +118,15 @@ def _reorder_gates(g: Graph, order: Sequence[int]) -> None:
         g.set_constant(node.input[3], np.concatenate(bias, axis=1))
 
 
-def _onnx_meaning() -> Iterator[Fault]:
-    """Attributes left out by which ONNX means what PyTorch does, one at a time."""
+def _left_to_onnx(cell: Entry, attribute: str) -> Plant:
+    """An attribute left out without which ONNX means something else than PyTorch."""
 
-    def left_out(cell: Entry, attribute: str) -> Plant:
-        def plant_default(g: Graph) -> None:
-            g.require(g.cell == cell)
-            for node in g.recurrent:
-                _attribute(node, attribute, 0)
+    def plant_default(g: Graph) -> None:
+        g.require(g.cell is cell)
+        for node in g.recurrent:
+            _attribute(node, attribute, 0)
 
-        return plant_default
-
-    for cell in BY_OPERATOR.values():
-        for attribute in cell.attributes:
-            yield Fault(f"{cell.operator} with {attribute}=0", left_out(cell, attribute))
+    return plant_default
 
 
 def _pytorch_gates(g: Graph) -> None:
@@ -323,7 +318,11 @@ def _relu(g: Graph) -> None:
 
 
 FAULTS: tuple[Fault, ...] = (
-    *_onnx_meaning(),
+    *(
+        Fault(f"{cell.operator} with {attribute}=0", _left_to_onnx(cell, attribute))
+        for cell in BY_OPERATOR.values()
+        for attribute in cell.attributes
+    ),
     Fault("gates in PyTorch order", _pytorch_gates),
     Fault("two gates swapped", _two_gates),
     Fault("input and recurrent weights swapped", _input_and_recurrent_weights),

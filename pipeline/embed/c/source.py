@@ -69,16 +69,14 @@ def write_c(network: Network, name: str, digest: str) -> dict[str, bytes]:
         "TITLE": _title(name, digest, layout, _use(prefix, layout)),
         "SIZES": _defines(_public_sizes(layout), f"{prefix.upper()}_"),
     }
-    source = parts | {"SIZES": _defines(layout.sizes), "GATE": layout.entry.c_gate}
-    step = files("pipeline.cells").joinpath(f"{network.config.cell}.c").read_text(encoding="utf-8")
+    source = parts | {
+        "SIZES": _defines(layout.sizes),
+        "GATE": layout.entry.c_gate,
+        "STEP": _template("pipeline.cells", f"{network.config.cell}.c", layout.kinds).rstrip(),
+    }
     return {
-        "model.h": _fill(_template("model.h"), header, layout.kinds, prefix),
-        "model.c": _fill(
-            _template("model.c").replace("/* STEP */", step.rstrip("\n")),
-            source,
-            layout.kinds,
-            prefix,
-        ),
+        "model.h": _fill("model.h", header, layout.kinds, prefix),
+        "model.c": _fill("model.c", source, layout.kinds, prefix),
     }
 
 
@@ -336,17 +334,19 @@ def _with_math(arrays: str) -> str:
     return f"#include <math.h> /* NAN, INFINITY */\n\n{arrays}" if needed else arrays
 
 
-def _template(file: str) -> str:
-    return files("pipeline.embed.c").joinpath(file).read_text(encoding="utf-8")
-
-
-def _fill(text: str, parts: dict[str, str], kinds: dict[str, bool], prefix: str) -> bytes:
-    """A template with its parts put in, without what is for networks of another kind."""
-    text = "\n".join(_of_kind(text.split("\n"), kinds))
+def _fill(file: str, parts: dict[str, str], kinds: dict[str, bool], prefix: str) -> bytes:
+    """A template of ours with its parts put in."""
+    text = _template("pipeline.embed.c", file, kinds)
     text = re.sub(r"\bmodel_(?=[a-z])", f"{prefix}_", text)
     text = re.sub(rf"\bMODEL_(?={'|'.join(_PUBLIC)})", f"{prefix.upper()}_", text)
     places = "|".join(parts)
     return re.sub(rf"/\* ({places}) \*/", lambda place: parts[place[1]], text).encode("ascii")
+
+
+def _template(package: str, file: str, kinds: dict[str, bool]) -> str:
+    """A file of ``package``, without what is for networks of another kind."""
+    text = files(package).joinpath(file).read_text(encoding="utf-8")
+    return "\n".join(_of_kind(text.split("\n"), kinds))
 
 
 def _of_kind(lines: Iterable[str], kinds: dict[str, bool]) -> Iterator[str]:
