@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CLIENTS = re.compile(r"embed/\w+/client/|embed/javascript/\w+/")  # files of other languages
 ROUTE = [
-    *("errors", "escaping", "packages", "later", "disk", "reading", "storage", "config"),
-    *("lookup", "signature", "seal"),
+    *("errors", "escaping", "packages", "later", "disk", "reading", "storage", "cells"),
+    *("config", "lookup", "signature", "seal"),
     *("contract", "threads", "data", "model", "train", "checkpoint", "importer", "export"),
     *("bundle", "trust", "runtimes", "validate", "embed", "benchmark", "report", "run", "cli"),
 ]
