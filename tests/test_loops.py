@@ -1,6 +1,10 @@
 """Graphs with the loop inside: their sampler, their edges, and that faults in them are found."""
 
 import dataclasses
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from command_line import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -296,3 +301,21 @@ def test_the_spread_is_that_of_the_residuals(tiny_bundle: Callable[[str], Bundle
     assert manifest.spread == manifest.training.scores.residual_std
     assert manifest.spread[0] > 0
     assert tiny_bundle("char-lstm").manifest.spread is None
+
+
+def test_the_sampler_is_the_same_in_every_process() -> None:
+    """An order of results that came out of a set would depend on the seed of their hashes.
+
+    The numbers behind names do depend on it, and are given anew in a graph.
+    """
+    script = "from pipeline.export.pieces import SAMPLE; print(SAMPLE)"
+
+    def made(seed: str) -> str:
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(
+            command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        return re.sub(r"_\d+", "", done.stdout)
+
+    assert made("0") == made("4") != ""

@@ -1,9 +1,10 @@
 """Small ONNX functions that larger graphs are put together from."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from onnx import FunctionProto
-from onnxscript import opset18, script
+from onnx import FunctionProto, NodeProto
+from onnxscript import OnnxFunction, opset18, script
 
 op: Any = opset18  # onnxscript reads the source of the functions below; none of them is ever called
 
@@ -126,10 +127,35 @@ def _sample(logits, number, warm, divisor, filtered, count, limit):  # type: ign
     return index, log_prob
 
 
-FILLED: FunctionProto = _filled.to_function_proto()
-BY_STEP: FunctionProto = _by_step.to_function_proto()
-BY_STREAM: FunctionProto = _by_stream.to_function_proto()
-STREAMS: FunctionProto = _streams.to_function_proto()
-BY_HISTORY: FunctionProto = _by_history.to_function_proto()
-SETTINGS: FunctionProto = _settings.to_function_proto()
-SAMPLE: FunctionProto = _sample.to_function_proto()
+def _function(source: OnnxFunction[..., Any]) -> FunctionProto:
+    """``source`` as ONNX has it, the same in every process.
+
+    onnxscript lists the results of an ``if`` as a set has them, whose order is another one in every
+    process. They are sorted by name here, in the node and in both of its branches.
+    """
+    function = source.to_function_proto()
+    _sort_results(function.node)
+    return function
+
+
+def _sort_results(nodes: Iterable[NodeProto]) -> None:
+    for node in nodes:
+        branches = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+        order = sorted(range(len(node.output)), key=lambda k: node.output[k])
+        if node.op_type == "If":
+            node.output[:] = [node.output[k] for k in order]
+        for branch in branches:
+            if node.op_type == "If":
+                results = [branch.output[k] for k in order]
+                del branch.output[:]
+                branch.output.extend(results)
+            _sort_results(branch.node)
+
+
+FILLED: FunctionProto = _function(_filled)
+BY_STEP: FunctionProto = _function(_by_step)
+BY_STREAM: FunctionProto = _function(_by_stream)
+STREAMS: FunctionProto = _function(_streams)
+BY_HISTORY: FunctionProto = _function(_by_history)
+SETTINGS: FunctionProto = _function(_settings)
+SAMPLE: FunctionProto = _function(_sample)
