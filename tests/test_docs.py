@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
+import onnx
 import pytest
+import torch
 
 from pipeline.bundle import Bundle
 from pipeline.cli import cli
@@ -95,10 +97,8 @@ def test_the_front_page_is_short_and_leads_to_every_room() -> None:
 
 
 def test_every_package_says_what_it_is() -> None:
-    packages = {path.parent for path in (ROOT / "pipeline").rglob("*.py")}
-    clients = ROOT / "pipeline/embed/clients"  # programs to be copied, which import nothing of ours
-    for package in packages:
-        if not package.is_relative_to(clients):
+    for package in {path.parent for path in (ROOT / "pipeline").rglob("*.py")}:
+        if {"client", "clients"}.isdisjoint(package.parts):  # programs that import nothing of ours
             source = (package / "__init__.py").read_text(encoding="utf-8")
             assert ast.get_docstring(ast.parse(source)), f"{package} has no docstring"
 
@@ -191,17 +191,22 @@ def test_published_schemas_are_those_of_the_code(file: str, schema: dict[str, ob
     assert json.loads((ROOT / "exported" / file).read_text(encoding="utf-8")) == schema
 
 
+def python_with(words: str) -> str:
+    """The one block of Python in the READMEs that has these ``words``."""
+    blocks = re.findall(r"```python\n(.*?)```", "".join(DOCS.values()), flags=re.S)
+    [block] = [block for block in blocks if words in block]
+    return block
+
+
 @pytest.mark.parametrize("file", ["model.onnx", "generate.onnx"])
 def test_the_lines_of_python_without_our_code_run_with_numpy_and_onnxruntime_alone(
     tiny_bundle: Callable[[str], Bundle], tmp_path: Path, file: str
 ) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", "".join(ROOMS.values()), flags=re.S)
-    [block] = [block for block in blocks if f"/onnx/{file}" in block]
     (tmp_path / "exported").mkdir()
     (tmp_path / "exported" / "char-lstm").symlink_to(tiny_bundle("char-lstm").folder)
     refuse = "import sys; sys.modules['torch'] = sys.modules['pipeline'] = None\n"
     done = subprocess.run(
-        [sys.executable, "-X", "utf8", "-c", refuse + block],
+        [sys.executable, "-X", "utf8", "-c", refuse + python_with(f"char-lstm/onnx/{file}")],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -209,6 +214,32 @@ def test_the_lines_of_python_without_our_code_run_with_numpy_and_onnxruntime_alo
         check=True,
     )
     assert len(done.stdout) >= 200
+
+
+def test_the_lines_of_python_that_export_a_module_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    exec(compile(python_with("class Tagger"), "README.md", "exec"), {})
+    graph = onnx.load("tagger.onnx").graph
+    assert [node.op_type for node in graph.node].count("LSTM") == 2
+    assert Path("tagger.pt").is_file()
+
+
+def test_the_lines_of_python_that_count_nodes_run(
+    tiny_bundle: Callable[[str], Bundle],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "exported").mkdir()
+    folder = tiny_bundle("sine-gru").folder
+    (tmp_path / "exported" / "sine-gru").symlink_to(folder)
+    exec(compile(python_with("len(onnx.load(path)"), "README.md", "exec"), {})
+    nodes = len(onnx.load(folder / "onnx/model.onnx").graph.node)
+    assert capsys.readouterr().out == f"exported/sine-gru/onnx/model.onnx {nodes}\n"
 
 
 def test_help_imports_no_heavy_library() -> None:
