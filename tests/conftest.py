@@ -1,5 +1,6 @@
 """Tiny models that stand for the real ones: trained for an instant, exported once a session."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,23 @@ def tiny_bundle(
 
     root = shared(tmp_path_factory) / "exported"
     return lambda preset: open_bundle(once(root / preset, make))
+
+
+@pytest.fixture(scope="session")
+def at_work(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Callable[[str], Bundle]) -> Path:
+    """A folder with a model of each kind: text, a series, two columns, and whole sequences.
+
+    They are called char-lstm, sine-gru, two and both; shared, so nobody changes it.
+    """
+    from embedded import bundle_of
+
+    def make(root: Path) -> None:
+        for name in ("char-lstm", "sine-gru"):
+            shutil.copytree(tiny_bundle(name).folder, root / name)
+        for name, kind in (("two", "two columns"), ("both", "both directions")):
+            shutil.copytree(bundle_of(kind, tmp_path_factory), root / name)
+
+    return once(shared(tmp_path_factory) / "at work", make)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,6 @@ from pipeline.checkpoint import (
     save_checkpoint,
     save_snapshot,
 )
-from pipeline.cli.models import find_models
 from pipeline.config import Config
 from pipeline.data import Text
 from pipeline.errors import (
@@ -51,6 +50,7 @@ from pipeline.errors import (
     UnsafeError,
     UsageError,
 )
+from pipeline.lookup import find_models
 from pipeline.model import Network
 from pipeline.storage import canonical_json, sha256
 from pipeline.train.loop import Snapshot

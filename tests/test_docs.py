@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -33,7 +34,7 @@ ROOMS = {
 DOCS = {"README": README, **ROOMS}
 ROUTE = [
     *("errors", "escaping", "packages", "later", "disk", "reading", "storage", "config"),
-    *("signature", "seal"),
+    *("lookup", "signature", "seal"),
     *("contract", "threads", "data", "model", "train", "checkpoint", "importer", "export"),
     *("bundle", "trust", "runtimes", "validate", "embed", "benchmark", "report", "run", "cli"),
 ]
@@ -214,6 +215,28 @@ def test_the_lines_of_python_without_our_code_run_with_numpy_and_onnxruntime_alo
         check=True,
     )
     assert len(done.stdout) >= 200
+
+
+def test_the_lines_of_python_on_the_front_page_run_without_torch(
+    tiny_bundle: Callable[[str], Bundle], tmp_path: Path
+) -> None:
+    (tmp_path / "exported").mkdir()
+    for name, preset in (("char-lstm", "char-lstm"), ("sine-lstm", "sine-gru")):
+        (tmp_path / "exported" / name).symlink_to(tiny_bundle(preset).folder)
+    refuse = "import sys; sys.modules['torch'] = sys.modules['onnx'] = None\n"
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", refuse + python_with("pipeline.load")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout) >= 200  # characters of text, and then the forecast
+    steps = [line.split()[0] for line in done.stdout.splitlines()[-12:]]
+    assert steps == [str(4 + step) for step in range(12)]
 
 
 def test_the_lines_of_python_that_export_a_module_run(

@@ -17,12 +17,13 @@ import pytest
 from command_line import PROCESS, ROOT, Here
 from tiny import edit_sealed, missing, open_session, refused
 
-from pipeline.bundle import Bundle, open_bundle
+from pipeline.bundle import Bundle
 from pipeline.data.tables import parse_table
 from pipeline.errors import MalformedError, PipelineError, UsageError
+from pipeline.run.bundle import load
 from pipeline.run.chart import terminal_chart
-from pipeline.run.history import history_of
-from pipeline.run.open import DataSource, Runnable, open_graph
+from pipeline.run.graph import Graph
+from pipeline.run.history import DataSource, history_of
 from pipeline.run.series import Forecast, check_request
 from pipeline.run.text import generate
 from pipeline.signature import (
@@ -67,10 +68,6 @@ def exported(looped: Path, tmp_path: Path) -> Path:
     shutil.copytree(looped, tmp_path / "exported")
     (tmp_path / "sine.csv").write_text(TABLE)
     return tmp_path / "exported"
-
-
-def opened(folder: Path) -> Runnable:
-    return open_graph(open_bundle(folder))
 
 
 def piped(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
@@ -120,9 +117,14 @@ def test_without_onnxruntime_the_command_says_what_to_install(exported: Path) ->
 # --- text
 
 
-def joined(model: Runnable, length: int, streams: int = 1, chunk: int = 16) -> list[str]:
+def opened(folder: Path) -> tuple[Graph, str]:
+    bundle = load(folder)
+    return bundle.loop_graph, bundle.vocabulary or ""
+
+
+def joined(model: tuple[Graph, str], length: int, streams: int = 1, chunk: int = 16) -> list[str]:
     pieces = generate(
-        model, "the quick ", length, streams, Sampling(0.8, 9), np.random.default_rng(5), chunk
+        *model, "the quick ", length, streams, Sampling(0.8, 9), np.random.default_rng(5), chunk
     )
     return ["".join(text for text, _ in stream) for stream in zip(*pieces, strict=True)]
 
@@ -145,7 +147,7 @@ def test_the_text_is_that_of_one_call_of_the_graph(looped: Path, pipeline: Here)
         TEMPERATURE: np.array(1, np.float32),
         TOP_K: np.array(5),
         TOP_P: np.array(1, np.float32),
-        STATE: opened(looped / CHAR).zero_state(),
+        STATE: load(looped / CHAR).stream().state,
     }
     text, log_prob = session.run([TEXT, LOG_PROB], feeds)
     content = json.loads(result.out)
@@ -230,7 +232,7 @@ def test_a_length_of_0_writes_nothing(exported: Path, pipeline: Here) -> None:
 
 def test_memory_stays_flat_however_long_the_text(looped: Path) -> None:
     model = opened(looped / CHAR)
-    pieces = generate(model, "a" * 9000, 8000, 1, Sampling(), np.random.default_rng(0))
+    pieces = generate(*model, "a" * 9000, 8000, 1, Sampling(), np.random.default_rng(0))
     next(pieces)
     tracemalloc.start()
     count = sum(len(text) for piece in pieces for text, _ in piece)
@@ -261,7 +263,7 @@ def test_an_interrupted_text_stays_as_far_as_it_came(exported: Path) -> None:
     assert process.returncode == 130
     text = (begin + rest).decode()
     model = opened(exported / CHAR)
-    pieces = generate(model, "the ", len(text) - 5, 1, Sampling(), np.random.default_rng(1))
+    pieces = generate(*model, "the ", len(text) - 5, 1, Sampling(), np.random.default_rng(1))
     assert text == "the " + "".join(piece[0][0] for piece in pieces) + "\n"
     assert error.strip().startswith(b"error: interrupted")
 
@@ -274,7 +276,7 @@ def test_the_forecast_is_the_core_graph_fed_with_its_own_outputs(
 ) -> None:
     result = pipeline("run", SINE, "--history", "sine.csv", "--steps", "6", "--json")
     session = open_session(exported / SINE / "onnx/model.onnx")
-    given, state = HISTORY[None, :, None], opened(exported / SINE).zero_state()
+    given, state = HISTORY[None, :, None], load(exported / SINE).stream().state
     values = []
     for _ in range(6):
         output, state = session.run(None, {"input": given, "state": state})
@@ -379,7 +381,8 @@ def test_several_targets_each_have_columns_and_a_chart(pipeline: Here) -> None:
 
 def history(text: str, source: DataSource | None = None, width: int = 1) -> Any:
     path = Path("h.csv")
-    return history_of(parse_table(text.encode(), path), path, source or DataSource(), width)
+    found = history_of(parse_table(text.encode(), path), path, source or DataSource(), width)
+    return found.columns, found.values
 
 
 def test_columns_are_found_by_the_names_that_training_read() -> None:
@@ -465,7 +468,7 @@ def test_a_history_that_does_not_fit_is_refused_with_its_place(
         ([SINE, "--streams", "2"], 2, ["--streams is for text models", SINE]),
         ([SINE, "--prompt", ""], 2, ["--prompt is for text models"]),
         ([SINE, "--steps", "-1"], 2, ["--steps"]),
-        ([SINE, "--steps", "9" * 20], 2, ["--steps 999", "give fewer"]),
+        ([SINE, "--steps", "9" * 20], 2, ["steps 999", "give fewer"]),
         ([SINE, "--samples", "-1"], 2, ["--samples"]),
         ([SINE, "--history", "sin.csv"], 3, ["missing", "sin.csv"]),
         ([SINE, "--history", "sine.csv", "--plot", "a.gif"], 2, ["--plot a.gif", ".png, .svg"]),
@@ -565,18 +568,17 @@ def test_a_bundle_that_cannot_run_is_refused_in_one_line(
 def test_a_model_that_cannot_be_fed_with_its_outputs_is_refused(
     exported: Path, model: dict[str, Any], words: list[str]
 ) -> None:
-    bundle = open_bundle(exported / SINE)
+    bundle = load(exported / SINE)
     changes = {"loop": None, "model": bundle.manifest.model.model_copy(update=model)}
     manifest = bundle.manifest.model_copy(update=changes)
     with refused(UsageError, *words):
-        open_graph(Bundle(bundle.folder, manifest))
+        _ = type(bundle)(bundle.folder, manifest).loop_graph
 
 
 def test_samples_need_a_known_spread(exported: Path) -> None:
-    model = opened(exported / SINE)
-    unknown = Runnable(model.manifest.model_copy(update={"spread": None}), model.session)
-    with refused(UsageError, "--samples 3", "leave --samples out"):
-        check_request(unknown, 2, 3)
+    unknown = load(exported / SINE).manifest.model_copy(update={"spread": None})
+    with refused(UsageError, "samples 3", "leave samples out"):
+        check_request(unknown, 2, 3, 1)
 
 
 def test_a_bundle_may_be_a_path(exported: Path, pipeline: Here) -> None:

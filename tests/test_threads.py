@@ -11,7 +11,7 @@ from torch import nn
 from pipeline import threads
 from pipeline.bundle import Bundle
 from pipeline.export.checks import cpu_session
-from pipeline.run.open import open_graph
+from pipeline.run.bundle import load
 from pipeline.runtimes.isolated import Worker
 from pipeline.runtimes.onnx_runtime import OnnxRuntime, one_thread_session
 from pipeline.runtimes.openvino import OpenVino
@@ -88,7 +88,8 @@ def test_every_session_of_a_small_network_has_one_thread(tiny_bundle: Bundles, g
         cpu_session(file),
         one_thread_session(file),
         OnnxRuntime(file, "cpu").session,
-        open_graph(bundle).session,
+        load(bundle.folder).graph.session,
+        load(bundle.folder).loop_graph.session,
     ]
     for session in sessions:
         options = session.get_session_options()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from command_line import ROOT, Here
 from torture.cases import replacing
@@ -220,13 +221,11 @@ def test_a_graph_that_breaks_its_contract_is_one_line_of_run(
     results: tuple[np.ndarray, ...],
     message: str,
 ) -> None:
-    from pipeline.run import open as opening
-
     bundle = tiny_bundle("char-rnn")
     assert bundle.manifest.state is not None
     state = np.zeros((1, *bundle.manifest.state.shape[1:]), np.float32)
     session = Session(*results, state) if results else Session()
-    monkeypatch.setattr(opening.onnxruntime, "InferenceSession", lambda *_: session)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_: session)
     run = ("run", str(bundle.folder), "--prompt", "", "--length", "3", "--seed", "1")
     result = pipeline(*run)
     result.one_line_error(message)

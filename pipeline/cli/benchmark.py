@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.models import find_models
 from pipeline.cli.options import exported_option, json_option
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import unknown
+from pipeline.lookup import find_models
 
 
 @click.group()

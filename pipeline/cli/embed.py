@@ -7,10 +7,10 @@ from threading import Event
 
 import click
 
-from pipeline.cli.models import find_model
 from pipeline.cli.options import exported_option, json_option
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import UsageError
+from pipeline.lookup import find_model
 
 
 @click.command()

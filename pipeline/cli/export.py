@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.models import find_models
 from pipeline.cli.options import (
     checkpoints_option,
     exported_option,
@@ -14,6 +13,7 @@ from pipeline.cli.options import (
     next_command,
 )
 from pipeline.errors import UsageError
+from pipeline.lookup import find_models
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle

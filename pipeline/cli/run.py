@@ -6,7 +6,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from pipeline.cli.models import find_model
 from pipeline.cli.options import exported_option, json_option
 from pipeline.cli.run_series import SERIES_OPTIONS, run_series
 from pipeline.cli.run_text import TEXT_OPTIONS, run_text
@@ -34,21 +33,18 @@ def run(
     pipeline run char-lstm --prompt "The " --length 100 --streams 4 --seed 1
     pipeline run sine-lstm --history sine.csv --steps 100 --samples 200 --plot -
     """
-    from pipeline.contract import open_bundle
-    from pipeline.run.open import open_graph
-    from pipeline.signature import MANIFEST_FILE
+    from pipeline.run.bundle import load
 
     context = click.get_current_context()
-    opened = open_bundle(find_model(exported, MANIFEST_FILE, bundle, made_by="export"))
-    manifest = opened.manifest
+    opened = load(bundle, exported)
     for task, others in _OPTIONS.items():
         for option in others:
             given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-            if given and task != manifest.task:
+            if given and task != opened.task:
                 raise UsageError(
-                    f"{option.opts[0]} is for {task} models, and {manifest.name} is a "
-                    f"{manifest.task} model; leave it out"
+                    f"{option.opts[0]} is for {task} models, and {opened.name} is a "
+                    f"{opened.task} model; leave it out"
                 )
-    own = {option.name: options[option.name or ""] for option in _OPTIONS[manifest.task]}
-    make = run_text if manifest.task == "text" else run_series
-    make(open_graph(opened), seed, as_json, **own)
+    own = {option.name: options[option.name or ""] for option in _OPTIONS[opened.task]}
+    make = run_text if opened.task == "text" else run_series
+    make(opened, seed, as_json, **own)

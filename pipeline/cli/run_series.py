@@ -9,11 +9,10 @@ from pipeline.cli.options import chosen_seed, standard_input
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from numpy import float32
-    from numpy.typing import NDArray
     from rich.table import Table
 
-    from pipeline.run.open import Runnable
+    from pipeline.run.bundle import Bundle
+    from pipeline.run.history import History
     from pipeline.run.series import Forecast
 
 SERIES_OPTIONS = (
@@ -42,7 +41,7 @@ _STREAM = "-"  # standard input or output, in place of a file
 
 
 def run_series(
-    model: "Runnable",
+    bundle: "Bundle",
     seed: int | None,
     as_json: bool,
     *,
@@ -51,7 +50,7 @@ def run_series(
     samples: int,
     plot: str | None,
 ) -> None:
-    """Print what ``model`` forecasts after ``history``.
+    """Print what ``bundle`` forecasts after ``history``.
 
     Raises:
         UsageError: there is no history, its columns are not those of the model, there are no
@@ -62,34 +61,36 @@ def run_series(
     import numpy as np
 
     from pipeline.report.output import console, finish, say
-    from pipeline.run.series import check_request, forecast
+    from pipeline.run.series import check_request, forecast, width_of
 
+    graph = bundle.loop_graph
     if plot == _STREAM and as_json:
         raise UsageError("--plot - and --json both print to standard output; give a file to --plot")
     if plot not in (None, _STREAM):
         from pipeline.report.picture import check_picture
 
         check_picture(Path(plot), {"series"})
-    check_request(model, steps, samples)
-    columns, values = _history(model, history)
+    check_request(bundle.manifest, steps, samples, width_of(graph))
+    read = _history(bundle, width_of(graph), history)
     seed = chosen_seed(seed, is_drawn=samples > 0 and steps > 0)
-    made = forecast(model, columns, values, steps, samples, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    made = forecast(graph, read.columns, read.values, steps, samples, rng)
     if plot == _STREAM:
         from pipeline.run.chart import terminal_chart
 
         out = console(stderr=False)
-        for index in range(len(columns)):
+        for index in range(len(made.columns)):
             out.print(terminal_chart(made, index, min(out.width, 100)))
     elif plot is not None:
         from pipeline.run.chart import draw
 
-        draw(made, model.manifest.name, Path(plot))
+        draw(made, bundle.name, Path(plot))
         say(f"drawn: {plot}")
     quantiles = made.quantiles
     content = {
-        "name": model.manifest.name,
-        "columns": columns,
-        "read": len(values),
+        "name": bundle.name,
+        "columns": made.columns,
+        "read": len(made.history),
         "seed": seed,
         "samples": samples,
         "forecast": made.values.tolist(),
@@ -98,13 +99,13 @@ def run_series(
     finish(as_json, content, [_table(made)])
 
 
-def _history(model: "Runnable", file: str | None) -> "tuple[tuple[str, ...], NDArray[float32]]":
-    """The columns that the model reads, and their values ``[time, targets]``."""
+def _history(bundle: "Bundle", width: int, file: str | None) -> "History":
+    """The ``width`` columns that the model reads, of a file or of standard input."""
     from pipeline.data.frames import text_columns
     from pipeline.data.tables import parse_table, read_table
-    from pipeline.run.history import history_of
+    from pipeline.run.history import DataSource, history_of
 
-    source = model.source
+    source = DataSource.of(bundle.manifest)
     as_text = text_columns(source.time, source.id)
     if file in (None, _STREAM):
         path, data = Path("standard input"), standard_input(even_typed=file == _STREAM)
@@ -116,7 +117,7 @@ def _history(model: "Runnable", file: str | None) -> "tuple[tuple[str, ...], NDA
     else:
         path = Path(file)
         table = read_table(path, as_text)
-    return history_of(table, path, source, model.width)
+    return history_of(table, path, source, width)
 
 
 def _table(made: "Forecast") -> "Table":

@@ -8,7 +8,7 @@ from pipeline.cli.options import chosen_seed, finite, standard_input
 from pipeline.errors import MalformedError, UsageError
 
 if TYPE_CHECKING:
-    from pipeline.run.open import Runnable
+    from pipeline.run.bundle import Bundle
 
 TEXT_OPTIONS = (
     click.Option(["--prompt"], metavar="TEXT", help="To go on from.  [default: standard input]"),
@@ -54,7 +54,7 @@ _SHOWN = 20  # unknown characters, in the line about them
 
 
 def run_text(
-    model: "Runnable",
+    bundle: "Bundle",
     seed: int | None,
     as_json: bool,
     *,
@@ -65,7 +65,7 @@ def run_text(
     top_p: float,
     streams: int,
 ) -> None:
-    """Print what ``model`` writes after ``prompt``: one text as it comes, several at the end.
+    """Print what ``bundle`` writes after ``prompt``: one text as it comes, several at the end.
 
     Raises:
         UsageError: the prompt is not Unicode.
@@ -77,11 +77,13 @@ def run_text(
     from pipeline.run.text import Written, generate
     from pipeline.signature import Sampling
 
+    graph, vocabulary = bundle.loop_graph, bundle.vocabulary or ""
     begin = _prompt(prompt)
-    unknown = _say_unknown(begin, model.manifest.vocabulary or "")
+    unknown = _say_unknown(begin, vocabulary)
     seed = chosen_seed(seed, is_drawn=temperature > 0 and length > 0)
     sampling = Sampling(temperature, top_k, top_p)
-    pieces = generate(model, begin, length, streams, sampling, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    pieces = generate(graph, vocabulary, begin, length, streams, sampling, rng)
     if streams == 1 and not as_json:
         write(begin)
         try:
@@ -101,7 +103,7 @@ def run_text(
             write(f"── {number} ──\n{begin}{text}\n")
         return
     content = {
-        "name": model.manifest.name,
+        "name": bundle.name,
         "prompt": begin,
         "unknown": unknown,
         "seed": seed,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.models import find_models
 from pipeline.cli.options import exported_option, json_option
 from pipeline.cli.trust import key_option
+from pipeline.lookup import find_models
 
 
 @click.command()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.foreign import foreign, foreign_options
-from pipeline.cli.models import find_models
 from pipeline.cli.options import (
     exported_option,
     force_option,
@@ -19,6 +18,7 @@ from pipeline.cli.options import (
 from pipeline.cli.self_test import self_test
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import ParityError, PipelineError, unknown
+from pipeline.lookup import find_models
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle

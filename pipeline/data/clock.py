@@ -1,8 +1,9 @@
-"""When the values of a series are: times in order, at even steps, and the season they suggest."""
+"""When the values of a series are: times in order, at even steps, and those that follow."""
 
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timezone, tzinfo
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,12 +29,53 @@ class Clock:
     """How many steps each row is after the one before, ``gaps`` ``[rows - 1]``.
 
     ``season`` is how many steps such data usually repeat after: hours after a day, days after a
-    week, months after a year. It is 1 where nothing is usual.
+    week, months after a year. It is 1 where nothing is usual. ``offset`` is what leads from one
+    time to the next: of the calendar, a time passed, or a number.
     """
 
     gaps: NDArray[np.float64]
     step: str
     season: int
+    offset: Any
+
+
+@dataclass(frozen=True)
+class Times:
+    """The times of rows in order, without a zone: those of ``zone``, or numbers.
+
+    ``dtype`` is that of the column that they were read from.
+    """
+
+    index: pd.Index
+    zone: tzinfo
+    dtype: Any
+    clock: Clock | None = None
+
+    def following(self, steps: int) -> pd.Index:
+        """The next ``steps`` times, in the time zone of the column, or in whole numbers as there.
+
+        There must be a clock: one row alone does not tell how long a step is.
+
+        Raises:
+            UsageError: they are later than pandas can hold.
+        """
+        assert self.clock is not None
+        last, offset = self.index[-1], self.clock.offset
+        try:
+            ahead = [last + count * offset for count in range(1, steps + 1)]
+        except (OverflowError, ValueError) as error:
+            raise UsageError(
+                f"{steps} steps of {self.clock.step} after {last} leave the calendar; give fewer"
+            ) from error
+        index = pd.Index(ahead, dtype=self.index.dtype)
+        if not isinstance(index, pd.DatetimeIndex):
+            is_whole = pd.api.types.is_integer_dtype(self.dtype) and (index % 1 == 0).all()
+            return index.astype(self.dtype) if is_whole else index
+        if not isinstance(self.dtype, pd.DatetimeTZDtype):
+            return index
+        first = np.ones(steps, bool)  # of an hour that comes twice
+        there = index.tz_localize(self.zone, ambiguous=first, nonexistent="shift_forward")
+        return there.tz_convert(self.dtype.tz)
 
 
 def are_times(cells: list[Any]) -> bool:
@@ -43,18 +85,18 @@ def are_times(cells: list[Any]) -> bool:
 
 def in_time(
     values: pd.DataFrame, column: pd.Series, resample: str | None, fill: bool, path: Path
-) -> tuple[pd.DataFrame, int, list[str]]:
-    """The rows of ``values`` in the order of ``column`` at even steps, the season, and notes.
+) -> tuple[pd.DataFrame, Times, list[str]]:
+    """The rows of ``values`` in the order of ``column`` at even steps, their times, and notes.
 
-    With ``resample`` rows are averaged onto steps of that length. With ``fill`` a step without a
-    row becomes a row of NaN.
+    The times have a clock where there are two rows at least. With ``resample`` rows are averaged
+    onto steps of that length. With ``fill`` a step without a row becomes a row of NaN.
 
     Raises:
         UsageError: ``resample`` is no length of time, or the times are bare numbers.
         MalformedError: a cell is no time, a time stands twice, or steps are uneven; the first
             such row is named.
     """
-    times, notes = _times(column, path), []
+    (times, zone), notes = _times(column, path), []
     order = np.argsort(times.to_numpy(), kind="stable")
     if (np.diff(order) < 0).any():
         notes.append("rows sorted by time")
@@ -63,8 +105,9 @@ def in_time(
         values = _averaged(values, times, resample, path)
         times = values.index
         notes.append(f"averaged onto steps of {resample}")
+    found = Times(times, zone, column.dtype)
     if len(values) < 2:
-        return values, 1, notes
+        return values, found, notes
     rows = values.index
     for twin in np.flatnonzero(times[1:] == times[:-1])[:1]:
         raise MalformedError(
@@ -94,7 +137,7 @@ def in_time(
         names = rows[np.searchsorted(at, every, side="right") - 1]
         values = values.set_axis(at).reindex(every).set_axis(names)
         notes.append(f"{len(every) - len(at)} missing steps of {clock.step} put in")
-    return values, clock.season, notes
+    return values, replace(found, clock=clock), notes
 
 
 def _dates(cells: Any) -> pd.DatetimeIndex:
@@ -117,15 +160,23 @@ def _twelve_hours(cell: str) -> str | None:
     return f"{form.replace('%H', '%I')}{found[2]}%p" if found and form else None
 
 
-def _times(column: pd.Series, path: Path) -> pd.Index:
-    """Dates, or numbers where all cells are numbers and not dates as 20260131."""
+def _times(column: pd.Series, path: Path) -> tuple[pd.Index, tzinfo]:
+    """Dates and their zone, or numbers where all cells are numbers and not dates as 20260131.
+
+    Where all rows are at one time of day in the zone of the column, days and months count as they
+    do there; else the zone is UTC, which has no hour twice.
+    """
     cells = column
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        there = pd.DatetimeIndex(column).tz_localize(None).as_unit("us")
+        if not there.hasnans and (there - there.normalize()).nunique() == 1:
+            return there, column.dtype.tz
     if not pd.api.types.is_datetime64_any_dtype(column):
         cells = column.astype(str).str.strip()
         if len(cells) and is_number(cells.iloc[0]) and not cells.str.fullmatch(_COMPACT).all():
             _refuse_missing(column, path)
             if all(map(is_number, cells.to_list())):
-                return pd.Index(numbers(column, path))
+                return pd.Index(numbers(column, path)), timezone.utc
     times = _dates(cells)
     for bad in np.flatnonzero(times.isna())[:1]:
         _refuse_missing(column, path)
@@ -134,7 +185,7 @@ def _times(column: pd.Series, path: Path) -> pd.Index:
             f"{quoted(column.iloc[bad])} is not a time like those above it; write it as 2026-01-31 "
             "or 2026-01-31 18:00"
         )
-    return times
+    return times, timezone.utc
 
 
 def _refuse_missing(column: pd.Series, path: Path) -> None:
@@ -160,20 +211,27 @@ def _clock(times: pd.Index) -> Clock:
     """Gaps in calendar months or business days where the times are such, else in time passed."""
     if not isinstance(times, pd.DatetimeIndex):
         gaps, step = _in_steps(np.diff(times.to_numpy()))
-        return Clock(gaps, f"{step:g}", 1)
+        return Clock(gaps, f"{step:g}", 1, step)
     seconds, step = _in_steps(np.diff(times.asi8) / 1e6)
     same_hour = len(set(times.hour * 60 + times.minute)) == 1
-    if same_hour and step >= 28 * _DAY and (len(set(times.day)) == 1 or times.is_month_end.all()):
+    at_ends = bool(times.is_month_end.all())
+    if same_hour and step >= 28 * _DAY and (len(set(times.day)) == 1 or at_ends):
         gaps, months = _in_steps(np.diff(times.year * 12 + times.month))
-        return Clock(gaps, _counted(months, "month"), round(12 / months) if months <= 12 else 1)
+        count = int(months)
+        offset = pd.offsets.MonthEnd(count) if at_ends else pd.DateOffset(months=count)
+        season = round(12 / months) if months <= 12 else 1
+        return Clock(gaps, _counted(months, "month"), season, offset)
     if same_hour and step == _DAY and len(times) > 7 and (times.day_of_week < 5).all():
         days = times.to_numpy().astype("datetime64[D]")
-        return Clock(np.busday_count(days[:-1], days[1:]).astype(np.float64), "1 business day", 5)
+        gaps = np.busday_count(days[:-1], days[1:]).astype(np.float64)
+        return Clock(gaps, "1 business day", 5, pd.offsets.BDay())
     unit, name = next((pair for pair in _UNITS if step >= pair[0]), _UNITS[-1])
     usual = {_DAY: 7, 7 * _DAY: 52}.get(step, 1)
     if _MINUTE <= step < _DAY and _DAY % step == 0:
         usual = round(_DAY / step)
-    return Clock(seconds, _counted(step / unit, name), usual)
+    passed = pd.Timedelta(round(step * 1e6), unit="us")
+    # An average onto steps of the calendar knows them, however few rows there are.
+    return Clock(seconds, _counted(step / unit, name), usual, times.freq or passed)
 
 
 def _in_steps(gaps: NDArray[Any]) -> tuple[NDArray[np.float64], float]:

@@ -41,9 +41,10 @@ def read_series(source: SeriesSource) -> Series:
     season = 1
     notes: list[str] = []
     if time is not None:
-        values, season, notes = in_time(
+        values, times, notes = in_time(
             values, table[time], source.resample, source.fill is not None, path
         )
+        season = times.clock.season if times.clock else 1
     elif source.resample:
         raise UsageError(f"--resample needs times, and {path} has none; name them with --time")
     check_length(len(values), str(path))

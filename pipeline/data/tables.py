@@ -46,11 +46,15 @@ def parse_table(data: bytes, path: Path, as_text: Collection[str] = ()) -> pd.Da
     """As :func:`read_table`, of what was read from ``path``."""
     is_parquet = path.suffix.lower() in (".parquet", ".pq")
     table = _parse_parquet(data, path) if is_parquet else _parse_csv(data, path, as_text)
-    names = list(table.columns)
+    require_distinct(list(table.columns), path)
+    return table
+
+
+def require_distinct(names: list[str], path: Path) -> None:
+    """Raises MalformedError for two columns of one name."""
     twin = next((name for name in names if names.count(name) > 1), None)
     if twin is not None:
         raise MalformedError(f"{path}: two columns are called '{twin}'; rename one of them")
-    return table
 
 
 def _parse_csv(data: bytes, path: Path, as_text: Collection[str]) -> pd.DataFrame:

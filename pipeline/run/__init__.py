@@ -1,1 +1,1 @@
-"""An exported model at work, with numpy and ONNX Runtime; torch is never imported here."""
+"""An exported model at work, in Python and by ``pipeline run``: ONNX Runtime runs it, not torch."""

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.contract.held_out import code_points
 from pipeline.errors import MalformedError
-from pipeline.run.open import Runnable
+from pipeline.run.graph import Graph
 from pipeline.signature import (
     LOG_PROB,
-    NEXT_STATE,
     PROMPT,
-    STATE,
     TEMPERATURE,
     TEXT,
     TOP_K,
@@ -59,7 +58,8 @@ def unknown_characters(prompt: str, vocabulary: str) -> list[str]:
 
 
 def generate(
-    model: Runnable,
+    graph: Graph,
+    vocabulary: str,
     prompt: str,
     length: int,
     streams: int,
@@ -69,37 +69,40 @@ def generate(
 ) -> Iterator[list[tuple[str, float]]]:
     """Yield what all ``streams`` write next, and the sum of its log-probabilities, to ``length``.
 
+    ``graph`` is the one with the loop, of a model that knows the characters of ``vocabulary``.
+
     Character t of stream i is drawn by ``rng.random((length, streams), float32)[t, i]``, whatever
     the size of a ``chunk``.
 
     Raises:
         MalformedError: the model gives NaN, or characters that are not of its vocabulary.
     """
-    assert model.manifest.vocabulary is not None
-    top_k = min(sampling.top_k, len(model.manifest.vocabulary))  # more means the same
+    assert graph.state is not None
+    carried, carries_on = graph.state.input, graph.state.output
     settings: dict[str, NDArray[Any]] = {
         TEMPERATURE: np.array(sampling.temperature, np.float32),
-        TOP_K: np.array(top_k),
+        TOP_K: np.array(min(sampling.top_k, len(vocabulary))),  # more means the same
         TOP_P: np.array(sampling.top_p, np.float32),
     }
-    known = [ord(character) for character in model.manifest.vocabulary]
-    state = model.zero_state()
-    points = np.array([[ord(character) for character in prompt]], np.int64)
+    known = code_points(vocabulary)
+    state = graph.initial_state()
+    points = code_points(prompt)[None]
     nothing = np.zeros((1, 0), np.float32)
     for start in range(0, len(prompt), _READ):
         part = points[:, start : start + _READ]
-        [state] = model.call(settings | {PROMPT: part, UNIFORM: nothing, STATE: state}, NEXT_STATE)
+        feeds = settings | {PROMPT: part, UNIFORM: nothing, carried: state}
+        [state] = graph.call(feeds, [carries_on])
     state = np.repeat(state, streams, axis=0)
     no_prompt = np.zeros((streams, 0), np.int64)
     for start in range(0, length, chunk):
         numbers: NDArray[np.float32] = rng.random((min(chunk, length - start), streams), np.float32)
-        feeds = settings | {PROMPT: no_prompt, UNIFORM: numbers.T, STATE: state}
-        text, log_prob, state = model.call(feeds, TEXT, LOG_PROB, NEXT_STATE)
+        feeds = settings | {PROMPT: no_prompt, UNIFORM: numbers.T, carried: state}
+        text, log_prob, state = graph.call(feeds, [TEXT, LOG_PROB, carries_on])
         if np.isnan(log_prob).any():
-            raise MalformedError(f"{model.manifest.name} gives NaN; train it anew")
+            raise MalformedError(f"{graph.name} gives NaN; train it anew")
         if not np.isin(text, known).all():
             raise MalformedError(
-                f"{model.manifest.name} writes characters that it does not know; export it anew"
+                f"{graph.name} writes characters that it does not know; export it anew"
             )
         totals = log_prob.sum(axis=1, dtype=np.float64)
         yield [

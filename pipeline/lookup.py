@@ -1,4 +1,4 @@
-"""The models that a command is given: by name, or by path."""
+"""Models, found by name or by path, as every command and :func:`pipeline.load` find them."""
 
 from pathlib import Path
 

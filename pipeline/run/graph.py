@@ -1,0 +1,94 @@
+"""A graph of a bundle in ONNX Runtime, whose calls are held against its contract."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.contract import Bundle, StateEntry
+from pipeline.errors import MalformedError, UnavailableError, one_line
+from pipeline.packages import how_to_install
+from pipeline.signature import TensorSpec
+from pipeline.threads import session_options, weights_in
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph, ready to be called: the tensors of its contract, and a session on the CPU.
+
+    ``name`` is that of the model, ``file`` that of the graph in the bundle, and ``state`` the pair
+    of tensors that carries a stream on; None for whole sequences.
+    """
+
+    name: str
+    file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    state: StateEntry | None
+    session: "onnxruntime.InferenceSession"
+
+    def call(self, feeds: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
+        """The outputs called ``names`` of one call; ``feeds`` has every input, as it should be.
+
+        Raises:
+            MalformedError: the graph cannot be run, or gives what its contract does not say.
+        """
+        try:
+            results: list[NDArray[Any]] = self.session.run(names, dict(feeds))
+        except Exception as error:  # its own exceptions have no common class
+            raise MalformedError(
+                f"{self.file} of {self.name} cannot be run ({one_line(error)}); export it anew"
+            ) from error
+        sizes: dict[int | str, int] = {}
+        for spec in self.inputs:
+            sizes.update(zip(spec.shape, feeds[spec.name].shape, strict=True))
+        specs = {spec.name: spec for spec in self.outputs}
+        for name, found in zip(names, results, strict=True):
+            expected = tuple(sizes.get(axis, axis) for axis in specs[name].shape)
+            if (found.shape, found.dtype) != (expected, np.dtype(specs[name].type)):
+                raise MalformedError(
+                    f"{self.file} of {self.name} gives {name} as {found.dtype} "
+                    f"{list(found.shape)}, not {specs[name].type} {list(expected)}; export it anew"
+                )
+        return results
+
+    def initial_state(self, batch: int = 1) -> NDArray[np.float32]:
+        """The state ``[batch, …]`` that starts ``batch`` streams; only of a graph that has one."""
+        assert self.state is not None
+        shape = [batch if isinstance(axis, str) else axis for axis in self.state.shape]
+        return np.full(shape, self.state.initial, self.state.type)
+
+
+def open_graph(
+    bundle: Bundle, file: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> Graph:
+    """The graph in ``file`` of ``bundle``, with the tensors that the manifest gives it.
+
+    Raises:
+        MalformedError: the file is missing.
+        IntegrityError: the file is not the one that was exported.
+        UnsafeError: the file reads others, or a link stands in its place.
+        UnavailableError: ONNX Runtime is not installed, or too old to load it.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        how = how_to_install("onnxruntime")
+        raise UnavailableError(f"onnxruntime is not installed; run {how}") from error
+    data = bundle.read(file)
+    options = session_options(weights_in(data))
+    options.enable_cpu_mem_arena = False  # for the small tensors of a step, malloc is faster
+    try:
+        session = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])
+    except Exception as error:  # its own exceptions have no common class
+        raise UnavailableError(
+            f"onnxruntime {onnxruntime.__version__} cannot load {bundle.folder / file} "
+            f"({one_line(error)}); install a newer one"
+        ) from error
+    manifest = bundle.manifest
+    return Graph(manifest.name, file, inputs, outputs, manifest.state, session)
