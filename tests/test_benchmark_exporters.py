@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import onnx
 import pytest
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from pipeline.benchmark import exporters
 from pipeline.benchmark.exporters import EXPORTERS, Outcome, measure_exporters, trial
 from pipeline.benchmark.exporters_modules import MODULES, Subject
+from pipeline.cli.benchmark import exporters as exporters_command
 from pipeline.export.onnx_graph import quiet_exporter
 from pipeline.signature import BATCH, TIME
 
@@ -192,7 +194,13 @@ def test_an_exporter_that_crashes_is_a_line_and_the_next_goes_on(
     found = list(measure_exporters(["pipeline", "torch-trace"], [GRU], said.append))
     assert [item.verdict for item in found] == ["crashes", "crashes"]
     assert found[0].reason == "crashed with SIGABRT: the exporter is gone"
-    assert said == ["exporting gru by pipeline", "exporting gru by torch-trace"]
+    assert said == ["gru by pipeline, 1 of 2", "gru by torch-trace, 2 of 2"]
+
+
+def test_the_help_names_every_exporter() -> None:
+    [option] = [item for item in exporters_command.params if item.name == "exporters"]
+    assert isinstance(option, click.Option)
+    assert all(name in (option.help or "") for name in EXPORTERS)
 
 
 def test_the_command_shows_every_exporter_on_a_module(pipeline: Here) -> None:

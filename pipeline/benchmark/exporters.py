@@ -116,16 +116,15 @@ def measure_exporters(
     gives depends on those before it. One that crashes, or that takes longer than ``time_limit``
     seconds, has an outcome that says so.
     """
-    for module in modules:
-        for exporter in exporters:
-            say(f"exporting {module} by {exporter}")
-            with Worker(time_limit) as worker:
-                try:
-                    yield worker.work(trial, exporter, module)
-                except RuntimeProcessError as error:
-                    yield Outcome(
-                        module=module, exporter=exporter, verdict="crashes", reason=str(error)
-                    )
+    pairs = [(exporter, module) for module in modules for exporter in exporters]
+    for number, (exporter, module) in enumerate(pairs, 1):
+        say(f"{module} by {exporter}, {number} of {len(pairs)}")
+        with Worker(time_limit) as worker:
+            try:
+                yield worker.work(trial, exporter, module)
+            except RuntimeProcessError as error:
+                facts = {"module": module, "exporter": exporter, "reason": str(error)}
+                yield Outcome(verdict="crashes", **facts)
 
 
 def trial(exporter: str, name: str) -> Outcome:
