@@ -12,7 +12,7 @@ INSTALLED := .venv/.installed-$(EXTRA)
 TESTED    := .venv/.installed-$(EXTRA)-test
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export validate test torture lint clean tools
+.PHONY: help install train export validate test torture lint tables clean tools
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -43,9 +43,12 @@ lint: $(TESTED) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd pipeline/embed/clients/python && $(CURDIR)/$(BIN)/mypy --strict --explicit-package-bases *.py
-	clang-format --dry-run --Werror $(wildcard $(addprefix pipeline/embed/clients/,c/*.[ch] cpp-libtorch/*pp) pipeline/benchmark/programs/*)
-	cd pipeline/embed/clients && npx --yes @biomejs/biome@2.6.8 check .
+	cd pipeline/embed/python/client && $(CURDIR)/$(BIN)/mypy --cache-dir $(CURDIR)/.mypy_cache --strict --explicit-package-bases *.py
+	clang-format --dry-run --Werror $(wildcard pipeline/embed/*/client/*.[ch] pipeline/embed/*/client/*pp pipeline/benchmark/programs/*)
+	cd pipeline/embed && npx --yes @biomejs/biome@2.6.8 check .
+
+tables: $(INSTALLED) ## Make the tables of the README files anew
+	$(BIN)/python -m pipeline.report.readme $(shell git ls-files '*README.md')
 
 clean: ## Remove .venv, checkpoints, bundles and the report
 	rm -rf .venv checkpoints $(wildcard exported/*/) exported/report.html
@@ -63,23 +66,17 @@ $(TESTED): $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA),test]'
 	@touch $@
 
-# What the tests of the embedded clients and of the pages need, as program:package and
-# header:package of Debian. Where it cannot be installed, the tests say what is missing.
-PROGRAMS := node:nodejs npm:npm cmake:cmake c++:g++ cc:gcc clang:clang wasm-ld:lld \
-            clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm \
+# What the tests need besides all that the embedded clients say they need, as program:package of
+# Debian. Where something cannot be installed, the tests say what is missing.
+PROGRAMS := clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm \
             qemu-x86_64:qemu-user
-HEADERS  := nlohmann/json.hpp:nlohmann-json3-dev openssl/evp.h:libssl-dev cjson/cJSON.h:libcjson-dev
 
-tools:
-	@missing=; \
+tools: $(TESTED)
+	@missing="$$($(BIN)/python -c 'from pipeline.embed.targets import *; print(*missing_packages())')"; \
 	for pair in $(PROGRAMS); do \
 	  command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
-	for pair in $(HEADERS); do \
-	  test -e /usr/include/$${pair%%:*} || missing="$$missing $${pair##*:}"; \
-	done; \
-	command -v chromium chromium-browser google-chrome >/dev/null || missing="$$missing chromium"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing$$missing"; \
+	  echo "Installing $$missing"; \
 	  (apt-get update && apt-get install --yes --no-install-recommends $$missing) >/dev/null || true; \
 	fi

@@ -8,17 +8,18 @@ from importlib.metadata import PackageNotFoundError, version
 REQUIREMENTS = {
     "model-signing": "model-signing>=1.1",
     "onnxruntime": "onnxruntime>=1.21",
-    "openvino": "openvino>=2026.4",
     "playwright": "playwright>=1.49",
     "pyarrow": "pyarrow>=17",
     "pyopenssl": "pyopenssl>=25.0",
-    "tract": "tract>=0.23.9",
 }
 
 
 def how_to_install(*packages: str) -> str:
-    """The command that installs optional packages for the Python that is running."""
-    wanted = [REQUIREMENTS[package] for package in packages]
+    """The command that installs optional packages for the Python that is running.
+
+    A package is a name that is listed here, or a requirement, which is taken as it is.
+    """
+    wanted = [REQUIREMENTS.get(package, package) for package in packages]
     return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
 
 

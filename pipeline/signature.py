@@ -9,9 +9,8 @@ spelled here and nowhere else.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
-
-from pipeline.config import Cell, Line, Record, SeriesModel, TextModel
+from pipeline.config import Cell, Record, SeriesModel, TextModel
+from pipeline.contract.tensors import Contract, TensorSpec
 from pipeline.errors import MalformedError
 
 FORMAT: Literal[1] = 1  # of a bundle
@@ -33,29 +32,6 @@ OPERATOR: dict[Cell, str] = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 UNKNOWN_INDEX = 0  # logit and embedding row of every character outside the vocabulary
 
 
-class Tolerance(Record):
-    """A runtime may be off by ``atol + rtol·|y|``, or by four times PyTorch's own error."""
-
-    rtol: float = Field(ge=0)
-    atol: float = Field(ge=0)
-
-    def within(self, other: "Tolerance") -> bool:
-        """Whether this allows no more than ``other``."""
-        return self.rtol <= other.rtol and self.atol <= other.atol
-
-
-FLOAT32 = Tolerance(rtol=1e-4, atol=1e-5)
-# What a runtime may compute in. TF32 keeps as many bits of a number as float16: 10 and a sign.
-Precision = Literal["float32", "tf32", "float16", "bfloat16"]
-LESS_THAN_FLOAT32: dict[Precision, Tolerance] = {
-    "tf32": Tolerance(rtol=1e-3, atol=2.5e-3),
-    "float16": Tolerance(rtol=1e-3, atol=2.5e-3),
-    "bfloat16": Tolerance(rtol=1e-2, atol=2e-2),
-}
-OWN_ERRORS = 4  # how many times PyTorch's own float32 error a runtime may be off
-ILL_CONDITIONED = 1e-3  # PyTorch's own float32 error from which whole sequences say nothing
-
-
 @dataclass(frozen=True)
 class Sampling:
     """How a character is drawn: temperature 0 takes the likeliest; top-k 0 and top-p 1 are off."""
@@ -63,20 +39,6 @@ class Sampling:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
-
-
-class TensorSpec(Record):
-    """One tensor of the contract; a ``str`` in ``shape`` is a dynamic axis, from 1 up."""
-
-    name: str
-    type: Literal["float32", "int64"]
-    shape: tuple[int | str, ...]
-    meaning: Line
-
-    @property
-    def form(self) -> tuple[str, str, tuple[int | str, ...]]:
-        """All of it but the words."""
-        return self.name, self.type, self.shape
 
 
 class Signature(Record):
@@ -95,6 +57,12 @@ class Signature(Record):
     def streams(self) -> bool:
         """Whether a sequence may come in pieces, with the state carried on."""
         return bool(self.state_rows)
+
+    @property
+    def contract(self) -> Contract:
+        """The same as a contract: one input, one output, one pair of states if there is any."""
+        states = ((STATE, NEXT_STATE),) if self.streams else ()
+        return Contract(self.inputs, self.outputs, states, batch=BATCH, time=TIME)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

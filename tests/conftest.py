@@ -16,7 +16,7 @@ from pipeline.bundle import Bundle, build_bundle, open_bundle
 from pipeline.checkpoint import load_network, save_checkpoint
 from pipeline.config import PRESETS, override
 from pipeline.data import load
-from pipeline.embed.serve import FLAGS, find_browser
+from pipeline.embed.browser.server import FLAGS, find_browser
 from pipeline.errors import UnavailableError
 from pipeline.storage import write_folder
 from pipeline.train.batches import make_task

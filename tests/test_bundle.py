@@ -22,11 +22,11 @@ from pipeline.bundle.golden import outside, streams
 from pipeline.checkpoint import load_network, read_checkpoint
 from pipeline.config import CELLS, PRESETS, Cell, Record, SeriesModel, TextModel
 from pipeline.contract import Scaler
+from pipeline.contract.law import FLOAT32
 from pipeline.contract.manifest import manifest_schema
 from pipeline.contract.weights import parameters, weight_shapes
 from pipeline.errors import IntegrityError, MalformedError, PipelineError, UnsafeError
 from pipeline.model import Network
-from pipeline.signature import FLOAT32
 from pipeline.storage import canonical_json, sha256
 from pipeline.validate import Validation, last_validation, marked
 from pipeline.validate.records import read_validation

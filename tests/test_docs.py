@@ -21,8 +21,7 @@ from pipeline.config import FAMILIES, PRESETS, Config, SeriesSource
 from pipeline.contract.manifest import manifest_schema
 from pipeline.errors import PipelineError
 from pipeline.export import OPSETS
-from pipeline.runtimes.catalog import ALL as RUNTIMES
-from pipeline.runtimes.catalog import PROVIDERS
+from pipeline.runtimes.kind import PROVIDERS
 from pipeline.validate.records import validation_schema
 
 ROOT = Path(__file__).parents[1]
@@ -32,11 +31,14 @@ ROOMS = {
     for path in sorted(ROOT.glob("pipeline/*/README.md"))
 }
 DOCS = {"README": README, **ROOMS}
+# A part that stands to the left of its package is named by itself.
 ROUTE = [
     *("errors", "escaping", "packages", "later", "disk", "reading", "storage", "config"),
-    *("lookup", "signature", "seal"),
-    *("contract", "threads", "data", "model", "train", "checkpoint", "importer", "export"),
-    *("bundle", "trust", "runtimes", "validate", "embed", "benchmark", "report", "run", "cli"),
+    *("lookup", "contract.law", "contract.tensors", "signature", "seal"),
+    *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
+    *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
+    *("export", "bundle", "trust", "runtimes", "validate", "embed", "benchmark", "report"),
+    *("run", "cli"),
 ]
 
 
@@ -148,18 +150,30 @@ def test_help_texts_name_what_the_code_knows() -> None:
     }
     assert all(family in helps["family"] for family in FAMILIES)
     assert all(provider in helps["providers"] for provider in PROVIDERS)
-    assert all(runtime in helps["runtimes"] for runtime in RUNTIMES)
     assert f"{OPSETS.start} to {OPSETS.stop - 1}" in helps["opset"]
+
+
+def place(module: str) -> int:
+    """Where ``module`` stands on the route, by its own name or that of its package."""
+    return ROUTE.index(module if module in ROUTE else module.partition(".")[0])
 
 
 def test_a_file_imports_only_from_files_to_the_left_of_it() -> None:
     for path in (ROOT / "pipeline").rglob("*.py"):
-        part = path.relative_to(ROOT / "pipeline").parts[0].removesuffix(".py")
-        if part in ("__init__", "__main__"):
+        parts = path.relative_to(ROOT / "pipeline").with_suffix("").parts
+        if parts[0] in ("__init__", "__main__"):
             continue
-        imports = re.findall(r"^\s*from pipeline\.(\w+)", path.read_text(encoding="utf-8"), re.M)
+        imports = re.findall(r"^\s*from pipeline\.([\w.]+)", path.read_text(encoding="utf-8"), re.M)
         for imported in imports:
-            assert ROUTE.index(imported) <= ROUTE.index(part), f"{path.name} imports {imported}"
+            assert place(imported) <= place(".".join(parts)), f"{path.name} imports {imported}"
+
+
+@pytest.mark.parametrize("module", ["pipeline.signature", "pipeline.contract", "pipeline.verify"])
+def test_a_package_can_be_the_first_that_is_imported(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {module}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_exit_codes_in_the_help_and_its_readme_are_those_of_the_errors() -> None:

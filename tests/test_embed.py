@@ -24,7 +24,8 @@ from pipeline.bundle import Bundle
 from pipeline.embed.project import project_files, write_project
 from pipeline.embed.replay import Workshop
 from pipeline.embed.sums import SUMS_FILE, digests, read_sums, sums_file
-from pipeline.embed.targets import CLIENTS, TARGETS
+from pipeline.embed.target import Program
+from pipeline.embed.targets import TARGETS
 from pipeline.errors import (
     IntegrityError,
     MalformedError,
@@ -47,8 +48,8 @@ def test_a_project_is_the_client_as_it_is_and_verified_files_of_the_bundle(
     files = project_files(bundle, TARGETS[target])
     assert files == project_files(bundle, TARGETS[target])
     assert {"README.md", "model/manifest.json", "model/golden.json"} <= set(files)
-    for name in TARGETS[target].clients:
-        for path in (CLIENTS / name).iterdir():
+    for folder in TARGETS[target].clients:
+        for path in folder.iterdir():
             if path.is_file():
                 assert files[path.name] == path.read_bytes()
     for name, entry in bundle.manifest.files.items():
@@ -62,9 +63,7 @@ def test_a_project_is_the_client_as_it_is_and_verified_files_of_the_bundle(
 def test_a_readme_is_short_and_has_the_commands() -> None:
     for target in TARGETS.values():
         [readme] = [
-            CLIENTS / name / "README.md"
-            for name in target.clients
-            if (CLIENTS / name / "README.md").exists()
+            folder / "README.md" for folder in target.clients if (folder / "README.md").exists()
         ]
         lines = [line for line in readme.read_text(encoding="utf-8").splitlines() if line]
         assert 4 <= len(lines) <= 9
@@ -382,11 +381,11 @@ def test_a_target_that_cannot_be_built_says_why(
         "print('compiling'); print('x.c:1: error: no such header'); raise SystemExit(2)"
     )
     with (
-        workshop_of(monkeypatch, build=(fails,)) as workshop,
+        workshop_of(monkeypatch, build=lambda: (fails,)) as workshop,
         refused(UnavailableError, "cannot be built", "no such header"),
     ):
         workshop.build(tiny_bundle("sine-gru"))
-    with workshop_of(monkeypatch, programs=(("no-such-program",),)) as workshop:
+    with workshop_of(monkeypatch, programs=(Program("no-such-program"),)) as workshop:
         row = workshop.replay(tiny_bundle("sine-gru"))
     assert row.status == "not run"
     assert "needs no-such-program" in row.reason
@@ -407,7 +406,7 @@ def test_a_model_that_a_target_cannot_run_is_a_row_that_was_not_run(
 def test_a_target_that_was_asked_for_by_name_must_be_there(
     pipeline: Here, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    absent = dataclasses.replace(TARGETS["python"], programs=(("no-such-program",),))
+    absent = dataclasses.replace(TARGETS["python"], programs=(Program("no-such-program"),))
     monkeypatch.setitem(TARGETS, "python", absent)
     result = pipeline("validate", "--runtime", "python", "--exported", str(exported))
     assert result.code == 7

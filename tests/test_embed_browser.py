@@ -24,11 +24,11 @@ from tiny import edit_sealed, missing, open_session, refused, saved, series_conf
 
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesSource
-from pipeline.embed import serve as serving
+from pipeline.embed.browser import server as serving
+from pipeline.embed.browser.server import replay_in_browser, serve
 from pipeline.embed.project import project_files, write_project
-from pipeline.embed.serve import replay_in_browser, serve
 from pipeline.embed.sums import SUMS_FILE, sums_file
-from pipeline.embed.targets import CLIENTS, find_target
+from pipeline.embed.targets import find_target
 from pipeline.errors import (
     IntegrityError,
     MalformedError,
@@ -37,6 +37,7 @@ from pipeline.errors import (
     UnavailableError,
 )
 
+CLIENT = Path(serving.__file__).with_name("client")
 RUNTIME = Path("node_modules", "onnxruntime-web", "dist")
 KINDS = ("series", "text", "both", "wide")
 LINE = ["target", "runtime", "model", "calls", "output", "next_state", "share"]
@@ -51,7 +52,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        shutil.copy(CLIENTS / "browser" / "package.json", folder)
+        shutil.copy(CLIENT / "package.json", folder)
         command = [tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
         if done.returncode != 0:
@@ -517,7 +518,7 @@ def test_the_service_worker_keeps_every_file_of_the_page(bundles: dict[str, Bund
     names = set(project_files(bundles["series"], find_target("browser")))
     others = {"README.md", "index.html", "package.json", "service-worker.js", SUMS_FILE}
     page = {name for name in names - others if not name.startswith("model/")}
-    worker = (CLIENTS / "browser" / "service-worker.js").read_text()
+    worker = (CLIENT / "service-worker.js").read_text()
     assert set(re.findall(r'^  "(.+)",$', worker, flags=re.M)) == page | {"./"}
 
 
@@ -694,7 +695,7 @@ def test_the_command_serves_the_page_until_it_is_interrupted(
         assert process.stderr
         found = next(filter(None, (re.match(r"http://\S+", line) for line in process.stderr)))
         status, _, body = asked(found[0], "/index.html")
-        assert (status, body) == (200, (CLIENTS / "browser/index.html").read_bytes())
+        assert (status, body) == (200, (CLIENT / "index.html").read_bytes())
         assert (tmp_path / "page" / RUNTIME).is_dir()
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0

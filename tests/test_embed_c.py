@@ -23,12 +23,12 @@ from pipeline.bundle import Bundle, network_of
 from pipeline.bundle.golden import outside
 from pipeline.config import CELLS, SeriesModel, TextModel
 from pipeline.contract import Scaler
-from pipeline.embed.c import c_source, identifier, write_c
+from pipeline.contract.law import FLOAT32
+from pipeline.embed.c.source import c_source, identifier, write_c
 from pipeline.errors import UsageError
 from pipeline.model import Network
-from pipeline.signature import FLOAT32
 
-CLIENTS = Path(__file__).parents[1] / "pipeline/embed/clients"
+WASM = Path(__file__).parents[1] / "pipeline/embed/wasm/client"
 PRESETS = [f"{task}-{cell}" for task in ("sine", "char") for cell in CELLS]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 VOCABULARY = "zaé 🦊\n\0"  # not in order, up to four bytes
@@ -451,7 +451,7 @@ console.log(JSON.stringify({ outputs, state: Array.from(carried), checkpoint }))
 @pytest.mark.parametrize("cell", CELLS)
 def test_webassembly_gives_pytorchs_numbers(tmp_path: Path, cell: str, text: bool) -> None:
     made = network(cell, 20, text, num_layers=2)
-    folder = written(shutil.copytree(CLIENTS / "wasm", tmp_path / "wasm"), made)
+    folder = written(shutil.copytree(WASM, tmp_path / "wasm"), made)
     for name in ("clang", "wasm-ld", "node"):
         tool(name)
     run([tool("make"), "--silent"], folder)
@@ -469,7 +469,7 @@ def test_webassembly_gives_pytorchs_numbers(tmp_path: Path, cell: str, text: boo
 
 def test_the_webassembly_module_is_a_few_kilobytes_and_its_weights(tmp_path: Path) -> None:
     made = network("lstm", 64, features=1, targets=1)
-    folder = written(shutil.copytree(CLIENTS / "wasm", tmp_path / "wasm"), made)
+    folder = written(shutil.copytree(WASM, tmp_path / "wasm"), made)
     for name in ("clang", "wasm-ld"):
         tool(name)
     run([tool("make"), "--silent"], folder)

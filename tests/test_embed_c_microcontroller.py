@@ -10,7 +10,7 @@ from tiny import tool
 
 from pipeline.config import CELLS, Cell, SeriesModel
 from pipeline.contract import Scaler
-from pipeline.embed.c import write_c
+from pipeline.embed.c.source import write_c
 from pipeline.model import Network
 
 STEPS = 12

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from tiny import missing, tool
 
 from pipeline.bundle import open_bundle
+from pipeline.embed.javascript import MODULES as FOLDER
 from pipeline.embed.project import write_project
-from pipeline.embed.targets import CLIENTS, TARGETS
+from pipeline.embed.targets import TARGETS
 
 MODULES = ("bundle", "golden", "random")
 
@@ -117,7 +118,7 @@ def test_output_that_cannot_be_written(programs: Programs) -> None:
 
 def answered(script: str, given: Any = None) -> Any:
     """What the body of a function says, to which ``given`` and the shared modules are known."""
-    modules = [(CLIENTS / "javascript" / f"{name}.mjs").as_uri() for name in MODULES]
+    modules = [(FOLDER / f"{name}.mjs").as_uri() for name in MODULES]
     imports = "".join(
         f"import * as {name} from {json.dumps(uri)};\n"
         for name, uri in zip(MODULES, modules, strict=True)

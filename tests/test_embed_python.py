@@ -9,9 +9,9 @@ from embedded import bundle_of, copy_of, replace, run
 
 from pipeline.bundle import open_bundle
 from pipeline.embed.project import write_project
-from pipeline.embed.targets import CLIENTS, TARGETS
+from pipeline.embed.targets import TARGETS
 
-FOLDER = CLIENTS / "python"
+FOLDER = Path(__file__).parents[1] / "pipeline/embed/python/client"
 BLOCK = """
 import sys
 for name in ("torch", "onnx", "pipeline"):

@@ -16,6 +16,7 @@ from tiny import open_session
 
 from pipeline.config import CELLS, PRESETS, Cell, SeriesModel, TextModel
 from pipeline.contract import Scaler
+from pipeline.contract.law import FLOAT32
 from pipeline.errors import ParityError
 from pipeline.export import OPSETS, export
 from pipeline.export.checks import check_graph, check_numbers
@@ -23,7 +24,7 @@ from pipeline.export.onnx_graph import to_onnx
 from pipeline.export.recurrent import onnx_layers
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
-from pipeline.signature import FLOAT32, OPERATOR
+from pipeline.signature import OPERATOR
 
 SCALER = Scaler(
     input_mean=(1.5, -20.0), input_std=(0.5, 8.0), output_mean=(3.0,), output_std=(0.25,)

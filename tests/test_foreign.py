@@ -257,7 +257,7 @@ def found_states(tmp_path: Path, ins: Sequence[str], outs: Sequence[str], *told:
     write(tmp_path / "m.onnx", model)
     opened = OnnxModel(tmp_path / "m.onnx", "cpu")
     plan = make_plan(opened, opened, Choices(states=told))
-    return [(ins[before], outs[after]) for before, after in plan.states]
+    return list(plan.contract.states)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,16 @@
 """Free runs: a text to its first other character, a forecast until it strays too far."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
 from pipeline.model import Network
-from pipeline.runtimes.base import Input, State
+from pipeline.runtimes.base import State
 from pipeline.runtimes.pytorch import PyTorch
-from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32
 from pipeline.validate import cases
 from pipeline.validate import free_run as module
 from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer, free_run
@@ -27,12 +27,12 @@ class Changed(PyTorch):
         super().__init__(network)
         self.change, self.first, self.calls = change, first, 0
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        output, next_state = super().run(input, state)
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        output, next_state = super().call(inputs)
         if self.calls >= self.first:
             output = self.change(output, self.calls)
         self.calls += 1
-        return output, next_state
+        return [output, next_state]
 
 
 def answer_of(bundle: Bundle) -> FreeAnswer:

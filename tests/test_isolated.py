@@ -1,21 +1,23 @@
 """A runtime in a process of its own: what becomes of crashes, hangs and errors."""
 
+import dataclasses
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.contract.law import FLOAT32, Array
 from pipeline.runtimes import catalog
-from pipeline.runtimes.base import Input, Runtime, RuntimeProcessError, State
-from pipeline.runtimes.catalog import Kind, Runtimes
+from pipeline.runtimes.base import Runtime, RuntimeProcessError
+from pipeline.runtimes.catalog import Runtimes
 from pipeline.runtimes.isolated import Isolated, Worker
 from pipeline.runtimes.pytorch import PyTorch
-from pipeline.signature import FLOAT32
+from pipeline.signature import STATE
 from pipeline.validate.run import answered, validation_row
 
 Bundles = Callable[[str], Bundle]
@@ -27,7 +29,7 @@ class Crashes(PyTorch):
     def __init__(self) -> None:
         self.precision = "float32"
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         print("segment 7 is gone", file=sys.stderr, flush=True)
         os.abort()
 
@@ -35,7 +37,7 @@ class Crashes(PyTorch):
 class Hangs(Crashes):
     """A runtime that never answers."""
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         time.sleep(1000)
         raise AssertionError
 
@@ -43,24 +45,24 @@ class Hangs(Crashes):
 class Prints(Crashes):
     """A runtime that writes where answers are written."""
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         print("loading weights, please wait")
         os.write(1, b"100 % \xff\n")
-        return state, state
+        return [inputs[STATE]] * 2
 
 
 class Slow(Crashes):
     """A runtime that takes its time, and is done."""
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         time.sleep(0.3)
-        return state, state
+        return [inputs[STATE]] * 2
 
 
 class Throws(Crashes):
     """A runtime with an error of a class that only it knows."""
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         raise type("DeviceLost", (Exception,), {})("the device\nis gone")
 
 
@@ -117,7 +119,8 @@ def test_an_error_of_a_runtime_comes_back_on_one_line() -> None:
 def test_a_runtime_that_fails_is_a_row_that_says_so_and_the_others_still_run(
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, runtime: type[Runtime], reason: str
 ) -> None:
-    broken = Kind("ONNX", "torch", "onnx/model.onnx", lambda file, provider: [runtime])
+    honest = catalog.RUNTIMES["onnxruntime"]
+    broken = dataclasses.replace(honest, openers=lambda file, provider: [runtime])
     monkeypatch.setitem(catalog.RUNTIMES, "onnxruntime", broken)
     with Runtimes(("onnxruntime", "reference"), ("cpu",)) as runtimes:
         found = []

@@ -7,14 +7,19 @@ from pathlib import Path
 import pytest
 
 from pipeline.packages import REQUIREMENTS, how_to_install
+from pipeline.runtimes.catalog import RUNTIMES
 
 PROJECT = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("package", REQUIREMENTS)
+OPTIONAL = [kind.requirement for kind in RUNTIMES.values() if kind.optional]
+ASKED_FOR = {**REQUIREMENTS, **dict(zip(OPTIONAL, OPTIONAL, strict=True))}
+
+
+@pytest.mark.parametrize("package", ASKED_FOR)
 def test_a_hint_installs_what_the_project_asks_for(package: str) -> None:
-    assert f'"{REQUIREMENTS[package]}"' in PROJECT
-    assert how_to_install(package) == f"{sys.executable} -m pip install '{REQUIREMENTS[package]}'"
+    assert f'"{ASKED_FOR[package]}"' in PROJECT
+    assert how_to_install(package) == f"{sys.executable} -m pip install '{ASKED_FOR[package]}'"
 
 
 def test_a_hint_can_be_pasted_where_the_path_has_spaces(monkeypatch: pytest.MonkeyPatch) -> None:

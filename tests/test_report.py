@@ -16,6 +16,7 @@ from tiny import text_config, trained, validation_of
 
 from pipeline.bundle import Bundle
 from pipeline.checkpoint import save_checkpoint
+from pipeline.contract.law import LESS_THAN_FLOAT32
 from pipeline.data import Text
 from pipeline.errors import IntegrityError
 from pipeline.report.current import is_current
@@ -24,7 +25,6 @@ from pipeline.report.html import report_html
 from pipeline.report.junit import junit_xml
 from pipeline.report.samples import TextSample, continue_text
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
-from pipeline.signature import LESS_THAN_FLOAT32
 from pipeline.storage import update_file
 from pipeline.train.scores import score
 from pipeline.validate import CaseRecord, FreeRun, Row, Validation

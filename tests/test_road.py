@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from command_line import PROCESS, ROOT, Here, go, run_process
 
+from pipeline.contract.law import Array
 from pipeline.runtimes import catalog
-from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.storage import exclusive
 
@@ -31,15 +31,15 @@ FEW = ("--runtime", "onnxruntime", "--force")
 class Off(OnnxRuntime):
     """ONNX Runtime, a little off."""
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        output, next_state = super().run(input, state)
-        return output + np.float32(1e-2), next_state
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        output, *state = super().call(inputs)
+        return [output + np.float32(1e-2), *state]
 
 
 class Hangs(OnnxRuntime):
     """ONNX Runtime, and never an answer."""
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         time.sleep(1000)
         raise AssertionError
 

@@ -1,10 +1,11 @@
 """Every runtime besides PyTorch's own: it carries the state, at any size, or says why it cannot."""
 
+import dataclasses
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -16,22 +17,21 @@ from tiny import is_held_back, validation_of
 
 from pipeline.bundle import Bundle, network_of
 from pipeline.config import PRESETS
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
 from pipeline.errors import UnavailableError, UsageError
 from pipeline.model import Network
 from pipeline.packages import how_to_install
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import (
     Absent,
-    Input,
     Refused,
     Runtime,
-    State,
 )
-from pipeline.runtimes.catalog import ALL, Kind, Runtimes, require
+from pipeline.runtimes.catalog import ALL, Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers
 from pipeline.runtimes.openvino import HINT, OpenVino, load_openvino
 from pipeline.runtimes.pytorch import PyTorch
-from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32
+from pipeline.signature import STATE
 from pipeline.validate import Row, current_validation, marked
 from pipeline.validate.run import Answered, answered, validation_row
 
@@ -167,8 +167,8 @@ def test_a_runtime_in_bfloat16_is_judged_by_that_and_by_pytorch_in_bfloat16(
 
 def test_a_fault_is_caught_in_bfloat16_too(exact: Answered) -> None:
     class Forgets(Lesser):
-        def run(self, input: Input, state: State) -> tuple[State, State]:
-            return super().run(input, np.zeros_like(state))
+        def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+            return super().call({**inputs, STATE: np.zeros_like(inputs[STATE])})
 
     row = validation_row("m", Forgets(exact.network, "bfloat16"), exact, FLOAT32)
     assert row.status == "fail"
@@ -206,8 +206,8 @@ def test_logits_too_large_for_the_tolerance_of_tf32_are_judged_by_pytorch_rounde
     assert validation_row("m", liar, exact, FLOAT32).status == "fail"
 
     class Forgets(Tf32):
-        def run(self, input: Input, state: State) -> tuple[State, State]:
-            return super().run(input, np.zeros_like(state))
+        def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+            return super().call({**inputs, STATE: np.zeros_like(inputs[STATE])})
 
     assert validation_row("m", Forgets(network), exact, FLOAT32).status == "fail"
 
@@ -247,8 +247,9 @@ def test_a_runtime_that_is_not_installed_is_named_with_its_extra(
     _, absent = runtimes.open(tiny_bundle("sine-rnn"))
     assert isinstance(absent, Absent)
     assert (absent.name, absent.provider) == (missing, "cpu")
-    assert how_to_install(missing) in absent.reason
-    with pytest.raises(UnavailableError, match=re.escape(how_to_install(missing))):
+    how = how_to_install(catalog.RUNTIMES[missing].requirement)
+    assert how in absent.reason
+    with pytest.raises(UnavailableError, match=re.escape(how)):
         require((), (missing,))
 
 
@@ -294,13 +295,16 @@ def test_a_provider_that_takes_no_recurrent_node_has_not_run(
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offered = {"cpu": "CPUExecutionProvider", "npu": "NpuExecutionProvider"}
-    monkeypatch.setattr(catalog, "execution_providers", lambda: offered)
-    monkeypatch.setattr(catalog, "why_absent", lambda provider: None)
 
     def openers(file: bytes, provider: str) -> list[Callable[[], Runtime]]:
         return [partial(Fallen, file)]
 
-    kind = Kind("ONNX", "onnxruntime", "onnx/model.onnx", openers, lambda: offered)
+    kind = dataclasses.replace(
+        catalog.RUNTIMES["onnxruntime"],
+        openers=openers,
+        providers=lambda: offered,
+        why_absent=lambda provider: None,
+    )
     monkeypatch.setitem(catalog.RUNTIMES, "onnxruntime", kind)
     with Runtimes(("onnxruntime",), ("npu",)) as runtimes:
         (absent,) = runtimes.open(tiny_bundle("sine-gru"))

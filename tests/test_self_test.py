@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from pipeline.bundle import Bundle, network_of
 from pipeline.config import CELLS, Cell
+from pipeline.contract.law import FLOAT32
 from pipeline.export import export
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
-from pipeline.signature import FLOAT32
 from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.faults import FAULTS, Fault, plant
 from pipeline.validate.run import Answered, answered, validation_row
@@ -30,8 +30,9 @@ Honest = tuple[bytes, Network, Answered]
 
 
 def smaller(exact: Answered, size: int) -> Answered:
-    """Only the cases whose input has fewer elements than ``size``."""
-    return replace(exact, cases=[pair for pair in exact.cases if pair[0].input.size < size])
+    """Only the cases whose input has fewer steps than ``size``."""
+    few = [answer for answer in exact.answers if answer.case.batch * answer.case.time < size]
+    return replace(exact, answers=few)
 
 
 @pytest.fixture(scope="module")

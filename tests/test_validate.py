@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -16,22 +17,23 @@ from tiny import edit_sealed, refused, validation_of
 from pipeline.bundle import Bundle, network_of, open_bundle
 from pipeline.config import PRESETS, Cell, SeriesModel
 from pipeline.contract import Scaler
+from pipeline.contract.law import FLOAT32, Array
 from pipeline.errors import MalformedError, ParityError, UnavailableError, UsageError
 from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime, State
 from pipeline.runtimes.catalog import Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.pytorch import PyTorch, Twin
-from pipeline.signature import FLOAT32
+from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
 from pipeline.storage import canonical_json, sha256
 from pipeline.validate import CaseRecord, Row
 from pipeline.validate import cases as shortened
-from pipeline.validate.answers import Answer, answer
-from pipeline.validate.cases import BATCHES, LONG, MIDDLE, TIMES, Case, make_cases, replay
+from pipeline.validate.cases import BATCHES, LONG, MIDDLE, TIMES, case_of, make_cases
 from pipeline.validate.compare import compare
 from pipeline.validate.golden import agree, require_golden
 from pipeline.validate.records import validation_schema
 from pipeline.validate.run import Answered, validation_row
+from pipeline.verify import Answer, answer, replay
 
 Bundles = Callable[[str], Bundle]
 Result = tuple[State, State]
@@ -64,7 +66,7 @@ def test_the_cases_are_those_of_the_design(tiny_bundle: Bundles, preset: str) ->
     cases = list(
         make_cases(bundle.held_out(), bundle.manifest.vocabulary, PyTorch(network_of(bundle)))
     )
-    whole = {case.input.shape[:2] for case in cases if case.name == "whole"}
+    whole = {(case.batch, case.time) for case in cases if case.name == "whole"}
     assert whole == {(batch, time) for batch in BATCHES for time in shortened.TIMES}
     assert BATCHES == (1, 3, 32)
     assert TIMES == (1, 2, 7, 50, MIDDLE, LONG)  # as they were before tests made them shorter
@@ -73,13 +75,14 @@ def test_the_cases_are_those_of_the_design(tiny_bundle: Bundles, preset: str) ->
     names = {case.name for case in cases}
     assert {"random chunks", "single steps", "permuted batch", strange} < names
     for case in cases:
-        assert sum(case.cuts) == case.input.shape[1]
-        assert min(case.cuts) >= 1
-        assert case.order is None or sorted(case.order) == list(range(len(case.input)))
+        cuts = [call[INPUT].shape[1] for call in case.calls]
+        assert sum(cuts) == case.time
+        assert min(cuts) >= 1
+        assert case.order is None or sorted(case.order) == list(range(case.batch))
         assert case.of_the_task == (case.name not in ("whole, random state", strange))
     for name in ("random chunks", "single steps", "whole, carried state", "permuted batch"):
-        assert any(case.state.any() for case in cases if case.name == name)
-    assert any(case.name == "single steps" and set(case.cuts) == {1} for case in cases)
+        assert any(case.start[STATE].any() for case in cases if case.name == name)
+    assert any(case.name == "single steps" and len(case.calls) == case.time for case in cases)
     assert [case.name for case in cases if case.followed] == ["long stream"]
 
 
@@ -91,8 +94,8 @@ class Faulty(Runtime):
     def __init__(self, honest: PyTorch, fault: Callable[[PyTorch, Input, State], Result]) -> None:
         self.honest, self.fault = honest, fault
 
-    def run(self, input: Input, state: State) -> Result:
-        return self.fault(self.honest, input, state)
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        return [*self.fault(self.honest, inputs[INPUT], inputs[STATE])]
 
     def placement(self) -> dict[str, str]:
         return {"recurrent_0": "here"}
@@ -148,8 +151,9 @@ def answered(tiny_bundle: Bundles, request: pytest.FixtureRequest) -> Answered:
     network = network_of(bundle)
     pytorch, twin = PyTorch(network), Twin(network)
     cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, pytorch)
-    pairs = [(case, answer(case, pytorch, twin)) for case in cases if case.input.size < 2000]
-    exact = Answered(network, bundle.held_out(), pairs, None)
+    contract = network.signature.contract
+    answers = [answer(contract, c, pytorch, twin) for c in cases if c.batch * c.time < 2000]
+    exact = Answered(network, bundle.held_out(), answers, None)
     assert validation_row("m", Faulty(pytorch, no_fault), exact, FLOAT32).status == "pass"
     return exact
 
@@ -195,21 +199,26 @@ def unscaled_network(cell: Cell, hidden_size: int, gain: float = 1.0) -> Network
     return network
 
 
-def random_case(network: Network, batch: int, time: int) -> tuple[Case, Answer]:
+def answer_to(network: Network, source: Input, **options: Any) -> Answer:
+    signature, zeros = network.signature, network.zero_state(len(source)).numpy()
+    case = case_of(signature, "a case", source, zeros, **options)
+    return answer(signature.contract, case, PyTorch(network), Twin(network))
+
+
+def random_case(network: Network, batch: int, time: int) -> Answer:
     source = np.random.default_rng(0).normal(size=(batch, time, 1)).astype(np.float32)
-    case = Case("single steps", source, network.zero_state(batch).numpy(), (1,) * time)
-    return case, answer(case, PyTorch(network), Twin(network))
+    return answer_to(network, source, cuts=(1,) * time)
 
 
 def one_case(network: Network) -> Answered:
-    case, given = random_case(network, 1, 2)
-    return Answered(network, case.input[0], [(case, given)], None)
+    given = random_case(network, 1, 2)
+    return Answered(network, given.case.calls[0][INPUT][0], [given], None)
 
 
 def test_the_tolerance_is_absolute_plus_relative() -> None:
     network = unscaled_network("gru", 4)
-    case, given = random_case(network, 1, 5)
-    allowed = FLOAT32.atol + FLOAT32.rtol * abs(float(given.output64[0, 0, 0]))
+    given = random_case(network, 1, 5)
+    allowed = FLOAT32.atol + FLOAT32.rtol * abs(float(given.exact[0][OUTPUT][0, 0, 0]))
 
     def off_by(error: float) -> CaseRecord:
         def off(honest: PyTorch, input: Input, state: State) -> Result:
@@ -217,7 +226,7 @@ def test_the_tolerance_is_absolute_plus_relative() -> None:
             output[0, 0, 0] += np.float32(0 if state.any() else error)  # in the first step
             return output, next_state
 
-        return compare(Faulty(PyTorch(network), off), case, given, FLOAT32)
+        return compare(Faulty(PyTorch(network), off), given, FLOAT32)
 
     assert off_by(0.9 * allowed).passed
     wrong = off_by(1.2 * allowed)
@@ -230,21 +239,21 @@ def test_an_honest_runtime_passes_however_much_the_network_amplifies_rounding() 
     amplified = 0
     for time in range(5, 120, 5):
         network = unscaled_network("rnn", 64, gain=3)
-        case, given = random_case(network, 1, time)
-        found = compare(Faulty(PyTorch(network), no_fault), case, given, FLOAT32)
+        given = random_case(network, 1, time)
+        found = compare(Faulty(PyTorch(network), no_fault), given, FLOAT32)
         assert found.passed
-        amplified += given.steps is None and max(given.own_output, given.own_state) > 5e-5
+        amplified += not given.ill_conditioned and max(given.own.values()) > 5e-5
     assert amplified  # beyond the tolerance, and within four times PyTorch's own error
 
 
 def test_an_ill_conditioned_case_is_compared_step_by_step() -> None:
     network = unscaled_network("rnn", 64, gain=4)
-    case, given = random_case(network, 2, 300)
-    assert given.steps is not None
-    assert given.output64.shape == (600, 1, 1)
-    honest = compare(Faulty(PyTorch(network), no_fault), case, given, FLOAT32)
+    given = random_case(network, 2, 300)
+    assert given.ill_conditioned
+    assert given.exact[0][OUTPUT].shape == (600, 1, 1)
+    honest = compare(Faulty(PyTorch(network), no_fault), given, FLOAT32)
     assert (honest.ill_conditioned, honest.passed) == (True, True)
-    ignored = compare(Faulty(PyTorch(network), FAULTS["state ignored"]), case, given, FLOAT32)
+    ignored = compare(Faulty(PyTorch(network), FAULTS["state ignored"]), given, FLOAT32)
     assert not ignored.passed
 
 
@@ -254,10 +263,10 @@ def test_replay_carries_the_state_and_undoes_the_permutation(tiny_bundle: Bundle
     source = np.array([[97, 98, 99, 100], [101, 102, 103, 104], [32, 33, 34, 35]])
     state = np.random.default_rng(0).normal(size=(3, 4, 6)).astype(np.float32)
     output, next_state = runtime.run(source, state)
-    case = Case("both", source, state, (1, 3), order=(2, 0, 1))
-    found = replay(runtime, case)
-    np.testing.assert_allclose(found[0], output, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found[1], next_state, rtol=1e-5, atol=1e-6)
+    case = case_of(network.signature, "both", source, state, (1, 3), order=(2, 0, 1))
+    (found,) = replay(runtime, network.signature.contract, case)
+    np.testing.assert_allclose(found[OUTPUT], output, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[NEXT_STATE], next_state, rtol=1e-5, atol=1e-6)
 
 
 def test_an_onnx_file_that_is_wrong_fails(tiny_bundle: Bundles) -> None:
@@ -268,9 +277,8 @@ def test_an_onnx_file_that_is_wrong_fails(tiny_bundle: Bundles) -> None:
             if attribute.name == "linear_before_reset":
                 attribute.i = 0
     network = network_of(bundle)
-    case = Case("whole", bundle.held_out()[None, :50], network.zero_state(1).numpy(), (50,))
-    pairs = [(case, answer(case, PyTorch(network), Twin(network)))]
-    answered = Answered(network, bundle.held_out(), pairs, None)
+    exact = answer_to(network, bundle.held_out()[None, :50])
+    answered = Answered(network, bundle.held_out(), [exact], None)
     wrong = OnnxRuntime(model.SerializeToString(), "cpu")
     assert validation_row("m", wrong, answered, FLOAT32).status == "fail"
 

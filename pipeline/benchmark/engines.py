@@ -20,7 +20,7 @@ import torch
 
 from pipeline.config import Cell, Record, SeriesModel
 from pipeline.contract import Scaler
-from pipeline.embed.c import write_c
+from pipeline.embed.c.source import write_c
 from pipeline.embed.replay import first_error
 from pipeline.errors import UnavailableError
 from pipeline.export import export

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from pipeline.benchmark.exporters_modules import MODULES, Subject
 from pipeline.config import Record
+from pipeline.contract.law import Array, judged
 from pipeline.errors import PipelineError, one_line
 from pipeline.export import export_onnx
-from pipeline.export.checks import dims, within_tolerance
+from pipeline.export.checks import dims
 from pipeline.export.onnx_graph import quiet_exporter
 from pipeline.runtimes.base import RuntimeProcessError
 from pipeline.runtimes.isolated import Worker
@@ -190,12 +191,12 @@ class _Run:
         batch: int,
         time: int,
     ) -> None:
-        self.fault, self.reason, self.found = "", "", list[Tensor]()
+        self.fault, self.reason, self.found = "", "", list[Array]()
         self.given = dict(zip(subject.inputs, subject.draw(batch, time), strict=True))
         where = f"batch {batch}, time {time}"
         try:  # an export may have lost inputs
             feeds = {item.name: self.given[item.name].numpy() for item in session.get_inputs()}
-            self.found = [torch.from_numpy(y) for y in session.run(None, feeds)]
+            self.found = session.run(None, feeds)
         except Exception as error:  # those of ONNX Runtime have no common class
             self.fault, self.reason = "does not run", f"{where}: {one_line(error)}"
             return
@@ -209,10 +210,10 @@ class _Run:
                 self.fault = "wrong shapes"
                 self.reason = f"{where}: {name} is {list(y.shape)}, not {list(y32.shape)}"
                 return
-            if not within_tolerance(y, y64, [y32]):
-                difference = float((y - y64).abs().max())
+            found = judged(name, y, y64, [y32])
+            if not found.within:
                 self.fault = "wrong numbers"
-                self.reason = f"{where}: {name} is off by up to {difference:.2g}"
+                self.reason = f"{where}: {name} is off by up to {found.error:.2g}"
                 return
 
     def stale(self, graph: GraphProto) -> Iterator[str]:
@@ -231,7 +232,7 @@ class _Run:
                 yield value.name
 
 
-def _answers(module: nn.Module, given: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+def _answers(module: nn.Module, given: Sequence[Tensor]) -> tuple[list[Array], list[Array]]:
     """What PyTorch gives in float32 and in float64."""
     answers = []
     for kind in (torch.float32, torch.float64):
@@ -239,7 +240,8 @@ def _answers(module: nn.Module, given: Sequence[Tensor]) -> tuple[list[Tensor], 
         exact = [x.to(kind) if x.is_floating_point() else x for x in given]
         with torch.no_grad(), quiet_exporter():
             outputs = twin(*exact)
-        answers.append([outputs] if isinstance(outputs, Tensor) else list(outputs))
+        tensors = [outputs] if isinstance(outputs, Tensor) else outputs
+        answers.append([y.numpy() for y in tensors])
     return answers[0], answers[1]
 
 

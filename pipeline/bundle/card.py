@@ -5,8 +5,9 @@ from pathlib import Path
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedConfig, ImportedSource, SineSource, Source, TextSource
 from pipeline.contract import Errors, SeriesScores, TextScores, TrainingRecord
+from pipeline.contract.tensors import TensorSpec
 from pipeline.escaping import markdown
-from pipeline.signature import TIME, Signature, TensorSpec, loop
+from pipeline.signature import TIME, Signature, loop
 
 
 def first_lines(task: str, features: int = 1, streams: bool = True) -> str:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.contract.held_out import Array
+from pipeline.contract.law import FLOAT32
 from pipeline.model import Network
-from pipeline.signature import FLOAT32, INPUT, NEXT_STATE, OUTPUT, STATE
+from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
 from pipeline.threads import torch_threads, weights_of
 
 FORMAT = 1

@@ -7,6 +7,7 @@ from pipeline.bundle.golden import backend_test_files, golden_json, golden_traje
 from pipeline.checkpoint import Checkpoint, versions
 from pipeline.config import ImportedConfig
 from pipeline.contract.held_out import held_out_input
+from pipeline.contract.law import FLOAT32
 from pipeline.contract.manifest import (
     CARD_FILE,
     GOLDEN_FILE,
@@ -20,7 +21,7 @@ from pipeline.contract.manifest import (
 from pipeline.export import export, export_loop
 from pipeline.model import Network
 from pipeline.seal import require_readable, sealed
-from pipeline.signature import FLOAT32, FORMAT, MANIFEST_FILE, loop
+from pipeline.signature import FORMAT, MANIFEST_FILE, loop
 from pipeline.storage import canonical_json, sha256
 
 

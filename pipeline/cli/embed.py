@@ -7,13 +7,14 @@ from threading import Event
 
 import click
 
+from pipeline.cli.listing import ListingCommand, targets
 from pipeline.cli.options import exported_option, json_option
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import UsageError
 from pipeline.lookup import find_model
 
 
-@click.command()
+@click.command(cls=ListingCommand, lists=targets)
 @click.argument("bundle", metavar="NAME|PATH")
 @click.argument("target")
 @click.option(
@@ -25,7 +26,7 @@ from pipeline.lookup import find_model
 @click.option(
     "--force", is_flag=True, help="Replace what differs in a project; what you added stays."
 )
-@click.option("--serve", "is_served", is_flag=True, help="Show the page of browser on loopback.")
+@click.option("--serve", "is_served", is_flag=True, help="Build it and show its page on loopback.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -50,27 +51,23 @@ def embed(
 ) -> None:
     """Write a small project that runs an exported model elsewhere.
 
-    TARGET is python, node, browser, cpp-libtorch, c or wasm. Each project has a client to copy, a
-    program that replays the golden trajectories, an example, and a README with the commands.
-
-    cpp-libtorch gets TorchScript, which is code: only what tracing the weights of the bundle gives,
-    what the owner of --key has signed, or, with --trust, whatever there is.
+    TARGET is one of those listed below. Each project has a client to copy, a program that replays
+    the golden trajectories, an example, and a README with the commands.
 
     \b
-    pipeline embed char-lstm node --out char-node
+    pipeline embed char-lstm python --out char-python
     pipeline embed sine-lstm c --out sine-c
-    pipeline embed char-lstm browser --out char-page --serve
     """
     from pipeline.contract import open_bundle
     from pipeline.embed.project import write_project
     from pipeline.embed.replay import build
-    from pipeline.embed.serve import serve
     from pipeline.embed.targets import find_target
     from pipeline.report.output import finish, say
     from pipeline.signature import MANIFEST_FILE
 
     chosen = find_target(target)
-    if is_served and chosen.replay:
+    page = chosen.page
+    if is_served and page is None:
         raise UsageError(f"--serve shows a page, and {target} has none; leave it out")
     opened = open_bundle(find_model(exported, MANIFEST_FILE, bundle, made_by="export"))
     trust = make_trust(key, trust_all)
@@ -80,9 +77,9 @@ def embed(
     say(f"{name} for {chosen.title}: {status}, {len(files)} files in {out}")
     there = shlex.quote(str(out))
     finish(as_json, content, [], "" if is_served else f"cd {there} && cat README.md")
-    if is_served:
+    if is_served and page is not None:
         build(chosen, out)
-        with serve(out, port) as url:
+        with page.serve(out, port) as url:
             say(f"{url} shows it; Ctrl-C ends")
             with suppress(KeyboardInterrupt):
                 Event().wait()

@@ -98,7 +98,8 @@ def foreign(
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import console, finish
     from pipeline.report.tables import validation_notes, validation_table
-    from pipeline.runtimes.catalog import PROVIDERS, require
+    from pipeline.runtimes.catalog import require
+    from pipeline.runtimes.kind import PROVIDERS
     from pipeline.storage import update_file
     from pipeline.validate.foreign import Choices, ForeignFile, validate_pair
 

@@ -115,7 +115,7 @@ def _is_of_memory(error: BaseException) -> bool:
 
 
 def _place(error: BaseException) -> str:
-    """The last line of this package that an error came through, as ``embed/serve.py:12``."""
+    """The last line of this package that an error came through, as ``embed/replay.py:12``."""
     package = Path(__file__).parents[1]
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(package)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.foreign import foreign, foreign_options
+from pipeline.cli.listing import ListingCommand, runtimes_and_targets
 from pipeline.cli.options import (
     exported_option,
     force_option,
@@ -27,17 +28,16 @@ if TYPE_CHECKING:
     from pipeline.validate import Validation
 
 
-@click.command()
+@click.command(cls=ListingCommand, lists=runtimes_and_targets)
 @click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
 @click.option(
     "--runtime",
     "runtimes",
     multiple=True,
-    help="torchscript, onnxruntime, reference, openvino or tract; or what embed makes: python, "
-    "node, browser, cpp-libtorch, c or wasm, whose row is added to those that are there. "
-    "Repeatable; must be there.  [default: every one of the former that is]",
+    help="A runtime, or a target of embed, whose row is added to those that are there; both are "
+    "listed below. Repeatable; must be there.  [default: every runtime that is]",
 )
-@click.option("--embedded", is_flag=True, help="Every runtime that embed makes.")
+@click.option("--embedded", is_flag=True, help="Every target of embed.")
 @click.option(
     "--provider",
     "providers",
@@ -100,7 +100,7 @@ def validate(
 
     \b
     pipeline validate
-    pipeline validate --runtime onnxruntime --runtime tract
+    pipeline validate --runtime onnxruntime --runtime reference
     pipeline validate sine-lstm --provider cuda
     pipeline validate sine-lstm --runtime c
     pipeline validate --self-test

@@ -10,8 +10,10 @@ from pydantic import Field
 
 from pipeline.config import Name, Record
 from pipeline.contract.held_out import Array, HeldOut, check_held_out
+from pipeline.contract.law import FLOAT32, Tolerance
 from pipeline.contract.manifest import Manifest
-from pipeline.signature import FLOAT32, INPUT, NEXT_STATE, OUTPUT, STATE, TensorSpec, Tolerance
+from pipeline.contract.tensors import TensorSpec
+from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
 
 Sizes = dict[str, int]
 

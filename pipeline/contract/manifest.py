@@ -15,20 +15,13 @@ from pipeline.config import (
     TextModel,
 )
 from pipeline.contract.checks import check_parts
+from pipeline.contract.law import FLOAT32, Tolerance
 from pipeline.contract.records import Scaler, Spread, TrainingRecord, Versions
+from pipeline.contract.tensors import TensorSpec
 from pipeline.contract.weights import Shapes, weight_shapes
 from pipeline.reading import JSON_LIMIT
 from pipeline.seal import schema_of
-from pipeline.signature import (
-    FLOAT32,
-    NEXT_STATE,
-    STATE,
-    Loop,
-    TensorSpec,
-    Tolerance,
-    loop,
-    signature,
-)
+from pipeline.signature import NEXT_STATE, STATE, Loop, loop, signature
 
 SCHEMA_FILE = "manifest.schema.json"
 WEIGHTS_FILE = "model.safetensors"

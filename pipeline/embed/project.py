@@ -1,4 +1,4 @@
-"""Write the project of a target: its client as it is in ``clients/``, and the bundle's files."""
+"""Write the project of a target: its client as it is, and the files of the bundle."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from pipeline.bundle import Bundle
 from pipeline.contract.manifest import GOLDEN_FILE
 from pipeline.embed.sums import SUMS_FILE, digests, read_sums, sums_file
-from pipeline.embed.targets import CLIENTS, Target
+from pipeline.embed.target import Target
 from pipeline.errors import IntegrityError, StorageError
 from pipeline.seal import sealed
 from pipeline.signature import MANIFEST_FILE
@@ -29,8 +29,7 @@ def project_files(bundle: Bundle, target: Target, trust: Trust | None = None) ->
     """
     target.require_trusted(bundle, trust or Trust())
     files = {}
-    for name in target.clients:
-        folder = CLIENTS / name
+    for folder in target.clients:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 files[path.relative_to(folder).as_posix()] = path.read_bytes()

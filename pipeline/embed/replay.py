@@ -6,19 +6,18 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 
 from pipeline.bundle import Bundle
+from pipeline.contract.law import Tolerance
 from pipeline.embed.project import write_project
-from pipeline.embed.serve import replay_in_browser, serve
-from pipeline.embed.targets import Target, find_target
+from pipeline.embed.target import Command, Target
+from pipeline.embed.targets import find_target
 from pipeline.errors import BY_EXIT_CODE, UnavailableError, UnsafeError, UsageError, one_line
-from pipeline.signature import Tolerance
 from pipeline.trust import Trust
 from pipeline.validate import Replay, Row
 
-TIME_LIMIT = 600.0  # seconds for one command; the first build of LibTorch takes a minute
+TIME_LIMIT = 600.0  # seconds for one command; the first build may take minutes
 _MISMATCH = 1  # exit code of a replay whose numbers do not match
 
 
@@ -105,14 +104,13 @@ def build(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> None:
     Raises:
         UnavailableError: a command of the build fails; its first error is named.
     """
-    for command in target.build:
-        words = [word.format(torch=torch.utils.cmake_prefix_path) for word in command]
-        done = _run(words, folder, time_limit)
+    for command in target.build():
+        done = _run(command, folder, time_limit)
         if isinstance(done, str):
             raise UnavailableError(f"{target.title}: {done}")
         if done.returncode:
             raise UnavailableError(
-                f"{target.title} cannot be built, {words[0]} says: {first_error(done)}"
+                f"{target.title} cannot be built, {command[0]} says: {first_error(done)}"
             )
 
 
@@ -122,9 +120,9 @@ def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Repl
     Raises:
         PipelineError: it refuses its files; the class follows from its exit code.
     """
-    if not target.replay:
-        with serve(folder) as url:
-            return Replay.model_validate(replay_in_browser(url, time_limit))
+    if target.page is not None:
+        with target.page.serve(folder, 0) as url:
+            return Replay.model_validate(target.page.replay(url, time_limit))
     done = _run(target.replay, folder, time_limit)
     if isinstance(done, str):
         return done
@@ -140,7 +138,7 @@ def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Repl
 
 
 def _run(
-    command: tuple[str, ...] | list[str], folder: Path, time_limit: float
+    command: Command, folder: Path, time_limit: float
 ) -> "subprocess.CompletedProcess[str] | str":
     """A finished command, or why it never finished."""
     try:

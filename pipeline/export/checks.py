@@ -1,31 +1,22 @@
 """Post-conditions of an export: what every graph must show before it is written."""
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from onnx import ModelProto, NodeProto
-from torch import Tensor
 
+from pipeline.contract.law import Array
 from pipeline.errors import MalformedError, ParityError
 from pipeline.export.onnx_graph import quiet_exporter
 from pipeline.model import Network
-from pipeline.signature import (
-    BATCH,
-    FLOAT32,
-    ILL_CONDITIONED,
-    INPUT,
-    OPERATOR,
-    OWN_ERRORS,
-    STATE,
-    TIME,
-    Signature,
-)
+from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.runtimes.torchscript import TorchScript
+from pipeline.signature import BATCH, INPUT, OPERATOR, STATE, TIME, Signature
 from pipeline.threads import session_options, weights_in
+from pipeline.verify import Case, Model, answer, deviations, replay
 
 _FORBIDDEN = {"Loop", "Scan", "If", "StringNormalizer", "StringConcat", "StringSplit"}
 _SIZES = ((1, 1), (1, 7), (4, 1), (5, 13))  # batch and time, none of them the export's own
@@ -171,62 +162,42 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
         MalformedError: PyTorch itself gives NaN or infinity.
         ParityError: a number differs from PyTorch's by more than the tolerance.
     """
-    session = cpu_session(onnx_file)
+    models: dict[str, Model] = {"ONNX": _Session(cpu_session(onnx_file))}
     with quiet_exporter():
-        traced = torch.jit.load(io.BytesIO(torchscript_file))
-    rng = np.random.default_rng(0)
-    twin = network.twin(torch.float64)
-    takes = [spec.name for spec in network.signature.inputs]
-    gives = [spec.name for spec in network.signature.outputs]
+        models["TorchScript"] = TorchScript(torchscript_file)
+    rng, signature = np.random.default_rng(0), network.signature
+    pytorch, twin = PyTorch(network), Twin(network)
     for batch, time in _SIZES:
-        source = torch.from_numpy(_random_input(network, rng, batch, time))
-        state = torch.from_numpy(
-            rng.uniform(-1, 1, network.zero_state(batch).shape).astype(np.float32)
-        )
-        exact_source = source.double() if source.is_floating_point() else source
-        with torch.inference_mode():
-            truth = twin(exact_source, state.double())
-            if not all(bool(y.isfinite().all()) for y in truth):
-                raise MalformedError(
-                    "the network gives NaN or infinity, which cannot be compared; give it finite "
-                    "weights"
-                )
-            own = network(source, state), network(source, state + torch.finfo(state.dtype).eps)
-            scripted = traced(*(source, state)[: len(takes)])
-        feeds = dict(zip(takes, (source.numpy(), state.numpy()), strict=False))
-        inferred = [torch.from_numpy(y) for y in session.run(gives, feeds)]
-        for kind, found in (
-            ("ONNX", inferred),
-            ("TorchScript", scripted if network.signature.streams else [scripted]),
-        ):
-            answers = zip(truth, *own, strict=True)
-            for name, y, (y64, *y32) in zip(gives, found, answers, strict=False):
-                if y.shape != y64.shape or not _matches(y, y64, y32):
+        given = {INPUT: _random_input(network, rng, batch, time)}
+        zeros = network.zero_state(batch)
+        state = {STATE: rng.uniform(-1, 1, zeros.shape).astype(np.float32)}
+        case = Case("", (given,), state if signature.streams else {}, batch=batch, time=time)
+        truth = answer(signature.contract, case, pytorch, twin)
+        if not all(np.isfinite(y).all() for y in truth.exact[0].values()):
+            raise MalformedError(
+                "the network gives NaN or infinity, which cannot be compared; give it finite "
+                "weights"
+            )
+        for kind, model in models.items():
+            places = deviations(replay(model, truth.contract, truth.case), truth)
+            for name, (place,) in places.items():
+                if not place.within:
                     raise ParityError(
                         f"{kind} gives another {name} than PyTorch at batch {batch}, time {time}; "
                         "the model was not written"
                     )
 
 
-def _matches(y: Tensor, y64: Tensor, y32: Sequence[Tensor]) -> bool:
-    """As good as PyTorch, or within the tolerance; ``y32`` are runs of PyTorch itself.
+class _Session:
+    """ONNX Runtime as the engine calls it."""
 
-    A network that amplifies rounding beyond all measure is left to the validator, which compares
-    it step by step.
-    """
-    return own_error(y64, y32) > ILL_CONDITIONED or within_tolerance(y, y64, y32)
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self.session = session
 
-
-def own_error(y64: Tensor, y32: Sequence[Tensor]) -> float:
-    """The largest error of PyTorch's own float32."""
-    return max((float((run - y64).abs().max()) for run in y32 if y64.numel()), default=0.0)
-
-
-def within_tolerance(y: Tensor, y64: Tensor, y32: Sequence[Tensor]) -> bool:
-    """Whether every number of ``y`` is as good as PyTorch's, or within the tolerance."""
-    own = own_error(y64, y32)
-    allowed = (FLOAT32.atol + FLOAT32.rtol * y64.abs()).clamp(min=OWN_ERRORS * own)
-    return bool(((y - y64).abs() <= allowed).all())
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
+        """One call of the graph."""
+        found: list[Array] = self.session.run(None, dict(inputs))
+        return found
 
 
 def cpu_session(onnx_file: bytes) -> onnxruntime.InferenceSession:

@@ -22,17 +22,9 @@ from onnx import (
     numpy_helper,
 )
 
+from pipeline.contract.tensors import TensorSpec
 from pipeline.model import Network
-from pipeline.signature import (
-    BATCH,
-    INPUT,
-    NEXT_STATE,
-    OUTPUT,
-    STATE,
-    TensorSpec,
-    loop,
-    signature,
-)
+from pipeline.signature import BATCH, INPUT, NEXT_STATE, OUTPUT, STATE, loop, signature
 
 INT64, FLOAT, BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
 

@@ -88,7 +88,7 @@ def _step(core: Core) -> GraphProto:
         *core.head("next/", "before", "logits", {"head.bias": "known_bias"}),
         *call(SAMPLE, "sample/", ["logits", "number", *_TAKEN], ["entry", "chance"]),
         *core.inner_trunk("read/", "entry", "before", "after"),
-        # tract wants nothing to be read that comes out.
+        # Some runtimes want nothing to be read that comes out.
         helper.make_node("Identity", ["entry"], ["written"]),
     ]
     return helper.make_graph(

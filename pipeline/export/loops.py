@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pipeline.contract.law import allowed, deviation
 from pipeline.errors import ParityError
 from pipeline.export.checks import cpu_session, format_breaches
 from pipeline.export.forecast import forecast_graph, known_spread
 from pipeline.export.generate import generate_graph
 from pipeline.model import Network
 from pipeline.signature import (
-    FLOAT32,
     HISTORY,
     INPUT,
     NOISE,
@@ -83,5 +83,5 @@ def _check(file: bytes, onnx_file: bytes, network: Network) -> None:
     pairs = [(made, np.concatenate(expected, axis=1)), (after, state)]
     if vocabulary is None:
         pairs.append((beside[:, 0], made))
-    if not all(np.allclose(y, wanted, FLOAT32.rtol, FLOAT32.atol) for y, wanted in pairs):
+    if not all(deviation("", y, wanted, allowed(wanted, 0.0)).within for y, wanted in pairs):
         raise ParityError("the graph with the loop does not go the way of the core graph")

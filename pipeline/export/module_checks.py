@@ -1,8 +1,9 @@
 """Post-conditions of the export of any module: its graph, and its numbers at other sizes."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import get_args
 
 import numpy as np
 import torch
@@ -11,18 +12,21 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.overrides import TorchFunctionMode
 
+from pipeline.contract.law import Array, judged
+from pipeline.contract.tensors import Contract, Number, TensorSpec
 from pipeline.errors import MalformedError, ParityError, UsageError, one_line
 from pipeline.export.checks import (
     RecurrentNode,
     dims,
     format_breaches,
     recurrent_breaches,
-    within_tolerance,
 )
 from pipeline.export.example import Axes, Example, Sizes, run_eagerly
+from pipeline.verify import Case, answer, chained, deviations
 
 _OPERATORS = {"onnx_rnn": "RNN", "onnx_gru": "GRU", "onnx_lstm": "LSTM"}
 _CASES = 8
+_NUDGES = 2  # further runs of PyTorch by which its own error is known
 _PADDED = (
     "; a graph keeps packed sequences padded, so unpack them by pad_packed_sequence with the "
     "total_length of the input before anything that works across steps"
@@ -109,7 +113,8 @@ class Cases:
             self.outputs = run_eagerly(module, example.args, name)
             after = _kept_tensors(module)
             again = run_eagerly(module, example.args, name)
-        if not all(_same(b, a, [a]) for a, b in zip(self.outputs, again, strict=True)):
+        pairs = [(_array(a), _array(b)) for a, b in zip(self.outputs, again, strict=True)]
+        if not all(judged("", b, a, [a]).within for a, b in pairs):
             kept = sorted(key for key in after if not _equal(before.get(key, []), after[key]))
             reason = f"it keeps {' and '.join(kept)}" if kept else "it draws random numbers"
             raise MalformedError(
@@ -119,11 +124,16 @@ class Cases:
         self._short: list[Tensor] | None = None  # a case whose longest sequence does not fill x
         self._lengths = self._find_lengths(packed.noted)
         self._hint = _PADDED if packed.noted else ""
-        try:
-            self.twin: nn.Module | None = copy.deepcopy(module).double()
-            self._exactly(example.tensors)
-        except Exception:  # a module that insists on float32 is its own reference
-            self.twin = None
+        self.eager = _Eager(module, example, name)
+        self.contract = Contract(
+            _specs(example.names, example.tensors),
+            _specs((f"output {number}" for number in range(len(self.outputs))), self.outputs),
+        )
+        self.twin: _Eager | None = None
+        with suppress(Exception):  # a module that insists on float32 is its own reference
+            twin = _Eager(copy.deepcopy(module).double(), example, name, exact=True)
+            chained(twin, self.contract, self._case(example.tensors).calls, {})
+            self.twin = twin
         self.cases = [example.tensors_of(inputs) for inputs in further] or list(self._random())
         for tensors in self.cases:
             if len(tensors) != len(example.names):
@@ -143,37 +153,36 @@ class Cases:
                 f"{name} {list(tensor.shape)}"
                 for name, tensor in zip(self.example.names, tensors, strict=True)
             )
-            own = [self._eagerly(tensors), self._eagerly(_nudged(tensors))]
-            truth = self._exactly(tensors) if self.twin is not None else own[0]
+            truth = answer(self.contract, self._case(tensors), self.eager, self.twin, _NUDGES)
             try:
-                found = run(tensors)
+                given = run(tensors)
             except Exception as error:
                 raise ParityError(
                     f"{kind} of {self.name} fails where PyTorch does not, at {where}: "
                     f"{one_line(error)}; nothing was written"
                 ) from error
-            for number, (y64, y, *y32) in enumerate(zip(truth, found, *own, strict=True)):
-                if tensors is self._short and y.dim() == y64.dim():
-                    # PyTorch drops the steps that no sequence reaches; a graph pads them.
-                    y = y[tuple(slice(size) for size in y64.shape)]
-                if y.shape != y64.shape:
-                    problem = f"shape {list(y.shape)}, not {list(y64.shape)}"
-                elif not _same(y, y64, y32):
-                    problem = f"other numbers, off by {float((y - y64).abs().max()):.2g}"
-                else:
-                    continue
+            found = self.contract.named(map(_array, given))
+            if tensors is self._short:
+                # PyTorch drops the steps that no sequence reaches; a graph pads them.
+                found = {
+                    name: y[tuple(map(slice, truth.exact[0][name].shape))]
+                    for name, y in found.items()
+                }
+            try:
+                places = [place for (place,) in deviations([found], truth).values()]
+                worst = max(places, key=lambda place: place.share)
+                problem = "" if worst.within else f"{worst.tensor} is off by {worst.error:.2g}"
+            except ValueError as error:
+                problem = str(error)
+            if problem:
                 raise ParityError(
-                    f"{kind} of {self.name} gives output {number} with {problem}, at {where}; "
-                    f"nothing was written{self._hint}"
+                    f"{kind} of {self.name} gives other numbers than PyTorch: {problem}, at "
+                    f"{where}; nothing was written{self._hint}"
                 )
 
-    def _eagerly(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        return run_eagerly(self.module, self.example.with_tensors(tensors), self.name)
-
-    def _exactly(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        assert self.twin is not None
-        exact = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
-        return run_eagerly(self.twin, self.example.with_tensors(exact), self.name)
+    def _case(self, tensors: Sequence[Tensor]) -> Case:
+        arrays = map(_array, tensors)
+        return Case("", (dict(zip(self.example.names, arrays, strict=True)),))
 
     def _find_lengths(self, noted: list[tuple[int, list[int]]]) -> dict[int, str | int]:
         """Which inputs hold lengths of sequences, and the axis (name or size) that bounds them."""
@@ -195,7 +204,7 @@ class Cases:
         for sizes in self._sizes():
             tensors = self._drawn(sizes, rng)
             try:
-                self._eagerly(tensors)
+                chained(self.eager, self.contract, self._case(tensors).calls, {})
             except MalformedError as error:
                 refusal = error
                 continue
@@ -211,7 +220,7 @@ class Cases:
                 {n: 3 * size for n, size in self.example.sizes.items()}, rng, 1
             )
             with suppress(MalformedError):
-                self._eagerly(self._short)
+                chained(self.eager, self.contract, self._case(self._short).calls, {})
                 yield self._short
 
     def _sizes(self) -> Iterator[Sizes]:
@@ -253,10 +262,39 @@ def _equal(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
     return len(some) == len(others) and all(map(torch.equal, some, others))
 
 
-def _nudged(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The same inputs but for their last bits, to see how far rounding carries."""
-    return [t + torch.finfo(t.dtype).eps if t.is_floating_point() else t for t in tensors]
+class _Eager:
+    """A module in eager PyTorch, called by the names of the example's tensors."""
+
+    def __init__(self, module: nn.Module, example: Example, name: str, exact: bool = False) -> None:
+        self.module, self.example, self.name, self.exact = module, example, name, exact
+
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
+        """One call; raises MalformedError where PyTorch fails."""
+        tensors = []
+        for name, like in zip(self.example.names, self.example.tensors, strict=True):
+            double = self.exact and like.is_floating_point()
+            tensors.append(torch.tensor(inputs[name], dtype=torch.double if double else like.dtype))
+        args = self.example.with_tensors(tensors)
+        return [_array(tensor) for tensor in run_eagerly(self.module, args, self.name)]
 
 
-def _same(y: Tensor, y64: Tensor, y32: Sequence[Tensor]) -> bool:
-    return within_tolerance(y, y64, y32) if y.is_floating_point() else torch.equal(y, y64)
+def _array(tensor: Tensor) -> Array:
+    """The numbers of a tensor; NumPy has no bfloat16."""
+    found: Array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return found
+
+
+def _specs(names: Iterable[str], tensors: Iterable[Tensor]) -> tuple[TensorSpec, ...]:
+    """What is known of tensors by an example of them.
+
+    Raises:
+        MalformedError: one holds what no graph does.
+    """
+    specs = []
+    for name, tensor in zip(names, tensors, strict=True):
+        kind = _array(tensor).dtype.name
+        if kind not in get_args(Number):
+            raise MalformedError(f"{name} is {kind}; a graph holds numbers and booleans only")
+        shape = tuple(tensor.shape)
+        specs.append(TensorSpec(name=name, type=kind, shape=shape, meaning="as in the example"))
+    return tuple(specs)

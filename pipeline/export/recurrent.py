@@ -34,13 +34,13 @@ class OnnxLayers(nn.Module):
     first h has no m; it enters the first step beside x, with R for its weights.
 
     ``zeros_are_given``: where a layer starts from zeros, its node is given them. It need not be by
-    the specification, but tract 0.23 cannot make zeros for a batch of dynamic size and crashes.
+    the specification, but some runtimes crash that would have to make them for a dynamic batch.
     """
 
     def __init__(self, source: nn.RNNBase, zeros_are_given: bool = False) -> None:
         super().__init__()
         self.zeros_are_given = zeros_are_given
-        if zeros_are_given:  # a buffer, since tract takes the zeros of ONNX for float64
+        if zeros_are_given:  # a buffer: zeros made in ONNX may be taken for float64
             self.register_buffer("zero", torch.zeros(1, 1, 1))
         self.mode, self.hidden_size = source.mode, source.hidden_size
         self.num_layers, self.bias = source.num_layers, source.bias

@@ -13,10 +13,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pipeline.bundle import Bundle
+from pipeline.contract.law import FLOAT32
 from pipeline.escaping import picture_text, visible
 from pipeline.report.picture import plain_text
 from pipeline.report.plot import draw_forecasts
-from pipeline.signature import FLOAT32
 from pipeline.train.scores import FREE_RUN
 from pipeline.validate import CaseRecord, Row
 

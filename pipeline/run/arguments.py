@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.contract.held_out import code_points
+from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
-from pipeline.signature import Sampling, TensorSpec
+from pipeline.signature import Sampling
 
 Sizes = dict[str, int]
 

@@ -16,6 +16,7 @@ from pipeline import contract
 from pipeline.config import SeriesModel
 from pipeline.contract import Manifest, StateEntry
 from pipeline.contract.manifest import ONNX_FILE
+from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import UsageError
 from pipeline.lookup import find_model
 from pipeline.run.arguments import (
@@ -29,7 +30,7 @@ from pipeline.run.arguments import (
 from pipeline.run.graph import Graph, open_graph
 from pipeline.run.stream import Stream
 from pipeline.run.text import generate
-from pipeline.signature import BATCH, MANIFEST_FILE, TensorSpec
+from pipeline.signature import BATCH, MANIFEST_FILE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contract import Bundle, StateEntry
+from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import MalformedError, UnavailableError, one_line
 from pipeline.packages import how_to_install
-from pipeline.signature import TensorSpec
 from pipeline.threads import session_options, weights_in
 
 if TYPE_CHECKING:

@@ -8,12 +8,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from pipeline.signature import INPUT, OPERATOR, STATE, Precision
+from pipeline.contract.law import Array, Exact, Precision
+from pipeline.signature import INPUT, OPERATOR, STATE
 
 Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]
-Exact = NDArray[np.float64]
-Array = NDArray[Any]
 Result = TypeVar("Result")
 CALLED = "called"  # what the process of a runtime sends before it is done, so as not to seem hung
 
@@ -34,11 +33,15 @@ class Runtime(Protocol):
     note: str = ""
     """What a reader of its results must know."""
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract: output ``[batch, time, …]`` and next state.
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
+        """One call of the file, inputs and outputs in the order of its contract."""
 
-        Of a model without a state, both states are ``[batch, 0, hidden]``.
+    def run(self, input: Input, state: State) -> tuple[State, State]:
+        """One call of a built-in network: output ``[batch, time, …]`` and next state.
+
+        Of a network without a state, both states are ``[batch, 0, hidden]``.
         """
+        return results(self.call(feeds(input, state)), state)
 
     def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """What ``work`` gives for this runtime and ``arguments``, of many calls and at one go.
@@ -53,24 +56,13 @@ class Runtime(Protocol):
         return {}
 
 
-class GraphRuntime(Runtime, Protocol):
-    """A runtime of files that may hold more than the contract of a model."""
-
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """One call of whatever the file holds, inputs and outputs in the order of its contract."""
-
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract."""
-        return results(self.call(feeds(input, state)), state)
-
-
-def feeds(input: Input, state: State) -> dict[str, NDArray[Any]]:
+def feeds(input: Input | Exact, state: State | Exact) -> dict[str, NDArray[Any]]:
     """The inputs of a file by name; a state of no rows is not among them."""
     given = {INPUT: input, STATE: state} if state.shape[1] else {INPUT: input}
     return {name: np.ascontiguousarray(array) for name, array in given.items()}
 
 
-def results(found: Sequence[Any], state: State) -> tuple[State, State]:
+def results(found: Sequence[Any], state: Array) -> tuple[Array, Array]:
     """Output and next state from what a file gives; no state is followed by the same.
 
     Raises:

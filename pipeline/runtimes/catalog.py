@@ -1,104 +1,47 @@
 """Which runtimes there are, which of them can run here, and how each opens a bundle."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
-from typing import cast
+from pkgutil import iter_modules
 
+import pipeline.runtimes
 from pipeline.contract import Bundle
-from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.errors import UnavailableError, UsageError, unknown
 from pipeline.packages import how_to_install, package_version
 from pipeline.runtimes.base import (
     Absent,
-    GraphRuntime,
     Refused,
     Runtime,
     RuntimeProcessError,
     Unsafe,
 )
 from pipeline.runtimes.isolated import TIME_LIMIT, Worker
-from pipeline.runtimes.onnx_runtime import (
-    EXECUTION_PROVIDER,
-    OnnxRuntime,
-    execution_providers,
-    why_absent,
-)
-from pipeline.runtimes.openvino import OpenVino
-from pipeline.runtimes.tract import Tract
+from pipeline.runtimes.kind import PROVIDERS, Kind
 from pipeline.threads import weights_in
 from pipeline.trust import Trust, Verdict
 
-PROVIDERS = tuple(EXECUTION_PROVIDER)
-
-Opener = Callable[[], Runtime]
+_APART = {"catalog", "pytorch"}  # this file, and what all are compared with, which imports torch
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A runtime, and how it opens a model file on a provider; each opener is a row of its own.
-
-    An ``optional`` one comes with the extra that is called like its package. The file of one that
-    ``runs_code`` is a program, which has to be trusted.
-    """
-
-    format: str
-    package: str
-    file: str
-    openers: Callable[[bytes, str], Sequence[Opener]]
-    providers: Callable[[], Iterable[str]] = lambda: ("cpu",)
-    optional: bool = False
-    runs_code: bool = False
+def _found() -> dict[str, Kind]:
+    """Runtimes by name: those of code, then those that are always there, then the optional ones."""
+    names = {item.name for item in iter_modules(pipeline.runtimes.__path__)} - _APART
+    modules = [import_module(f"pipeline.runtimes.{name}") for name in sorted(names)]
+    kinds = [module.KIND for module in modules if hasattr(module, "KIND")]
+    kinds.sort(key=lambda kind: (not kind.runs_code, kind.optional, kind.name))
+    return {kind.name: kind for kind in kinds}
 
 
-def _onnx_runtime(file: bytes, provider: str) -> Sequence[Opener]:
-    openers = [partial(OnnxRuntime, file, provider)]
-    if provider == "cuda":
-        openers.append(partial(OnnxRuntime, file, provider, as_it_comes=True))
-    return openers
-
-
-def _torchscript(file: bytes, provider: str) -> Sequence[Opener]:
-    from pipeline.runtimes.torchscript import TorchScript
-
-    return [partial(TorchScript, file, provider)]
-
-
-def _reference(file: bytes, provider: str) -> Sequence[Opener]:
-    from pipeline.runtimes.reference import Reference
-
-    return [partial(Reference, file)]
-
-
-RUNTIMES = {
-    "torchscript": Kind(
-        "TorchScript",
-        "torch",
-        TORCHSCRIPT_FILE,
-        _torchscript,
-        lambda: PROVIDERS,
-        runs_code=True,
-    ),
-    "onnxruntime": Kind("ONNX", "onnxruntime", ONNX_FILE, _onnx_runtime, execution_providers),
-    "reference": Kind("ONNX", "onnx", ONNX_FILE, _reference),
-    "openvino": Kind(
-        "ONNX",
-        "openvino",
-        ONNX_FILE,
-        lambda file, _: [partial(OpenVino, file, hint) for hint in (None, "f32")],
-        optional=True,
-    ),
-    "tract": Kind(
-        "ONNX", "tract", ONNX_FILE, lambda file, _: [partial(Tract, file)], optional=True
-    ),
-}
+RUNTIMES = _found()
 ALL = tuple(RUNTIMES)
 
 
 def known_providers() -> tuple[str, ...]:
-    """Where runtimes can be asked to run: the CPU, CUDA, and what else ONNX Runtime offers."""
-    return tuple(execution_providers())
+    """Where runtimes can be asked to run: the CPU, CUDA, and what else a build here offers."""
+    known = [name for kind in RUNTIMES.values() for name in kind.providers()]
+    return tuple(dict.fromkeys(known))
 
 
 def require(providers: tuple[str, ...], runtimes: tuple[str, ...] = ()) -> None:
@@ -121,7 +64,7 @@ def require(providers: tuple[str, ...], runtimes: tuple[str, ...] = ()) -> None:
         if reason := _why_absent(RUNTIMES[name], known[0]):
             raise UnavailableError(f"runtime '{name}' is not there: {reason}")
     for provider in providers:
-        for name in reversed(runtimes or ALL):  # ONNX Runtime first: it knows what to install
+        for name in reversed(runtimes or ALL):  # those first that know what to install
             kind = RUNTIMES[name]
             if kind.optional or provider not in kind.providers():
                 continue
@@ -131,8 +74,8 @@ def require(providers: tuple[str, ...], runtimes: tuple[str, ...] = ()) -> None:
 
 def _why_absent(kind: Kind, provider: str) -> str | None:
     if kind.optional and find_spec(kind.package) is None:
-        return f"it is not installed; run {how_to_install(kind.package)}"
-    reason = why_absent(provider) if kind.package == "onnxruntime" else None
+        return f"it is not installed; run {how_to_install(kind.requirement)}"
+    reason = kind.why_absent(provider)
     if reason is None and provider == "cuda":
         import torch
 
@@ -185,7 +128,7 @@ class Runtimes:
                 if provider in known:
                     yield from self._open_on(bundle, name, provider, RUNTIMES[name].file)
 
-    def open_loop(self, bundle: Bundle, file: str) -> Iterator[GraphRuntime | Absent]:
+    def open_loop(self, bundle: Bundle, file: str) -> Iterator[Runtime | Absent]:
         """Each runtime that is there, with the loop in ``file`` or that of its own file.
 
         Those that compute in less than float32 are left out: what they round goes round the loop.
@@ -198,13 +141,14 @@ class Runtimes:
             kind = RUNTIMES[name]
             for provider in self.providers:
                 if provider in set(kind.providers()) and _why_absent(kind, provider) is None:
-                    own = kind.file if kind.format == "TorchScript" else file
-                    opened = self._open_on(bundle, name, provider, own)
+                    opened = self._open_on(
+                        bundle, name, provider, kind.file if kind.has_loops else file
+                    )
                     for runtime in opened:
                         if isinstance(runtime, Unsafe):
                             continue
                         if isinstance(runtime, Absent) or runtime.precision == "float32":
-                            yield cast(GraphRuntime | Absent, runtime)
+                            yield runtime
 
     def _open_on(
         self, bundle: Bundle, name: str, provider: str, file: str

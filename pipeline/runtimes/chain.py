@@ -1,6 +1,5 @@
-"""Many calls of a runtime, each from the state that the one before has left."""
+"""A built-in network fed with its own outputs, each call from the state that the last has left."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,18 +14,6 @@ class Runs(Protocol):
 
     def run(self, input: Input, state: State, /) -> tuple[NDArray[Any], NDArray[Any]]:
         """One call of the contract."""
-
-
-def chained(
-    runtime: Runs, input: Input, cuts: Sequence[int], state: State
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Output and last state for ``input`` ``[batch, time, …]``, taken ``cuts`` steps at a time."""
-    outputs, start = [], 0
-    for length in cuts:
-        output, state = runtime.run(input[:, start : start + length], state)
-        outputs.append(output)
-        start += length
-    return np.concatenate(outputs, axis=1), state
 
 
 def free_run(

@@ -12,16 +12,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
+from pipeline.contract.law import Array
 from pipeline.runtimes.base import (
     CALLED,
-    Array,
     Facts,
-    GraphRuntime,
-    Input,
     Result,
     Runtime,
     RuntimeProcessError,
-    State,
 )
 from pipeline.threads import wait_asleep
 
@@ -143,7 +140,7 @@ def _listen(stream: IO[bytes], answers: "queue.Queue[Any]") -> None:
         answers.put(None)
 
 
-class Isolated(GraphRuntime):
+class Isolated(Runtime):
     """The runtime that a worker has opened; gone when the worker opens the next."""
 
     def __init__(self, worker: Worker, facts: Facts) -> None:
@@ -152,17 +149,12 @@ class Isolated(GraphRuntime):
         self.provider, self.home = facts.provider, facts.home
         self.precision, self.note = facts.precision, facts.note
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract."""
-        output, next_state = self.worker.ask("run", input, state)
-        return output, next_state
-
     def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """What ``work`` gives for the runtime and ``arguments``, in its process."""
         found: Result = self.worker.ask("do", work, *arguments)
         return found
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of whatever the file holds."""
         found: list[Array] = self.worker.ask("call", inputs)
         return found

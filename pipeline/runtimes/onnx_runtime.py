@@ -2,26 +2,31 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from pipeline.contract.law import Array
+from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import MalformedError, PipelineError, UnavailableError, one_line
-from pipeline.runtimes.base import Array, GraphRuntime
+from pipeline.runtimes.base import Runtime
+from pipeline.runtimes.kind import Kind, Opener
 from pipeline.signature import OPERATOR
 from pipeline.threads import session_options, weights_in
 
+if TYPE_CHECKING:
+    import onnxruntime
+
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_NAME = f"onnxruntime {onnxruntime.__version__}"
 _REMOTE = "AzureExecutionProvider"  # sends its inputs to a server; it runs no node here
 
 
-class OnnxRuntime(GraphRuntime):
+class OnnxRuntime(Runtime):
     """A session on one provider; the CPU is always behind it for what it cannot run.
 
     On CUDA, ``as_it_comes`` leaves TF32 on, which keeps 10 bits of the mantissa.
@@ -33,14 +38,14 @@ class OnnxRuntime(GraphRuntime):
         self.file = file
         self.provider = provider
         self.home = execution_providers()[provider]
-        self.name = _NAME
+        self.name = _name()
         if as_it_comes and provider == "cuda":
             self.name += ", default"
             self.precision = "tf32"
             self.note = "computes in tf32 where the GPU can, unless use_tf32=0 is set"
         self.session = open_session(file, provider, tf32=self.precision == "tf32")
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of whatever the file holds."""
         found: list[Array] = self.session.run(None, dict(inputs))
         return found
@@ -74,6 +79,8 @@ def graph_errors(path: Path) -> Iterator[None]:
 
 def execution_providers() -> dict[str, str]:
     """ONNX Runtime's own names of the CPU, of CUDA, and of what else this build offers."""
+    import onnxruntime
+
     further = set(onnxruntime.get_available_providers()) - {*EXECUTION_PROVIDER.values(), _REMOTE}
     named = {name.removesuffix("ExecutionProvider").lower(): name for name in sorted(further)}
     return EXECUTION_PROVIDER | named
@@ -82,14 +89,16 @@ def execution_providers() -> dict[str, str]:
 def open_session(
     file: bytes,
     provider: str,
-    options: onnxruntime.SessionOptions | None = None,
+    options: "onnxruntime.SessionOptions | None" = None,
     tf32: bool = False,
-) -> onnxruntime.InferenceSession:
+) -> "onnxruntime.InferenceSession":
     """A session on ``provider``, with the CPU behind it; as many threads as the file is large.
 
     Raises:
         UnavailableError: the provider is in this build and cannot be started.
     """
+    import onnxruntime
+
     options = options or session_options(weights_in(file))
     home = execution_providers()[provider]
     providers: list[Any] = [(home, {"use_tf32": int(tf32)} if provider == "cuda" else {})]
@@ -99,13 +108,13 @@ def open_session(
     session = onnxruntime.InferenceSession(file, options, providers)
     if home not in session.get_providers():  # it goes on without, and says nothing
         raise UnavailableError(
-            f"{_NAME} has {home} and cannot start it; look for missing CUDA or cuDNN "
+            f"{_name()} has {home} and cannot start it; look for missing CUDA or cuDNN "
             "libraries with onnxruntime.print_debug_info()"
         )
     return session
 
 
-def one_thread_session(file: bytes) -> onnxruntime.InferenceSession:
+def one_thread_session(file: bytes) -> "onnxruntime.InferenceSession":
     """A session on the CPU for single steps, at which more threads only wait for each other."""
     options = session_options()
     options.enable_cpu_mem_arena = False  # for tensors this small, malloc is faster
@@ -130,7 +139,37 @@ def node_placement(file: bytes, provider: str, feeds: Mapping[str, NDArray[Any]]
 
 def why_absent(provider: str) -> str | None:
     """Why this build of ONNX Runtime cannot use ``provider``, and what to do; None if it can."""
+    import onnxruntime
+
     name = execution_providers()[provider]
     if name in onnxruntime.get_available_providers():
         return None
-    return f"{_NAME} was built without {name}; run 'make EXTRA=gpu' on a machine with an NVIDIA GPU"
+    how = "run 'make EXTRA=gpu' on a machine with an NVIDIA GPU"
+    return f"{_name()} was built without {name}; {how}"
+
+
+def _name() -> str:
+    import onnxruntime
+
+    return f"onnxruntime {onnxruntime.__version__}"
+
+
+def _openers(file: bytes, provider: str) -> Sequence[Opener]:
+    openers = [partial(OnnxRuntime, file, provider)]
+    if provider == "cuda":
+        openers.append(partial(OnnxRuntime, file, provider, as_it_comes=True))
+    return openers
+
+
+KIND = Kind(
+    name="onnxruntime",
+    format=OnnxRuntime.format,
+    package="onnxruntime",
+    file=ONNX_FILE,
+    openers=_openers,
+    help="ONNX Runtime, on the CPU, on CUDA, and on whatever else its build offers",
+    limits="As it comes it computes in TF32 on CUDA, which has a row of its own",
+    providers=execution_providers,
+    why_absent=why_absent,
+    extras=("cpu", "gpu"),
+)

@@ -3,13 +3,16 @@
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
+from pipeline.contract.law import Array, Precision
+from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import UnavailableError, one_line
 from pipeline.packages import package_version
-from pipeline.runtimes.base import Array, GraphRuntime
-from pipeline.signature import Precision
+from pipeline.runtimes.base import Runtime
+from pipeline.runtimes.kind import Kind
 from pipeline.threads import threads_of, weights_in
 
 HINT = "INFERENCE_PRECISION_HINT"
@@ -19,7 +22,7 @@ _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # what oneDNN may see of t
 _PRECISION: dict[str, Precision] = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
-class OpenVino(GraphRuntime):
+class OpenVino(Runtime):
     """A compiled model; without a ``precision`` OpenVINO takes the processor's fastest."""
 
     format = "ONNX"
@@ -52,7 +55,7 @@ class OpenVino(GraphRuntime):
         if self.precision != "float32":
             self.note = f"computes in {self.precision} on this processor unless {HINT}=f32 is set"
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of whatever the file holds."""
         return list(self.request.infer(dict(inputs)).to_tuple())
 
@@ -67,3 +70,16 @@ def load_openvino() -> ModuleType:
     import openvino
 
     return cast(ModuleType, openvino)
+
+
+KIND = Kind(
+    name="openvino",
+    format=OpenVino.format,
+    package="openvino",
+    file=ONNX_FILE,
+    openers=lambda file, provider: [partial(OpenVino, file, hint) for hint in (None, "f32")],
+    help="OpenVINO on the CPU, one row as it comes and one in float32",
+    limits="As it comes it computes in bfloat16, on processors that have that",
+    extras=("openvino",),
+    requirement="openvino>=2026.4",
+)

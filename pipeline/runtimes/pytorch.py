@@ -1,12 +1,15 @@
 """PyTorch itself, eager: the network as it was trained, and its float64 twin."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.contract.law import Array, Exact, Precision
 from pipeline.model import Network
-from pipeline.runtimes.base import Exact, Input, Runtime, State
-from pipeline.signature import Precision
+from pipeline.runtimes.base import Input, Runtime, State, feeds, results
+from pipeline.signature import INPUT, STATE
 
 # TF32 is no type of PyTorch on the CPU; float32 from weights that were rounded to it stands in.
 _DTYPE: dict[Precision, torch.dtype] = {
@@ -28,12 +31,12 @@ class PyTorch(Runtime):
     def __init__(self, network: Network, precision: Precision = "float32") -> None:
         self.precision = precision
         self.dtype = _DTYPE[precision]
+        self.eps = torch.finfo(self.dtype).eps  # how it rounds a number near one
         self.network = network.eval() if precision == "float32" else network.twin(self.dtype)
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract."""
-        output, next_state = _call(self.network, self.dtype, input, state)
-        return output.float().numpy(), next_state.float().numpy()
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
+        """One call of the network."""
+        return [tensor.float().numpy() for tensor in _call(self.network, self.dtype, inputs)]
 
 
 def rounded_otherwise(network: Network, precision: Precision, seed: int) -> Network:
@@ -57,19 +60,19 @@ class Twin:
     def __init__(self, network: Network) -> None:
         self.network = network.twin(torch.float64)
 
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
+        """One call of the network, its results in float64."""
+        return [tensor.numpy() for tensor in _call(self.network, torch.float64, inputs)]
+
     def run(self, input: Input | Exact, state: Exact | State) -> tuple[Exact, Exact]:
-        """One call of the contract, its results in float64."""
-        output, next_state = _call(self.network, torch.float64, input, state)
-        return output.numpy(), next_state.numpy()
+        """One call of a built-in network, as :meth:`Runtime.run` is."""
+        return results(self.call(feeds(input, state)), state)
 
 
-def _call(
-    network: Network, dtype: torch.dtype, input: Input | Exact, state: State | Exact
-) -> tuple[Tensor, Tensor]:
-    source = torch.from_numpy(np.ascontiguousarray(input))
+def _call(network: Network, dtype: torch.dtype, inputs: Mapping[str, Array]) -> list[Tensor]:
+    given = {name: torch.from_numpy(np.ascontiguousarray(y)) for name, y in inputs.items()}
+    given = {name: y.to(dtype) if y.is_floating_point() else y for name, y in given.items()}
+    state = given.get(STATE, network.zero_state(len(given[INPUT])))
     with torch.inference_mode():
-        output, next_state = network(
-            source.to(dtype) if source.is_floating_point() else source,
-            torch.from_numpy(state).to(dtype),
-        )
-    return output, next_state.contiguous()
+        output, next_state = network(given[INPUT], state)
+    return [output, next_state.contiguous()] if STATE in given else [output]

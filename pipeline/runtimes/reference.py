@@ -1,17 +1,20 @@
 """The reference evaluator of the ``onnx`` package: the standard's own words in NumPy."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import cast
 
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 
+from pipeline.contract.law import Array
+from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import UnavailableError
-from pipeline.runtimes.base import Array, GraphRuntime, layers_of
+from pipeline.runtimes.base import Runtime, layers_of
+from pipeline.runtimes.kind import Kind
 
 
-class Reference(GraphRuntime):
+class Reference(Runtime):
     """The graph, evaluated node by node."""
 
     format = "ONNX"
@@ -19,13 +22,26 @@ class Reference(GraphRuntime):
     name = f"onnx.reference {onnx.__version__}"
 
     def __init__(self, file: bytes) -> None:
+        from onnx.reference import ReferenceEvaluator
+
         model = onnx.load_from_string(file)
         if any(layer.relu for layer in layers_of(model)):
             raise UnavailableError(f"{self.name} has no RNN with relu, only with tanh")
         self.evaluator = ReferenceEvaluator(model)
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of whatever the file holds."""
         # Its sigmoid is 1 / (1 + exp(-x)), whatever x is, and the logarithm of 0 is what it is.
         with np.errstate(over="ignore", divide="ignore"):
             return cast(list[Array], self.evaluator.run(None, dict(inputs)))
+
+
+KIND = Kind(
+    name="reference",
+    format=Reference.format,
+    package="onnx",
+    file=ONNX_FILE,
+    openers=lambda file, provider: [partial(Reference, file)],
+    help="The reference evaluator of the onnx package",
+    limits="It has no RNN with relu",
+)

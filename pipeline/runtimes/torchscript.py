@@ -3,27 +3,33 @@
 import io
 import warnings
 from collections.abc import Mapping
+from functools import partial
 
-import torch
-
-from pipeline.runtimes.base import Array, GraphRuntime
+from pipeline.contract.law import Array
+from pipeline.contract.manifest import TORCHSCRIPT_FILE
+from pipeline.runtimes.base import Runtime
+from pipeline.runtimes.kind import PROVIDERS, Kind
 from pipeline.signature import HISTORY, PROMPT
 
 
-class TorchScript(GraphRuntime):
+class TorchScript(Runtime):
     """A traced network on a PyTorch device."""
 
     format = "TorchScript"
 
     def __init__(self, file: bytes, device: str = "cpu") -> None:
+        import torch
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.jit is deprecated, and what is asked for
             self.module = torch.jit.load(io.BytesIO(file), map_location=device)
         self.provider = self.home = device
         self.name = f"TorchScript {torch.__version__}"
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of the method that takes ``inputs``: the network itself, or the loop."""
+        import torch
+
         method = "generate" if PROMPT in inputs else "forecast" if HISTORY in inputs else "forward"
         given = [
             torch.from_numpy(array).to(self.provider) if array.shape else array.item()
@@ -34,3 +40,17 @@ class TorchScript(GraphRuntime):
             found = getattr(self.module, method)(*given)
         tensors = found if isinstance(found, tuple) else (found,)
         return [tensor.cpu().contiguous().numpy() for tensor in tensors]
+
+
+KIND = Kind(
+    name="torchscript",
+    format=TorchScript.format,
+    package="torch",
+    file=TORCHSCRIPT_FILE,
+    openers=lambda file, provider: [partial(TorchScript, file, provider)],
+    help="TorchScript, on the CPU and on CUDA",
+    limits="It is code, and runs only where that is trusted",
+    providers=lambda: PROVIDERS,
+    runs_code=True,
+    has_loops=True,
+)

@@ -1,23 +1,31 @@
-"""tract, an engine in Rust: one model with symbolic batch and time."""
+"""tract, an engine in Rust: one model with symbolic batch and time.
+
+Graphs are exported so that it can run them: version 0.23 crashes where a recurrent node is given no
+state and the batch is dynamic, takes zeros that the graph makes for float64, and wants no tensor to
+be both an output and the input of a node.
+"""
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import onnx
 
+from pipeline.contract.law import Array
+from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import UnavailableError
 from pipeline.packages import package_version
 from pipeline.runtimes.base import (
-    Array,
-    GraphRuntime,
     Layer,
+    Runtime,
     layers_of,
 )
+from pipeline.runtimes.kind import Kind
 from pipeline.signature import STEPS
 
 
-class Tract(GraphRuntime):
+class Tract(Runtime):
     """A model that tract has made ready to run."""
 
     format = "ONNX"
@@ -37,7 +45,7 @@ class Tract(GraphRuntime):
             path.write_bytes(file)
             self.model = tract.onnx().load(path).into_model().into_runnable()
 
-    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of whatever the file holds; tract knows the tensors by their order."""
         return [tensor.to_numpy() for tensor in self.model.run(list(inputs.values()))]
 
@@ -49,3 +57,17 @@ def _bug(layers: Sequence[Layer]) -> str:
     if len(layers) == 1 and layers[0].operator == "LSTM" and layers[0].bidirectional:
         return "runs a single bidirectional LSTM layer for a batch of one and no other"
     return ""
+
+
+KIND = Kind(
+    name="tract",
+    format=Tract.format,
+    package="tract",
+    file=ONNX_FILE,
+    openers=lambda file, provider: [partial(Tract, file)],
+    help="tract, one model with symbolic batch and time",
+    limits="It has no RNN with relu, runs a single bidirectional LSTM layer for a batch of one "
+    "alone, and runs no graph in which an input says how long an output is",
+    extras=("tract",),
+    requirement="tract>=0.23.9",
+)

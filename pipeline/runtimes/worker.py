@@ -8,17 +8,12 @@ import os
 import pickle
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+from pipeline.contract.law import Array
 from pipeline.errors import PipelineError, one_line
-from pipeline.runtimes.base import (
-    CALLED,
-    Facts,
-    Input,
-    Runtime,
-    RuntimeProcessError,
-    State,
-)
+from pipeline.runtimes.base import CALLED, Facts, Runtime, RuntimeProcessError
 from pipeline.threads import use_threads
 
 _SELDOM = 0.25  # seconds between two calls that are heard
@@ -60,19 +55,22 @@ def main() -> None:
             _send(answers, (answer, None))
 
 
-class _Heard:
+class _Heard(Runtime):
     """A runtime whose calls are heard where the answer to all of them is waited for."""
 
     def __init__(self, runtime: Runtime, answers: BinaryIO) -> None:
+        facts = Facts.of(runtime)
+        self.format, self.name = facts.format, facts.name
+        self.provider, self.home = facts.provider, facts.home
         self.runtime, self.answers = runtime, answers
         self.heard = time.monotonic()
 
-    def run(self, input: Input, state: State) -> tuple[State, State]:
-        """One call of the contract."""
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
+        """One call."""
         if time.monotonic() - self.heard > _SELDOM:
             _send(self.answers, CALLED)
             self.heard = time.monotonic()
-        return self.runtime.run(input, state)
+        return self.runtime.call(inputs)
 
 
 def _send(answers: BinaryIO, answer: tuple[Any, Exception | None] | str) -> None:

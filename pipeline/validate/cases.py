@@ -1,14 +1,16 @@
-"""The cases that every runtime is put through."""
+"""The cases that every runtime of a built-in network is put through."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from pipeline.bundle.golden import outside, streams
-from pipeline.runtimes.base import Input, Runtime, State
-from pipeline.runtimes.chain import chained
+from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.pytorch import PyTorch
+from pipeline.signature import INPUT, STATE, Signature
+from pipeline.verify import Case
 
 BATCHES = (1, 3, 32)
 MIDDLE, LONG = 333, 1000  # steps
@@ -20,22 +22,6 @@ _SEED = 20_240_229
 _CARRIED, _RANDOM = "whole, carried state", "whole, random state"
 
 
-@dataclass(frozen=True)
-class Case:
-    """One input from one state; the runtime gets it in pieces of ``cuts``, rows in ``order``.
-
-    Where it is ``followed``, the record tells the errors all along.
-    """
-
-    name: str
-    input: Input
-    state: State
-    cuts: tuple[int, ...]
-    order: tuple[int, ...] | None = None
-    of_the_task: bool = True
-    followed: bool = False
-
-
 def make_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Iterator[Case]:
     """The cases for inputs drawn from ``source`` ``[time, …]``, as far as they apply.
 
@@ -43,9 +29,24 @@ def make_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
     """
     for case in _all_cases(source, vocabulary, pytorch):
         if pytorch.network.signature.streams or (
-            len(case.cuts) == 1 and case.name not in (_CARRIED, _RANDOM)
+            len(case.calls) == 1 and case.name not in (_CARRIED, _RANDOM)
         ):
             yield case
+
+
+def case_of(
+    signature: Signature,
+    name: str,
+    source: Input,
+    state: State,
+    cuts: Sequence[int] | None = None,
+    **options: Any,
+) -> Case:
+    """A case of a built-in network: ``source`` ``[batch, time, …]``, cut into ``cuts`` steps."""
+    batch, time = source.shape[:2]
+    calls = signature.contract.cut({INPUT: source}, cuts or [time])
+    start = {STATE: state} if signature.streams else {}
+    return Case(name, calls, start, batch=batch, time=time, **options)
 
 
 def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Iterator[Case]:
@@ -53,6 +54,7 @@ def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
     random ones that no input leads to. Those with random states are not of the task.
     """
     rng = np.random.default_rng(_SEED)
+    case = partial(case_of, pytorch.network.signature)
 
     def zeros(batch: int) -> State:
         return pytorch.network.zero_state(batch).numpy()
@@ -67,27 +69,26 @@ def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
 
     for batch in BATCHES:
         for time in TIMES:
-            yield Case("whole", streams(source, batch, time), zeros(batch), (time,))
+            yield case("whole", streams(source, batch, time), zeros(batch))
     for batch, time in ((1, 7), (3, LONG), (32, MIDDLE)):
-        yield Case(_CARRIED, streams(source, batch, time), carried(batch), (time,))
+        yield case(_CARRIED, streams(source, batch, time), carried(batch))
     for batch, time in ((1, LONG), (3, 50), (32, 1), (32, MIDDLE)):
-        given = streams(source, batch, time)
-        yield Case(_RANDOM, given, random(batch), (time,), of_the_task=False)
+        yield case(_RANDOM, streams(source, batch, time), random(batch), of_the_task=False)
     for batch, time in ((1, MIDDLE), (3, LONG), (32, 50)):
         for state in (zeros(batch), carried(batch)):
-            yield Case("random chunks", streams(source, batch, time), state, _cuts(rng, time))
+            yield case("random chunks", streams(source, batch, time), state, _cuts(rng, time))
     for batch, time in ((1, MIDDLE), (3, 50), (32, 7)):
-        yield Case("single steps", streams(source, batch, time), carried(batch), (1,) * time)
+        yield case("single steps", streams(source, batch, time), carried(batch), (1,) * time)
     for batch, time in ((3, 7), (32, 50)):
         order = tuple(map(int, rng.permutation(batch)))
-        yield Case("permuted batch", streams(source, batch, time), carried(batch), (time,), order)
+        yield case("permuted batch", streams(source, batch, time), carried(batch), order=order)
     strange = "unknown characters" if vocabulary is not None else "values far outside"
     for batch, time in ((1, 50), (3, MIDDLE)):
         changed = outside(streams(source, batch, time), vocabulary)
         for cuts in ((time,), _cuts(rng, time)):
-            yield Case(strange, changed, zeros(batch), cuts, of_the_task=False)
+            yield case(strange, changed, zeros(batch), cuts, of_the_task=False)
     pieces = _cuts(rng, STREAM, STREAM_PIECES)
-    yield Case("long stream", streams(source, 1, STREAM), zeros(1), pieces, followed=True)
+    yield case("long stream", streams(source, 1, STREAM), zeros(1), pieces, followed=True)
 
 
 def _cuts(rng: np.random.Generator, time: int, pieces: int = 10) -> tuple[int, ...]:
@@ -95,15 +96,3 @@ def _cuts(rng: np.random.Generator, time: int, pieces: int = 10) -> tuple[int, .
     count = min(pieces, time) - 1
     ends = np.sort(rng.choice(np.arange(1, time), size=count, replace=False))
     return tuple(map(int, np.diff([0, *ends, time])))
-
-
-def replay(runtime: Runtime, case: Case) -> tuple[State, State]:
-    """The runtime's output and last state, called piece by piece with the state carried on."""
-    input, state = case.input, case.state
-    if case.order is not None:
-        input, state = input[list(case.order)], state[list(case.order)]
-    whole, state = runtime.do(chained, input, case.cuts, state)
-    if case.order is not None:
-        back = np.argsort(case.order)
-        return whole[back], state[back]
-    return whole, state

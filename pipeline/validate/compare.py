@@ -1,69 +1,99 @@
 """Put one runtime through one case and measure how far off it is."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from pipeline.runtimes.base import Exact, Runtime, State
-from pipeline.signature import NEXT_STATE, OUTPUT, Tolerance
-from pipeline.validate.answers import Answer, allowed
-from pipeline.validate.cases import Case, replay
+from pipeline.contract.law import FLOAT32, Deviation, Tolerance, errors
+from pipeline.contract.tensors import Tensors
+from pipeline.runtimes.base import Runtime
 from pipeline.validate.records import CaseRecord, Worst
+from pipeline.verify import Answer, deviations, replay
 
 
-def compare(runtime: Runtime, case: Case, answer: Answer, tolerance: Tolerance) -> CaseRecord:
-    """One record: both results of ``runtime`` against the float64 twin."""
-    found = runtime.run(*answer.steps) if answer.steps else replay(runtime, case)
-    errors, differences, shares, worsts = [], [], [], []
-    for name, y, y32, y64, own in (
-        (OUTPUT, found[0], answer.output32, answer.output64, answer.own_output),
-        (NEXT_STATE, found[1], answer.state32, answer.state64, answer.own_state),
-    ):
-        if y.shape != y64.shape:
-            raise ValueError(f"{name} has shape {list(y.shape)}, not {list(y64.shape)}")
-        if y64.shape[1] == 0:  # a network of whole sequences has no state
-            errors.append(np.zeros(1))
-            continue
-        error = np.where(np.isfinite(y), np.abs(y - y64), np.inf)
-        share = error / allowed(y64, own, tolerance)
-        index = np.unravel_index(int(share.argmax()), share.shape)
-        errors.append(error)
-        differences.append(float(np.where(np.isfinite(y), np.abs(y - y32), np.inf).max()))
-        shares.append(float(share[index]))
-        worsts.append(_worst(name, index, y64, y))
-    output_error, state_error = errors
-    closest, worst = max(zip(shares, worsts, strict=True), key=lambda pair: pair[0])
-    return CaseRecord(
-        case=case.name,
-        batch=case.input.shape[0],
-        time=case.input.shape[1],
-        calls=1 if answer.steps else len(case.cuts),
+def compare(runtime: Runtime, answer: Answer, tolerance: Tolerance) -> CaseRecord:
+    """One record: what ``runtime`` gives for the case of ``answer``."""
+    found = runtime.do(replay, answer.contract, answer.case)
+    return record_of(answer, found, tolerance)
+
+
+def record_of(
+    answer: Answer, found: Sequence[Tensors], tolerance: Tolerance = FLOAT32
+) -> CaseRecord:
+    """The record of what a model gave for the case of ``answer``."""
+    case, places = answer.case, deviations(found, answer, tolerance)
+    states = answer.states
+    differences = (
+        errors(call[name], expected[name]).max(initial=0.0)
+        for call, expected in zip(found, answer.expected, strict=True)
+        for name in places
+    )
+    return case_record(
+        case.name,
+        batch=case.batch,
+        time=case.time,
+        outputs=[off for name, several in places.items() if name not in states for off in several],
+        states=[off for name in states for off in places[name]],
+        difference=max(differences),
+        calls=len(case.calls),
         of_the_task=case.of_the_task,
         ill_conditioned=answer.ill_conditioned,
-        output_error=finite(float(output_error.max())),
-        state_error=finite(float(state_error.max())),
-        pytorch_difference=finite(max(differences)),
-        share=finite(closest),
-        worst=worst,
-        passed=closest <= 1,
-        curve=_curve(output_error) if case.followed else (),
+        curve=_curve(answer, found[0]) if case.followed else (),
     )
 
 
-def _curve(error: Exact) -> tuple[float | None, ...]:
-    """The largest error in each hundredth of one stream, ``error`` being in the order of time."""
-    steps = error.reshape(-1, error.shape[-1])
+def case_record(
+    case: str,
+    *,
+    batch: int,
+    time: int,
+    outputs: Sequence[Deviation],
+    states: Sequence[Deviation],
+    difference: float | None = None,
+    calls: int = 1,
+    of_the_task: bool = True,
+    ill_conditioned: bool = False,
+    curve: tuple[float | None, ...] = (),
+) -> CaseRecord:
+    """The record of a case, by how far its tensors are off.
+
+    ``difference`` is that from PyTorch's float32; without one, the error stands for it.
+    """
+    output_error, state_error = (
+        max((tensor.error for tensor in tensors), default=0.0) for tensors in (outputs, states)
+    )
+    worst = max((*outputs, *states), key=lambda tensor: tensor.share)
+    if difference is None:
+        difference = max(output_error, state_error)
+    return CaseRecord(
+        case=case,
+        batch=batch,
+        time=time,
+        calls=calls,
+        of_the_task=of_the_task,
+        ill_conditioned=ill_conditioned,
+        output_error=finite(output_error),
+        state_error=finite(state_error),
+        pytorch_difference=finite(difference),
+        share=finite(worst.share),
+        worst=Worst(
+            tensor=worst.tensor,
+            index=worst.index,
+            expected=worst.expected,
+            found=finite(worst.found),
+        ),
+        passed=worst.within,
+        curve=curve,
+    )
+
+
+def _curve(answer: Answer, found: Tensors) -> tuple[float | None, ...]:
+    """The largest error of the outputs of one stream, in each hundredth of it."""
+    (name,) = found.keys() - answer.states
+    error = errors(found[name], answer.exact[0][name])
+    steps = error.reshape(-1, error.shape[-1])  # in the order of time
     return tuple(finite(float(part.max())) for part in np.array_split(steps, 100))
-
-
-def _worst(name: str, index: tuple[np.intp, ...], expected: Exact, found: State) -> Worst:
-    return Worst(
-        tensor=name,
-        index=tuple(map(int, index)),
-        expected=float(expected[index]),
-        found=finite(float(found[index])),
-    )
 
 
 def largest(errors: Iterable[float | None]) -> float | None:

@@ -16,12 +16,21 @@ from numpy.typing import NDArray
 
 from pipeline.bundle.golden import streams
 from pipeline.config import SeriesModel, TextModel
+from pipeline.contract.law import (
+    ILL_CONDITIONED,
+    Exact,
+    Precision,
+    Tolerance,
+    allowed,
+    deviation,
+    errors,
+    nudged,
+    own_error,
+)
 from pipeline.model import Network
-from pipeline.runtimes.base import Exact, Input, Runtime, State
+from pipeline.runtimes.base import Input, Runtime, State
 from pipeline.runtimes.chain import Runs, free_run
 from pipeline.runtimes.pytorch import PyTorch, Twin
-from pipeline.signature import ILL_CONDITIONED, Precision, Tolerance
-from pipeline.validate.answers import allowed, nudged
 from pipeline.validate.records import FreeRun
 
 STEPS = 500
@@ -87,9 +96,11 @@ def free_answer(
 
     def own_errors(pytorch: PyTorch) -> Exact:
         """The larger error of two runs, one from a nudged state, up to each step."""
-        starts = state, nudged(state, pytorch)
-        errors = [np.abs(along(pytorch, start) - exact) for start in starts]
-        largest: Exact = np.maximum.accumulate(np.maximum(*errors).max(axis=1, keepdims=True))
+        starts = state, nudged(state, eps=pytorch.eps)
+        runs = [along(pytorch, start) for start in starts]
+        largest: Exact = np.maximum.accumulate(
+            [[own_error(step, [run[k] for run in runs])] for k, step in enumerate(exact)]
+        )
         return largest
 
     own = own_errors(pytorch)
@@ -133,7 +144,7 @@ def compare_free_run(runtime: Runtime, answer: FreeAnswer) -> FreeRun:
         return FreeRun(steps=0, first_difference=None, tie=False, note=note, passed=True)
     made = runtime.do(free_run, answer.given, answer.state, steps, vocabulary)
     if vocabulary is None:
-        same = (np.abs(made - answer.exact[:steps]) <= limits[:steps]).all(axis=1)
+        same = (errors(made, answer.exact[:steps]) <= limits[:steps]).all(axis=1)
     else:
         same = made == answer.made[:steps]
     if same.all():
@@ -141,8 +152,8 @@ def compare_free_run(runtime: Runtime, answer: FreeAnswer) -> FreeRun:
     first = int(same.argmin())
     tie = False
     if vocabulary is None:
-        column = int((np.abs(made[first] - answer.exact[first]) / limits[first]).argmax())
-        note = f"{made[first, column]:.7g}, not {answer.exact[first, column]:.7g}"
+        worst = deviation("forecast", made[first], answer.exact[first], limits[first])
+        note = f"{worst.found:.7g}, not {worst.expected:.7g}"
         passed = answer.precision != "float32"
     else:
         pair = [chr(made[first]), chr(answer.made[first])]

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Tolerance
 from pipeline.errors import one_line
 from pipeline.runtimes.base import Absent, Refused, Runtime, RuntimeProcessError, Unsafe
-from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Tolerance
 from pipeline.validate.compare import largest
 from pipeline.validate.records import CaseRecord, FreeRun, Row
 
@@ -54,12 +54,28 @@ def judged_row(
         trouble.append(one_line(error))
     trouble += audit
     trouble += [f"{node} ran on {at}" for node, at in placement.items() if at != runtime.home]
-    trouble += [describe(record) for record in records if not record.passed][:1]
+    trouble += failures(records)
     if free is not None and not free.passed:
         trouble.append(f"free run, step {free.first_difference}: {free.note}")
+    judged = finished(row, records, trouble, notes, placement, tolerance, started)
+    return judged.model_copy(update={"precision": runtime.precision, "free_run": free})
+
+
+def finished(
+    row: Row,
+    records: Sequence[CaseRecord],
+    trouble: Sequence[str],
+    notes: Sequence[str],
+    placement: dict[str, str],
+    tolerance: Tolerance,
+    started: float,
+) -> Row:
+    """``row`` with what its cases found; it fails if there is any ``trouble``.
+
+    ``started`` is when its time began to run, by ``time.monotonic``.
+    """
     return row.model_copy(
         update={
-            "precision": runtime.precision,
             "tolerance": tolerance,
             "note": "; ".join(notes),
             "status": "fail" if trouble else "pass",
@@ -73,9 +89,13 @@ def judged_row(
             "share": largest(record.share for record in records),
             "seconds": round(time.monotonic() - started, 2),
             "cases": tuple(records),
-            "free_run": free,
         }
     )
+
+
+def failures(records: Sequence[CaseRecord]) -> list[str]:
+    """The first case that failed, in words, if one did."""
+    return [describe(record) for record in records if not record.passed][:1]
 
 
 def describe(record: CaseRecord) -> str:

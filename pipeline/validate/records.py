@@ -7,8 +7,8 @@ from pydantic import Field
 
 from pipeline.config import Digest, Record
 from pipeline.contract.bundle import VALIDATION_FILE, Bundle
+from pipeline.contract.law import Precision, Tolerance
 from pipeline.seal import read_record, schema_of
-from pipeline.signature import Precision, Tolerance
 
 SCHEMA_FILE = "validation.schema.json"
 

@@ -1,19 +1,19 @@
 """Validate a bundle: every case on every runtime, one row each."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes
 from pipeline.runtimes.pytorch import PyTorch, Twin, rounded_otherwise
-from pipeline.signature import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.threads import torch_threads, weights_of
-from pipeline.validate.answers import Answer, answer, with_errors_of
 from pipeline.validate.audit import audit_onnx, audit_torchscript
-from pipeline.validate.cases import Case, make_cases
+from pipeline.validate.cases import make_cases
 from pipeline.validate.compare import compare
 from pipeline.validate.current import machine, validation_versions
 from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
@@ -21,6 +21,7 @@ from pipeline.validate.golden import require_golden
 from pipeline.validate.judge import judged_row
 from pipeline.validate.loops import looped_rows
 from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation
+from pipeline.verify import Answer, answer, own_errors
 
 _ROUNDINGS = 3  # of the weights, in which a precision less than float32 is tried besides its own
 
@@ -31,37 +32,40 @@ class Answered:
 
     network: Network
     source: Input
-    cases: Sequence[tuple[Case, Answer]]
+    answers: Sequence[Answer]
     free_run: FreeAnswer | None
 
     def judging(self, precision: Precision) -> "Answered":
         """The answers for a runtime that computes in ``precision``.
 
         What one rounding of the weights does to a network can be little by luck, so PyTorch's own
-        errors in that precision are taken from several.
+        errors in that precision are taken from several. Errors that are not finite allow nothing.
         """
         if precision == "float32":
             return self
         others = [rounded_otherwise(self.network, precision, seed) for seed in range(_ROUNDINGS)]
-        pairs = list(self.cases)
+        answers = list(self.answers)
         for network in (self.network, *others):
             lesser = PyTorch(network, precision)
-            pairs = [(case, with_errors_of(lesser, case, exact)) for case, exact in pairs]
-        return Answered(
-            self.network,
-            self.source,
-            pairs,
-            free_answer(self.network, self.source, LESS_THAN_FLOAT32[precision], precision),
-        )
+            for place, exact in enumerate(answers):
+                errors = own_errors(exact, lesser, lesser.eps)
+                own = {
+                    name: max(exact.own[name], error if isfinite(error) else 0.0)
+                    for name, error in errors.items()
+                }
+                answers[place] = replace(exact, own=own)
+        free_run = free_answer(self.network, self.source, LESS_THAN_FLOAT32[precision], precision)
+        return Answered(self.network, self.source, answers, free_run)
 
 
 def answered(network: Network, source: Input, tolerance: Tolerance = FLOAT32) -> Answered:
     """The answers of ``network`` to every case on inputs drawn from ``source`` ``[time, …]``."""
     pytorch, twin = PyTorch(network), Twin(network)
+    contract = network.signature.contract
     with torch_threads(weights_of(network)):
         cases = make_cases(source, network.vocabulary, pytorch)
-        pairs = [(case, answer(case, pytorch, twin)) for case in cases]
-        return Answered(network, source, pairs, free_answer(network, source, tolerance))
+        answers = [answer(contract, case, pytorch, twin) for case in cases]
+        return Answered(network, source, answers, free_answer(network, source, tolerance))
 
 
 def validate_bundle(
@@ -119,8 +123,8 @@ def validation_row(
 
     def trial(runtime: Runtime, tolerance: Tolerance) -> Iterator[CaseRecord | FreeRun]:
         judge = exact.judging(runtime.precision)
-        for case, truth in judge.cases:
-            yield compare(runtime, case, truth, tolerance)
+        for truth in judge.answers:
+            yield compare(runtime, truth, tolerance)
         if judge.free_run is not None:
             yield compare_free_run(runtime, judge.free_run)
 

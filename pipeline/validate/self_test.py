@@ -8,11 +8,11 @@ import torch
 
 from pipeline.config import CELLS, Cell, Record, SeriesModel, TextModel
 from pipeline.contract import Scaler
+from pipeline.contract.law import FLOAT32
 from pipeline.export import export
 from pipeline.model import Network
 from pipeline.runtimes.base import Input
 from pipeline.runtimes.onnx_runtime import EXECUTION_PROVIDER, OnnxRuntime
-from pipeline.signature import FLOAT32
 from pipeline.validate.audit import audit_onnx
 from pipeline.validate.faults import FAULTS, plant
 from pipeline.validate.records import Row

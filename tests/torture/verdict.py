@@ -11,6 +11,8 @@ CODES = {0, *BY_EXIT_CODE, INTERRUPTED}
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
+# Into a pipe the text of a model goes as it is; a terminal is not there to obey it.
+_TEXT = re.compile(r"\brun\b.* --prompt=")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _WARNING = re.compile(r"^.*?(\w*Warning: .*)$", re.MULTILINE)
 
@@ -25,7 +27,8 @@ def fault_of(ended: Ended) -> str:
         return f"crashes: {signal.Signals(-ended.code).name} {_last_line(ended.err)}"
     if ended.code not in CODES:
         return f"exit code {ended.code}: {_last_line(ended.err)}"
-    if found := _CONTROL.search(ended.out + ended.err):
+    shown = ended.err if _TEXT.search(ended.command) else ended.out + ended.err
+    if found := _CONTROL.search(shown):
         return f"the terminal gets {found.group()!r}"
     if found := _WARNING.search(ended.err):
         return f"warns: {found.group(1)[:150]}"

@@ -1,9 +1,8 @@
 """Models that others exported: a file of ONNX or TorchScript, called with a list of arrays."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import onnx
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from onnx.external_data_helper import load_external_data_for_model
 
+from pipeline.contract.tensors import Number, TensorSpec
 from pipeline.errors import MalformedError, PipelineError, one_line
 from pipeline.reading import read_file
 from pipeline.runtimes.onnx_runtime import execution_providers, node_placement, open_session
@@ -19,21 +19,9 @@ from pipeline.runtimes.torchscript import TorchScript
 
 Array = NDArray[Any]
 
-_NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
-_TYPES = {f"tensor({name})": name for name in _NUMBERS}
-_TYPES |= {"tensor(float16)": "float16", "tensor(float)": "float32", "tensor(double)": "float64"}
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of a graph; a ``str`` in ``shape`` is a dynamic axis, ``type`` is NumPy's."""
-
-    name: str
-    type: str
-    shape: tuple[int | str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.name} [{', '.join(map(str, self.shape))}]"
+# What ONNX calls the types that can be compared; the others are called as in NumPy.
+_TYPES: dict[str, Number] = {f"tensor({name})": name for name in get_args(Number)}
+_TYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
 
 
 class Model(Protocol):
@@ -126,7 +114,7 @@ def _read_onnx(path: Path) -> tuple[bytes, str]:
     return data, ", ".join(opsets)
 
 
-def _tensor(path: Path, argument: Any) -> Tensor:
+def _tensor(path: Path, argument: Any) -> TensorSpec:
     """What ONNX Runtime says of an input or output; an axis without a name gets one."""
     if argument.type not in _TYPES:
         raise MalformedError(
@@ -137,7 +125,8 @@ def _tensor(path: Path, argument: Any) -> Tensor:
         axis if isinstance(axis, int) and axis > 0 else str(axis or f"{argument.name}.{index}")
         for index, axis in enumerate(argument.shape)
     )
-    return Tensor(argument.name, _TYPES[argument.type], tuple(shape))
+    kind = _TYPES[argument.type]
+    return TensorSpec(name=argument.name, type=kind, shape=tuple(shape), meaning="not declared")
 
 
 class TorchScriptModel:

@@ -1,13 +1,14 @@
 """Which tensors of two models of others belong together, and what the user fixed of them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite, nan
 
 import numpy as np
 
+from pipeline.contract.tensors import Contract, TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
-from pipeline.validate.foreign.model import Model, OnnxModel, Tensor
+from pipeline.validate.foreign.model import Model, OnnxModel
 from pipeline.validate.foreign.state import find_states
 
 
@@ -22,16 +23,14 @@ class Choices:
 
 @dataclass(frozen=True)
 class Plan:
-    """What both models are given, and what comes out.
+    """What both models are given, and what comes out: the contract of both.
 
-    ``states`` are pairs of an index in ``inputs`` and one in ``outputs``. ``order`` and
-    ``other_order`` say which of ``inputs`` each model takes, in its own order; ``other_outputs``
-    where in the other's results each of ``outputs`` is.
+    ``order`` and ``other_order`` say which of its inputs each model takes, in its own order;
+    ``other_outputs`` where in the other's results each of its outputs is. ``values`` are those of
+    inputs that the user fixed.
     """
 
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[str, ...]
-    states: tuple[tuple[int, int], ...]
+    contract: Contract
     values: dict[str, float]
     order: tuple[int, ...]
     other_order: tuple[int, ...]
@@ -41,7 +40,7 @@ class Plan:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The names of the dynamic axes."""
-        axes = (axis for item in self.inputs for axis in item.shape)
+        axes = (axis for item in self.contract.inputs for axis in item.shape)
         return tuple(dict.fromkeys(axis for axis in axes if isinstance(axis, str)))
 
 
@@ -75,9 +74,7 @@ def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
     inputs = _reshaped(inputs, choices.shapes, graph)
     own = tuple(range(len(graph.inputs)))
     return Plan(
-        inputs=inputs,
-        outputs=tuple(outputs),
-        states=find_states(graph, choices.states),
+        contract=Contract(inputs, graph.outputs, find_states(graph, choices.states)),
         values=dict(_value(text, inputs) for text in choices.inputs),
         order=own if graph is reference else order,
         other_order=order if graph is reference else own,
@@ -88,7 +85,7 @@ def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
 
 def _inputs(
     graph: OnnxModel, partner: Model, fixed: set[str]
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+) -> tuple[tuple[TensorSpec, ...], tuple[int, ...]]:
     """All inputs, and which of them ``partner`` takes; one that only one takes must be fixed."""
     inputs = graph.inputs
     order = _matched(graph.takes, partner.takes, partner.optional)
@@ -124,8 +121,8 @@ def _matched(
 
 
 def _agreed(
-    inputs: Sequence[Tensor], order: Sequence[int], graph: OnnxModel, partner: OnnxModel
-) -> tuple[tuple[Tensor, ...], list[str]]:
+    inputs: Sequence[TensorSpec], order: Sequence[int], graph: OnnxModel, partner: OnnxModel
+) -> tuple[tuple[TensorSpec, ...], list[str]]:
     """The inputs with the sizes that either file fixes, and notes on them."""
     sizes: dict[str, int] = {}
     agreed, notes = list(inputs), []
@@ -144,22 +141,22 @@ def _agreed(
                 f"{ours.type} {ours} of {graph.path} is {theirs.type} {theirs} in {partner.path}; "
                 "give two files that take the same"
             )
-        agreed[index] = replace(ours, shape=tuple(shape))
+        agreed[index] = ours.model_copy(update={"shape": tuple(shape)})
     for symbol, size in sizes.items():
         notes.append(f"{symbol} is always {size} in {partner.path}, so no other size was tried")
     return _renamed(agreed, dict(sizes)), notes
 
 
-def _renamed(inputs: Sequence[Tensor], axes: dict[str, int | str]) -> tuple[Tensor, ...]:
+def _renamed(inputs: Sequence[TensorSpec], axes: dict[str, int | str]) -> tuple[TensorSpec, ...]:
     def new(axis: int | str) -> int | str:
         return axes.get(axis, axis) if isinstance(axis, str) else axis
 
-    return tuple(replace(item, shape=tuple(map(new, item.shape))) for item in inputs)
+    return tuple(item.model_copy(update={"shape": tuple(map(new, item.shape))}) for item in inputs)
 
 
 def _reshaped(
-    inputs: tuple[Tensor, ...], texts: Iterable[str], graph: OnnxModel
-) -> tuple[Tensor, ...]:
+    inputs: tuple[TensorSpec, ...], texts: Iterable[str], graph: OnnxModel
+) -> tuple[TensorSpec, ...]:
     """The inputs with what ``--shape`` says; other axes of the same name follow."""
     for text in texts:
         name, _, shape = text.rpartition("=")
@@ -183,13 +180,12 @@ def _reshaped(
         inputs = _renamed(
             inputs, {a: b for a, b in zip(old, axes, strict=True) if isinstance(a, str)}
         )
-        inputs = tuple(
-            replace(item, shape=tuple(axes)) if item.name == name else item for item in inputs
-        )
+        told = known[name].model_copy(update={"shape": tuple(axes)})
+        inputs = tuple(told if item.name == name else item for item in inputs)
     return inputs
 
 
-def _value(text: str, inputs: Sequence[Tensor]) -> tuple[str, float]:
+def _value(text: str, inputs: Sequence[TensorSpec]) -> tuple[str, float]:
     """``NAME=VALUE``, a value that the input's type can hold."""
     name, _, value = text.rpartition("=")
     try:

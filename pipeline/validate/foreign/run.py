@@ -12,18 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.contract.law import FLOAT32
+from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import UnavailableError
 from pipeline.runtimes.catalog import require
-from pipeline.signature import FLOAT32
+from pipeline.signature import BATCH, TIME
 from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_in
-from pipeline.validate.compare import largest
 from pipeline.validate.current import machine, validation_versions
-from pipeline.validate.foreign.model import Array, Model, OnnxModel, Tensor, TorchScriptModel
+from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import Choices, Plan, make_plan
-from pipeline.validate.foreign.trial import Case, Trial
-from pipeline.validate.judge import describe
+from pipeline.validate.foreign.state import first_like
+from pipeline.validate.foreign.trial import Trial
+from pipeline.validate.judge import failures, finished
 from pipeline.validate.records import Row, Validation
+from pipeline.verify import Case
 
 SIZES = (1, 2, 3, 7, 50)
 CALLS = 5
@@ -97,24 +100,9 @@ def _row(label: str, reference: Model, file: ForeignFile, provider: str, plan: P
     trial = Trial(reference, other, plan)
     for case in _cases(plan):
         trial.run(case)
-    faults = trial.finish()
-    records = trial.records
-    failed = [describe(record) for record in records if not record.passed]
-    return row.model_copy(
-        update={
-            "status": "fail" if faults or failed else "pass",
-            "reason": "; ".join([*faults, *failed[:1]]),
-            "note": "; ".join(trial.notes()),
-            "tolerance": FLOAT32,
-            "placement": trial.placement,
-            "output_error": largest(record.output_error for record in records),
-            "state_error": largest(record.state_error for record in records),
-            "pytorch_difference": largest(record.pytorch_difference for record in records),
-            "share": largest(record.share for record in records),
-            "seconds": round(time.monotonic() - started, 2),
-            "cases": tuple(records),
-        }
-    )
+    trouble = [*trial.finish(), *failures(trial.records)]
+    notes, placement = trial.notes(), trial.placement
+    return finished(row, trial.records, trouble, notes, placement, FLOAT32, started)
 
 
 def _cases(plan: Plan) -> Iterator[Case]:
@@ -125,23 +113,29 @@ def _cases(plan: Plan) -> Iterator[Case]:
         for shift in _SHIFTS
         for start in range(count)
     ]
-    fixed = {plan.inputs[before].name for before, _ in plan.states} <= set(plan.values)
+    states = [before for before, _ in plan.contract.states]
     for chosen in dict.fromkeys(several):
         sizes = dict(zip(plan.symbols, chosen, strict=True))
         shown = " ".join(f"{axis}={size}" for axis, size in sizes.items())
-        for start in ("chained calls",) if fixed else ("chained calls", "random state"):
+        batch, steps = (sizes.get(first_like(kind, sizes) or "", 1) for kind in (BATCH, TIME))
+        for start in ("chained calls", "random state"):
             rng = np.random.default_rng(_SEED)
-            calls = [
-                [_filled(item, sizes, plan, rng) for item in plan.inputs] for _ in range(CALLS)
+            drawn = [
+                {item.name: _filled(item, sizes, plan, rng) for item in plan.contract.inputs}
+                for _ in range(CALLS)
             ]
+            state = {name: drawn[0][name] for name in states}
+            calls = [{name: y for name, y in call.items() if name not in state} for call in drawn]
+            free = [name for name in states if name not in plan.values]
             if start == "chained calls":
-                for before, _ in plan.states:
-                    if plan.inputs[before].name not in plan.values:
-                        calls[0][before] = np.zeros_like(calls[0][before])
-            yield Case(f"{start}, {shown}" if shown else start, sizes, calls)
+                state |= {name: np.zeros_like(state[name]) for name in free}
+            elif not free:
+                continue  # it starts from nothing else
+            name = f"{start}, {shown}" if shown else start
+            yield Case(name, tuple(calls), state, batch=batch, time=steps)
 
 
-def _filled(item: Tensor, sizes: dict[str, int], plan: Plan, rng: np.random.Generator) -> Array:
+def _filled(item: TensorSpec, sizes: dict[str, int], plan: Plan, rng: np.random.Generator) -> Array:
     """An input of its declared type: normal floats, small integers, or the value that is told."""
     shape = [axis if isinstance(axis, int) else sizes[axis] for axis in item.shape]
     kind = np.dtype(item.type)

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
-from pipeline.validate.foreign.model import OnnxModel, Tensor
+from pipeline.validate.foreign.model import OnnxModel
 
 STATELESS = "none"  # what --state says of a pair that has no state
 _TIME = re.compile(r"time|seq|len|frame|step|^t$", re.IGNORECASE)
@@ -22,8 +23,11 @@ def first_like(kind: str, symbols: Iterable[str]) -> str | None:
     return next((symbol for symbol in symbols if pattern.search(symbol)), None)
 
 
-def find_states(graph: OnnxModel, told: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """The state pairs of a graph, as told, or else by their names, or else by their shapes."""
+def find_states(graph: OnnxModel, told: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The state pairs of a graph, in the order of its inputs.
+
+    They are as told, or else found by their names, or else by their shapes.
+    """
     if STATELESS in told:
         if len(told) > 1:
             raise UsageError(f"--state {STATELESS} says that there is no state; name no other")
@@ -36,7 +40,7 @@ def find_states(graph: OnnxModel, told: Sequence[str]) -> tuple[tuple[int, int],
             raise UsageError(f"--state {' --state '.join(told)} uses a tensor twice")
     else:
         pairs = _by_name(graph) or _by_shape(graph)
-    return tuple(sorted((ins.index(before), outs.index(after)) for before, after in pairs))
+    return tuple(sorted(pairs, key=lambda pair: ins.index(pair[0])))
 
 
 def _told(text: str, ins: Sequence[str], outs: Sequence[str]) -> tuple[str, str]:
@@ -85,7 +89,7 @@ def _stem(name: str, marks: set[str]) -> tuple[str, ...]:
     return tuple(word for word in lower if word not in marks) or tuple(lower[-1:])
 
 
-def _alike(before: Tensor, after: Tensor) -> bool:
+def _alike(before: TensorSpec, after: TensorSpec) -> bool:
     """Whether an output may be fed back; graphs are often vague about the shapes of outputs."""
     return before.type == after.type and (
         not after.shape

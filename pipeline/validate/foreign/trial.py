@@ -1,42 +1,61 @@
-"""One runtime beside the reference: the same chained calls of both, compared call by call."""
+"""One model beside the reference: the same chained calls of both, compared call by call."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.contract.law import ILL_CONDITIONED
+from pipeline.contract.tensors import Tensors
 from pipeline.errors import MalformedError, one_line
-from pipeline.signature import BATCH, FLOAT32, ILL_CONDITIONED, TIME
-from pipeline.validate.answers import allowed
-from pipeline.validate.compare import finite
+from pipeline.validate.compare import record_of
 from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import Plan
-from pipeline.validate.foreign.state import first_like
-from pipeline.validate.records import CaseRecord, Worst
-
-Calls = list[list[Array]]  # per call, every tensor
-
-_NUDGES = 8
-_SEED = 20_240_303
+from pipeline.validate.records import CaseRecord
+from pipeline.verify import Answer, Case, answer, replay
 
 
 @dataclass(frozen=True)
-class Case:
-    """Every input of each call; those of a state count in the first call alone."""
+class _Called:
+    """A file, called by the names of the contract that it shares with the other file."""
 
-    name: str
-    sizes: dict[str, int]
-    calls: Calls
+    model: Model
+    plan: Plan
+    order: Sequence[int]
+    outputs: Sequence[int]
+
+    def call(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """One call.
+
+        Raises:
+            MalformedError: it gives another number of tensors than the other file.
+        """
+        found = self.model.call(self.given(inputs))
+        names = [item.name for item in self.plan.contract.outputs]
+        if len(found) != len(names):
+            raise MalformedError(
+                f"{self.model.path} gives {len(found)} tensors, and the other file {len(names)} "
+                f"({', '.join(names)}); give two files that give the same"
+            )
+        return [found[index] for index in self.outputs]
+
+    def given(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """The inputs that it takes, in its own order."""
+        return [inputs[self.plan.contract.inputs[index].name] for index in self.order]
 
 
 class Trial:
-    """One runtime beside the reference, through all cases."""
+    """One model beside the reference, through all cases."""
 
     def __init__(self, reference: Model, other: Model, plan: Plan) -> None:
-        self.reference, self.other, self.plan = reference, other, plan
-        self.twin: Model | None = None
+        self.plan, self.contract = plan, plan.contract
+        outputs = range(len(self.contract.outputs))
+        self.reference = _Called(reference, plan, plan.order, outputs)
+        self.other = _Called(other, plan, plan.other_order, plan.other_outputs)
+        self.twin: _Called | None = None
         if isinstance(reference, TorchScriptModel):
-            self.twin = TorchScriptModel(reference.path, reference.provider, exact=True)
+            exact = TorchScriptModel(reference.path, reference.provider, exact=True)
+            self.twin = _Called(exact, plan, plan.order, outputs)
         self.records: list[CaseRecord] = []
         self.placement: dict[str, str] = {}
         self.faults: list[str] = []
@@ -45,55 +64,53 @@ class Trial:
 
     def run(self, case: Case) -> None:
         """Both models through one case; whatever a runtime throws is a finding."""
-        expected = self._chained(self.reference, case)
-        found = self._chained(self.other, case)
-        if isinstance(expected, str) and isinstance(found, str):
-            self.refused_by_both.append(f"{case.name}: {expected}; {found}")
-        elif isinstance(expected, str):
-            self.faults.append(f"{case.name}: {self.reference.path} alone refuses: {expected}")
+        truth = self._answered(case)
+        found = self._refusal_or(self.other, case)
+        if isinstance(truth, str) and isinstance(found, str):
+            self.refused_by_both.append(f"{case.name}: {truth}; {found}")
+        elif isinstance(truth, str):
+            self.faults.append(f"{case.name}: {self.reference.model.path} alone refuses: {truth}")
         elif isinstance(found, str):
-            self.faults.append(f"{case.name}: {self.other.path} alone refuses: {found}")
-        elif fault := self._differ_in_kind(expected, found):
+            self.faults.append(f"{case.name}: {self.other.model.path} alone refuses: {found}")
+        elif fault := self._differ_in_kind(truth, found):
             self.faults.append(f"{case.name}: {fault}")
-        elif record := self._compared(case, expected, found):
+        elif record := self._compared(truth, found):
             self.records.append(record)
             if len(self.records) == 1:
-                given = [case.calls[0][index] for index in self.plan.other_order]
-                self.placement = self.other.placement(given)
+                given = self.other.given({**case.calls[0], **case.start})
+                self.placement = self.other.model.placement(given)
 
-    def _chained(self, model: Model, case: Case, carried: Calls | None = None) -> Calls | str:
-        """The outputs of chained calls, each from the state before, or from that of ``carried``.
+    def _answered(self, case: Case) -> Answer | str:
+        """The reference's answer; what it says when it refuses comes back as a string."""
+        if self.twin is not None:
+            exact = self._refusal_or(self.twin, case)
+            if isinstance(exact, str) or not _finite(exact):
+                self.twin = None  # a module that insists on float32
+        try:
+            return answer(self.contract, case, self.reference, self.twin)
+        except MalformedError:
+            raise
+        except Exception as error:
+            return one_line(error)
 
-        What the runtime says when it refuses comes back as a string.
-        """
-        plan, results = self.plan, Calls()
-        own = model is self.other
-        for number, call in enumerate(case.calls):
-            given = list(call)
-            if number:
-                for before, after in plan.states:
-                    given[before] = (carried or results)[number - 1][after]
-            try:
-                found = model.call([given[i] for i in (plan.other_order if own else plan.order)])
-            except Exception as error:
-                return one_line(error)
-            if len(found) != len(plan.outputs):
-                raise MalformedError(
-                    f"{model.path} gives {len(found)} tensors, and the other file "
-                    f"{len(plan.outputs)} ({', '.join(plan.outputs)}); give two files that give "
-                    "the same"
-                )
-            results.append([found[i] for i in plan.other_outputs] if own else found)
-        return results
+    def _refusal_or(self, model: _Called, case: Case) -> list[Tensors] | str:
+        try:
+            return replay(model, self.contract, case)
+        except MalformedError:
+            raise
+        except Exception as error:
+            return one_line(error)
 
-    def _differ_in_kind(self, expected: Calls, found: Calls) -> str | None:
+    def _differ_in_kind(self, truth: Answer, found: Sequence[Tensors]) -> str | None:
         """Why the results cannot be compared number by number."""
-        for call, (theirs, ours) in enumerate(zip(expected, found, strict=True), 1):
-            for name, y32, y in zip(self.plan.outputs, theirs, ours, strict=True):
+        here, there = self.other.model.path, self.reference.model.path
+        for call, (theirs, ours) in enumerate(zip(truth.expected, found, strict=True), 1):
+            for name, y32 in theirs.items():
+                y = ours[name]
                 if y.ndim != y32.ndim:
                     raise MalformedError(
-                        f"{name} is {list(y.shape)} in {self.other.path} and {list(y32.shape)} "
-                        f"in {self.reference.path}; give two files that give the same"
+                        f"{name} is {list(y.shape)} in {here} and {list(y32.shape)} in {there}; "
+                        "give two files that give the same"
                     )
                 if y.shape != y32.shape:
                     return f"{name} has shape {list(y.shape)}, not {list(y32.shape)}"
@@ -101,92 +118,17 @@ class Trial:
                     return f"{name} is empty"
                 if not np.isfinite(y32).all():
                     at = tuple(map(int, np.argwhere(~np.isfinite(y32))[0]))
-                    return (
-                        f"call {call}, {name}{list(at)} is {y32[at]} in {self.reference.path} "
-                        "itself"
-                    )
+                    return f"call {call}, {name}{list(at)} is {y32[at]} in {there} itself"
         return None
 
-    def _compared(self, case: Case, expected: Calls, found: Calls) -> CaseRecord | None:
+    def _compared(self, truth: Answer, found: list[Tensors]) -> CaseRecord | None:
         """The record of a case; None if the reference itself is too far off to prove anything."""
-        exact, ill_conditioned = self._exact(case, expected)
-        if ill_conditioned:
-            # Later calls of a chain say nothing here, so each starts from the reference's state.
-            again = self._chained(self.other, case, carried=expected)
-            found = found if isinstance(again, str) else again
-        if _finite(found) and self._own_error(expected, exact) > ILL_CONDITIONED:
-            self.ill_conditioned.append(case.name)
+        if truth.ill_conditioned:  # later calls of a chain say nothing, so each stands alone
+            found = replay(self.other, truth.contract, truth.case)
+        if _finite(found) and truth.proves_nothing:
+            self.ill_conditioned.append(truth.case.name)
             return None
-        places = self._places(found, expected, exact, [expected])
-        if max(place.share for place in places) > 1 and self.twin is not None:
-            own = [expected, *self._nudged(case, expected if ill_conditioned else None)]
-            places = self._places(found, expected, exact, own)
-        worst = max(places, key=lambda place: place.share)
-        batch, steps = (first_like(kind, case.sizes) for kind in (BATCH, TIME))
-        return CaseRecord(
-            case=case.name,
-            batch=case.sizes[batch] if batch else 1,
-            time=case.sizes[steps] if steps else 1,
-            calls=len(case.calls),
-            of_the_task=True,
-            ill_conditioned=ill_conditioned,
-            output_error=finite(max((p.error for p in places if not p.of_state), default=0)),
-            state_error=finite(max((p.error for p in places if p.of_state), default=0)),
-            pytorch_difference=finite(max(place.difference for place in places)),
-            share=finite(worst.share),
-            worst=worst.worst,
-            passed=worst.share <= 1,
-        )
-
-    def _places(
-        self, found: Calls, expected: Calls, exact: Calls, own: Sequence[Calls]
-    ) -> list["_Place"]:
-        """How far off every tensor of every call is; ``own`` are runs of the reference itself."""
-        after = {index for _, index in self.plan.states}
-        places = []
-        for index, name in enumerate(self.plan.outputs):
-            error = max(_own_error(run, exact, index) for run in own)
-            for call in range(len(found)):
-                numbers = (run[call][index] for run in (found, expected, exact))
-                places.append(_place(f"call {call + 1}, {name}", index in after, error, *numbers))
-        return places
-
-    def _nudged(self, case: Case, carried: Calls | None) -> Iterator[Calls]:
-        """Runs of the reference on inputs that are off by one rounding.
-
-        In a network that amplifies rounding, the one run of the case can be exact by luck.
-        """
-        rng = np.random.default_rng(_SEED)
-        for _ in range(_NUDGES):
-            calls = [
-                [
-                    (x + np.finfo(x.dtype).eps * rng.choice([-1, 1], x.shape)).astype(x.dtype)
-                    if x.dtype.kind == "f"
-                    else x
-                    for x in call
-                ]
-                for call in case.calls
-            ]
-            run = self._chained(self.reference, replace(case, calls=calls), carried)
-            if not isinstance(run, str) and _finite(run):
-                yield run
-
-    def _exact(self, case: Case, expected: Calls) -> tuple[Calls, bool]:
-        """What the reference says in float64, if it can; and whether it amplifies rounding."""
-        if self.twin is None:
-            return expected, False
-        exact = self._chained(self.twin, case)
-        if isinstance(exact, str) or not _finite(exact):
-            self.twin = None  # a module that insists on float32
-            return expected, False
-        if self._own_error(expected, exact) <= ILL_CONDITIONED:
-            return exact, False
-        again = self._chained(self.twin, case, carried=expected)
-        return (exact if isinstance(again, str) else again), True
-
-    def _own_error(self, expected: Calls, exact: Calls) -> float:
-        indices = range(len(self.plan.outputs))
-        return max(_own_error(expected, exact, index) for index in indices)
+        return record_of(truth, found)
 
     def finish(self) -> list[str]:
         """What is wrong beside the numbers."""
@@ -195,9 +137,9 @@ class Trial:
             faults.append(f"{len(self.faults)} cases fail like this")
         if not self.records and not faults:
             faults.append("nothing was compared")
-        home, provider = self.other.home, self.other.provider
+        home, provider = self.other.model.home, self.other.model.provider
         faults += [f"{node} ran on {at}" for node, at in self.placement.items() if at != home]
-        if provider != "cpu" and isinstance(self.other, OnnxModel) and not self.placement:
+        if provider != "cpu" and isinstance(self.other.model, OnnxModel) and not self.placement:
             faults.append(f"no recurrent node was seen to run on {provider}")
         return faults
 
@@ -212,53 +154,15 @@ class Trial:
         if self.ill_conditioned:
             notes.append(
                 f"{len(self.ill_conditioned)} cases prove nothing, as the float32 of "
-                f"{self.reference.path} is itself more than {ILL_CONDITIONED} off in them, "
+                f"{self.reference.model.path} is itself more than {ILL_CONDITIONED} off in them, "
                 f"first in {self.ill_conditioned[0]}"
             )
         if self.records and self.twin is None:
-            notes.append(f"compared with {self.reference.path} itself, without a float64 twin")
+            notes.append(
+                f"compared with {self.reference.model.path} itself, without a float64 twin"
+            )
         return notes
 
 
-@dataclass(frozen=True)
-class _Place:
-    """How far off one tensor of one call is."""
-
-    of_state: bool
-    error: float
-    difference: float
-    share: float
-    worst: Worst
-
-
-def _finite(calls: Calls) -> bool:
-    return all(bool(np.isfinite(y).all()) for call in calls for y in call)
-
-
-def _own_error(expected: Calls, exact: Calls, index: int) -> float:
-    """How far the reference's own float32 is off in one tensor, over all calls."""
-    return max(
-        float(np.abs(y32[index].astype(np.float64) - y64[index]).max(initial=0))
-        for y32, y64 in zip(expected, exact, strict=True)
-    )
-
-
-def _place(tensor: str, of_state: bool, own: float, y: Array, y32: Array, y64: Array) -> _Place:
-    whole = y32.dtype.kind != "f"  # integers and booleans are right or wrong
-    y, y32, y64 = (item.astype(np.float64) for item in (y, y32, y64))
-    error = np.abs(y - y64)
-    share = np.where(error == 0, 0, np.inf if whole else error / allowed(y64, own, FLOAT32))
-    share = np.where(np.isfinite(y), share, np.inf)
-    at = np.unravel_index(int(share.argmax()), share.shape)
-    return _Place(
-        of_state=of_state,
-        error=float(np.where(np.isfinite(y), error, np.inf).max()),
-        difference=float(np.where(np.isfinite(y), np.abs(y - y32), np.inf).max()),
-        share=float(share[at]),
-        worst=Worst(
-            tensor=tensor,
-            index=tuple(map(int, at)),
-            expected=float(y64[at]),
-            found=finite(float(y[at])),
-        ),
-    )
+def _finite(calls: Sequence[Tensors]) -> bool:
+    return all(bool(np.isfinite(y).all()) for call in calls for y in call.values())

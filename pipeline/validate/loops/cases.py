@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bundle.golden import outside, streams
+from pipeline.contract.law import FLOAT32, Exact, allowed, own_error
 from pipeline.model import Network
-from pipeline.runtimes.base import Exact, Input, State
+from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.pytorch import PyTorch, Twin
 from pipeline.signature import (
-    FLOAT32,
     FORECAST,
     HISTORY,
     NEXT_STATE,
@@ -28,7 +28,6 @@ from pipeline.signature import (
     UNIFORM,
     Sampling,
 )
-from pipeline.validate.answers import allowed
 from pipeline.validate.free_run import OffBy, random_signs
 from pipeline.validate.loops.eager import forecast, generate
 from pipeline.validate.loops.sampler import Draw
@@ -109,7 +108,7 @@ def generations(network: Network, source: Input) -> Iterator[Generated]:
         all_read, exact = np.concatenate([prompt, text], axis=1), state.astype(np.float64)
         if all_read.shape[1]:
             exact = twin.run(all_read, state)[1]
-        limits = allowed(exact, float(np.abs(after - exact).max()), FLOAT32)
+        limits = allowed(exact, own_error(exact, [after]))
         feeds: dict[str, NDArray[Any]] = {
             PROMPT: prompt,
             UNIFORM: numbers,
@@ -161,7 +160,7 @@ def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Itera
             return {FORECAST: values[:, 0], PATHS: values[:, 1:], NEXT_STATE: after[:, 0]}
 
         exact = outputs(twin)
-        limits = {name: allowed(y64, 0.0, FLOAT32) for name, y64 in exact.items()}
+        limits = {name: allowed(y64, 0.0) for name, y64 in exact.items()}
         for signs in (repeat(1.0), repeat(-1.0), random_signs()):
             strayed = outputs(OffBy(twin, FLOAT32, signs))
             limits = {

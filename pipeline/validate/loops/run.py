@@ -3,11 +3,12 @@
 from collections.abc import Container, Iterator, Sequence
 
 from pipeline.bundle import Bundle
+from pipeline.contract.law import Tolerance
 from pipeline.export.forecast import known_spread
 from pipeline.model import Network
-from pipeline.runtimes.base import Absent, GraphRuntime, Input, Runtime
+from pipeline.runtimes.base import Absent, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes
-from pipeline.signature import Loop, Tolerance
+from pipeline.signature import Loop
 from pipeline.validate.judge import judged_row
 from pipeline.validate.loops.cases import Forecast, Generated, forecasts, generations
 from pipeline.validate.loops.compare import compare_forecast, compare_text
@@ -45,7 +46,7 @@ def looped_rows(
 def loop_row(
     model: str,
     contract: Loop,
-    runtime: GraphRuntime | Absent,
+    runtime: Runtime | Absent,
     cases: Sequence[Generated] | Sequence[Forecast],
 ) -> Row:
     """One runtime through ``cases``."""

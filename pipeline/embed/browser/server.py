@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,10 +13,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from pipeline.embed.sums import read_sums
+from pipeline.embed.target import Program
 from pipeline.errors import BY_EXIT_CODE, MalformedError, StorageError, UnavailableError
 from pipeline.packages import how_to_install
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = Program("chromium", others=("chromium-browser", "google-chrome"))
 FLAGS = (
     "--no-sandbox",  # containers run as root, where Chromium has none
     "--disable-gpu",
@@ -147,9 +147,11 @@ def find_browser() -> str:
         UnavailableError: There is none on this machine.
 
     """
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = CHROMIUM.find()
     if found is None:
-        raise UnavailableError("Chromium is not installed; 'apt-get install chromium' gets it")
+        raise UnavailableError(
+            f"Chromium is not installed; 'apt-get install {CHROMIUM.debian}' gets it"
+        )
     return found
 
 

@@ -1,0 +1,107 @@
+"""Named tensors: what goes into a model and comes out, which of it is state, and its axes."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from pipeline.config import Line, Record
+from pipeline.contract.law import Array
+
+Tensors = dict[str, Array]  # by name
+
+
+Number = Literal[
+    "float16", "float32", "float64", "bool",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+]  # fmt: skip
+
+
+class TensorSpec(Record):
+    """One tensor of a contract; a ``str`` in ``shape`` is a dynamic axis, from 1 up."""
+
+    name: str
+    type: Number
+    shape: tuple[int | str, ...]
+    meaning: Line
+
+    @property
+    def form(self) -> tuple[str, str, tuple[int | str, ...]]:
+        """All of it but the words."""
+        return self.name, self.type, self.shape
+
+    def __str__(self) -> str:
+        return f"{self.name} [{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model promises of its tensors.
+
+    ``states`` are pairs: an output is the next call's input. ``batch`` is the axis whose rows are
+    independent of each other, ``time`` the one along which a sequence may be cut into several
+    calls; None where that is not known.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    states: tuple[tuple[str, str], ...] = ()
+    batch: str | None = None
+    time: str | None = None
+
+    @cached_property
+    def next_states(self) -> frozenset[str]:
+        """Those outputs that are states."""
+        return frozenset(after for _, after in self.states)
+
+    def axis(self, symbol: str | None, name: str) -> int | None:
+        """Which axis of a tensor is called ``symbol``; None if it has none of that name."""
+        for tensor in (*self.inputs, *self.outputs):
+            if tensor.name == name:
+                return tensor.shape.index(symbol) if symbol in tensor.shape else None
+        raise KeyError(name)
+
+    def cut(self, inputs: Mapping[str, Array], cuts: Sequence[int]) -> tuple[Tensors, ...]:
+        """The inputs of a whole sequence in pieces of so many steps, one for each call."""
+        ends = np.cumsum(cuts)
+
+        def piece(start: int, end: int) -> Tensors:
+            steps = slice(start, end)
+            return self._along(self.time, inputs, lambda y, axis: y[(np.s_[:],) * axis + (steps,)])
+
+        return tuple(piece(end - size, end) for size, end in zip(cuts, ends, strict=True))
+
+    def rows(self, tensors: Mapping[str, Array], order: Sequence[int]) -> Tensors:
+        """The same tensors with the rows of the batch in another order."""
+        return self._along(self.batch, tensors, lambda y, axis: y.take(order, axis))
+
+    def joined(self, calls: Sequence[Tensors], symbol: str | None) -> Tensors:
+        """One call of several: tensors with that axis are joined along it, others are the last."""
+        return {
+            name: last
+            if (axis := self.axis(symbol, name)) is None
+            else np.concatenate([call[name] for call in calls], axis)
+            for name, last in calls[-1].items()
+        }
+
+    def named(self, outputs: Iterable[Array]) -> Tensors:
+        """Outputs by their names.
+
+        Raises:
+            ValueError: there are more of them, or fewer.
+        """
+        return {spec.name: y for spec, y in zip(self.outputs, outputs, strict=True)}
+
+    def _along(
+        self,
+        symbol: str | None,
+        tensors: Mapping[str, Array],
+        change: Callable[[Array, int], Array],
+    ) -> Tensors:
+        """``tensors``, those with that axis changed along it."""
+        return {
+            name: y if (axis := self.axis(symbol, name)) is None else change(y, axis)
+            for name, y in tensors.items()
+        }

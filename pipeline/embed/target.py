@@ -1,0 +1,115 @@
+"""A target: all that is to be said of one place that a bundle can be embedded in.
+
+To add one, add a folder beside this file, with an ``__init__.py`` that calls it ``TARGET`` and a
+folder ``client`` of what is copied. Nothing else has to know of it.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.contract import Bundle
+from pipeline.errors import UnavailableError
+from pipeline.trust import Trust
+
+CLIENT = "client"  # the folder of a target that is copied as it is
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that must be on the PATH, by its name or by one of ``others``.
+
+    ``package`` is the Debian package that it is in, where that is called otherwise.
+    """
+
+    name: str
+    package: str = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def debian(self) -> str:
+        """The Debian package that it is in; elsewhere the names are much the same."""
+        return self.package or self.name
+
+    def find(self) -> str | None:
+        """The path of it, or None."""
+        return next(filter(None, map(shutil.which, (self.name, *self.others))), None)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a target has whose programs are one page, which a browser opens.
+
+    ``serve`` serves the project in a folder on a port, 0 for any, while its block runs, and gives
+    the URL. ``replay`` opens that URL and waits so many seconds for what the replay found.
+    """
+
+    serve: Callable[[Path, int], AbstractContextManager[str]]
+    replay: Callable[[str, float], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A project: what is copied into it, what it needs, and the commands that build and run it.
+
+    ``name`` is what commands call it, ``title`` what people do; ``help`` says what runs the model,
+    and ``limits`` what it refuses or asks for besides, both without the last full stop.
+
+    ``clients`` are folders whose content is copied as it is. ``file`` is the model file that the
+    project runs, none where the model is in what ``generated`` makes of the bundle; a file that
+    ``runs_code`` is a program, which has to be trusted. ``loops`` names the graphs with the loop
+    inside that it runs.
+
+    ``programs`` must be there, and of ``headers`` (a path below ``/usr/include`` → its Debian
+    package) those that the replay includes. ``build`` gives commands in the folder of the project.
+    ``replay`` is the command that replays the golden trajectories, of a target without ``page``.
+    """
+
+    name: str
+    title: str
+    help: str
+    clients: tuple[Path, ...]
+    limits: str = ""
+    file: str = ""
+    runs_code: bool = False
+    loops: tuple[str, ...] = ()
+    generated: Callable[[Bundle], Mapping[str, bytes]] | None = None
+    programs: tuple[Program, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    build: Callable[[], Sequence[Command]] = tuple
+    replay: Command = ()
+    page: Page | None = None
+
+    def require_trusted(self, bundle: Bundle, trust: Trust) -> None:
+        """Make sure that what the project runs of ``bundle`` may run.
+
+        Raises:
+            UnsafeError: it is code, and ``trust`` does not reach it.
+            PipelineError: a file of the bundle is missing or was changed.
+        """
+        if self.runs_code:
+            trust.require(bundle)
+
+    def require(self) -> None:
+        """Make sure that the project can be built and run here.
+
+        Raises:
+            UnavailableError: a program is missing; it is named.
+        """
+        for program in self.programs:
+            if program.find() is None:
+                raise UnavailableError(
+                    f"{self.title} needs {program.name}, which is not there; install it (Debian: "
+                    f"apt-get install {program.debian})"
+                )
+
+    @property
+    def debian(self) -> tuple[str, ...]:
+        """The Debian packages that it needs, each once."""
+        packages = (*(program.debian for program in self.programs), *self.headers.values())
+        return tuple(dict.fromkeys(packages))
