@@ -80,3 +80,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     nearest = get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"did you mean '{nearest[0]}'?" if nearest else f"choose from {', '.join(names)}"
     return UsageError(f"no {kind} is called '{name}'; {hint}")
+
+
+def either(words: Iterable[str]) -> str:
+    """Words to choose from, in a sentence: ``a``, ``a or b``, ``a, b or c``."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last

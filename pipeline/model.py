@@ -5,7 +5,7 @@ encoder  →  recurrent layers  →  readout  →  head  →  decoder
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
@@ -13,16 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.config import Cell, SeriesModel, TextModel
+from pipeline.cells import ENTRIES
+from pipeline.config import SeriesModel, TextModel
 from pipeline.contract.records import Scaler
 from pipeline.errors import MalformedError
 from pipeline.signature import UNKNOWN_INDEX, Signature, signature
-
-_RECURRENT: dict[Cell, type[nn.RNN | nn.LSTM | nn.GRU]] = {
-    "rnn": nn.RNN,
-    "lstm": nn.LSTM,
-    "gru": nn.GRU,
-}
 
 
 class Standardize(nn.Module):
@@ -72,12 +67,11 @@ class Recurrent(nn.Module):
 
     def __init__(self, config: SeriesModel | TextModel, input_size: int) -> None:
         super().__init__()
-        own: dict[Cell, dict[str, Any]] = {
-            "rnn": {"nonlinearity": config.nonlinearity},
-            "lstm": {"proj_size": config.proj_size},
-            "gru": {},
-        }
-        self.layers = _RECURRENT[config.cell](
+        entry = ENTRIES[config.cell]
+        options: dict[str, Any] = {option: getattr(config, option) for option in entry.options}
+        self.has_c = entry.has_c
+        layer: Callable[..., nn.RNNBase] = entry.layer()
+        self.layers = layer(
             input_size,
             config.hidden_size,
             config.num_layers,
@@ -85,7 +79,7 @@ class Recurrent(nn.Module):
             dropout=config.dropout,
             bidirectional=config.bidirectional,
             batch_first=True,
-            **own[config.cell],
+            **options,
         )
         self.h_size = config.h_size
         self.zero: Tensor
@@ -102,8 +96,8 @@ class Recurrent(nn.Module):
             size = 2 * self.layers.num_layers, x.size(0)
             h = self.zero.expand(*size, self.h_size).contiguous()
             c = self.zero.expand(*size, self.layers.hidden_size).contiguous()
-            return self.layers(x, (h, c) if isinstance(self.layers, nn.LSTM) else h)[0], rows
-        if isinstance(self.layers, nn.LSTM):
+            return self.layers(x, (h, c) if self.has_c else h)[0], rows
+        if self.has_c:
             h, c = rows.chunk(2)
             h = h[..., : self.layers.proj_size or None]
             x, (h, c) = self.layers(x, (h.contiguous(), c.contiguous()))  # as cuDNN needs them
@@ -116,7 +110,7 @@ class Recurrent(nn.Module):
 def _quiet_projections() -> Iterator[None]:
     """Without the warning that a faster kernel has no projections; it changes no number."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+        warnings.filterwarnings("ignore", r"\w+ with projections is not supported with oneDNN")
         yield
 
 

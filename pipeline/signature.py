@@ -9,7 +9,8 @@ spelled here and nowhere else.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.config import Cell, Record, SeriesModel, TextModel
+from pipeline.cells import ENTRIES
+from pipeline.config import Record, SeriesModel, TextModel
 from pipeline.contract.tensors import Contract, TensorSpec
 from pipeline.errors import MalformedError
 
@@ -25,9 +26,6 @@ PROMPT, UNIFORM, TEXT, LOG_PROB = "prompt", "uniform", "text", "log_prob"
 TEMPERATURE, TOP_K, TOP_P = "temperature", "top_k", "top_p"
 HISTORY, STEPS, NOISE, FORECAST, PATHS = "history", "steps", "noise", "forecast", "paths"
 SAMPLES = "samples"
-
-# ONNX operator of each cell.
-OPERATOR: dict[Cell, str] = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 UNKNOWN_INDEX = 0  # logit and embedding row of every character outside the vocabulary
 
@@ -106,8 +104,8 @@ def state_rows(config: SeriesModel | TextModel) -> tuple[str, ...]:
     """
     if config.bidirectional:
         return ()
-    parts = ("h", "c") if config.cell == "lstm" else ("h",)
-    return tuple(f"{part}_{layer}" for part in parts for layer in range(config.num_layers))
+    layers = range(config.num_layers)
+    return tuple(f"{part}_{layer}" for part in ENTRIES[config.cell].parts for layer in layers)
 
 
 def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Signature:

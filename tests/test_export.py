@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import open_session
 
+from pipeline.cells import ENTRIES
 from pipeline.config import CELLS, PRESETS, Cell, SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.contract.law import FLOAT32
@@ -24,7 +25,6 @@ from pipeline.export.onnx_graph import to_onnx
 from pipeline.export.recurrent import onnx_layers
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
-from pipeline.signature import OPERATOR
 
 SCALER = Scaler(
     input_mean=(1.5, -20.0), input_std=(0.5, 8.0), output_mean=(3.0,), output_std=(0.25,)
@@ -109,7 +109,7 @@ def test_any_architecture_gives_pytorchs_numbers_at_any_size_and_chunking(
 def test_two_layers_need_at_most_twenty_nodes(task: str, cell: Cell) -> None:
     graph = to_onnx(network(task, cell), "small").graph
     assert len(graph.node) <= 20
-    assert [n.op_type for n in graph.node].count(OPERATOR[cell]) == 2
+    assert [n.op_type for n in graph.node].count(ENTRIES[cell].operator) == 2
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -208,7 +208,7 @@ def test_a_scaler_goes_into_the_network(tmp_path: Path) -> None:
         (CharRNN("rnn", 26, 4), Choices(one_hot=True), "26 characters: give them"),
         (Forecaster("lstm", 2, 4, 1, 1), Choices(scaler=((0, 1), (1, 2))), "--output-scaler"),
         (Forecaster("lstm", 3, 4, 1, 1), Choices(scaler=((0, 1), (1, 2))), "given 2 times"),
-        (Forecaster("gru", 1, 4, 1, 1), Choices(nonlinearity="relu"), "is for an RNN"),
+        (Forecaster("gru", 1, 4, 1, 1), Choices(nonlinearity="relu"), "is for the cell rnn"),
         (Forecaster("gru", 1, 4, 1, 1), Choices(readout="last"), "for two directions"),
         (Embedded("gru", 4, 3, 6), Choices(task="series"), "has an embedding 'embed'"),
         (Embedded("gru", 4, 3, 6), Choices(one_hot=True), "leave --one-hot out"),

@@ -102,7 +102,7 @@ def test_what_was_understood_is_there_for_machines(pipeline: Here, tmp_path: Pat
         (["--scaler", "nan,1"], 2, ["give two numbers"]),
         (["--name", "a/b"], 2, ["--name a/b"]),
         (["--key", "ema"], 2, ["no state dict in the file is called 'ema'"]),
-        (["--nonlinearity", "relu"], 2, ["is for an RNN"]),
+        (["--nonlinearity", "relu"], 2, ["is for the cell rnn"]),
         (["--vocabulary", "ab"], 3, ["has 2 characters", "weights are for 1"]),
     ],
 )

@@ -18,7 +18,8 @@ import numpy as np
 import onnxruntime
 import torch
 
-from pipeline.config import Cell, Record, SeriesModel
+from pipeline.cells import CELLS, ENTRIES, Cell
+from pipeline.config import Record, SeriesModel
 from pipeline.contract import Scaler
 from pipeline.embed.c.source import write_c
 from pipeline.embed.replay import first_error
@@ -29,7 +30,7 @@ from pipeline.runtimes.onnx_runtime import one_thread_session
 from pipeline.signature import INPUT, STATE
 
 _PROGRAMS = Path(__file__).with_name("programs")
-_CELLS: tuple[Cell, ...] = ("lstm", "gru")
+_CELLS = tuple(cell for cell in CELLS if ENTRIES[cell].is_gated)  # RTNeural has no others
 _SIZES = (16, 32, 64)
 _ROUNDS = 5  # of each engine, in turns; the fastest counts, since other work only slows down
 _STEPS = 2000  # of a round of ONNX Runtime

@@ -18,6 +18,7 @@ from onnx import GraphProto
 from torch import Tensor, nn
 
 from pipeline.benchmark.exporters_modules import MODULES, Subject
+from pipeline.cells import BY_OPERATOR
 from pipeline.config import Record
 from pipeline.contract.law import Array, judged
 from pipeline.errors import PipelineError, one_line
@@ -26,7 +27,7 @@ from pipeline.export.checks import dims
 from pipeline.export.onnx_graph import quiet_exporter
 from pipeline.runtimes.base import RuntimeProcessError
 from pipeline.runtimes.isolated import Worker
-from pipeline.signature import BATCH, OPERATOR, TIME
+from pipeline.signature import BATCH, TIME
 from pipeline.threads import session_options, torch_threads
 
 TIME_LIMIT = 120.0  # seconds for one export with its runs
@@ -161,7 +162,7 @@ def _judged(subject: Subject, module: nn.Module, path: Path) -> dict[str, Any]:
         graph = onnx.load(path, load_external_data=False).graph
         operators = list(_operators(graph))
         facts["nodes"] = len(operators)
-        facts["recurrent"] = sum(operator in OPERATOR.values() for operator in operators)
+        facts["recurrent"] = sum(operator in BY_OPERATOR for operator in operators)
         session = onnxruntime.InferenceSession(path, session_options(), ["CPUExecutionProvider"])
     except Exception as error:  # those of ONNX Runtime have no common class
         return {"verdict": "does not load", "reason": one_line(error), **facts}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.cells import NONLINEARITIES, with_option
 from pipeline.cli.options import (
     Command,
     checkpoints_option,
@@ -53,7 +54,11 @@ def _scaler(flag: str, purpose: str) -> Callable[[Command], Command]:
 @click.option("--embedding", metavar="LAYER", help="Which of two layers is the embedding.")
 @click.option("--ignore", metavar="NAME", multiple=True, help="Leave out weights. Repeatable.")
 @click.option("--task", type=click.Choice(["series", "text"]), help="What the columns are.")
-@click.option("--nonlinearity", type=click.Choice(["tanh", "relu"]), help="Of an RNN.")
+@click.option(
+    "--nonlinearity",
+    type=click.Choice(NONLINEARITIES),
+    help=f"Of the cell {with_option('nonlinearity')}.",
+)
 @click.option("--readout", type=click.Choice(["last", "final", "each"]), help="Of two directions.")
 @_scaler("--scaler", "Of the input, and of the output; once, or for each column.")
 @_scaler("--output-scaler", "Of the output, where it is another.")

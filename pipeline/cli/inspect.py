@@ -47,7 +47,7 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
 @click.command()
 @json_option
 def presets(as_json: bool) -> None:
-    """Show the six presets that train starts from."""
+    """Show the presets that train starts from."""
     from pipeline.config import PRESETS
     from pipeline.report.output import finish
     from pipeline.report.tables import preset_table

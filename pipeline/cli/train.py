@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.cells import CELLS, NONLINEARITIES, with_option
 from pipeline.cli.options import (
     checkpoints_option,
     force_option,
@@ -25,7 +26,7 @@ _PRECISIONS = click.Choice(["auto", "float32", "bfloat16"])
 @click.command()
 @click.argument("names", nargs=-1, metavar="[PRESET]...")
 @click.option("--task", "family", help="Only presets of this task: sine or char.")
-@several("--cell", str, "Only presets of these cells: rnn, lstm, gru.")
+@several("--cell", str, f"Only presets of these cells: {', '.join(CELLS)}.")
 @click.option("--name", help="Name of the checkpoint, instead of the preset's.")
 @several("--hidden-size", int, "Units of each layer; several make a grid.")
 @several("--num-layers", int, "Recurrent layers; several make a grid.")
@@ -33,8 +34,16 @@ _PRECISIONS = click.Choice(["auto", "float32", "bfloat16"])
 @click.option("--dropout", type=float, help="Dropout between layers.")
 @click.option("--bidirectional", is_flag=True, help="Read whole windows, in both directions.")
 @click.option("--no-bias", "bias", flag_value=False, default=None, help="Of the recurrent layers.")
-@click.option("--nonlinearity", type=click.Choice(["tanh", "relu"]), help="Of the cell rnn.")
-@click.option("--proj-size", type=int, help="Project the h of an lstm to so many columns.")
+@click.option(
+    "--nonlinearity",
+    type=click.Choice(NONLINEARITIES),
+    help=f"Of the cell {with_option('nonlinearity')}.",
+)
+@click.option(
+    "--proj-size",
+    type=int,
+    help=f"Columns that h is projected to, of the cell {with_option('proj_size')}.",
+)
 @click.option("--epochs", type=int, help="Passes over the training part.")
 @click.option("--minutes", type=float, help="Time budget, held to a step; the schedule fits it.")
 @click.option("--learning-rate", type=float, help="Peak of the schedule.")
@@ -86,7 +95,7 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train networks, all six presets or those named.
+    """Train networks, all presets or those named.
 
     \b
     pipeline train

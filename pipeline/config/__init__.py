@@ -1,5 +1,6 @@
 """What a training run is made of, its presets, and how options override them."""
 
+from pipeline.cells import CELLS, Cell, Nonlinearity
 from pipeline.config.presets import (
     FAMILIES,
     PRESETS,
@@ -11,9 +12,7 @@ from pipeline.config.presets import (
     with_columns,
 )
 from pipeline.config.records import (
-    CELLS,
     FILLS,
-    Cell,
     Config,
     Digest,
     Fill,
@@ -22,7 +21,6 @@ from pipeline.config.records import (
     Line,
     ModelConfig,
     Name,
-    Nonlinearity,
     Precision,
     Readout,
     Record,

@@ -1,14 +1,13 @@
-"""The six presets, how options override them, and the grid that several values span."""
+"""The presets of every cell, how options override them, and the grid that several values span."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.cells import CELLS, ENTRIES, Cell
 from pipeline.config.records import (
-    CELLS,
-    Cell,
     Config,
     SeriesModel,
     SeriesSource,
@@ -58,16 +57,13 @@ def _char(
     )
 
 
+_FAMILIES: dict[str, Callable[..., Config]] = {"sine": _sine, "char": _char}
+FAMILIES = tuple(_FAMILIES)  # what --task takes: the first half of a preset's name
+
 PRESETS: dict[str, Config] = {
-    preset.name: preset
-    for preset in (
-        _sine("rnn", 32, 5e-3, epochs=200),
-        _sine("lstm", 64, 1e-2, epochs=200),
-        _sine("gru", 64, 1e-2, epochs=100),
-        _char("rnn", 4e-3, epochs=6, label_smoothing=0.1),
-        _char("lstm", 5e-3, epochs=4, label_smoothing=0.05, state_penalty=0.01),
-        _char("gru", 4e-3, epochs=3, label_smoothing=0.07),
-    )
+    f"{family}-{cell}": make(cell, **ENTRIES[cell].presets[family])
+    for family, make in _FAMILIES.items()
+    for cell in CELLS
 }
 
 
@@ -79,8 +75,6 @@ def preset_order(name: str) -> tuple[int, str]:
 
 # What --bidirectional stands for, unless more is said.
 WHOLE_SEQUENCES = {"bidirectional": True, "readout": "final", "state_penalty": 0.0}
-
-FAMILIES = ("sine", "char")  # what --task takes: the first half of a preset's name
 
 
 def select(names: tuple[str, ...], family: str | None, cell: str | None) -> list[Config]:

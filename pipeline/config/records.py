@@ -4,13 +4,12 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Cell = Literal["rnn", "lstm", "gru"]
+from pipeline.cells import ENTRIES, OPTIONS, Cell, Nonlinearity, with_option
+
 Precision = Literal["auto", "float32", "bfloat16"]
 Fill = Literal["previous", "linear"]
-Nonlinearity = Literal["tanh", "relu"]
 Readout = Literal["each", "last", "final"]
 
-CELLS: tuple[Cell, ...] = get_args(Cell)
 FILLS: tuple[Fill, ...] = get_args(Fill)
 
 
@@ -92,18 +91,27 @@ class _Architecture(Record):
     dropout: float = Field(0.0, ge=0, lt=1, description="between layers, as in torch.nn.LSTM")
     bidirectional: bool = Field(False, description="whole sequences, without a state to carry on")
     bias: bool = True
-    nonlinearity: Nonlinearity = Field("tanh", description="of the cell rnn")
-    proj_size: int = Field(0, ge=0, description="of the cell lstm: columns of its h; 0 keeps all")
+    nonlinearity: Nonlinearity = Field(
+        "tanh", description=f"of the cell {with_option('nonlinearity')}"
+    )
+    proj_size: int = Field(
+        0,
+        ge=0,
+        description=f"of the cell {with_option('proj_size')}: columns of its h; 0 keeps all",
+    )
     readout: Readout = "each"
 
     @model_validator(mode="after")
     def _options_fit(self) -> "_Architecture":
         if self.dropout > 0 and self.num_layers == 1:
             raise ValueError("--dropout acts between layers; it needs --num-layers 2 or more")
-        if self.nonlinearity != "tanh" and self.cell != "rnn":
-            raise ValueError(f"--nonlinearity is for the cell rnn; leave it out for {self.cell}")
-        if self.proj_size and self.cell != "lstm":
-            raise ValueError(f"--proj-size is for the cell lstm; leave it out for {self.cell}")
+        for option in OPTIONS:
+            given = getattr(self, option) != type(self).model_fields[option].default
+            if given and option not in ENTRIES[self.cell].options:
+                raise ValueError(
+                    f"--{option.replace('_', '-')} is for the cell {with_option(option)}; leave it "
+                    f"out for {self.cell}"
+                )
         if self.proj_size >= self.hidden_size:
             raise ValueError(
                 f"--proj-size {self.proj_size} must be less than the hidden size, which is "

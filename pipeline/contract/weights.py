@@ -8,18 +8,18 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.config import Cell, SeriesModel, TextModel
+from pipeline.cells import ENTRIES
+from pipeline.config import SeriesModel, TextModel
 from pipeline.errors import MalformedError
 from pipeline.reading import parse_json
 
 Shapes = dict[str, tuple[int, ...]]
 
-GATES: dict[Cell, int] = {"rnn": 1, "gru": 3, "lstm": 4}
 HEADER_LIMIT = 2**20  # bytes; a tensor takes some 100 of them, and the most are 641
 
 
 def weight_shapes(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Shapes:
-    """Shapes by the names in the network's ``state_dict``; ``torch.nn.LSTM`` lists its own."""
+    """Shapes by the names in the network's ``state_dict``, which ``torch.nn`` lists by layer."""
     outputs, shapes = vocabulary_size + 1, Shapes()
     if isinstance(config, TextModel):
         width = config.embedding_size
@@ -27,7 +27,7 @@ def weight_shapes(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> 
     else:
         width, outputs = config.features, config.targets
     directions = ("", "_reverse") if config.bidirectional else ("",)
-    rows, h = GATES[config.cell] * config.hidden_size, config.h_size
+    rows, h = len(ENTRIES[config.cell].gates) * config.hidden_size, config.h_size
     for layer in range(config.num_layers):
         for direction in directions:
             of_layer: Shapes = {"weight_ih": (rows, width), "weight_hh": (rows, h)}

@@ -8,13 +8,14 @@ import onnx
 import onnxruntime
 from onnx import ModelProto, NodeProto
 
+from pipeline.cells import BY_OPERATOR, ENTRIES
 from pipeline.contract.law import Array
 from pipeline.errors import MalformedError, ParityError
 from pipeline.export.onnx_graph import quiet_exporter
 from pipeline.model import Network
 from pipeline.runtimes.pytorch import PyTorch, Twin
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.signature import BATCH, INPUT, OPERATOR, STATE, TIME, Signature
+from pipeline.signature import BATCH, INPUT, STATE, TIME, Signature
 from pipeline.threads import session_options, weights_in
 from pipeline.verify import Case, Model, answer, deviations, replay
 
@@ -40,7 +41,7 @@ def _breaches(model: ModelProto, network: Network) -> Iterator[str]:
     yield from format_breaches(model)
     config = network.config
     node = RecurrentNode(
-        OPERATOR[config.cell],
+        ENTRIES[config.cell].operator,
         config.hidden_size,
         directions=2 if config.bidirectional else 1,
         activation=config.nonlinearity.capitalize(),
@@ -71,12 +72,12 @@ class RecurrentNode(NamedTuple):
     operator: str
     hidden_size: int
     directions: int = 1
-    activation: str = "Tanh"  # of an RNN
+    activation: str = "Tanh"  # of a cell that has the choice
 
 
 def recurrent_breaches(model: ModelProto, wanted: Sequence[RecurrentNode]) -> Iterator[str]:
     """Recurrent nodes that are missing, too many, or compute something else."""
-    found = [node for node in model.graph.node if node.op_type in OPERATOR.values()]
+    found = [node for node in model.graph.node if node.op_type in BY_OPERATOR]
     if [node.op_type for node in found] != [node.operator for node in wanted]:
         operators = " and ".join(dict.fromkeys(node.operator for node in wanted))
         yield f"{len(found)} recurrent nodes, not {len(wanted)} of {operators}"
@@ -89,10 +90,9 @@ def _node_breaches(node: NodeProto, initializers: set[str], kind: RecurrentNode)
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     wanted: dict[str, object] = {"hidden_size": kind.hidden_size}
     neutral: dict[str, object] = {"layout": 0, "input_forget": 0}
-    if node.op_type == "GRU":
-        wanted["linear_before_reset"] = 1
+    wanted |= BY_OPERATOR[node.op_type].attributes
     activations = [kind.activation.encode()] * kind.directions
-    if node.op_type == "RNN":
+    if BY_OPERATOR[node.op_type].has_nonlinearity:
         (neutral if kind.activation == "Tanh" else wanted)["activations"] = activations
     if kind.directions == 2:
         wanted["direction"] = b"bidirectional"
@@ -136,7 +136,7 @@ def _frozen_axes(model: ModelProto, signature: Signature) -> Iterator[str]:
     """Tensors on the way from the inputs that lost their symbolic batch, or time."""
     shapes = {value.name: dims(value) for value in (*model.graph.value_info, *model.graph.output)}
     alive, timed = {INPUT, STATE}, {INPUT}
-    layers = [node for node in model.graph.node if node.op_type in OPERATOR.values()]
+    layers = [node for node in model.graph.node if node.op_type in BY_OPERATOR]
     reads_a_step = False
     for node in model.graph.node:
         if alive.isdisjoint(node.input) or node.op_type == "Shape":  # sizes are no tensors

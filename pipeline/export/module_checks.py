@@ -22,9 +22,9 @@ from pipeline.export.checks import (
     recurrent_breaches,
 )
 from pipeline.export.example import Axes, Example, Sizes, run_eagerly
+from pipeline.export.ops import OPERATOR
 from pipeline.verify import Case, answer, chained, deviations
 
-_OPERATORS = {"onnx_rnn": "RNN", "onnx_gru": "GRU", "onnx_lstm": "LSTM"}
 _CASES = 8
 _NUDGES = 2  # further runs of PyTorch by which its own error is known
 _PADDED = (
@@ -56,14 +56,14 @@ def _traced_layers(program: ExportedProgram) -> Iterator[RecurrentNode]:
     """The recurrent layers as they were called, one by one."""
     for node in program.graph.nodes:
         name = getattr(node.target, "_opname", "")
-        if name in _OPERATORS:
+        if name in OPERATOR:
             names = [argument.name for argument in node.target._schema.arguments]
             given = dict(zip(names, node.args, strict=True))
             yield RecurrentNode(
-                _OPERATORS[name],
+                OPERATOR[name],
                 given["hidden_size"],
                 given["w"].meta["val"].size(0),
-                given.get("activation", "Tanh"),
+                given["nonlinearity"].capitalize(),
             )
 
 

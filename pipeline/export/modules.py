@@ -41,9 +41,9 @@ def export_onnx(
 ) -> None:
     """Write ``module`` as one ONNX file whose recurrent layers are one node each.
 
-    ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU`` are found wherever they are inside; a bidirectional
-    layer is one node for both directions. The module is exported as it is in ``eval()``, and left
-    as it was.
+    The recurrent layers of ``torch.nn`` are found wherever they are inside; a bidirectional layer
+    is one node for both directions. The module is exported as it is in ``eval()``, and left as it
+    was.
 
     Args:
         module: any module; what it keeps between calls has to go in and out through ``forward``.

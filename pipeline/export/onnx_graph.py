@@ -15,10 +15,11 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from pipeline import __version__
+from pipeline.cells import BY_OPERATOR
 from pipeline.export.ops import TRANSLATIONS
 from pipeline.export.recurrent import onnx_layers
 from pipeline.model import Network
-from pipeline.signature import BATCH, DEFAULT_OPSET, NEXT_STATE, OPERATOR, STATE, TIME
+from pipeline.signature import BATCH, DEFAULT_OPSET, NEXT_STATE, STATE, TIME
 
 _LOGGERS = ("torch.onnx", "torch.fx.experimental.symbolic_shapes")
 
@@ -94,7 +95,7 @@ def tidy(model: ModelProto, name: str, metadata: dict[str, str]) -> ModelProto:
     """Strip traces of the exporter, name graph and recurrent nodes, and set the metadata."""
     graph = model.graph
     graph.name = name
-    recurrent = [node for node in graph.node if node.op_type in OPERATOR.values()]
+    recurrent = [node for node in graph.node if node.op_type in BY_OPERATOR]
     for layer, node in enumerate(recurrent):
         node.name = f"recurrent_{layer}"
     for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):

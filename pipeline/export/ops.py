@@ -1,10 +1,10 @@
-"""ONNX's recurrent operators as PyTorch custom operators.
+"""ONNX's recurrent operators as PyTorch custom operators, one for each cell.
 
 ``torch.onnx.export`` keeps a custom operator whole and asks a table for its translation, so
 each of these becomes exactly one ONNX node with dynamic batch and time. Tensors are in
 ONNX's own layout 0 and gate order; the eager kernels follow the equations of the operator
-specification (https://onnx.ai/onnx/operators/onnx__LSTM.html, and GRU and RNN beside it),
-step by step, and so stand as a second opinion on the weight conversion.
+specification (https://onnx.ai/onnx/operators, under their names), step by step, and so stand as a
+second opinion on the weight conversion.
 
 D is 1, or 2 for a bidirectional node. What ONNX may leave out is ``None``: biases are then
 zero, states start at zero, and every sequence is as long as ``x``.
@@ -12,6 +12,8 @@ zero, states start at zero, and every sequence is as long as ``x``.
     x  [time, batch, input]     w  [D, gates·hidden, input]     h, c  [D, batch, hidden]
     y  [time, D, batch, hidden] r  [D, gates·hidden, hidden]    b     [D, 2·gates·hidden]
     lengths  int32 [batch]
+
+A cell whose state has one part takes no c. ``nonlinearity`` is tanh or relu.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,17 +23,18 @@ import torch
 from onnxscript import opset18
 from torch import Tensor
 
-# What one step makes of W·x + Wb, R·h + Rb and the state before it: the state after it.
-_Step = Callable[[Tensor, Tensor, Sequence[Tensor]], Sequence[Tensor]]
+from pipeline.cells import ENTRIES
+from pipeline.cells.entry import Entry
 
 
-def _run(
-    step: _Step,
+def _compute(
+    cell: Entry,
     x: Tensor,
     w: Tensor,
     r: Tensor,
     b: Tensor | None,
     lengths: Tensor | None,
+    nonlinearity: str,
     starts: Sequence[Tensor | None],
 ) -> tuple[Tensor, ...]:
     """``(y, y_h)`` or ``(y, y_h, y_c)`` of one node, direction by direction, step by step."""
@@ -45,7 +48,9 @@ def _run(
             x.new_zeros(batch, r.size(2)) if start is None else start[direction] for start in starts
         ]
         for t in reversed(range(time)) if direction else range(time):
-            after = step(x[t] @ w[direction].T + bias_w, state[0] @ r[direction].T + bias_r, state)
+            of_x = x[t] @ w[direction].T + bias_w
+            of_h = state[0] @ r[direction].T + bias_r
+            after = cell.step(of_x, of_h, state, nonlinearity)
             if lengths is None:
                 state, y[t, direction] = list(after), after[0]
             else:  # a sequence that is over keeps its state, and one to be reversed awaits its end
@@ -56,121 +61,70 @@ def _run(
     return y, *(torch.stack(parts) for parts in zip(*ends, strict=True))
 
 
-def _lstm_step(of_x: Tensor, of_h: Tensor, state: Sequence[Tensor]) -> Sequence[Tensor]:
-    i, o, f, g = (of_x + of_h).chunk(4, dim=1)
-    cell = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(cell), cell
-
-
-def _gru_step(of_x: Tensor, of_h: Tensor, state: Sequence[Tensor]) -> Sequence[Tensor]:
-    (z_w, r_w, h_w), (z_r, r_r, h_r) = of_x.chunk(3, dim=1), of_h.chunk(3, dim=1)
-    update, reset = torch.sigmoid(z_w + z_r), torch.sigmoid(r_w + r_r)
-    return ((1 - update) * torch.tanh(h_w + reset * h_r) + update * state[0],)
-
-
-@torch.library.custom_op("pipeline::onnx_rnn", mutates_args=())
-def onnx_rnn(
-    x: Tensor,
-    w: Tensor,
-    r: Tensor,
-    b: Tensor | None,
-    lengths: Tensor | None,
-    h: Tensor | None,
-    hidden_size: int,
-    activation: str,
-) -> tuple[Tensor, Tensor]:
-    """ONNX ``RNN`` with ``activation`` Tanh or Relu: ``(y, y_h)``."""
-    function = {"Tanh": torch.tanh, "Relu": torch.relu}[activation]
-    y, y_h = _run(lambda of_x, of_h, _: (function(of_x + of_h),), x, w, r, b, lengths, [h])
-    return y, y_h
-
-
-@torch.library.custom_op("pipeline::onnx_gru", mutates_args=())
-def onnx_gru(
-    x: Tensor,
-    w: Tensor,
-    r: Tensor,
-    b: Tensor | None,
-    lengths: Tensor | None,
-    h: Tensor | None,
-    hidden_size: int,
-) -> tuple[Tensor, Tensor]:
-    """ONNX ``GRU`` with ``linear_before_reset=1``, gates z r h: ``(y, y_h)``."""
-    y, y_h = _run(_gru_step, x, w, r, b, lengths, [h])
-    return y, y_h
-
-
-@torch.library.custom_op("pipeline::onnx_lstm", mutates_args=())
-def onnx_lstm(
-    x: Tensor,
-    w: Tensor,
-    r: Tensor,
-    b: Tensor | None,
-    lengths: Tensor | None,
-    h: Tensor | None,
-    c: Tensor | None,
-    hidden_size: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """ONNX ``LSTM`` without peepholes, gates i o f c: ``(y, y_h, y_c)``."""
-    y, y_h, y_c = _run(_lstm_step, x, w, r, b, lengths, [h, c])
-    return y, y_h, y_c
-
-
-def _shapes(x: Tensor, w: Tensor, hidden_size: int, *states: Tensor | None) -> tuple[Tensor, ...]:
-    directions, batch = w.size(0), x.size(1)
-    return x.new_empty(x.size(0), directions, batch, hidden_size), *(
-        x.new_empty(directions, batch, hidden_size) if state is None else torch.empty_like(state)
-        for state in states
+def _define(name: str, cell: Entry) -> Callable[..., tuple[Tensor, ...]]:
+    """The operator ``pipeline::<name>``, computed as ``cell`` says."""
+    state_in = "".join(f", Tensor? {part}" for part in cell.parts)
+    state_out = ", Tensor" * len(cell.parts)
+    schema = (
+        "(Tensor x, Tensor w, Tensor r, Tensor? b, Tensor? lengths, int hidden_size, "
+        f"str nonlinearity{state_in}) -> (Tensor{state_out})"
     )
 
+    def compute(*given: Any) -> tuple[Tensor, ...]:
+        x, w, r, b, lengths, _, nonlinearity, *starts = given
+        return _compute(cell, x, w, r, b, lengths, nonlinearity, starts)
 
-@onnx_rnn.register_fake
-def _(
-    x: Any, w: Any, r: Any, b: Any, lengths: Any, h: Any, hidden_size: int, activation: str
-) -> tuple[Tensor, ...]:
-    return _shapes(x, w, hidden_size, h)
+    def shapes(*given: Any) -> tuple[Tensor, ...]:
+        x, w, _, _, _, hidden_size, _, *starts = given
+        end = w.size(0), x.size(1), hidden_size
+        return x.new_empty(x.size(0), *end), *(
+            x.new_empty(end) if start is None else torch.empty_like(start) for start in starts
+        )
 
-
-@onnx_gru.register_fake
-def _(x: Any, w: Any, r: Any, b: Any, lengths: Any, h: Any, hidden_size: int) -> tuple[Tensor, ...]:
-    return _shapes(x, w, hidden_size, h)
-
-
-@onnx_lstm.register_fake
-def _(
-    x: Any, w: Any, r: Any, b: Any, lengths: Any, h: Any, c: Any, hidden_size: int
-) -> tuple[Tensor, ...]:
-    return _shapes(x, w, hidden_size, h, c)
+    operator = torch.library.custom_op(f"pipeline::{name}", compute, mutates_args=(), schema=schema)
+    operator.register_fake(shapes)
+    return operator
 
 
-# onnxscript traces these functions; what they are given and return are symbolic ONNX values.
-def _direction(w: Any) -> Any:
-    return {"direction": "bidirectional"} if w.shape[0] == 2 else {}
+def _translation(cell: Entry) -> Callable[..., Any]:
+    """The one node of ONNX that the operator of ``cell`` becomes.
+
+    onnxscript traces it: what it is given and returns are symbolic values of ONNX. It looks at the
+    types of the parameters, too: numbers and words are attributes.
+    """
+
+    def node(
+        x: Any,
+        w: Any,
+        r: Any,
+        b: Any,
+        lengths: Any,
+        hidden_size: int,
+        nonlinearity: str,
+        h: Any,
+        c: Any = None,
+    ) -> Any:
+        directions = w.shape[0]
+        attributes: dict[str, Any] = {"hidden_size": hidden_size, **cell.attributes}
+        if cell.has_nonlinearity:
+            attributes["activations"] = [nonlinearity.capitalize()] * directions
+        if directions == 2:
+            attributes["direction"] = "bidirectional"
+        starts = (h, c)[: len(cell.parts)]
+        return getattr(opset18, cell.operator)(x, w, r, b, lengths, *starts, **attributes)
+
+    return node
 
 
-def _rnn_node(
-    x: Any, w: Any, r: Any, b: Any, lengths: Any, h: Any, hidden_size: int, activation: str
-) -> Any:
-    activations = [activation] * w.shape[0]
-    return opset18.RNN(
-        x, w, r, b, lengths, h, hidden_size=hidden_size, activations=activations, **_direction(w)
-    )
+_NAMES = {f"onnx_{cell}": entry for cell, entry in ENTRIES.items()}
+OPERATOR = {name: entry.operator for name, entry in _NAMES.items()}
+"""The operator of ONNX that each of ours becomes, by the name of ours."""
+NODES = {entry.operator: _define(name, entry) for name, entry in _NAMES.items()}
+"""Our operators by ONNX's names.
 
-
-def _gru_node(x: Any, w: Any, r: Any, b: Any, lengths: Any, h: Any, hidden_size: int) -> Any:
-    return opset18.GRU(
-        x, w, r, b, lengths, h, hidden_size=hidden_size, linear_before_reset=1, **_direction(w)
-    )
-
-
-def _lstm_node(
-    x: Any, w: Any, r: Any, b: Any, lengths: Any, h: Any, c: Any, hidden_size: int
-) -> Any:
-    return opset18.LSTM(x, w, r, b, lengths, h, c, hidden_size=hidden_size, **_direction(w))
-
-
+``(x, w, r, b, lengths, hidden_size, nonlinearity, h)`` or ``(…, h, c)`` to ``(y, y_h)`` or
+``(y, y_h, y_c)``.
+"""
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    torch.ops.pipeline.onnx_rnn.default: _rnn_node,
-    torch.ops.pipeline.onnx_gru.default: _gru_node,
-    torch.ops.pipeline.onnx_lstm.default: _lstm_node,
+    getattr(torch.ops.pipeline, name).default: _translation(entry) for name, entry in _NAMES.items()
 }

@@ -6,28 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from pipeline.export import ops
+from pipeline.cells import of_layer
+from pipeline.export.ops import NODES
 from pipeline.model import Recurrent, pad_columns
-
-# Where ONNX's gate number k stands among PyTorch's: ONNX has i o f c (LSTM) and z r h (GRU),
-# PyTorch i f g o and r z n.
-GATE_ORDER: dict[str, tuple[int, ...]] = {
-    "RNN_TANH": (0,),
-    "RNN_RELU": (0,),
-    "LSTM": (0, 3, 1, 2),
-    "GRU": (1, 0, 2),
-}
-
-
-def onnx_gates(weight: Tensor, mode: str) -> Tensor:
-    """Reorder the gate blocks on axis 0 of a PyTorch weight or bias as ONNX wants them."""
-    order = GATE_ORDER[mode]
-    blocks = weight.chunk(len(order))
-    return torch.cat([blocks[gate] for gate in order])
 
 
 class OnnxLayers(nn.Module):
-    """An ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` as one ONNX operator per layer.
+    """A module of recurrent layers of ``torch.nn`` as one ONNX operator per layer.
 
     ONNX knows no projections, yet the LSTM that has one, h = P·m with m = o·tanh(c), is one that
     has none: its gates W·x + R·h are W·x + (R·P)·m, and P is applied to what comes out. Only a
@@ -42,19 +27,20 @@ class OnnxLayers(nn.Module):
         self.zeros_are_given = zeros_are_given
         if zeros_are_given:  # a buffer: zeros made in ONNX may be taken for float64
             self.register_buffer("zero", torch.zeros(1, 1, 1))
-        self.mode, self.hidden_size = source.mode, source.hidden_size
+        self.entry, self.hidden_size = of_layer(source), source.hidden_size
+        self.nonlinearity = source.mode.partition("_")[2].lower() or "tanh"
         self.num_layers, self.bias = source.num_layers, source.bias
         self.projected = source.proj_size > 0
         suffixes = ("", "_reverse") if source.bidirectional else ("",)
         self.num_directions = len(suffixes)
 
         def stacked(kind: str, layer: int) -> Tensor:
-            return torch.stack(
-                [
-                    onnx_gates(getattr(source, f"{kind}_l{layer}{suffix}").detach(), self.mode)
-                    for suffix in suffixes
-                ]
-            ).contiguous()
+            """The weights of both directions, their gates in ONNX's order."""
+            order, by_direction = self.entry.onnx_order, []
+            for suffix in suffixes:
+                gates = getattr(source, f"{kind}_l{layer}{suffix}").detach().chunk(len(order))
+                by_direction.append(torch.cat([gates[place] for place in order]))
+            return torch.stack(by_direction).contiguous()
 
         for layer in range(self.num_layers):
             w, r = stacked("weight_ih", layer), stacked("weight_hh", layer)
@@ -97,23 +83,18 @@ class OnnxLayers(nn.Module):
     def _layer(
         self, layer: int, x: Tensor, start: Sequence[Tensor], lengths: Tensor | None
     ) -> tuple[Tensor, ...]:
-        h, c = (*start, None, None)[:2]
+        state: list[Tensor | None] = list(start) or [None] * len(self.entry.parts)
         weights = "W"
-        if self.projected and h is not None:
-            weights, x, h = "W_first", self._with_first(x, h, lengths), None
+        if self.projected and state[0] is not None:
+            weights, x, state[0] = "W_first", self._with_first(x, state[0], lengths), None
         w, r = self.get_buffer(f"{weights}_{layer}"), self.get_buffer(f"R_{layer}")
         b = self.get_buffer(f"B_{layer}") if self.bias else None
         if self.zeros_are_given:
             zeros = self.get_buffer("zero").expand(self.num_directions, x.size(1), self.hidden_size)
-            h, c = (zeros if part is None else part for part in (h, c))
+            state = [zeros if part is None else part for part in state]
+        node = NODES[self.entry.operator]
         results: tuple[Tensor, ...]
-        if self.mode == "LSTM":
-            results = ops.onnx_lstm(x, w, r, b, lengths, h, c, self.hidden_size)
-        elif self.mode == "GRU":
-            results = ops.onnx_gru(x, w, r, b, lengths, h, self.hidden_size)
-        else:
-            activation = "Tanh" if self.mode == "RNN_TANH" else "Relu"
-            results = ops.onnx_rnn(x, w, r, b, lengths, h, self.hidden_size, activation)
+        results = node(x, w, r, b, lengths, self.hidden_size, self.nonlinearity, *state)
         return results
 
     def _with_first(self, x: Tensor, h: Tensor, lengths: Tensor | None) -> Tensor:

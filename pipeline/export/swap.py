@@ -10,18 +10,19 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
+from pipeline.cells import ENTRIES
 from pipeline.errors import MalformedError
 from pipeline.export.recurrent import OnnxLayers
 
-_CLASSES = (nn.RNN, nn.LSTM, nn.GRU)
+_CLASSES = tuple(entry.layer() for entry in ENTRIES.values())
 _STAND_IN = "onnx"  # the child that a recurrent layer has during an export
 
 
 @contextmanager
 def exportable(module: nn.Module) -> Iterator[None]:
-    """Compute ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU`` inside ``module`` by ONNX's operators.
+    """Compute the recurrent layers inside ``module`` by ONNX's operators.
 
-    The layers stay where they are, with their class, attributes and hooks: only the three
+    The layers stay where they are, with their class, attributes and hooks: only their
     ``forward`` methods look for a child with the weights in ONNX's layout, which layers outside
     ``module`` do not have.
     """
@@ -42,7 +43,7 @@ def exportable(module: nn.Module) -> Iterator[None]:
 def _forward(original: Callable[..., Any]) -> Callable[..., Any]:
     def forward(self: nn.RNNBase, input: Any, hx: Any = None) -> Any:
         onnx = self._modules.get(_STAND_IN)
-        if onnx is None:
+        if not isinstance(onnx, OnnxLayers):
             return original(self, input, hx)
         return _run(self, onnx, input, hx)
 
@@ -50,7 +51,7 @@ def _forward(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(
-    layer: nn.RNNBase, onnx: nn.Module, input: Tensor | PackedSequence, hx: Any
+    layer: nn.RNNBase, onnx: OnnxLayers, input: Tensor | PackedSequence, hx: Any
 ) -> tuple[Tensor | PackedSequence, Any]:
     """What ``layer`` gives for ``input`` and ``hx``, in any of the forms that PyTorch takes."""
     packed = input if isinstance(input, PackedSequence) else None
@@ -67,7 +68,7 @@ def _run(
         if not batched:
             x, rows = x[None] if layer.batch_first else x[:, None], [row[:, None] for row in rows]
         if rows:
-            state: Any = tuple(rows) if layer.mode == "LSTM" else rows[0]
+            state: Any = tuple(rows) if onnx.entry.has_c else rows[0]
             layer.check_forward_args(x, state, None)
         if layer.batch_first:
             x = x.transpose(0, 1)
@@ -84,7 +85,7 @@ def _run(
         y = y.transpose(0, 1) if layer.batch_first else y
         output = y if batched else y.squeeze(0 if layer.batch_first else 1)
         rows = rows if batched else [row.squeeze(1) for row in rows]
-    return output, tuple(rows) if layer.mode == "LSTM" else rows[0]
+    return output, tuple(rows) if onnx.entry.has_c else rows[0]
 
 
 class PaddedInsteadOfPacked(TorchFunctionMode):

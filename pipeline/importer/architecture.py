@@ -1,26 +1,25 @@
 """What a network is, from the names and shapes of its weights alone.
 
-``weight_ih`` has a row for every gate and unit: 4·hidden for an LSTM, 3 for a GRU, 1 for an RNN
-(https://pytorch.org/docs/stable/generated/torch.nn.LSTM.html and beside it).
+``weight_ih`` has a row for every gate and unit, so the number of gates tells the cell
+(https://pytorch.org/docs/stable/nn.html#recurrent-layers).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.config import Cell, Record
-from pipeline.errors import MalformedError, UsageError, unknown
+from pipeline.cells import BY_GATES, ENTRIES, Cell
+from pipeline.config import Record
+from pipeline.errors import MalformedError, UsageError, either, unknown
 from pipeline.importer.state_dict import RECURRENT
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
-_CELLS: dict[int, Cell] = {1: "rnn", 3: "gru", 4: "lstm"}
-_GATES = {cell: gates for gates, cell in _CELLS.items()}
 _ELSEWHERE = "export such a module from Python, with pipeline.export.export_onnx"
 
 
 class Stack(Record):
-    """Recurrent layers as one ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` has them, or one cell."""
+    """Recurrent layers as one module of ``torch.nn`` has them, or one cell."""
 
     name: str
     cell: Cell
@@ -30,7 +29,7 @@ class Stack(Record):
     num_layers: int
     bidirectional: bool
     bias: bool
-    is_cell: bool  # nn.LSTMCell and its like
+    is_cell: bool  # a cell of torch.nn, of one layer and without a number
 
     @property
     def columns(self) -> int:
@@ -47,7 +46,8 @@ class Stack(Record):
 
     def weights(self) -> dict[str, Shape]:
         """Names and shapes of its weights, as in a state dict."""
-        gates, h = _GATES[self.cell] * self.hidden_size, self.proj_size or self.hidden_size
+        gates = len(ENTRIES[self.cell].gates) * self.hidden_size
+        h = self.proj_size or self.hidden_size
         shapes: dict[str, Shape] = {}
         for layer in range(self.num_layers):
             width = self.columns if layer else self.input_size
@@ -103,7 +103,7 @@ def understand(
     if not explanations or faults:
         raise _contradiction(path, [*faults, *_unexplained(stack, others, bool(explanations))])
     if len(explanations) > 1:
-        names = " or ".join(str(table) for table, _ in explanations)
+        names = either(str(table) for table, _ in explanations)
         raise UsageError(f"{path}: the embedding could be {names}; choose by --embedding")
     table, head = explanations[0]
     return Architecture(
@@ -157,11 +157,12 @@ def _read_stack(name: str, parts: Mapping[str, Shape]) -> tuple[Stack | None, li
     if len(of_x) != 2 or len(of_h) != 2 or (of_p is not None and len(of_p) != 2):
         return None, [f"{dot}weight_ih{end} and its like need two axes, not {list(of_x)}"]
     hidden_size = of_h[1] if of_p is None else of_p[1]
-    cell = _CELLS.get(of_x[0] // hidden_size if hidden_size and not of_x[0] % hidden_size else 0)
+    cell = BY_GATES.get(of_x[0] // hidden_size if hidden_size and not of_x[0] % hidden_size else 0)
     if cell is None:
         return None, [
-            f"{dot}weight_ih{end} has {of_x[0]} rows, which are not 1, 3 or 4 times the "
-            f"{hidden_size} units of {dot}weight_hh{end}"
+            f"{dot}weight_ih{end} has {of_x[0]} rows, which are not "
+            f"{either(map(str, sorted(BY_GATES)))} times the {hidden_size} units of "
+            f"{dot}weight_hh{end}"
         ]
     stack = Stack(
         name=name,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pipeline.cells import ENTRIES
 from pipeline.config import Record, TextModel
 from pipeline.importer import Imported
 
@@ -78,7 +79,7 @@ def _of_layers(imported: Imported) -> Iterator[tuple[str, str, str]]:
     name = f"'{stack.name}'" if stack.name else "at the top of the file"
     because = f"{first} has {rows} rows, {rows // stack.hidden_size} × {stack.hidden_size}"
     yield "cell", stack.cell.upper(), because
-    if stack.cell == "rnn":
+    if ENTRIES[stack.cell].has_nonlinearity:
         because = "--nonlinearity" if choices.nonlinearity else "assumed; else --nonlinearity relu"
         yield "nonlinearity", choices.nonlinearity or "tanh", because
     yield "layers", f"{stack.num_layers} × {stack.hidden_size} units", name

@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from pipeline.cells import ENTRIES, with_option
 from pipeline.checkpoint import put_weights
 from pipeline.config import Nonlinearity, Readout, SeriesModel, TextModel
 from pipeline.contract.held_out import HeldOut
@@ -126,8 +127,9 @@ def _is_text(path: Path, architecture: Architecture, choices: Choices) -> bool:
 
 def _options(path: Path, architecture: Architecture, choices: Choices) -> dict[str, Any]:
     stack = architecture.stack
-    if choices.nonlinearity and stack.cell != "rnn":
-        raise UsageError(f"--nonlinearity is for an RNN, and {path} is a {stack.cell.upper()}")
+    if choices.nonlinearity and not ENTRIES[stack.cell].has_nonlinearity:
+        owners = with_option("nonlinearity")
+        raise UsageError(f"--nonlinearity is for the cell {owners}, and {path} has {stack.cell}")
     if choices.readout and not stack.bidirectional:
         raise UsageError(f"--readout is for two directions, and {path} has one; leave it out")
     if stack.bidirectional and choices.readout is None:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.errors import MalformedError, UsageError, unknown
+from pipeline.cells import BY_OPERATOR
+from pipeline.errors import MalformedError, UsageError, either, unknown
 
 _USUAL = ("", "state_dict", "model_state_dict", "model")  # where trainers keep it, "" at the top
 _PREFIXES = ("module.", "model.", "_orig_mod.")  # DataParallel, Lightning, torch.compile
@@ -79,10 +80,10 @@ def _mappings(content: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Tenso
 
 def _none(path: Path, content: Mapping[Any, Any]) -> MalformedError:
     names = ", ".join(str(name)[:60] for name in list(content)[:8]) or "nothing"
+    layers = either(f"nn.{operator}" for operator in BY_OPERATOR)
     return MalformedError(
         f"{path} has no weights of recurrent layers (weight_ih_l0, …); it holds {names}"
-        f"{', …' if len(content) > 8 else ''}; give a state dict of a module with nn.RNN, nn.LSTM "
-        "or nn.GRU"
+        f"{', …' if len(content) > 8 else ''}; give a state dict of a module with {layers}"
     )
 
 

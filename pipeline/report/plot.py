@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.bundle import Bundle
+from pipeline.cells import CELLS
 from pipeline.checkpoint import Checkpoint
-from pipeline.config import CELLS
 from pipeline.contract import TextScores
 from pipeline.errors import UsageError
 from pipeline.escaping import picture_text
@@ -17,6 +17,8 @@ from pipeline.report.samples import continue_series
 from pipeline.report.tables import score_of
 from pipeline.train.scores import FREE_RUN
 from pipeline.validate.free_run import why_not_free
+
+_MARKERS = "osD^v"  # of the cells
 
 
 def plot(bundles: Sequence[Bundle], path: Path) -> None:
@@ -60,7 +62,8 @@ def plot_scores(checkpoints: Sequence[Checkpoint], path: Path) -> None:
             own = [place for place in places if cells[place] == cell]
             if own:
                 values = [list(scores.values())[place] for place in own]
-                axes.plot(values, own, "osD"[index], color=f"C{index}", label=cell.upper())
+                marker = _MARKERS[index % len(_MARKERS)]
+                axes.plot(values, own, marker, color=f"C{index}", label=cell.upper())
         for index, (name, value) in enumerate(_without_network(checkpoints[0]).items()):
             dashes = ("--", ":", "-.")[index % 3]
             axes.axvline(value, color="0.5", linestyle=dashes, linewidth=1, label=name)

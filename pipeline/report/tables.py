@@ -31,7 +31,7 @@ def plain_table(title: str, *columns: str) -> Table:
 
 
 def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Table]:
-    """RNN, LSTM and GRU side by side: one table for series, one for text."""
+    """Cells side by side: one table for series, one for text."""
     series = plain_table(
         "Series: errors on the test part, raw units",
         *("model", "weights", "RMSE 1 step", "MAE", "MASE", "RMSE free", "MAE", "MASE"),

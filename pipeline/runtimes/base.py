@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pipeline.cells import BY_OPERATOR
 from pipeline.contract.law import Array, Exact, Precision
-from pipeline.signature import INPUT, OPERATOR, STATE
+from pipeline.signature import INPUT, STATE
 
 Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]
@@ -85,7 +86,7 @@ def layers_of(model: onnx.ModelProto) -> list[Layer]:
     """The recurrent nodes of a graph, in order."""
     layers = []
     for node in model.graph.node:
-        if node.op_type in OPERATOR.values():
+        if node.op_type in BY_OPERATOR:
             found = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             relu = any(name.lower() == b"relu" for name in found.get("activations", ()))
             layers.append(Layer(node.op_type, relu, found.get("direction") == b"bidirectional"))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cells import BY_OPERATOR
 from pipeline.contract.law import Array
 from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import MalformedError, PipelineError, UnavailableError, one_line
 from pipeline.runtimes.base import Runtime
 from pipeline.runtimes.kind import Kind, Opener
-from pipeline.signature import OPERATOR
 from pipeline.threads import session_options, weights_in
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def node_placement(file: bytes, provider: str, feeds: Mapping[str, NDArray[Any]]
     return {
         event["name"].removesuffix("_kernel_time"): event["args"]["provider"]
         for event in events
-        if event.get("cat") == "Node" and event["args"].get("op_name") in OPERATOR.values()
+        if event.get("cat") == "Node" and event["args"].get("op_name") in BY_OPERATOR
     }
 
 

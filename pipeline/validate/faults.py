@@ -14,10 +14,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from pipeline.export.recurrent import GATE_ORDER
-from pipeline.signature import INPUT, NEXT_STATE, OPERATOR, OUTPUT, STATE
-
-_GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
+from pipeline.cells import BY_OPERATOR
+from pipeline.cells.entry import Entry
+from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
 
 
 class NotApplicableError(Exception):
@@ -30,17 +29,13 @@ class Graph:
     def __init__(self, file: bytes) -> None:
         self.model: ModelProto = onnx.load_from_string(file)
         self.graph = self.model.graph
-        self.recurrent = [n for n in self.graph.node if n.op_type in OPERATOR.values()]
-        self.operator = self.recurrent[0].op_type
+        self.recurrent = [n for n in self.graph.node if n.op_type in BY_OPERATOR]
+        self.cell = BY_OPERATOR[self.recurrent[0].op_type]
 
     def require(self, applies: bool) -> None:
         """Give up where the fault does not apply."""
         if not applies:
             raise NotApplicableError
-
-    def only(self, *operators: str) -> None:
-        """Give up unless the recurrent nodes are one of ``operators``."""
-        self.require(self.operator in operators)
 
     def constant(self, name: str) -> NDArray[np.generic]:
         """A copy of an initializer."""
@@ -112,30 +107,36 @@ def _attribute(node: NodeProto, name: str, value: object) -> None:
 
 
 def _reorder_gates(g: Graph, order: Sequence[int]) -> None:
+    gates = len(g.cell.gates)
     for node in g.recurrent:
         for name in node.input[1:3]:
-            blocks = np.split(g.constant(name), _GATES[g.operator], axis=1)
+            blocks = np.split(g.constant(name), gates, axis=1)
             g.set_constant(name, np.concatenate([blocks[gate] for gate in order], axis=1))
         halves = np.split(g.constant(node.input[3]), 2, axis=1)
-        parts = [np.split(half, _GATES[g.operator], axis=1) for half in halves]
+        parts = [np.split(half, gates, axis=1) for half in halves]
         bias = [blocks[gate] for blocks in parts for gate in order]
         g.set_constant(node.input[3], np.concatenate(bias, axis=1))
 
 
-def _reset_after(g: Graph) -> None:
-    g.only("GRU")
-    for node in g.recurrent:
-        _attribute(node, "linear_before_reset", 0)
+def _left_to_onnx(cell: Entry, attribute: str) -> Plant:
+    """An attribute left out without which ONNX means something else than PyTorch."""
+
+    def plant_default(g: Graph) -> None:
+        g.require(g.cell is cell)
+        for node in g.recurrent:
+            _attribute(node, attribute, 0)
+
+    return plant_default
 
 
 def _pytorch_gates(g: Graph) -> None:
-    g.only("LSTM", "GRU")
-    _reorder_gates(g, [int(place) for place in np.argsort(GATE_ORDER[g.operator])])
+    g.require(g.cell.is_gated)
+    _reorder_gates(g, [int(place) for place in np.argsort(g.cell.onnx_order)])
 
 
 def _two_gates(g: Graph) -> None:
-    g.only("LSTM", "GRU")
-    _reorder_gates(g, [1, 0, *range(2, _GATES[g.operator])])
+    g.require(g.cell.is_gated)
+    _reorder_gates(g, [1, 0, *range(2, len(g.cell.gates))])
 
 
 def _input_and_recurrent_weights(g: Graph) -> None:
@@ -146,7 +147,7 @@ def _input_and_recurrent_weights(g: Graph) -> None:
 
 
 def _bias_halves(g: Graph) -> None:
-    g.only("GRU")  # the others add the two halves before anything else
+    g.require(bool(g.cell.apart))  # else the two halves are added before anything else
     for node in g.recurrent:
         w, r = np.split(g.constant(node.input[3]), 2, axis=1)
         g.set_constant(node.input[3], np.concatenate([r, w], axis=1))
@@ -184,13 +185,13 @@ def _late_state(g: Graph) -> None:
 
 
 def _swap_h_and_c(g: Graph) -> None:
-    g.only("LSTM")
+    g.require(g.cell.has_c)
     for node in g.recurrent:
         node.input[5], node.input[6] = node.input[6], node.input[5]
 
 
 def _next_h_and_c(g: Graph) -> None:
-    g.only("LSTM")
+    g.require(g.cell.has_c)
     concat = next(node for node in g.graph.node if node.op_type == "Concat")
     half = len(concat.input) // 2
     concat.input[:] = [*concat.input[half:], *concat.input[:half]]
@@ -311,13 +312,17 @@ def _reversed_time(g: Graph) -> None:
 
 
 def _relu(g: Graph) -> None:
-    g.only("RNN")
+    g.require(g.cell.has_nonlinearity)
     for node in g.recurrent:
         _attribute(node, "activations", ["Relu"])
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("GRU with linear_before_reset=0", _reset_after),
+    *(
+        Fault(f"{cell.operator} with {attribute}=0", _left_to_onnx(cell, attribute))
+        for cell in BY_OPERATOR.values()
+        for attribute in cell.attributes
+    ),
     Fault("gates in PyTorch order", _pytorch_gates),
     Fault("two gates swapped", _two_gates),
     Fault("input and recurrent weights swapped", _input_and_recurrent_weights),

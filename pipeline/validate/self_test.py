@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from pipeline.config import CELLS, Cell, Record, SeriesModel, TextModel
+from pipeline.cells import CELLS, Cell
+from pipeline.config import Record, SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.contract.law import FLOAT32
 from pipeline.export import export
@@ -97,7 +98,7 @@ def honest_models(
     """``count`` random architectures, ill-conditioned ones among them, exported as they are."""
     for seed in range(count):
         rng = np.random.default_rng(seed)
-        task, cell = ("series", "text")[seed % 2], CELLS[seed // 2 % 3]
+        task, cell = ("series", "text")[seed % 2], CELLS[seed // 2 % len(CELLS)]
         hidden_size, num_layers = int(rng.integers(1, 97)), int(rng.integers(1, 4))
         gain = float(rng.uniform(0.25, _LARGEST_GAIN))
         name = f"{task}-{cell}, {num_layers} × {hidden_size}, gain {gain:.2f}"

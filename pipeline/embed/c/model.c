@@ -32,7 +32,7 @@
 /* WEIGHTS */
 
 struct layer {
-#if GRU
+#if APART
     const float *input_weights, *hidden_weights, *bias;
 #else
     const float *weights, *bias;
@@ -226,12 +226,8 @@ TARGET static INLINE vector VARIANT(exp_minus_1)(vector x) {
     return p * power.number + (power.number - 1.0f);
 }
 
-#if LSTM || GRU
-#if GRU
-#define GATE(e) (1.0f / ((e) + 2.0f))
-#else /* divisions are slow, so gates that scale one number divide it by the product of both */
-#define GATE(e) ((e) + 2.0f)
-#endif
+#if GATES
+#define GATE(e) (/* GATE */)
 /* The logistic function of x in its place, or what it is the inverse of. */
 TARGET static INLINE void VARIANT(gates)(float *x, size_t size) {
     size_t k;
@@ -322,7 +318,7 @@ TARGET static NOINLINE void VARIANT(product)(float *y, const float *start, const
 #undef W
 #undef PUT
 
-#if GRU || PADDING || PROJECTION
+#if APART || PADDING || PROJECTION
 TARGET static INLINE void VARIANT(copy)(float *to, const float *from, size_t size) {
     const size_t even = size / LANES * LANES;
     size_t k;
@@ -346,64 +342,8 @@ TARGET static INLINE void VARIANT(take)(float *to, const float *from, size_t col
 }
 
 #endif
-#if LSTM
-/* One step of a layer: h and c of PADDED numbers become the next ones, from x. The rows of the
-   weights are those of the input gate, the forget gate, the output gate and the candidate. */
-TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h,
-                                              float *c) {
-    ALIGNED float y[4 * PADDED];
-    size_t k;
-    VARIANT(product)(y, layer->bias, layer->weights, 4 * PADDED, x, layer->inputs, h, H_COLUMNS);
-    VARIANT(gates)(y, 3 * PADDED);
-    ROLLED
-    for (k = 0; k < PADDED; k += LANES) {
-        vector e = VARIANT(exp_minus_1)(2.0f * LOAD(y + 3 * PADDED + k));
-        vector next = LOAD(c + k) / LOAD(y + PADDED + k) + e / (LOAD(y + k) * (e + 2.0f));
-        STORE(c + k, next);
-        e = VARIANT(exp_minus_1)(next + next);
-        STORE(h + k, e / (LOAD(y + 2 * PADDED + k) * (e + 2.0f)));
-    }
-#if PROJECTION
-    for (k = 0; k < PROJECTED; k++)
-        y[k] = 0.0f;
-    VARIANT(product)(y, y, layer->projection, PROJECTED, h, HIDDEN, h, 0);
-    VARIANT(take)(h, y, H_COLUMNS);
-#endif
-}
+/* STEP */
 
-#endif
-#if GRU
-/* One step of a layer: h of PADDED numbers becomes the next one, from x. What x gives the candidate
-   stands apart from what h gives it, which the reset gate scales: the rows of the input's weights
-   are candidate, reset, update; those of the hidden weights are reset, update, candidate. */
-TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h) {
-    ALIGNED float y[4 * PADDED];
-    size_t k;
-    VARIANT(copy)(y + 3 * PADDED, layer->bias + 3 * PADDED, PADDED);
-    VARIANT(product)(y, layer->bias, layer->input_weights, 3 * PADDED, x, layer->inputs, x, 0);
-    VARIANT(product)(y + PADDED, y + PADDED, layer->hidden_weights, 3 * PADDED, h, HIDDEN, h, 0);
-    VARIANT(gates)(y + PADDED, 2 * PADDED);
-    ROLLED
-    for (k = 0; k < PADDED; k += LANES) {
-        vector sum = LOAD(y + k) + LOAD(y + PADDED + k) * LOAD(y + 3 * PADDED + k);
-        vector candidate = VARIANT(activation)(sum);
-        vector update = LOAD(y + 2 * PADDED + k);
-        STORE(h + k, candidate + update * (LOAD(h + k) - candidate));
-    }
-}
-
-#endif
-#if RNN
-/* One step of a layer: h of PADDED numbers becomes the next one, from x. */
-TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h) {
-    ALIGNED float y[PADDED];
-    size_t k;
-    VARIANT(product)(y, layer->bias, layer->weights, PADDED, x, layer->inputs, h, HIDDEN);
-    for (k = 0; k < PADDED; k += LANES)
-        STORE(h + k, VARIANT(activation)(LOAD(y + k)));
-}
-
-#endif
 #if TEXT
 /* The logits that h gives; the last panel goes through y, which has room for all of it. */
 TARGET static NOINLINE void VARIANT(head)(const float *h, float *output) {
@@ -467,7 +407,7 @@ TARGET static void VARIANT(run)(float *state, const INPUT *input, float *output,
         for (layer = 0; layer < LAYERS; layer++, row += HIDDEN) {
 #if PADDING
             float *h = hs[layer % 2];
-#if LSTM
+#if CELL_STATE
             ALIGNED float c[PADDED];
             VARIANT(take)(c, row + LAYERS * HIDDEN, HIDDEN);
             VARIANT(take)(h, row, H_COLUMNS);
@@ -480,7 +420,7 @@ TARGET static void VARIANT(run)(float *state, const INPUT *input, float *output,
             VARIANT(copy)(row, h, HIDDEN);
             x = h;
 #else
-#if LSTM
+#if CELL_STATE
             VARIANT(step_layer)(&layers[layer], x, row, row + LAYERS * HIDDEN);
 #else
             VARIANT(step_layer)(&layers[layer], x, row);

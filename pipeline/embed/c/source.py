@@ -1,7 +1,8 @@
 """A network as one header and one source in C99, with the weights inside.
 
 ``model.h`` and ``model.c`` beside this file are what is generated, less what depends on the
-network: conditions on its kind, the names of its functions, its sizes and its weights.
+network: conditions on its kind, the names of its functions, its sizes and its weights, and the step
+of its cell, which is among the cells.
 """
 
 import re
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.cells import ENTRIES
 from pipeline.config import TextModel
 from pipeline.errors import UsageError
 from pipeline.escaping import c_comment, c_string
@@ -23,7 +25,6 @@ from pipeline.storage import sha256
 Floats = NDArray[np.float32]
 
 _PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE")  # MODEL_H guards the header
-_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 _LANES = (16, 8, 4)  # numbers in a vector
 _PANELS = (64, 32, 16, 8, 4)  # rows in a panel
 _LONGEST = 64  # characters of a name in names in C
@@ -68,7 +69,11 @@ def write_c(network: Network, name: str, digest: str) -> dict[str, bytes]:
         "TITLE": _title(name, digest, layout, _use(prefix, layout)),
         "SIZES": _defines(_public_sizes(layout), f"{prefix.upper()}_"),
     }
-    source = parts | {"SIZES": _defines(layout.sizes)}
+    source = parts | {
+        "SIZES": _defines(layout.sizes),
+        "GATE": layout.entry.c_gate,
+        "STEP": _template("pipeline.cells", f"{network.config.cell}.c", layout.kinds).rstrip(),
+    }
     return {
         "model.h": _fill("model.h", header, layout.kinds, prefix),
         "model.c": _fill("model.c", source, layout.kinds, prefix),
@@ -92,7 +97,8 @@ class _Layout:
 
     def __init__(self, network: Network) -> None:
         config = network.config
-        self.cell, self.hidden, self.layers = config.cell, config.hidden_size, config.num_layers
+        self.entry = ENTRIES[config.cell]
+        self.hidden, self.layers = config.hidden_size, config.num_layers
         self.h_columns, self.projected = config.h_size, bool(config.proj_size)
         self.outputs = network.head.out_features
         self.is_text = isinstance(config, TextModel)
@@ -100,7 +106,7 @@ class _Layout:
         self.x_columns = config.embedding_size if isinstance(config, TextModel) else config.features
         self.features = 1 if self.is_text else self.x_columns
         self.lanes, self.padded = _padding(self.hidden)
-        rows = _GATES[self.cell] * self.padded
+        rows = len(self.entry.gates) * self.padded
         fits = [size for size in _PANELS if size >= self.lanes and rows % size == 0]
         most = _WASTE * self.outputs if self.is_text else np.inf  # logits lie in panels, too
         self.panel = next((size for size in fits if _up(self.outputs, size) <= most), fits[-1])
@@ -109,8 +115,15 @@ class _Layout:
             "PROJECTION": self.projected,
             "PADDING": self.padded != self.hidden,
             "RELU": config.nonlinearity == "relu",
-            **{cell.upper(): cell == self.cell for cell in _GATES},
+            "GATES": self.entry.is_gated,
+            "APART": bool(self.entry.apart),
+            "CELL_STATE": self.entry.has_c,
         }
+
+    @property
+    def arrays(self) -> list[str]:
+        """Names of the matrices of a layer: one for x and h, unless a gate keeps them apart."""
+        return ["input_weights", "hidden_weights"] if self.entry.apart else ["weights"]
 
     def inputs(self, layer: int) -> int:
         """Columns of what a layer reads."""
@@ -177,27 +190,29 @@ def _weights(network: Network, layout: _Layout, prefix: str) -> Iterator[str]:
 
 
 def _layer(layer: int, tensors: dict[str, Floats], layout: _Layout) -> Iterator[str]:
-    gates, padded = _GATES[layout.cell], layout.padded
+    entry = layout.entry
 
-    def by_gate(name: str) -> list[Floats]:
+    def by_gate(name: str) -> dict[str, Floats]:
         """Each gate's rows, with zeros behind them; zeros alone where the layers have no bias."""
-        whole = tensors.get(name, np.zeros(gates * layout.hidden, np.float32))
-        return [_wider(gate, 0, padded) for gate in np.split(whole, gates)]
+        whole = tensors.get(name, np.zeros(len(entry.gates) * layout.hidden, np.float32))
+        rows = np.split(whole, len(entry.gates))
+        return {
+            gate: _wider(of, 0, layout.padded) for gate, of in zip(entry.gates, rows, strict=True)
+        }
 
     x, h = by_gate("weight_ih"), by_gate("weight_hh")
     x_bias, h_bias = by_gate("bias_ih"), by_gate("bias_hh")
-    bias = [
-        (a.astype(np.float64) + b).astype(np.float32) for a, b in zip(x_bias, h_bias, strict=True)
+    # Gates that are kept apart come first in what x gives, and last in what h gives.
+    added = [gate for gate in entry.c_gates if gate not in entry.apart]
+    both = [(x_bias[gate].astype(np.float64) + h_bias[gate]).astype(np.float32) for gate in added]
+    bias = [x_bias[gate] for gate in entry.apart] + both + [h_bias[gate] for gate in entry.apart]
+    matrices = [
+        np.concatenate([x[gate] for gate in (*entry.apart, *added)]),
+        np.concatenate([h[gate] for gate in (*added, *entry.apart)]),
     ]
-    if layout.cell == "lstm":  # PyTorch has input, forget, candidate, output
-        x, h, bias = ([parts[gate] for gate in (0, 1, 3, 2)] for parts in (x, h, bias))
-    if layout.cell == "gru":  # PyTorch has reset, update, candidate
-        x = [x[2], x[0], x[1]]
-        bias = [x_bias[2], bias[0], bias[1], h_bias[2]]
-    weights = {"input_weights": np.concatenate(x), "hidden_weights": np.concatenate(h)}
-    if layout.cell != "gru":
-        weights = {"weights": np.concatenate([*weights.values()], axis=1)}
-    for name, matrix in weights.items():
+    if len(layout.arrays) == 1:
+        matrices = [np.concatenate(matrices, axis=1)]
+    for name, matrix in zip(layout.arrays, matrices, strict=True):
         yield _floats(f"{name}_{layer}", _panels(matrix, layout.panel))
     yield _floats(f"bias_{layer}", np.concatenate(bias))
     if layout.projected:
@@ -262,8 +277,7 @@ def _lines(words: Iterable[str]) -> str:
 def _layer_table(layout: _Layout) -> str:
     rows = []
     for layer in range(layout.layers):
-        names = ["input_weights", "hidden_weights"] if layout.cell == "gru" else ["weights"]
-        names += ["bias", "projection"] if layout.projected else ["bias"]
+        names = [*layout.arrays, "bias", *(["projection"] if layout.projected else [])]
         arrays = ", ".join(f"{name}_{layer}" for name in names)
         rows.append(f"    {{{arrays}, {layout.inputs(layer)}}},")
     return "\n".join(["static const struct layer layers[LAYERS] = {", *rows, "};"])
@@ -321,13 +335,18 @@ def _with_math(arrays: str) -> str:
 
 
 def _fill(file: str, parts: dict[str, str], kinds: dict[str, bool], prefix: str) -> bytes:
-    """A template with its parts put in, without what is for networks of another kind."""
-    text = files("pipeline.embed.c").joinpath(file).read_text(encoding="utf-8")
-    text = "\n".join(_of_kind(text.split("\n"), kinds))
+    """A template of ours with its parts put in."""
+    text = _template("pipeline.embed.c", file, kinds)
     text = re.sub(r"\bmodel_(?=[a-z])", f"{prefix}_", text)
     text = re.sub(rf"\bMODEL_(?={'|'.join(_PUBLIC)})", f"{prefix.upper()}_", text)
     places = "|".join(parts)
     return re.sub(rf"/\* ({places}) \*/", lambda place: parts[place[1]], text).encode("ascii")
+
+
+def _template(package: str, file: str, kinds: dict[str, bool]) -> str:
+    """A file of ``package``, without what is for networks of another kind."""
+    text = files(package).joinpath(file).read_text(encoding="utf-8")
+    return "\n".join(_of_kind(text.split("\n"), kinds))
 
 
 def _of_kind(lines: Iterable[str], kinds: dict[str, bool]) -> Iterator[str]:

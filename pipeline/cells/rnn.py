@@ -1,0 +1,22 @@
+"""The plain cell of ``torch.nn.RNN``: h' = tanh(W·x + Wb + R·h + Rb), or relu in place of tanh."""
+
+from pipeline.cells.entry import Entry, Parts, Tensor
+
+
+def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
+    total = of_x + of_h
+    return (total.relu() if nonlinearity == "relu" else total.tanh(),)
+
+
+ENTRY = Entry(
+    operator="RNN",
+    gates="n",
+    onnx_gates="n",
+    c_gates="n",
+    step=_step,
+    options=("nonlinearity",),
+    presets={
+        "sine": {"hidden_size": 32, "learning_rate": 5e-3, "epochs": 200},
+        "char": {"learning_rate": 4e-3, "epochs": 6, "label_smoothing": 0.1},
+    },
+)
