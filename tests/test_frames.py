@@ -363,7 +363,7 @@ def test_sea_temperatures_of_the_readme_are_months(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed("statsmodels")
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[1] / "pipeline/train/README.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(from statsmodels.*?)```", readme, flags=re.S)
     said = re.search(r"^sea.csv: .*$", readme, flags=re.M)
     assert code

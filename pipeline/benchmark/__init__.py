@@ -1,1 +1,4 @@
-"""What a step costs, side by side in one run, as ratios; these numbers are never tested."""
+"""Side by side, in one run of a command: what a step costs, and what exporters to ONNX make.
+
+Costs are ratios of times, and are never tested.
+"""

@@ -12,11 +12,12 @@ from pipeline.lookup import find_models
 
 @click.group()
 def benchmark() -> None:
-    """Measure what one step costs, side by side in one run.
+    """Measure side by side, in one run: what one step costs, and what exporters make.
 
     \b
     pipeline benchmark loops char-lstm
     pipeline benchmark embed sine-lstm
+    pipeline benchmark exporters rnn lstm
     """
 
 
@@ -102,3 +103,49 @@ def embed(
         "engines": [item.model_dump(mode="json") for item in engines],
     }
     finish(as_json, content, [clients_table(clients), engines_table(engines)])
+
+
+@benchmark.command()
+@click.argument("names", nargs=-1, metavar="[MODULE]...")
+@click.option(
+    "--exporter",
+    "exporters",
+    multiple=True,
+    help="pipeline, torch-dynamo, torch-dynamo-axes or torch-trace. Repeatable.  "
+    "[default: all of them]",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds for one export and its runs, before it counts as hanging.",
+)
+@json_option
+def exporters(
+    names: tuple[str, ...], exporters: tuple[str, ...], time_limit: float, as_json: bool
+) -> None:
+    """Every exporter to ONNX on a dozen recurrent modules, with dynamic sizes: right or wrong.
+
+    Each file is run by ONNX Runtime at sizes that its export has not seen, and from states that are
+    not zero, and compared with PyTorch.
+    """
+    from pipeline.benchmark.exporters import EXPORTERS, measure_exporters
+    from pipeline.benchmark.exporters_modules import MODULES
+    from pipeline.report.benchmarks import exporters_notes, exporters_table
+    from pipeline.report.output import console, finish, literal
+
+    for kind, given, known in (("module", names, MODULES), ("exporter", exporters, EXPORTERS)):
+        for name in given:
+            if name not in known:
+                raise unknown(kind, name, known)
+    with console().status("exporting") as status:
+        found = measure_exporters(
+            exporters or tuple(EXPORTERS),
+            names or tuple(MODULES),
+            lambda words: status.update(literal(words)),
+            time_limit,
+        )
+        outcomes = list(found)
+    content = [item.model_dump(mode="json") for item in outcomes]
+    finish(as_json, content, [exporters_table(outcomes)], notes=exporters_notes(outcomes))

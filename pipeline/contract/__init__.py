@@ -1,12 +1,27 @@
 """What a model promises, for every reader: the manifest, and the files that it vouches for.
 
 Nothing here imports torch or onnx. ``pipeline.bundle`` writes what is read here, and joins it with
-the network.
+the network. ``law`` and ``tensors`` stand on nothing else of this package, and the contract of the
+built-in network stands on them; so the other modules are imported when they are asked for.
 """
 
-from pipeline.contract.bundle import Bundle, open_bundle
-from pipeline.contract.manifest import FileEntry, Manifest, StateEntry
-from pipeline.contract.records import Errors, Scaler, SeriesScores, TextScores, TrainingRecord
+from typing import TYPE_CHECKING
+
+from pipeline.later import later
+
+if TYPE_CHECKING:
+    from pipeline.contract.bundle import Bundle, open_bundle
+    from pipeline.contract.manifest import FileEntry, Manifest, StateEntry
+    from pipeline.contract.records import Errors, Scaler, SeriesScores, TextScores, TrainingRecord
+else:
+    __getattr__ = later(
+        __name__,
+        {
+            "bundle": ("Bundle", "open_bundle"),
+            "manifest": ("FileEntry", "Manifest", "StateEntry"),
+            "records": ("Errors", "Scaler", "SeriesScores", "TextScores", "TrainingRecord"),
+        },
+    )
 
 __all__ = [
     "Bundle",

@@ -1,13 +1,17 @@
 """Tables of what was measured."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.table import Table
+from rich.text import Text as Styled
 
 from pipeline.benchmark.clients import ClientTime
 from pipeline.benchmark.engines import EngineTime
+from pipeline.benchmark.exporters import Outcome
 from pipeline.benchmark.loops import Measured
 from pipeline.report.tables import plain_table
+
+_GOOD = "green"
 
 
 def loops_table(measured: Iterable[Measured]) -> Table:
@@ -48,3 +52,30 @@ def engines_table(measured: Iterable[EngineTime]) -> Table:
             numbers += [f"{item.rtneural:.3f}", f"{item.rtneural_ratio:.2f}"]
         table.add_row(name, *numbers)
     return table
+
+
+def exporters_table(outcomes: Sequence[Outcome]) -> Table:
+    """One row per module, one column per exporter: the verdict, and how many nodes there are."""
+    exporters = list(dict.fromkeys(item.exporter for item in outcomes))
+    found = {(item.module, item.exporter): item for item in outcomes}
+    table = plain_table("Verdict, and nodes of the graph", "module")
+    for exporter in exporters:
+        table.add_column(exporter)
+    for module in dict.fromkeys(item.module for item in outcomes):
+        table.add_row(module, *(_outcome(found[module, exporter]) for exporter in exporters))
+    return table
+
+
+def _outcome(item: Outcome) -> Styled:
+    words = item.verdict + (f", {item.nodes}" if item.nodes is not None else "")
+    stale = ", stale shapes" if item.stale else ""
+    return Styled(words + stale, style=_GOOD if item.verdict == "right" and not stale else "")
+
+
+def exporters_notes(outcomes: Iterable[Outcome]) -> list[str]:
+    """One line for every outcome with a reason."""
+    return [
+        f"{item.module}, {item.exporter}: {item.verdict}: {item.reason}"
+        for item in outcomes
+        if item.reason
+    ]

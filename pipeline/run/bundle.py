@@ -255,8 +255,8 @@ class Bundle(contract.Bundle):
         run; its row says why.
 
         Args:
-            runtimes: Some of torchscript, onnxruntime, reference, openvino and tract; all that are
-                there by default.
+            runtimes: Some of those that ``pipeline validate --help`` lists; all that are there by
+                default.
             providers: Such as cpu and cuda; all that are there by default.
 
         Raises:

@@ -49,6 +49,16 @@ class Worker:
         """
         return Isolated(self, self.ask("open", opener, weights))
 
+    def work(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """What ``function`` of a module, which is pickled, gives in the process.
+
+        Raises:
+            PipelineError, ImportError: it raises one.
+            RuntimeProcessError: it raises another error, its process ended, or it hangs.
+        """
+        found: Result = self.ask("work", function, *arguments)
+        return found
+
     def ask(self, method: str, *arguments: Any) -> Any:
         """What ``method`` of the runtime answers; raises as :meth:`open` does."""
         process = self._process or self._start()

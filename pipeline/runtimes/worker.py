@@ -20,7 +20,7 @@ _SELDOM = 0.25  # seconds between two calls that are heard
 
 
 def main() -> None:
-    """Answer until there are no more requests: open a runtime, or call a method of it."""
+    """Answer until there are no more requests: open a runtime, call a method of it, or work."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     runtime: Runtime | None = None
@@ -36,6 +36,9 @@ def main() -> None:
                 runtime = opener()
                 assert runtime is not None
                 answer: Any = Facts.of(runtime)
+            elif method == "work":
+                function, *given = arguments
+                answer = function(*given)
             elif method == "do":
                 assert runtime is not None
                 work, *given = arguments
