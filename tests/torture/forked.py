@@ -111,6 +111,7 @@ def fork(
 ) -> Ended:
     """Let a fork do ``call`` in ``folder``; what is left of it after ``limit`` seconds is killed.
 
+    On a busy machine it gets as many times longer as there are more processes than processors.
     ``kill_after`` kills it that many seconds after its start, on purpose. ``interrupt`` sends
     SIGINT at the limit, as Ctrl-C would, and kills only what does not end by that. ``prepare`` runs
     in the fork, before the call.
@@ -123,7 +124,7 @@ def fork(
             child = os.fork()
             if child == 0:
                 _be_the_child(call, folder, (given, out, err), memory, prepare)
-        ended = _wait(child, limit if kill_after is None else kill_after)
+        ended = _wait(child, limit * _load() if kill_after is None else kill_after)
         hung = kill_after is None and not ended
         interrupted = hung and interrupt
         if interrupted:
@@ -173,6 +174,11 @@ def _be_the_child(
         except (OSError, ValueError):
             code = 120  # as the interpreter itself ends where standard output is lost
         os._exit(code)
+
+
+def _load() -> float:
+    """How many processes want each processor, at least one."""
+    return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
 
 
 def _wait(child: int, seconds: float) -> bool:
