@@ -127,8 +127,8 @@ def test_a_runtime_that_fails_is_a_row_that_says_so_and_the_others_still_run(
         bundle = tiny_bundle("sine-rnn")
         exact = answered(network_of(bundle), bundle.held_out())
         found = [validation_row("m", item, exact, FLOAT32) for item in runtimes.open(bundle)]
-    assert [row.status for row in found] == ["pass", "fail", "pass"]
-    assert found[1].reason.startswith(reason)
+    assert [row.status for row in found] == ["fail", "pass"]
+    assert found[0].reason.startswith(reason)
 
 
 def test_modules_in_the_working_folder_are_not_taken_for_packages(
@@ -139,6 +139,6 @@ def test_modules_in_the_working_folder_are_not_taken_for_packages(
     for name in ("onnxruntime", "numpy", "pickle", "sitecustomize"):
         Path(f"{name}.py").write_text(trap)
     with Runtimes(("onnxruntime",), ("cpu",)) as runtimes:
-        _, runtime = runtimes.open(tiny_bundle("sine-rnn"))
+        (runtime,) = runtimes.open(tiny_bundle("sine-rnn"))
         assert isinstance(runtime, Isolated)
     assert not Path("canary").exists()

@@ -110,18 +110,13 @@ class Runtimes:
     _workers: dict[tuple[str, str], Worker] = field(default_factory=dict)
 
     def open(self, bundle: Bundle) -> Iterator[Runtime | Absent]:
-        """PyTorch, then each runtime on each provider, or why it is absent or did not open.
+        """Each runtime on each provider, or why it is absent or did not open.
 
         A runtime can be used until the next is asked for.
 
         Raises:
             IntegrityError: a model file was changed.
         """
-        if "cpu" in self.providers:
-            from pipeline.bundle import network_of
-            from pipeline.runtimes.pytorch import PyTorch
-
-            yield PyTorch(network_of(bundle))
         for name in self.names:
             known = set(RUNTIMES[name].providers())
             for provider in self.providers:

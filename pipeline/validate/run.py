@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import isfinite
 
 from pipeline.bundle import Bundle, network_of
@@ -87,7 +88,8 @@ def validate_bundle(
     finished = []
     with torch_threads(weights_of(network)):
         exact = answered(network, bundle.held_out(), manifest.tolerance)
-        for runtime in runtimes.open(bundle):
+        itself = [PyTorch(network)] if "cpu" in runtimes.providers else []
+        for runtime in chain(itself, runtimes.open(bundle)):
             audit = audits.get(runtime.format, [])
             row = validation_row(manifest.name, runtime, exact, manifest.tolerance, audit)
             report(row)
