@@ -165,12 +165,12 @@ def _model_and_data(kind: str) -> tuple[Config, Series | Text]:
         source = {"kind": "series", "file": "waves.csv"}
         config = with_columns(override(series_config("gru"), {"source": source}), ("a", "b"), 2)
         return config, Series(values, 1, held_out=values, targets=2, columns=("a", "b"))
-    options = {
+    kinds: dict[str, dict[str, object]] = {
         "series": {"num_layers": 2},
         "projected": {"proj_size": 2, "bias": False},
         "both directions": {"bidirectional": True, "readout": "final"},
-    }[kind]
-    config = series_config("lstm", **options)
+    }
+    config = series_config("lstm", **kinds[kind])
     data = data_of(config)
     assert isinstance(data, Series)
     return config, data
@@ -242,8 +242,9 @@ def expected_outputs(folder: Path, rows: NDArray[np.float32]) -> NDArray[np.floa
     """What ``onnx/model.onnx`` says after each of ``rows`` ``[time, features]``, in one call."""
     session = open_session(folder / "onnx" / "model.onnx")
     state = np.zeros([1, *manifest_of(folder)["state"]["shape"][1:]], np.float32)
-    output: NDArray[np.float32] = session.run(["output"], {"input": rows[None], "state": state})[0]
-    return output[0]
+    outputs = session.run(["output"], {"input": rows[None], "state": state})
+    output: NDArray[np.float32] = outputs[0][0]
+    return output
 
 
 def csv(rows: NDArray[np.float32]) -> str:
@@ -294,7 +295,7 @@ def replay_finds_changed_numbers(programs: Programs, folder: Path, scratch: Path
         copy = copy_of(folder, scratch)
         if name == "next_state" and manifest_of(copy)["state"] is None:
             continue
-        expected = []
+        expected: list[float] = []
 
         def change(golden: dict[str, Any], name: str = name, kept: list[float] = expected) -> None:
             data = golden["trajectories"][-1]["calls"][-1][name]["data"]
@@ -468,9 +469,11 @@ def replay_refuses_a_tolerance_that_proves_nothing(
 ) -> None:
     for name, value in (("rtol", 1e9), ("atol", 1e-4), ("atol", -1.0)):
         copy = copy_of(folder, scratch)
-        edit(
-            copy, "golden.json", lambda golden, n=name, v=value: golden["tolerance"].update({n: v})
-        )  # type: ignore[misc]
+
+        def change(golden: dict[str, Any], name: str = name, value: float = value) -> None:
+            golden["tolerance"][name] = value
+
+        edit(copy, "golden.json", change)
         run(programs.replay, "--model", copy).refused(3, "golden", "proves nothing")
 
 

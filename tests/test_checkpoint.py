@@ -74,6 +74,12 @@ def weights_of(folder: Path) -> Path:
     return path
 
 
+def data_digest(folder: Path) -> str:
+    training = read_checkpoint(folder).training
+    assert training is not None
+    return training.data_sha256
+
+
 def edit_json(folder: Path, edit: Callable[[Any], object]) -> None:
     edit_sealed(folder / CHECKPOINT_FILE, edit)
 
@@ -454,7 +460,7 @@ def test_old_pair_stays_whole_when_writing_fails(
         saved(folder, other, trainer)
     assert content_of(folder).items() >= before.items()
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-    assert finished_checkpoint(folder, LSTM, read_checkpoint(folder).training.data_sha256)
+    assert finished_checkpoint(folder, LSTM, data_digest(folder))
 
 
 def test_old_weights_that_cannot_be_removed_are_a_storage_error(
@@ -478,12 +484,12 @@ def test_old_weights_that_cannot_be_removed_are_a_storage_error(
 
 
 def test_finished_checkpoint_is_found_for_its_own_configuration_and_data(folder: Path) -> None:
-    digest = read_checkpoint(folder).training.data_sha256
+    digest = data_digest(folder)
     assert finished_checkpoint(folder, LSTM, digest) == read_checkpoint(folder)
 
 
 def test_nothing_is_finished_for_another_configuration_or_other_data(folder: Path) -> None:
-    digest = read_checkpoint(folder).training.data_sha256
+    digest = data_digest(folder)
     other = series_config("lstm", num_layers=2, epochs=1, learning_rate=1e-3)
     assert finished_checkpoint(folder, other, digest) is None
     assert finished_checkpoint(folder, LSTM, "0" * 64) is None
@@ -492,7 +498,7 @@ def test_nothing_is_finished_for_another_configuration_or_other_data(folder: Pat
 @pytest.mark.parametrize("file", [CHECKPOINT_FILE, "weights"])
 @pytest.mark.parametrize("damage", ["missing", "truncated", "changed"])
 def test_nothing_is_finished_when_a_file_is_damaged(folder: Path, file: str, damage: str) -> None:
-    digest = read_checkpoint(folder).training.data_sha256
+    digest = data_digest(folder)
     path = folder / file if file == CHECKPOINT_FILE else weights_of(folder)
     data = path.read_bytes()
     if damage == "missing":

@@ -12,14 +12,13 @@ from tiny import data_of, new_trainer, series_config, text_config, trained
 from torch.nn import functional
 
 from pipeline.config import CELLS, PRESETS, Config, override, with_columns
+from pipeline.contract.records import SeriesScores, TextScores
 from pipeline.data import Series, Text
 from pipeline.model import CodePointTable, Network
 from pipeline.train import ahead, ngrams, scores
 from pipeline.train.ngrams import ngram_bits
 from pipeline.train.scores import (
     FREE_RUN,
-    SeriesScores,
-    TextScores,
     free_run,
     score,
 )
@@ -98,7 +97,8 @@ def slow_free_run(
         with torch.no_grad():
             output, _ = network(torch.from_numpy(history)[None], network.zero_state(1))
         history = np.concatenate([history, output[0, -1:].numpy()])
-    return history[origin:, 0].tolist()
+    forecast: list[float] = history[origin:, 0].tolist()
+    return forecast
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -130,6 +130,7 @@ def test_errors_of_the_network_are_those_of_forecasts_from_the_whole_history() -
 
     free = slow_free_run(network, data.values, start, 40) - truth[start:]
     assert scores.free_run_steps == 40
+    assert scores.free_run is not None
     assert scores.free_run.rmse == pytest.approx(np.sqrt(np.square(free).mean()), rel=1e-4)
 
 

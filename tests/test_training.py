@@ -20,7 +20,7 @@ from torch.nn import functional
 from pipeline.checkpoint import TRAINING_FILE, load_snapshot, read_checkpoint, save_snapshot
 from pipeline.cli import train_one
 from pipeline.cli.interrupt import deferred_interrupt
-from pipeline.config import CELLS, Config
+from pipeline.config import CELLS, Config, TextModel
 from pipeline.data import Series, Text
 from pipeline.errors import MalformedError, UnavailableError
 from pipeline.model import CodePointTable
@@ -30,6 +30,7 @@ from pipeline.train import loop, speed
 from pipeline.train.batches import make_task
 from pipeline.train.loop import Trainer
 from pipeline.train.speed import choose_device, on_threads, refusals
+from pipeline.train.step import train_step
 
 DEEP = {"num_layers": 2, "dropout": 0.3, "epochs": 3}
 DEEP_CONFIGS = [series_config("lstm", **DEEP), text_config("gru", **DEEP)]
@@ -106,7 +107,9 @@ def test_progress_counts_every_step_and_ends_every_epoch_with_a_validation_loss(
 
 def bfloat16_runs(config: Config) -> bool:
     """Whether PyTorch itself has an LSTM in bfloat16 on this processor, forward and backward."""
-    layer = torch.nn.LSTM(config.model.embedding_size, config.model.hidden_size, batch_first=True)
+    model = config.model
+    assert isinstance(model, TextModel)
+    layer = torch.nn.LSTM(model.embedding_size, model.hidden_size, batch_first=True)
     input = torch.zeros(config.training.batch_size, config.training.window, layer.input_size)
     try:
         with torch.autocast("cpu", torch.bfloat16):
@@ -149,10 +152,9 @@ def test_choosing_a_precision_changes_nothing_else() -> None:
 
 def without_bfloat16(monkeypatch: pytest.MonkeyPatch, in_training: bool, loss: float = 0) -> None:
     """A processor on which bfloat16 fails in a step or in what follows it, or gives ``loss``."""
-    real = speed.train_step
 
-    def train_step(network: Any, optimizer: Any, *given: Any) -> Any:
-        result = real(network, optimizer, *given)
+    def failing_step(network: Any, optimizer: Any, *given: Any) -> Any:
+        result = train_step(network, optimizer, *given)
         if "bfloat16" not in given:
             return result
         if loss:
@@ -163,7 +165,7 @@ def without_bfloat16(monkeypatch: pytest.MonkeyPatch, in_training: bool, loss: f
         network.forward = refuse
         return result
 
-    monkeypatch.setattr(speed, "train_step", train_step)
+    monkeypatch.setattr(speed, "train_step", failing_step)
     # So slow is float32 that whatever runs at all is preferred.
     monkeypatch.setattr(speed, "_MORE_PRECISE", 1e-9)
 
