@@ -12,7 +12,7 @@ import pytest
 import torch
 from checkpoints import LSTM, load_all, save_lstm, weights_of
 from safetensors.torch import load
-from tiny import CONFIGS, fail_on_call, refused, saved, series_config, text_config, trained
+from tiny import CONFIGS, by_name, fail_on_call, refused, saved, series_config, text_config, trained
 
 from pipeline.checkpoint import (
     CHECKPOINT_FILE,
@@ -47,7 +47,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 # --- round trip
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+@pytest.mark.parametrize("config", CONFIGS, ids=by_name)
 def test_loaded_network_gives_the_outputs_of_the_saved_one(config: Config, tmp_path: Path) -> None:
     trainer = trained(config)
     saved(tmp_path, config, trainer)
@@ -60,7 +60,7 @@ def test_loaded_network_gives_the_outputs_of_the_saved_one(config: Config, tmp_p
     assert not loaded.training
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+@pytest.mark.parametrize("config", CONFIGS, ids=by_name)
 def test_checkpoint_read_back_is_the_one_that_was_saved(config: Config, tmp_path: Path) -> None:
     checkpoint = saved(tmp_path, config)
     assert checkpoint.config == config

@@ -43,6 +43,12 @@ def text_config(cell: str = "rnn", **options: Any) -> Config:
 
 
 CONFIGS = [make(cell) for make in (series_config, text_config) for cell in CELLS]
+_WHOLE = {"bidirectional": True, "readout": "final", "batch_size": 16, "epochs": 2}
+WHOLE_CONFIGS = [series_config("gru", **_WHOLE | {"batch_size": 4}), text_config("gru", **_WHOLE)]
+
+
+def by_name(config: Config) -> str:
+    return config.name
 
 
 def data_of(config: Config) -> Series | Text:
@@ -60,6 +66,15 @@ def trained(config: Config, data: Series | Text | None = None) -> Trainer:
     for _ in trainer.run():
         pass
     return trainer
+
+
+def assert_same_result(one: Trainer, other: Trainer) -> None:
+    """Weights, the best weights and the history are the same to the last bit."""
+    for a, b in ((one.network.state_dict(), other.network.state_dict()), (one.best, other.best)):
+        assert a.keys() == b.keys()
+        assert [key for key in a if not torch.equal(a[key], b[key])] == []
+    assert one.history == other.history
+    assert (one.best_epoch, one.best_loss) == (other.best_epoch, other.best_loss)
 
 
 def saved(folder: Path, config: Config, trainer: Trainer | None = None) -> Checkpoint:
