@@ -71,3 +71,9 @@ def run_process(arguments: Sequence[str], folder: Path, **options: object) -> Re
         **options,  # type: ignore[call-overload]
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def python(code: str, *args: object) -> subprocess.CompletedProcess[str]:
+    """Run ``code`` in a process of its own."""
+    command = [sys.executable, "-c", code, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

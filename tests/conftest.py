@@ -110,6 +110,13 @@ def tiny_bundle(
     return lambda preset: open_bundle(once(root / preset, make))
 
 
+@pytest.fixture
+def copied(tiny_bundle: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+    """A bundle that a test may damage."""
+    shutil.copytree(tiny_bundle("char-lstm").folder, tmp_path / "char-lstm")
+    return open_bundle(tmp_path / "char-lstm")
+
+
 @pytest.fixture(scope="session")
 def at_work(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Callable[[str], Bundle]) -> Path:
     """A folder with a model of each kind: text, a series, two columns, and whole sequences.

@@ -60,16 +60,13 @@ class Stream(nn.Module):
         return torch.sigmoid(self.head(h)), torch.stack([h, c])
 
 
-LSTM_GRAPH = {
-    "names": (["x", "h0", "c0"], ["y", "hn", "cn"]),
-    "axes": {
-        "x": {0: "time", 1: "batch"},
-        "h0": {1: "batch"},
-        "c0": {1: "batch"},
-        "y": {0: "time", 1: "batch"},
-        "hn": {1: "batch"},
-        "cn": {1: "batch"},
-    },
+LSTM_AXES = {
+    "x": {0: "time", 1: "batch"},
+    "h0": {1: "batch"},
+    "c0": {1: "batch"},
+    "y": {0: "time", 1: "batch"},
+    "hn": {1: "batch"},
+    "cn": {1: "batch"},
 }
 GRU_AXES = {"x": {0: "batch", 1: "time"}, "state": {1: "batch"}}
 
@@ -97,7 +94,7 @@ def to_onnx(
         lambda: torch.onnx.export(
             module,
             tuple(given),
-            file,
+            file,  # type: ignore[arg-type]  # this exporter takes a buffer too
             dynamo=False,
             opset_version=17,
             input_names=names[0],

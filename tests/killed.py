@@ -18,7 +18,7 @@ from pipeline.storage import exclusive, update_file, update_folder, write_folder
 KILLED = 9
 OLD = {"manifest.json": b"old", "onnx/model.onnx": b"old graph", "old.txt": b"old only"}
 NEW = {"onnx/model.onnx": b"new graph", "manifest.json": b"new"}
-os.fsync = lambda _: None  # what a killed process has written is there without it, and sooner
+os.fsync = lambda fd: None  # what a killed process has written is there without it, and sooner
 _STEPS = ("open", "os.", "shutil.", "fcntl.flock")  # audit events, each raised before it happens
 
 

@@ -21,6 +21,8 @@ from pipeline.signature import MANIFEST_FILE
 class _Trap(nn.Module):
     """Writes the canary when its file is loaded."""
 
+    weight: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))

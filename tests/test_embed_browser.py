@@ -550,7 +550,7 @@ def test_it_fits_a_phone_in_light_and_dark(
     kind: str, scheme: str, project: Project, browser: Any
 ) -> None:
     size = {"width": 360, "height": 740}
-    options = {"viewport": size, "color_scheme": scheme, "device_scale_factor": 3}
+    options: dict[str, Any] = {"viewport": size, "color_scheme": scheme, "device_scale_factor": 3}
     with serve(project(kind)) as url, visit(browser, url, **options) as page:
         if kind == "text":
             page.click("#write")

@@ -29,7 +29,9 @@ def test_the_programs_pass_the_sanitizers(
         options = ["--prompt", "é🦊 x", "--length", "30", "--top-k", "3", "--top-p", "0.9"]
         answer = run(["./example", *options], cwd=tmp_path)
     else:
-        line = ",".join("1" * bundle.manifest.inputs[0].shape[2])
+        features = bundle.manifest.inputs[0].shape[2]
+        assert isinstance(features, int)
+        line = ",".join("1" * features)
         answer = run(["./example"], stdin=f"{line}\n{line}\n", cwd=tmp_path)
     assert (answer.code, answer.err) == (0, "")
 

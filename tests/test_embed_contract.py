@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from embedded import CASES, COMPILED_IN, Check, bundle_of, programs_of
+from embedded import COMPILED_IN, bundle_of, programs_of
+from embedded_checks import CASES, Check
 
 from pipeline.embed.targets import TARGETS
 

@@ -15,11 +15,13 @@ from pipeline.bundle import Bundle
 from pipeline.cli import cli
 from pipeline.embed import targets
 from pipeline.embed.project import project_files
+from pipeline.embed.target import Target
 from pipeline.embed.targets import TARGETS
 from pipeline.report import readme
 from pipeline.report.readme import TABLES, with_tables
 from pipeline.runtimes import catalog
 from pipeline.runtimes.catalog import RUNTIMES
+from pipeline.runtimes.kind import Kind
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "onnxruntime", "openvino", "tract"}
@@ -54,7 +56,7 @@ def help_of(command: str) -> list[list[str]]:
         return [line.split(maxsplit=1) for line in it.command.get_help(it).splitlines()]
 
 
-def said(entry: object) -> list[str]:
+def said(entry: Kind | Target) -> list[str]:
     """What a help text says of a runtime or a target."""
     parts = [f"{getattr(entry, name)}." for name in ("help", "limits") if getattr(entry, name)]
     return [entry.name, " ".join(parts)]
@@ -65,7 +67,7 @@ def test_runtimes_stand_in_the_order_of_their_rows() -> None:
 
 
 @pytest.mark.parametrize("entry", [*RUNTIMES.values(), *TARGETS.values()], ids=lambda it: it.name)
-def test_help_and_limits_can_be_put_into_a_table_and_a_sentence(entry: object) -> None:
+def test_help_and_limits_can_be_put_into_a_table_and_a_sentence(entry: Kind | Target) -> None:
     assert entry.help
     for text in (entry.help, entry.limits):
         assert text == text.strip().removesuffix(".")

@@ -128,6 +128,7 @@ def test_the_onnx_reference_evaluator_agrees(cell: Cell) -> None:
     evaluator = onnx.reference.ReferenceEvaluator(to_onnx(model, "reference"))
     source, state = inputs(model, 2, 5)
     found = evaluator.run(None, {"input": source, "state": state})
+    assert isinstance(found, list)
     assert close(found, eager(model, source, state))
 
 
@@ -183,7 +184,8 @@ def _set(node: onnx.NodeProto, name: str, value: object) -> None:
 
 def _broken_graphs() -> Iterator[tuple[str, str, Callable[[onnx.ModelProto], None]]]:
     def recurrent(model: onnx.ModelProto) -> onnx.NodeProto:
-        return next(node for node in model.graph.node if node.op_type == "GRU")
+        node: onnx.NodeProto = next(node for node in model.graph.node if node.op_type == "GRU")
+        return node
 
     yield (
         "linear_before_reset",
@@ -246,7 +248,7 @@ def test_a_graph_with_other_weights_is_refused() -> None:
     model = network("series", "lstm")
     onnx_file, torchscript_file = export(model, "weights")
     with torch.no_grad():
-        model.head.bias += 0.01
+        model.head.bias.add_(0.01)
     with pytest.raises(ParityError, match="ONNX gives another output"):
         check_numbers(onnx_file, torchscript_file, model)
     with pytest.raises(ParityError, match="TorchScript gives another output"):
@@ -261,7 +263,7 @@ def test_a_network_that_amplifies_rounding_is_exported_all_the_same() -> None:
             weight.mul_(4)
     onnx_file, torchscript_file = export(model, "chaotic")
     with torch.no_grad():
-        model.head.bias += 0.01
+        model.head.bias.add_(0.01)
     with pytest.raises(ParityError):
         check_numbers(onnx_file, torchscript_file, model)
 

@@ -41,12 +41,13 @@ from pipeline.export.onnx_graph import to_onnx
 from pipeline.model import Network
 from pipeline.runtimes.base import feeds
 from pipeline.runtimes.catalog import RUNTIMES, Runtimes
+from pipeline.runtimes.chain import free_run
 from pipeline.runtimes.reference import Reference
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.train.scores import score
 from pipeline.train.windows import after_windows
 from pipeline.validate.audit import audit_onnx, audit_torchscript
-from pipeline.validate.free_run import free_run, why_not_free
+from pipeline.validate.free_run import why_not_free
 
 BOTH = {"bidirectional": True}
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -385,7 +386,8 @@ def test_the_scores_of_whole_sequences_are_those_of_a_loop_over_windows() -> Non
     config = series_config("gru", **WHOLE_SEQUENCES)
     trainer = trained(config)
     model = trainer.best_network()
-    data = Series(np.sin(np.arange(200) / 3).astype(np.float32)[:, None], 19, np.zeros((5, 1)))
+    wave = np.sin(np.arange(200) / 3).astype(np.float32)[:, None]
+    data = Series(wave, season=19, held_out=np.zeros((5, 1), np.float32))
     found = score(model, data, 16)
     assert isinstance(found, SeriesScores)
     assert found.free_run is not None
@@ -423,7 +425,8 @@ def test_a_free_run_of_whole_sequences_slides_its_window() -> None:
             seen.append(input[0, :, 0].tolist())
             return input[:, -1:] + 1, state
 
-    made = free_run(Adds(), np.array([[[1.0], [2.0]]]), np.zeros((1, 0, 4)), 3, None)
+    given = np.array([[[1.0], [2.0]]], np.float32)
+    made = free_run(Adds(), given, np.zeros((1, 0, 4), np.float32), 3, None)
     assert made.ravel().tolist() == [3, 4, 5]
     assert seen == [[1, 2], [2, 3], [3, 4]]
     assert "forecasts nothing" in why_not_free(network(OPTIONS["labels"]).config)

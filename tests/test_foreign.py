@@ -14,7 +14,7 @@ import torch
 from command_line import Here
 from foreign_models import (
     GRU_AXES,
-    LSTM_GRAPH,
+    LSTM_AXES,
     SUM,
     Gru,
     InTuples,
@@ -45,7 +45,7 @@ CPU = ("cpu",)
 @pytest.fixture(scope="module")
 def lstm() -> ModelProto:
     given = (torch.zeros(5, 2, 3), torch.zeros(2, 2, 4), torch.zeros(2, 2, 4))
-    return to_onnx(seeded(TimeFirst), given, **LSTM_GRAPH)
+    return to_onnx(seeded(TimeFirst), given, (["x", "h0", "c0"], ["y", "hn", "cn"]), LSTM_AXES)
 
 
 @pytest.fixture(scope="module")
@@ -473,7 +473,7 @@ class Chaos(nn.Module):
         super().__init__()
         self.layer = nn.RNN(3, 64, batch_first=True)
         with torch.no_grad():
-            self.layer.weight_hh_l0 *= 20
+            self.layer.get_parameter("weight_hh_l0").mul_(20)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         y, state = self.layer(x, state)

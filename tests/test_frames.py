@@ -46,7 +46,8 @@ def read(tmp_path: Path) -> Reader:
 
 
 def lines(table: pd.DataFrame) -> list[str]:
-    return table.to_csv(index=False).splitlines()
+    rows: list[str] = table.to_csv(index=False).splitlines()
+    return rows
 
 
 # --- layouts
@@ -351,7 +352,7 @@ def test_whatever_stands_in_a_file_is_read_or_refused_in_one_line(
     try:
         message, values = "", read_series(SeriesSource(file=str(file))).values
     except PipelineError as error:
-        message, values = str(error), np.zeros(0)
+        message, values = str(error), np.zeros(0, np.float32)
     assert np.isfinite(values).all()
     assert not message or (str(file) in message and len(message.splitlines()) == 1)
 

@@ -10,10 +10,11 @@ from pipeline.bundle import Bundle, network_of
 from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
 from pipeline.model import Network
 from pipeline.runtimes.base import State
+from pipeline.runtimes.chain import free_run
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.validate import cases
 from pipeline.validate import free_run as module
-from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer, free_run
+from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
 from pipeline.validate.self_test import random_network
 
 Bundles = Callable[[str], Bundle]

@@ -3,8 +3,9 @@
 import json
 import string
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from pipeline.importer.findings import findings
 from pipeline.model import Network
 
 LETTERS = string.ascii_lowercase
+Module = TypeVar("Module", bound=nn.Module)
 
 WRAPPERS: dict[str, Callable[[dict[str, Tensor]], Any]] = {
     "bare": lambda weights: weights,
@@ -39,14 +41,18 @@ WRAPPERS: dict[str, Callable[[dict[str, Tensor]], Any]] = {
 }
 
 
+def wrapped(weights: dict[str, Tensor], wrap: Callable[[dict[str, Tensor]], Any]) -> bytes:
+    return saved(wrap(weights))
+
+
 FORMATS: dict[str, Callable[[dict[str, Tensor]], bytes]] = {
-    **{name: lambda weights, wrap=wrap: saved(wrap(weights)) for name, wrap in WRAPPERS.items()},
+    **{name: partial(wrapped, wrap=wrap) for name, wrap in WRAPPERS.items()},
     "before 1.6": lambda weights: saved(weights, _use_new_zipfile_serialization=False),
     "safetensors": lambda weights: save_safetensors(dict(weights)),
 }
 
 
-def seeded(module: nn.Module, seed: int = 0) -> nn.Module:
+def seeded(module: Module, seed: int = 0) -> Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -65,12 +71,14 @@ def taken_in(
 
 def run(network: Network, given: Tensor) -> Tensor:
     with torch.inference_mode():
-        return network(given, network.zero_state(len(given)))[0]
+        output: Tensor = network(given, network.zero_state(len(given)))[0]
+        return output
 
 
 def answer(module: nn.Module, given: Tensor) -> Tensor:
     with torch.inference_mode():
-        return module(given)
+        output: Tensor = module(given)
+        return output
 
 
 def values(*shape: int) -> Tensor:

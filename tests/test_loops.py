@@ -23,6 +23,7 @@ from tiny import open_session, validation_of
 from pipeline.bundle import Bundle, network_of
 from pipeline.config import SeriesModel, TextModel
 from pipeline.contract import Scaler
+from pipeline.contract.records import SeriesScores
 from pipeline.export import export, export_loop
 from pipeline.export.compose import FLOAT, INT64, call, constant, tensor
 from pipeline.export.generate import _TAKEN
@@ -201,7 +202,8 @@ def broken(file: bytes, old: str, new: str) -> bytes:
     scan = next(node for node in model.graph.node if node.op_type == "Scan")
     found = next(node for node in inner_nodes(scan) if node.op_type == old)
     found.op_type = new
-    return model.SerializeToString()
+    changed: bytes = model.SerializeToString()
+    return changed
 
 
 def inner_nodes(node: NodeProto) -> Iterator[NodeProto]:
@@ -298,6 +300,8 @@ def test_a_forecast_needs_as_much_noise_as_steps(tiny_bundle: Callable[[str], Bu
 def test_the_spread_is_that_of_the_residuals(tiny_bundle: Callable[[str], Bundle]) -> None:
     manifest = tiny_bundle("sine-lstm").manifest
     assert manifest.training is not None
+    assert isinstance(manifest.training.scores, SeriesScores)
+    assert manifest.spread is not None
     assert manifest.spread == manifest.training.scores.residual_std
     assert manifest.spread[0] > 0
     assert tiny_bundle("char-lstm").manifest.spread is None

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
 import pytest
@@ -122,7 +122,7 @@ class Model(nn.Module):
             x = torch.randn(batch, time, 2, generator=generator)
         lengths = torch.randint(1, time + 1, (batch,), generator=generator)
         lengths[-1] = time
-        zeros = [block.zeros(batch) for block in self.blocks]
+        zeros = [cast(Block, block).zeros(batch) for block in self.blocks]
         states = torch.utils._pytree.tree_map(
             lambda zero: torch.randn(zero.shape, generator=generator), zeros
         )
@@ -204,7 +204,8 @@ class Plain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.layers.flatten_parameters()
         assert isinstance(self.layers, nn.RNNBase)  # during the export too
-        return self.head(self.layers(x)[0])
+        y: Tensor = self.head(self.layers(x)[0])
+        return y
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -235,8 +236,8 @@ def test_the_reference_evaluator_and_openvino_agree(kind: str, tmp_path: Path) -
     found = [torch.from_numpy(y) for y in compiled([x.numpy()]).values()]
     assert close(found, eager(module, [x]))
     if kind != "relu":  # which the evaluator does not have
-        found = onnx.reference.ReferenceEvaluator(model).run(None, {"x": x.numpy()})
-        assert close([torch.from_numpy(y) for y in found], eager(module, [x]))
+        arrays = onnx.reference.ReferenceEvaluator(model).run(None, {"x": x.numpy()})
+        assert close([torch.from_numpy(y) for y in arrays], eager(module, [x]))
 
 
 def test_torchscript_gives_pytorchs_numbers_at_other_sizes(tmp_path: Path) -> None:
@@ -299,22 +300,26 @@ class Stepwise(nn.Module):
 
 class Bessel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.special.bessel_j0(x)
+        y: Tensor = torch.special.bessel_j0(x)
+        return y
 
 
-class TakesPacked(nn.Module):
+class OneGru(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.GRU(3, 3)
 
+
+class TakesPacked(OneGru):
     def forward(self, x: Any) -> Any:
         return self.layers(x)[0]
 
 
-class HandMade(TakesPacked):
+class HandMade(OneGru):
     def forward(self, x: Tensor) -> Tensor:
         sizes = torch.tensor([x.size(0)] * x.size(1))
-        return self.layers(PackedSequence(x.transpose(0, 1).flatten(0, 1), sizes))[1]
+        h: Tensor = self.layers(PackedSequence(x.transpose(0, 1).flatten(0, 1), sizes))[1]
+        return h
 
 
 class Mistaken(TakesPacked):
@@ -338,7 +343,8 @@ class Inside(nn.Module):
         self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x)
+        y: Tensor = self.inner(x)
+        return y
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -369,7 +375,7 @@ def test_packed_inputs_and_outputs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MalformedError, match="takes a PackedSequence as 'x'"):
         export_onnx(TakesPacked(), (packed,), tmp_path / "m.onnx")
 
-    class GivesPacked(TakesPacked):
+    class GivesPacked(OneGru):
         def forward(self, x: Tensor, lengths: Tensor) -> Any:
             return self.layers(pack_padded_sequence(x, lengths))[0]
 
@@ -379,7 +385,7 @@ def test_packed_inputs_and_outputs_are_refused(tmp_path: Path) -> None:
         )
 
 
-class Pooled(TakesPacked):
+class Pooled(OneGru):
     """The mean over the steps that pad_packed_sequence gives, so over the longest sequence."""
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -445,14 +451,17 @@ def test_wrong_names_axes_and_opsets_are_refused(
         export_onnx(nn.GRU(3, 4), torch.randn(4, 2, 3), tmp_path / "m.onnx", **options)
 
 
-class Carries(TakesPacked):
+class Carries(OneGru):
     """Keeps its state to itself, where a pure function cannot see it."""
+
+    h: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("h", torch.zeros(1, 2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
+        y: Tensor
         y, self.h = self.layers(x, self.h)
         return y
 

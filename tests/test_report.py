@@ -88,9 +88,10 @@ def failing(validation: Validation) -> Validation:
     wrong = row.cases[3].model_copy(update={"share": None, "passed": False, "worst": worst})
     cases = (*row.cases[:3], wrong, *row.cases[4:])
     validation = changed(validation, "ONNX", status="fail", reason="it is <b>off</b>", cases=cases)
-    crash = {"status": "fail", "reason": "RuntimeError: \x1b[1mtime is frozen", "cases": ()}
-    crash["free_run"] = None
-    validation = changed(validation, "TorchScript", **crash)
+    crash = "RuntimeError: \x1b[1mtime is frozen"
+    validation = changed(
+        validation, "TorchScript", status="fail", reason=crash, cases=(), free_run=None
+    )
     return changed(
         validation, "PyTorch", status="not run", reason="not installed", cases=(), free_run=None
     )
@@ -303,9 +304,14 @@ def test_a_browser_shows_it_without_errors_or_sideways_scrolling(
     path.write_bytes(report_html([(bundle, failing(validation)), hostile]))
     page = browser.new_page(viewport={"width": width, "height": 740}, color_scheme=scheme)
     said: list[str] = []
+
+    def dismiss(dialog: Any) -> None:
+        said.append(dialog.message)
+        dialog.dismiss()
+
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", dismiss)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri(), wait_until="load")

@@ -46,11 +46,11 @@ class Hangs(OnnxRuntime):
 
 def replace_onnx_runtime(monkeypatch: pytest.MonkeyPatch, other: type[OnnxRuntime]) -> None:
     """Let ``other`` run where ONNX Runtime is asked for; its process imports it from here."""
-    openers = {
-        "openers": lambda file, provider: [partial(other, file, provider)],
-        "providers": lambda: ("cpu",),
-    }
-    kind = dataclasses.replace(catalog.RUNTIMES["onnxruntime"], **openers)
+    kind = dataclasses.replace(
+        catalog.RUNTIMES["onnxruntime"],
+        openers=lambda file, provider: [partial(other, file, provider)],
+        providers=lambda: ("cpu",),
+    )
     monkeypatch.setitem(catalog.RUNTIMES, "onnxruntime", kind)
 
 

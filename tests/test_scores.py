@@ -1,28 +1,18 @@
+"""Scores of series are those of slow and plain forecasts, and of errors counted by hand."""
+
 import math
-import random
-from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tiny import data_of, new_trainer, series_config, text_config, trained
-from torch.nn import functional
+from tiny import data_of, new_trainer, series_config, slow_free_run, trained
 
 from pipeline.config import CELLS, PRESETS, Config, override, with_columns
-from pipeline.data import Series, Text
-from pipeline.model import CodePointTable, Network
-from pipeline.train import ahead, ngrams, scores
-from pipeline.train.ngrams import ngram_bits
-from pipeline.train.scores import (
-    FREE_RUN,
-    SeriesScores,
-    TextScores,
-    free_run,
-    score,
-)
+from pipeline.contract.records import SeriesScores
+from pipeline.data import Series
+from pipeline.model import Network
+from pipeline.train.scores import FREE_RUN, free_run, score
 
 
 def series_of(values: Any, season: int = 1) -> Series:
@@ -89,18 +79,6 @@ def test_seasonal_naive_of_a_whole_period_is_exact() -> None:
 # --- the network's forecasts
 
 
-def slow_free_run(
-    network: Network, values: np.ndarray[Any, Any], origin: int, steps: int
-) -> list[float]:
-    """The forecast from ``origin`` by reading the whole history again at every step."""
-    history = values[:origin]
-    for _ in range(steps):
-        with torch.no_grad():
-            output, _ = network(torch.from_numpy(history)[None], network.zero_state(1))
-        history = np.concatenate([history, output[0, -1:].numpy()])
-    return history[origin:, 0].tolist()
-
-
 @pytest.mark.parametrize("cell", CELLS)
 def test_free_run_is_that_of_a_loop_that_reads_the_history_again(cell: str) -> None:
     config = series_config(cell, num_layers=2)
@@ -130,6 +108,7 @@ def test_errors_of_the_network_are_those_of_forecasts_from_the_whole_history() -
 
     free = slow_free_run(network, data.values, start, 40) - truth[start:]
     assert scores.free_run_steps == 40
+    assert scores.free_run is not None
     assert scores.free_run.rmse == pytest.approx(np.sqrt(np.square(free).mean()), rel=1e-4)
 
 
@@ -219,210 +198,3 @@ def test_several_targets_run_free_and_mase_is_the_mean_of_theirs() -> None:
 def test_horizon_is_how_far_a_free_run_goes() -> None:
     data, config = table_of(targets=2, horizon=12)
     assert scores_of(data, new_trainer(config, data).network).free_run_steps == 12
-
-
-# --- texts
-
-
-def slow_ngram_bits(text: Text, order: int) -> float:
-    """Bits per character with ``order`` characters of context, from counts in dictionaries."""
-    known = set(text.train)
-    symbols = [character if character in known else None for character in text.content]
-    grams: Counter[tuple[str | None, ...]] = Counter()
-    contexts: Counter[tuple[str | None, ...]] = Counter()
-    for i in range(order, len(text.train)):
-        grams[tuple(symbols[i - order : i + 1])] += 1
-        contexts[tuple(symbols[i - order : i])] += 1
-    bits = []
-    for i in range(len(text.train), len(symbols)):
-        n_gram = grams[tuple(symbols[i - order : i + 1])]
-        n_context = contexts[tuple(symbols[i - order : i])]
-        bits.append(-math.log2((n_gram + 0.1) / (n_context + 0.1 * (len(known) + 1))))
-    return sum(bits) / len(bits)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.text(st.sampled_from("abc"), min_size=20, max_size=200)
-    | st.text(st.characters(codec="utf-8"), min_size=20, max_size=100)
-)
-def test_ngram_bits_are_those_of_plain_counting(content: str) -> None:
-    text = Text(content)
-    expected = [slow_ngram_bits(text, order) for order in range(6)]
-    assert ngram_bits(text) == pytest.approx(expected)
-
-
-def test_ngram_bits_of_the_reference_in_python_are_those_of_plain_counting() -> None:
-    from pydoc_data.topics import topics
-
-    text = Text("\n".join(topics.values())[:20_000])
-    expected = [slow_ngram_bits(text, order) for order in range(6)]
-    assert ngram_bits(text) == pytest.approx(expected)
-    assert min(expected) < expected[0] - 1
-
-
-def text_scores(text: Text) -> tuple[TextScores, torch.Tensor, torch.Tensor]:
-    """Scores of a small network, its logits over the validation part, and the targets."""
-    config = text_config("lstm", epochs=1)
-    network = trained(config, text).best_network()
-    points = torch.tensor([ord(character) for character in text.validation])[None]
-    with torch.no_grad():
-        logits, _ = network(points[:, :-1], network.zero_state(1))
-        targets = CodePointTable(text.vocabulary)(points[0, None, 1:]).long()[0]
-    scores = score(network, text)
-    assert isinstance(scores, TextScores)
-    return scores, logits[0], targets
-
-
-@pytest.mark.parametrize("length", [100, 50_000], ids=["one chunk", "two chunks"])
-def test_scores_of_a_text_are_those_of_one_pass_over_its_validation_part(length: int) -> None:
-    letters = random.Random(0).choices("aabcd ", k=length)
-    scores, logits, targets = text_scores(Text("".join(letters)))
-    loss = float(functional.cross_entropy(logits.double(), targets))
-    assert scores.loss == pytest.approx(loss, rel=1e-5)
-    assert scores.bits_per_character == pytest.approx(loss / math.log(2), rel=1e-5)
-    hits = (logits.argmax(dim=1) == targets).double().mean()
-    assert scores.accuracy == pytest.approx(float(hits), abs=1e-3)
-    assert len(scores.ngram_bits) == 6
-
-
-def test_characters_that_training_never_saw_count_as_the_unknown_entry() -> None:
-    scores, logits, targets = text_scores(Text("ab" * 90 + "xyz " * 5))
-    assert not targets.any()
-    assert scores.loss == pytest.approx(-float(logits.log_softmax(dim=1)[:, 0].mean()), rel=1e-5)
-
-
-# --- long data: a sample stands for it
-
-
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than 64 steps are long, so that tests need not be: 16 stretches of 4 are read."""
-    for module in (ahead, scores):
-        monkeypatch.setattr(module, "WHOLE", 64)
-        monkeypatch.setattr(module, "_LEAD", 20)
-    monkeypatch.setattr(ahead, "_WINDOWS", 10)
-
-
-@pytest.mark.parametrize("chunk", [1, 5, 4096])
-def test_long_text_is_scored_on_stretches_as_if_it_were_read_from_before_each(
-    short: None, monkeypatch: pytest.MonkeyPatch, chunk: int
-) -> None:
-    monkeypatch.setattr(ahead, "_CHUNK", chunk)
-    text = Text("".join(random.Random(0).choices("aabcd ", k=3030)))
-    network = trained(text_config("lstm", epochs=1), text).best_network()
-    points = torch.from_numpy(text.points).long()
-    first, stride = len(text.train) + 20, (303 - 20) // 16
-    losses, hits = [], []
-    for start in range(first, first + 16 * stride, stride):
-        with torch.no_grad():
-            logits, _ = network(points[None, start - 20 : start + 3], network.zero_state(1))
-        targets = CodePointTable(text.vocabulary)(points[None, start : start + 4]).long()[0]
-        losses += functional.cross_entropy(logits[0, 19:], targets, reduction="none").tolist()
-        hits += (logits[0, 19:].argmax(dim=1) == targets).tolist()
-    found = score(network, text)
-    assert isinstance(found, TextScores)
-    assert len(losses) == 64
-    assert found.loss == pytest.approx(np.mean(losses), rel=1e-5)
-    assert found.accuracy == pytest.approx(np.mean(hits))
-
-
-def test_validation_loss_of_a_long_text_is_that_of_sixteen_stretches_from_zeros(
-    short: None,
-) -> None:
-    text = Text("".join(random.Random(0).choices("aabcd ", k=3030)))
-    trainer = new_trainer(text_config("gru"), text)
-    points = torch.from_numpy(text.points).long()[len(text.train) :]
-    losses = []
-    with torch.no_grad():
-        for start in range(0, 16 * (302 // 16), 302 // 16):
-            state = trainer.network.zero_state(1)
-            logits, _ = trainer.network(points[None, start : start + 4], state)
-            target = CodePointTable(text.vocabulary)(points[None, start + 1 : start + 5])
-            losses.append(float(functional.cross_entropy(logits[0], target.long()[0])))
-        found = trainer.task.validation_loss(trainer.network)
-    assert found == pytest.approx(np.mean(losses), rel=1e-6)
-
-
-def test_validation_loss_does_not_depend_on_the_chunks_it_is_computed_in(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    text = Text("".join(random.Random(0).choices("aabcd ", k=9000)))
-    trainer = new_trainer(text_config("lstm"), text)
-    with torch.no_grad():
-        whole = trainer.task.validation_loss(trainer.network)
-        monkeypatch.setattr(ahead, "_NUMBERS", 16 * 7 * 5)  # five steps of sixteen rows
-        assert trainer.task.validation_loss(trainer.network) == pytest.approx(whole, rel=1e-6)
-
-
-@pytest.mark.parametrize("counted", [50, 10**6])
-def test_ngrams_of_a_long_text_are_counted_before_and_scored_on_the_stretches(
-    short: None, monkeypatch: pytest.MonkeyPatch, counted: int
-) -> None:
-    monkeypatch.setattr(ngrams, "_COUNTED", counted)
-    text = Text("".join(random.Random(0).choices("aabcd ", k=3030)))
-    split, stride = len(text.train), (303 - 20) // 16
-    train = text.train[-counted:]
-    for order, found in enumerate(ngram_bits(text)):
-        grams = Counter(train[i - order : i + 1] for i in range(order, len(train)))
-        contexts = Counter(train[i - order : i] for i in range(order, len(train)))
-        bits = []
-        for start in range(split + 20, split + 20 + 16 * stride, stride):
-            for i in range(start, start + 4):
-                context = text.content[i - order : i]
-                n, of = grams[context + text.content[i]], contexts[context]
-                bits.append(-math.log2((n + 0.1) / (of + 0.1 * 6)))
-        assert found == pytest.approx(np.mean(bits)), order
-
-
-def test_long_text_is_read_by_windows_at_even_steps(short: None) -> None:
-    text = Text("".join(random.Random(0).choices("aabcd ", k=1000)))
-    options = {"bidirectional": True, "readout": "final", "epochs": 1}
-    network = trained(text_config("gru", **options), text).best_network()
-    points = torch.from_numpy(text.points).long()
-    losses = []
-    for place in range(900, 1000, 10):
-        with torch.no_grad():
-            logits, _ = network(points[None, place - 16 : place], network.zero_state(1))
-        target = CodePointTable(text.vocabulary)(points[None, place : place + 1]).long()[0]
-        losses.append(float(functional.cross_entropy(logits[0, -1:], target)))
-    found = score(network, text, window=16)
-    assert isinstance(found, TextScores)
-    assert found.loss == pytest.approx(np.mean(losses), rel=1e-5)
-
-
-def test_long_series_is_scored_on_stretches_and_runs_free_from_fewer_origins(
-    short: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scores, "_ORIGINS_AT_ONCE", 3)
-    config = series_config("lstm", length=1000)
-    data, network = data_of(config), trained(config).best_network()
-    assert isinstance(data, Series)
-    truth = data.values[:, 0].astype(np.float64)
-
-    def after(place: int, steps: int, start: int) -> list[float]:
-        """A forecast from ``place`` on by one who reads from 20 steps before ``start``."""
-        return slow_free_run(network, data.values[start - 20 :], place - start + 20, steps)[:steps]
-
-    def off_at(start: int, stride: int) -> tuple[Array, Array]:
-        """The steps of 16 stretches, and how much a forecast of each is off."""
-        places = [(start + stride * k + i, start + stride * k) for k in range(16) for i in range(4)]
-        off = [after(place, 1, begin)[0] - truth[place] for place, begin in places]
-        return np.array([place for place, _ in places]), np.array(off)
-
-    places, off = off_at(600, 400 // 16)
-    found = scores_of(data, network)
-    tested = places >= 800
-    assert found.one_step.rmse == pytest.approx(np.sqrt(np.square(off[tested]).mean()), rel=1e-4)
-    assert found.residual_std[0] == pytest.approx(off[~tested].std(), rel=1e-4)
-    persistence = [truth[p] - truth[p - 1] for p in places if p >= 800]
-    assert found.one_step_persistence.mae == pytest.approx(np.abs(persistence).mean())
-    free = np.array([np.array(after(o, 100, o)) - truth[o : o + 100] for o in (800, 840, 880)])
-    assert found.free_run is not None
-    assert found.free_run.rmse == pytest.approx(np.sqrt(np.square(free).mean()), rel=1e-4)
-    trainer = new_trainer(config)
-    trainer.network.load_state_dict(network.state_dict())
-    _, off = off_at(600, 200 // 16)
-    with torch.no_grad():
-        loss = trainer.task.validation_loss(trainer.network.eval())
-    assert loss == pytest.approx(np.square(off / data.train.std()).mean(), rel=1e-4)

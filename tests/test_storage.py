@@ -1,19 +1,18 @@
+"""Files and folders are written whole, or the old ones stay."""
+
 import errno
 import json
 import os
 import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from killed import NEW, OLD, content_of, kills_of, names_in
-from tiny import fail_on_call, missing, refused
+from tiny import fail_on_call, refused
 
 from pipeline import disk, storage
 from pipeline.errors import StorageError, UnsafeError
@@ -22,19 +21,12 @@ from pipeline.storage import (
     exclusive,
     recover_folder,
     sha256,
-    update_file,
     update_folder,
     write_file,
     write_folder,
 )
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
-
-
-def python(code: str, *args: object) -> subprocess.CompletedProcess[str]:
-    """Run ``code`` in a process of its own."""
-    command = [sys.executable, "-c", code, *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 # --- files
@@ -306,145 +298,6 @@ def test_what_stands_in_the_way_of_a_part_stays(tmp_path: Path, name: str) -> No
     assert names_in(tmp_path) == {"project"}
 
 
-# --- links, and what may not be written
-
-
-def test_a_link_stays_a_link_and_its_folder_is_what_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    write_folder(tmp_path / "elsewhere" / "x", OLD)
-    link = tmp_path / "x"
-    link.symlink_to(tmp_path / "elsewhere" / "x")
-    for files in (NEW, OLD):
-        with exclusive(link):
-            assert names_in(tmp_path / "elsewhere") == {"x", ".x.lock"}
-            with refused(StorageError, "another run"), exclusive(tmp_path / "elsewhere" / "x"):
-                pass
-            write_folder(link, files)
-        assert link.is_symlink()
-        assert content_of(tmp_path / "elsewhere" / "x") == files
-        assert names_in(tmp_path / "elsewhere") == {"x"}
-        assert names_in(tmp_path) == {"elsewhere", "x"}
-
-
-@pytest.mark.parametrize("target", ["nowhere", "x"])
-def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path, target: str) -> None:
-    link = tmp_path / "x"
-    link.symlink_to(target)
-    with refused(StorageError, str(link), f"a link to {target}"):
-        write_folder(link, NEW)
-    with refused(StorageError, str(link), f"a link to {target}"), exclusive(link):
-        pass
-    with refused(StorageError, str(link), f"a link to {target}"):
-        update_file(link, b"new")
-    assert names_in(tmp_path) == {"x"}
-
-
-def test_a_linked_file_that_a_user_named_stays_linked(tmp_path: Path) -> None:
-    (tmp_path / "www").mkdir()
-    path = tmp_path / "www" / "report.html"
-    path.write_bytes(b"old")
-    link = tmp_path / "report.html"
-    link.symlink_to(path)
-    update_file(link, b"new")
-    assert link.is_symlink()
-    assert content_of(tmp_path / "www") == {"report.html": b"new"}
-    same = path.stat().st_mtime_ns
-    update_file(link, b"new")
-    assert path.stat().st_mtime_ns == same
-
-
-def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "null").symlink_to(os.devnull)
-    for name in ("pipe", "null"):
-        with refused(StorageError, name, "is not a file"):
-            update_file(tmp_path / name, b"new")
-    assert (tmp_path / "pipe").is_fifo()
-    assert names_in(tmp_path) == {"pipe", "null"}
-
-
-READ_ONLY = """
-import os, sys
-from pathlib import Path
-from pipeline.errors import StorageError
-from pipeline.storage import exclusive, update_folder, write_folder
-folder, files = Path(sys.argv[1]), {"onnx/model.onnx": b"new"}
-if os.geteuid() == 0:
-    os.setgid(65534)
-    os.setuid(65534)
-for write in (write_folder, update_folder, write_folder):
-    try:
-        with exclusive(folder):
-            write(folder, files)
-    except StorageError as error:
-        print(error)
-    else:
-        print("written")
-"""
-
-
-@pytest.fixture
-def nobodys() -> Iterator[Path]:
-    """A folder that nobody but the user without privileges may write, if root runs the tests."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_folder(folder / "bundle", OLD)
-        if os.geteuid() == 0:
-            for path in (folder, folder / "bundle", *(folder / "bundle").rglob("*")):
-                os.chown(path, 65534, 65534)
-        yield folder
-        folder.chmod(0o700)
-        disk.remove(folder / "bundle")
-
-
-def test_a_read_only_folder_is_refused_before_anything_is_moved(nobodys: Path) -> None:
-    folder = nobodys / "bundle"
-    for path in (*(folder).rglob("*"), folder):
-        path.chmod(path.stat().st_mode & ~0o222)
-    result = python(READ_ONLY, folder)
-    lines = result.stdout.splitlines()
-    assert ["is read-only; make it writable" in line for line in lines] == [True] * 3, result
-    assert content_of(folder) == OLD
-    assert names_in(nobodys) == {"bundle"}
-
-
-def test_a_read_only_part_is_replaced_by_its_owner(nobodys: Path) -> None:
-    (nobodys / "bundle" / "onnx").chmod(0o500)
-    assert python(READ_ONLY, nobodys / "bundle").stdout.split() == ["written"] * 3
-    assert content_of(nobodys / "bundle") == {"onnx/model.onnx": b"new"}
-    assert names_in(nobodys) == {"bundle"}
-
-
-def test_a_folder_in_a_read_only_one_is_refused(nobodys: Path) -> None:
-    nobodys.chmod(0o555)
-    lines = python(READ_ONLY, nobodys / "bundle").stdout.splitlines()
-    assert ["permission denied" in line for line in lines] == [True] * 3
-    assert content_of(nobodys / "bundle") == OLD
-    assert names_in(nobodys) == {"bundle"}
-
-
-def test_a_part_of_somebody_else_that_is_read_only_is_refused(nobodys: Path) -> None:
-    if os.geteuid() != 0:
-        missing("only root can give a folder to somebody else")
-    os.chown(nobodys / "bundle" / "onnx", 0, 0)
-    lines = python(READ_ONLY, nobodys / "bundle").stdout.splitlines()
-    assert ["onnx is read-only" in line for line in lines] == [True] * 3
-    assert content_of(nobodys / "bundle") == OLD
-    assert names_in(nobodys) == {"bundle"}
-
-
-def test_what_an_earlier_run_could_not_remove_is_no_hindrance(nobodys: Path) -> None:
-    """A previous folder that its owner had made read-only stayed, and every later run failed."""
-    previous = nobodys / ".bundle.previous"
-    write_folder(previous, OLD)
-    for path in (*previous.rglob("*"), previous):
-        if os.geteuid() == 0:
-            os.chown(path, 65534, 65534)
-        path.chmod(path.stat().st_mode & ~0o222)
-    assert python(READ_ONLY, nobodys / "bundle").stdout.split() == ["written"] * 3
-    assert names_in(nobodys) == {"bundle"}
-
-
 def test_file_name_that_leaves_the_folder_is_refused_and_nothing_written(tmp_path: Path) -> None:
     folder = tmp_path / "in" / "bundle"
     write_folder(folder, OLD)
@@ -492,75 +345,6 @@ def test_recovery_leaves_a_folder_that_is_there_and_one_that_never_was(tmp_path:
     recover_folder(tmp_path / "none")
     assert content_of(tmp_path / "bundle") == OLD
     assert names_in(tmp_path) == {"bundle"}
-
-
-# --- one writer at a time
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from pipeline.storage import exclusive
-with exclusive(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_second_writer_is_refused_until_the_first_one_dies(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "model"
-    command = [sys.executable, "-c", HOLDER, str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
-        try:
-            assert holder.stdout is not None
-            assert holder.stdout.readline() == "held\n"
-            with refused(StorageError, str(folder), "another run"), exclusive(folder):
-                pass
-        finally:
-            holder.kill()  # SIGKILL: no chance to clear up
-    assert names_in(folder.parent) == {".model.lock"}
-    with exclusive(folder):
-        pass
-    assert names_in(folder.parent) == set()
-
-
-def test_refused_writer_ends_with_the_code_of_storage() -> None:
-    assert StorageError.exit_code == 8
-
-
-def test_lock_is_free_after_an_error_and_other_folders_always_are(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), exclusive(tmp_path / "a"):
-        _ = 1 / 0
-    with exclusive(tmp_path / "a"), exclusive(tmp_path / "b"):
-        assert names_in(tmp_path) == {".a.lock", ".b.lock"}
-    assert names_in(tmp_path) == set()
-
-
-COUNTING = """
-import sys
-from pathlib import Path
-from pipeline.storage import exclusive
-counter = Path(sys.argv[1])
-for _ in range(50):
-    with exclusive(counter, 60):
-        counter.write_text(str(int(counter.read_text()) + 1))
-"""
-
-
-def test_writers_that_take_turns_lose_nothing_and_leave_no_lock(tmp_path: Path) -> None:
-    (tmp_path / "counter").write_text("0")
-    command = [sys.executable, "-c", COUNTING, str(tmp_path / "counter")]
-    writers = [subprocess.Popen(command) for _ in range(3)]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    assert content_of(tmp_path) == {"counter": b"150"}
-
-
-def test_lock_below_a_file_is_a_storage_error(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with (
-        refused(StorageError, "a file stands where a folder is needed"),
-        exclusive(tmp_path / "file" / "model"),
-    ):
-        pass
 
 
 # --- JSON and digests

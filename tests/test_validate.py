@@ -195,7 +195,7 @@ def unscaled_network(cell: Cell, hidden_size: int, gain: float = 1.0) -> Network
     scaler = Scaler(input_mean=(0,), input_std=(1,), output_mean=(0,), output_std=(1,))
     network = Network(SeriesModel(cell=cell, hidden_size=hidden_size), scaler=scaler).eval()
     with torch.no_grad():
-        network.recurrent.layers.weight_hh_l0 *= gain
+        network.recurrent.layers.get_parameter("weight_hh_l0").mul_(gain)
     return network
 
 

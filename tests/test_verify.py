@@ -74,7 +74,7 @@ def inputs(batch: int, time: int, seed: int = 0) -> tuple[Tensors, Tensors]:
         "x": rng.normal(size=(time, batch, 2)).astype(np.float32),
         "bias": rng.normal(size=2).astype(np.float32),
     }
-    states = {
+    states: Tensors = {
         "memory": rng.normal(size=(1, batch, 2)).astype(np.float32),
         "steps": rng.integers(0, 9, batch),
     }

@@ -11,15 +11,18 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
 from pipeline.checkpoint import Checkpoint, save_checkpoint
 from pipeline.config import CELLS, PRESETS, Config, override
 from pipeline.data import Series, Text, load
 from pipeline.errors import PipelineError
+from pipeline.model import Network
 from pipeline.runtimes.base import Absent
 from pipeline.runtimes.catalog import Runtimes
 from pipeline.seal import seal
@@ -43,6 +46,12 @@ def text_config(cell: str = "rnn", **options: Any) -> Config:
 
 
 CONFIGS = [make(cell) for make in (series_config, text_config) for cell in CELLS]
+_WHOLE = {"bidirectional": True, "readout": "final", "batch_size": 16, "epochs": 2}
+WHOLE_CONFIGS = [series_config("gru", **_WHOLE | {"batch_size": 4}), text_config("gru", **_WHOLE)]
+
+
+def by_name(config: Config) -> str:
+    return config.name
 
 
 def data_of(config: Config) -> Series | Text:
@@ -60,6 +69,28 @@ def trained(config: Config, data: Series | Text | None = None) -> Trainer:
     for _ in trainer.run():
         pass
     return trainer
+
+
+def assert_same_result(one: Trainer, other: Trainer) -> None:
+    """Weights, the best weights and the history are the same to the last bit."""
+    for a, b in ((one.network.state_dict(), other.network.state_dict()), (one.best, other.best)):
+        assert a.keys() == b.keys()
+        assert [key for key in a if not torch.equal(a[key], b[key])] == []
+    assert one.history == other.history
+    assert (one.best_epoch, one.best_loss) == (other.best_epoch, other.best_loss)
+
+
+def slow_free_run(
+    network: Network, values: NDArray[np.float32], origin: int, steps: int
+) -> list[float]:
+    """The forecast from ``origin`` by reading the whole history again at every step."""
+    history = values[:origin]
+    for _ in range(steps):
+        with torch.no_grad():
+            output, _ = network(torch.from_numpy(history)[None], network.zero_state(1))
+        history = np.concatenate([history, output[0, -1:].numpy()])
+    forecast: list[float] = history[origin:, 0].tolist()
+    return forecast
 
 
 def saved(folder: Path, config: Config, trainer: Trainer | None = None) -> Checkpoint:

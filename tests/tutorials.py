@@ -1,9 +1,11 @@
 """The classes that tutorials teach, whose weights people bring along."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-LAYERS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+LAYERS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class Forecaster(nn.Module):
@@ -17,7 +19,8 @@ class Forecaster(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out, _ = self.get_submodule(self.cell)(x)
-        return self.fc(out[:, -1, :])
+        y: Tensor = self.fc(out[:, -1, :])
+        return y
 
 
 class CharRNN(nn.Module):
@@ -31,7 +34,8 @@ class CharRNN(nn.Module):
 
     def forward(self, indices: Tensor) -> Tensor:
         one_hot = nn.functional.one_hot(indices, self.letters).float()
-        return self.decoder(self.recurrent(one_hot)[0])
+        scores: Tensor = self.decoder(self.recurrent(one_hot)[0])
+        return scores
 
 
 class Embedded(nn.Module):
@@ -45,7 +49,8 @@ class Embedded(nn.Module):
         self.out = nn.Linear(last, characters)
 
     def forward(self, indices: Tensor) -> Tensor:
-        return self.out(self.layers(self.embed(indices))[0])
+        scores: Tensor = self.out(self.layers(self.embed(indices))[0])
+        return scores
 
 
 class BothWays(nn.Module):
@@ -58,10 +63,11 @@ class BothWays(nn.Module):
         self.readout = readout
 
     def forward(self, x: Tensor) -> Tensor:
-        out, state = self.layers(x)
-        if self.readout == "each":
-            return self.head(out)
+        read, state = self.layers(x)
         if self.readout == "last":
-            return self.head(out[:, -1:, :])
-        h = state[0] if isinstance(state, tuple) else state
-        return self.head(torch.cat([h[-2], h[-1]], dim=1))[:, None]
+            read = read[:, -1:, :]
+        elif self.readout != "each":
+            h = state[0] if isinstance(state, tuple) else state
+            read = torch.cat([h[-2], h[-1]], dim=1)[:, None]
+        y: Tensor = self.head(read)
+        return y

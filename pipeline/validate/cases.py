@@ -14,7 +14,7 @@ from pipeline.verify import Case
 
 BATCHES = (1, 3, 32)
 MIDDLE, LONG = 333, 1000  # steps
-TIMES = (1, 2, 7, 50, MIDDLE, LONG)
+TIMES: tuple[int, ...] = (1, 2, 7, 50, MIDDLE, LONG)
 STREAM = 10_000  # steps of the one long stream
 STREAM_PIECES = 500  # calls in which it comes, of 20 steps on average
 _READ_BEFORE = 50  # steps that lead to a carried state

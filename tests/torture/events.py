@@ -44,7 +44,11 @@ def _hook(root: Path, happen: Callable[[str, tuple[Any, ...]], None]) -> None:
 
 def counting(root: Path, tally: int) -> Callable[[], None]:
     """For ``prepare`` of a fork: one byte to the descriptor ``tally`` for each change."""
-    return lambda: _hook(root, lambda event, arguments: os.write(tally, b".") and None)
+
+    def happen(event: str, arguments: tuple[Any, ...]) -> None:
+        os.write(tally, b".")
+
+    return lambda: _hook(root, happen)
 
 
 def killing(root: Path, number: int) -> Callable[[], None]:

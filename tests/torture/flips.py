@@ -160,8 +160,8 @@ def draw(originals: Originals, count: int, seed: int) -> Iterator[Flip]:
                 places += [(model, file.as_posix(), path.stat().st_size)] * weight
     chance.shuffle(places)
     for number in range(count):  # every place in turn
-        model, file, size = places[number % len(places)]
-        yield Flip(model, file, chance.randrange(size), chance.randrange(8))
+        model, name, size = places[number % len(places)]
+        yield Flip(model, name, chance.randrange(size), chance.randrange(8))
 
 
 def judge(originals: Originals, plan: Plan, flip: Flip) -> Judged:

@@ -133,9 +133,9 @@ def fork(
         _kill(child)
         _, status = os.waitpid(child, 0)
         seconds = time.monotonic() - started
-        texts = [_text(stream) for stream in (out, err)]
+        said, complained = _text(out), _text(err)
     code = os.waitstatus_to_exitcode(status)
-    return Ended(arguments, code, *texts, seconds, hung, interrupted)
+    return Ended(arguments, code, said, complained, seconds, hung, interrupted)
 
 
 def _be_the_child(

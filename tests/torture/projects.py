@@ -81,5 +81,6 @@ def _process(command: Sequence[str], folder: Path) -> Ended:
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=_LIMIT, check=False)
     except subprocess.TimeoutExpired:
         return Ended(tuple(command), -9, "", "", time.monotonic() - started, hung=True)
-    texts = [text.decode(errors="replace") for text in (done.stdout, done.stderr)]
-    return Ended(tuple(command), done.returncode, *texts, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
+    return Ended(tuple(command), done.returncode, out, err, seconds)

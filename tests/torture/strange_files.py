@@ -4,7 +4,9 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torture.cases import (
     CHECKPOINT,
@@ -64,6 +66,10 @@ def _socket(path: Path) -> None:
         os.close(here)
 
 
+def _nothing(path: Path) -> None:
+    in_place_of(path)
+
+
 def _sparse(path: Path) -> None:
     with in_place_of(path).open("wb") as file:
         file.truncate(_SPARSE)
@@ -81,7 +87,7 @@ INSTEAD: dict[str, Callable[[Path], None]] = {
     "a socket": _socket,
     "a folder": lambda path: in_place_of(path).mkdir(),
     "20 GB of nothing": _sparse,
-    "nothing": lambda path: in_place_of(path) and None,
+    "nothing": _nothing,
 }
 _BUNDLE_FILES = (MANIFEST, "golden.json", "model.safetensors", "model.pt", "README.md")
 _GRAPHS = ("onnx/model.onnx", "onnx/forecast.onnx", "validation.json", "onnx")
@@ -113,26 +119,35 @@ def instead_of_files(originals: Originals) -> Iterator[Hostile]:
             yield Hostile(
                 f"{name} is {what}",
                 "wave",
-                lambda folder, n=name, m=make: m(bundle_of(folder) / n),
+                partial(_spoil_bundle, name=name, make=make),
                 bundle_commands("wave", TORCHSCRIPT),
             )
         for name in (CHECKPOINT, "weights"):
             yield Hostile(
                 f"{name} of a checkpoint is {what}",
                 "wave",
-                lambda folder, n=name, m=make: m(next(checkpoint_of(folder).glob(f"{n}*"))),
+                partial(_spoil_checkpoint, name=name, make=make),
                 checkpoint_commands("wave"),
             )
         for name, commands in _OTHERS.items():
             yield Hostile(
                 f"{name} is {what}",
                 "wave",
-                lambda folder, n=name, m=make: _spoil_other(folder / n, m),
+                partial(_spoil_other, name=name, make=make),
                 commands,
             )
 
 
-def _spoil_other(path: Path, make: Callable[[Path], None]) -> None:
+def _spoil_bundle(folder: Path, name: str, make: Callable[[Path], None]) -> None:
+    make(bundle_of(folder) / name)
+
+
+def _spoil_checkpoint(folder: Path, name: str, make: Callable[[Path], None]) -> None:
+    make(next(checkpoint_of(folder).glob(f"{name}*")))
+
+
+def _spoil_other(folder: Path, name: str, make: Callable[[Path], None]) -> None:
+    path = folder / name
     if not path.exists():
         path.write_bytes(b"old")
     make(path)
@@ -152,20 +167,20 @@ def strange_names(originals: Originals) -> Iterator[Hostile]:
         yield Hostile(
             f"a file is listed as {name[:40]!r}",
             "wave",
-            rewriting(lambda m, n=name: m["files"].update({n: dict(m["files"]["README.md"])})),
+            rewriting(partial(_list_the_readme_as, name=name)),
             bundle_commands("wave"),
         )
         yield Hostile(
             f"weights are said to be in {name[:40]!r}",
             "wave",
-            rewriting_checkpoint(lambda c, n=name: c["weights"].update(file=n)),
+            rewriting_checkpoint(partial(_look_for_weights_in, name=name)),
             checkpoint_commands("wave"),
         )
     for name in ("model.pt", "golden.json", "onnx/model.onnx"):
         yield Hostile(
             f"{name} is not listed",
             "wave",
-            rewriting(lambda m, n=name: m["files"].pop(n) and None),
+            rewriting(partial(_unlist, name=name)),
             bundle_commands("wave", TORCHSCRIPT),
         )
         yield Hostile(
@@ -174,6 +189,18 @@ def strange_names(originals: Originals) -> Iterator[Hostile]:
             _sparse_listed(name),
             bundle_commands("wave", TORCHSCRIPT),
         )
+
+
+def _list_the_readme_as(manifest: Any, name: str) -> None:
+    manifest["files"][name] = dict(manifest["files"]["README.md"])
+
+
+def _look_for_weights_in(checkpoint: Any, name: str) -> None:
+    checkpoint["weights"]["file"] = name
+
+
+def _unlist(manifest: Any, name: str) -> None:
+    del manifest["files"][name]
 
 
 def _sparse_listed(name: str) -> Spoil:

@@ -184,7 +184,8 @@ def spoilt(change: Change) -> Callable[[bytes], bytes]:
     def make(data: bytes) -> bytes:
         model = onnx.load_from_string(data)
         change(model)
-        return model.SerializeToString()
+        made: bytes = model.SerializeToString()
+        return made
 
     return make
 

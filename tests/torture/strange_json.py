@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from torture.cases import (
     rewriting_checkpoint,
     unsealed_json,
 )
-from torture.leaves import changed, places_of, shown, strange_values, text_of
+from torture.leaves import Place, changed, places_of, shown, strange_values, text_of
 from torture.originals import RUNS, Originals
 
 GOLDEN = "golden.json"
@@ -39,9 +40,13 @@ def strange_manifests(originals: Originals) -> Iterator[Hostile]:
                 yield Hostile(
                     f"{model}: manifest {shown(place)} = {what}",
                     model,
-                    rewriting(lambda found, p=place, s=strange: changed(found, p, s)),
+                    rewriting(partial(changed, place=place, value=strange)),
                     commands,
                 )
+
+
+def _changed_text(data: bytes, place: Place, value: Any) -> bytes:
+    return text_of(changed(json.loads(data), place, value))
 
 
 def strange_golden(originals: Originals) -> Iterator[Hostile]:
@@ -53,10 +58,7 @@ def strange_golden(originals: Originals) -> Iterator[Hostile]:
                 yield Hostile(
                     f"{model}: golden {shown(place)} = {what}",
                     model,
-                    replacing(
-                        GOLDEN,
-                        lambda data, p=place, s=strange: text_of(changed(json.loads(data), p, s)),
-                    ),
+                    replacing(GOLDEN, partial(_changed_text, place=place, value=strange)),
                     bundle_commands(model),
                 )
 
@@ -71,35 +73,29 @@ def strange_checkpoints(originals: Originals) -> Iterator[Hostile]:
                 yield Hostile(
                     f"{model}: checkpoint {shown(place)} = {what}",
                     model,
-                    rewriting_checkpoint(lambda found, p=place, s=strange: changed(found, p, s)),
+                    rewriting_checkpoint(partial(changed, place=place, value=strange)),
                     checkpoint_commands(model),
                 )
 
 
-def _number(content: Any, change: Callable[[float], float], *place: str | int) -> None:
+def _added(content: Any, place: Place, more: float) -> None:
+    """Add ``more`` to the number at ``place`` of ``content``."""
     for key in place[:-1]:
         content = content[key]
-    content[place[-1]] = change(content[place[-1]])
+    content[place[-1]] += more
 
 
-def _lying(change: Callable[[Any], None]) -> Callable[[bytes], bytes]:
-    def make(data: bytes) -> bytes:
-        content = json.loads(data)
-        change(content)
-        return canonical_json(content, indent=None)
-
-    return make
-
-
-def _double(number: float) -> float:
-    return 2 * number
+def _lying(data: bytes, place: Place) -> bytes:
+    content = json.loads(data)
+    _added(content, place, 0.5)
+    return canonical_json(content, indent=None)
 
 
 def lies(originals: Originals) -> Iterator[Hostile]:
     """What is well formed and not true: no command may vouch for it."""
     never = {"never": (VALIDATE,)}
     for field in ("input_mean", "input_std", "output_mean", "output_std"):
-        spoil = rewriting(lambda m, f=field: _number(m, lambda n: n + 0.25, "scaler", f, 0))
+        spoil = rewriting(partial(_added, place=("scaler", field, 0), more=0.25))
         yield Hostile(f"wave: lying {field}", "wave", spoil, bundle_commands("wave"), **never)
     yield Hostile(
         "words: lying vocabulary",
@@ -111,11 +107,10 @@ def lies(originals: Originals) -> Iterator[Hostile]:
     for model in RUNS:
         for name in ("output", "next_state"):
             place = ("trajectories", 0, "calls", 0, name, "data", 0)
-            make = _lying(lambda g, p=place: _number(g, lambda n: n + 0.5, *p))
             yield Hostile(
                 f"{model}: golden {name} is off",
                 model,
-                replacing(GOLDEN, make),
+                replacing(GOLDEN, partial(_lying, place=place)),
                 bundle_commands(model),
                 **never,
             )

@@ -71,7 +71,15 @@ TABLES: dict[str, str | bytes] = {
 
 def _writing(name: str, data: str | bytes) -> Callable[[Path], None]:
     content = data if isinstance(data, bytes) else data.encode(errors="surrogatepass")
-    return lambda folder: (folder / name).write_bytes(content) and None
+
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return spoil
+
+
+def _series_called(text: str) -> str:
+    return "unique_id,ds,y\n" + _rows(120, lambda n: f"{_quoted(text)},{n},{n % 7}")
 
 
 def strange_tables(originals: Originals) -> Iterator[Hostile]:
@@ -98,11 +106,10 @@ def strange_tables(originals: Originals) -> Iterator[Hostile]:
                 if text and "\0" not in text and text.isprintable()
                 else road("series", "own.csv", "--target=b"),
             )
-            table = "unique_id,ds,y\n" + _rows(120, lambda n, t=text: f"{_quoted(t)},{n},{n % 7}")
             yield Hostile(
                 f"a series called: {what}",
                 "wave",
-                _writing("own.csv", table),
+                _writing("own.csv", _series_called(text)),
                 road("series", "own.csv"),
             )
 

@@ -3,6 +3,7 @@
 import math
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,18 +71,19 @@ def strange_weights(originals: Originals) -> Iterator[Hostile]:
         yield Hostile(
             f"weights of a checkpoint are {what}",
             "wave",
-            lambda folder, m=make: _other_weights(folder, m),
+            partial(_other_weights, make=make),
             checkpoint_commands("wave"),
         )
         yield Hostile(
             f"weights of an unfinished training are {what}",
             "wave",
-            lambda folder, m=make: _rewritten(folder / _UNFINISHED, m),
+            partial(_rewritten_unfinished, make=make),
             (_RESUME,),
         )
 
 
-def _rewritten(path: Path, make: Callable[[bytes], bytes]) -> None:
+def _rewritten_unfinished(folder: Path, make: Callable[[bytes], bytes]) -> None:
+    path = folder / _UNFINISHED
     path.write_bytes(make(path.read_bytes()))
     reseal_snapshot(path)
 

@@ -59,7 +59,7 @@ def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
     return below(cli, ())
 
 
-def _value(kind: click.ParamType) -> st.SearchStrategy[str]:
+def _value(kind: "click.ParamType[Any]") -> st.SearchStrategy[str]:
     """What may be given for an option: mostly of its kind, at times of any other."""
     own: st.SearchStrategy[str]
     if isinstance(kind, click.Choice):

@@ -41,7 +41,7 @@ def fork_workers() -> None:
     from pipeline.runtimes import isolated
 
     shim = SimpleNamespace(Popen=ForkedWorker, PIPE=PIPE)
-    isolated.subprocess = shim  # type: ignore[assignment]
+    isolated.subprocess = shim  # type: ignore[assignment, attr-defined]
 
 
 def _pipe() -> tuple[int, IO[bytes]]:
