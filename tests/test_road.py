@@ -160,7 +160,7 @@ def test_a_changed_text_is_trained_on_again(
     own.write_text(text_file.read_text())
     command = ("train", "char-rnn", *SMALL, "--text", "own.txt", "--name", "own")
     trained = pipeline(*command, "--resume").err
-    assert "own: nothing to resume, starting anew" in trained
+    assert "own: nothing to resume, starting from the beginning" in trained
     assert "own: trained" in trained
     assert trained.rstrip().endswith("next: pipeline export own")
     assert "own: unchanged" in pipeline(*command).err

@@ -633,7 +633,7 @@ def test_ctrl_c_saves_the_step_and_resume_ends_with_the_same_weights(
     assert result.code == 130
     result.one_line_error("interrupted", "--resume")
     assert (tmp_path / "checkpoints" / "char-lstm" / TRAINING_FILE).exists()
-    assert "char-lstm: going on after epoch 0, step 3" in pipeline(*command, "--resume").err
+    assert "char-lstm: resuming after epoch 0, step 3" in pipeline(*command, "--resume").err
     assert digest_of_weights(tmp_path) == digest
     assert not (tmp_path / "checkpoints" / "char-lstm" / TRAINING_FILE).exists()
 
@@ -645,7 +645,7 @@ def test_killed_within_the_first_epoch_it_goes_on_from_the_last_snapshot(
     monkeypatch.setattr(train_one, "_EVERY", 0)  # each step is later than that
     on_step(monkeypatch, 3, Mock(side_effect=KeyboardInterrupt))
     assert pipeline(*command).code == 130
-    assert "char-lstm: going on after epoch 0, step 2" in pipeline(*command, "--resume").err
+    assert "char-lstm: resuming after epoch 0, step 2" in pipeline(*command, "--resume").err
     assert digest_of_weights(tmp_path) == digest
 
 

@@ -1,11 +1,12 @@
 """``pipeline run`` of a series model."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import chosen_seed, standard_input
+from pipeline.cli.options import SectionOption, chosen_seed, standard_input
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,27 +16,34 @@ if TYPE_CHECKING:
     from pipeline.run.history import History
     from pipeline.run.series import Forecast
 
+_option = partial(SectionOption, section="Series models")
 SERIES_OPTIONS = (
-    click.Option(
+    _option(
         ["--history"],
         metavar="FILE",
-        help="To go on from, in CSV or Parquet; - is standard input, as without it.",
+        help="Table in CSV or Parquet that the forecast follows. - is standard input.  "
+        "[default: standard input]",
     ),
-    click.Option(
+    _option(
         ["--steps"],
         type=click.IntRange(min=0),
         default=20,
         show_default=True,
-        help="Steps to forecast.",
+        help="Number of steps to forecast.",
     ),
-    click.Option(
+    _option(
         ["--samples"],
         type=click.IntRange(min=0),
         default=0,
         show_default=True,
-        help="Ways that it may go, for quantiles.",
+        help="Number of sample paths that the quantiles are taken from. 0 gives no quantiles.",
     ),
-    click.Option(["--plot"], metavar="FILE", help="Draw .png, .svg, .pdf, or - in the terminal."),
+    _option(
+        ["--plot"],
+        metavar="FILE",
+        help="Draw the forecast into this file, which ends in .png, .svg or .pdf. - draws in the "
+        "terminal.",
+    ),
 )
 _STREAM = "-"  # standard input or output, in place of a file
 
@@ -50,11 +58,11 @@ def run_series(
     samples: int,
     plot: str | None,
 ) -> None:
-    """Print what ``bundle`` forecasts after ``history``.
+    """Print the forecast of ``bundle`` after ``history``, and draw it if ``plot`` is given.
 
     Raises:
-        UsageError: there is no history, its columns are not those of the model, there are no
-            samples of this model, or a picture cannot be drawn there.
+        UsageError: there is no history, its columns are not those of the model, the model cannot
+            be sampled, or ``plot`` is no picture file.
         MalformedError: the history is not a table of numbers, or the forecast is not finite.
         StorageError: a file cannot be read or written.
     """
@@ -100,7 +108,7 @@ def run_series(
 
 
 def _history(bundle: "Bundle", width: int, file: str | None) -> "History":
-    """The ``width`` columns that the model reads, of a file or of standard input."""
+    """The ``width`` columns that the model reads, from a file or from standard input."""
     from pipeline.data.frames import text_columns
     from pipeline.data.tables import parse_table, read_table
     from pipeline.run.history import DataSource, history_of
@@ -111,7 +119,7 @@ def _history(bundle: "Bundle", width: int, file: str | None) -> "History":
         path, data = Path("standard input"), standard_input(even_typed=file == _STREAM)
         if not data.strip():
             raise UsageError(
-                "there is no history to go on from; give --history FILE.csv, or pipe one in"
+                "there is no history to forecast from; give --history FILE.csv, or pipe one in"
             )
         table = parse_table(data, path, as_text)
     else:
@@ -121,7 +129,7 @@ def _history(bundle: "Bundle", width: int, file: str | None) -> "History":
 
 
 def _table(made: "Forecast") -> "Table":
-    """One row for each step."""
+    """The forecast as a table with one row for each step."""
     from rich.table import Table
 
     from pipeline.run.series import QUANTILES
