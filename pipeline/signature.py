@@ -54,25 +54,25 @@ class Signature(Record):
     state_rows: tuple[str, ...]
 
     @property
-    def streams(self) -> bool:
+    def has_state(self) -> bool:
         """Whether a sequence may come in pieces, with the state carried on."""
         return bool(self.state_rows)
 
     @property
     def contract(self) -> Contract:
         """The same as a contract: one input, one output, one pair of states if there is any."""
-        states = ((STATE, NEXT_STATE),) if self.streams else ()
+        states = ((STATE, NEXT_STATE),) if self.has_state else ()
         return Contract(self.inputs, self.outputs, states, batch=BATCH, time=TIME)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """What goes in, in the order of the graph."""
-        return (self.input, self.state) if self.streams else (self.input,)
+        return (self.input, self.state) if self.has_state else (self.input,)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """What comes out, in the order of the graph."""
-        return (self.output, self.next_state) if self.streams else (self.output,)
+        return (self.output, self.next_state) if self.has_state else (self.output,)
 
 
 class Loop(Record):

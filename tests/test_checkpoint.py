@@ -53,8 +53,8 @@ from pipeline.errors import (
 from pipeline.lookup import find_models
 from pipeline.model import Network
 from pipeline.storage import canonical_json, sha256
-from pipeline.train.loop import Snapshot
 from pipeline.train.scores import score
+from pipeline.train.trainer import Snapshot
 
 Tensors = dict[str, torch.Tensor]
 

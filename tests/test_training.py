@@ -28,8 +28,8 @@ from pipeline.report.progress import TrainingBar
 from pipeline.threads import weights_of
 from pipeline.train import loop, speed
 from pipeline.train.batches import make_task
-from pipeline.train.loop import Trainer
 from pipeline.train.speed import choose_device, on_threads, refusals
+from pipeline.train.trainer import Trainer
 
 DEEP = {"num_layers": 2, "dropout": 0.3, "epochs": 3}
 DEEP_CONFIGS = [series_config("lstm", **DEEP), text_config("gru", **DEEP)]

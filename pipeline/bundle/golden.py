@@ -43,7 +43,7 @@ def _in_files(tensors: dict[str, Array]) -> dict[str, Array]:
     return {name: array for name, array in tensors.items() if array.shape[1]}
 
 
-def streams(source: Array, batch: int, time: int, start: int = 0) -> Array:
+def cut_sequences(source: Array, batch: int, time: int, start: int = 0) -> Array:
     """``batch`` windows of ``source``, spread over it from ``start`` on, ``[batch, time, …]``.
 
     Windows that reach the end go on at the beginning.
@@ -92,20 +92,20 @@ def trajectory(
 
 def golden_trajectories(network: Network, source: Array) -> dict[str, list[Call]]:
     """The trajectories of ``golden.json``; ``source`` is the held-out input."""
-    strange = outside(streams(source, 2, 6), network.vocabulary)
-    if not network.signature.streams:
+    strange = outside(cut_sequences(source, 2, 6), network.vocabulary)
+    if not network.signature.has_state:
         return {
-            "one sequence": trajectory(network, streams(source, 1, 10), [10]),
-            "one step": trajectory(network, streams(source, 1, 1), [1]),
-            "three sequences at once": trajectory(network, streams(source, 3, 5), [5]),
+            "one sequence": trajectory(network, cut_sequences(source, 1, 10), [10]),
+            "one step": trajectory(network, cut_sequences(source, 1, 1), [1]),
+            "three sequences at once": trajectory(network, cut_sequences(source, 3, 5), [5]),
             "input that training did not know": trajectory(network, strange, [6]),
         }
-    warmed_up = trajectory(network, streams(source, 1, 50), [50])[0].next_state
+    warmed_up = trajectory(network, cut_sequences(source, 1, 50), [50])[0].next_state
     return {
-        "one stream from zeros": trajectory(network, streams(source, 1, 10), [1, 2, 7]),
-        "three streams at once": trajectory(network, streams(source, 3, 5), [4, 1]),
+        "one stream from zeros": trajectory(network, cut_sequences(source, 1, 10), [1, 2, 7]),
+        "three streams at once": trajectory(network, cut_sequences(source, 3, 5), [4, 1]),
         "from a state that is not zero": trajectory(
-            network, streams(source, 1, 4, start=50), [1, 3], warmed_up
+            network, cut_sequences(source, 1, 4, start=50), [1, 3], warmed_up
         ),
         "input that training did not know": trajectory(network, strange, [3, 3]),
     }
@@ -150,8 +150,8 @@ def backend_test_files(network: Network, source: Array) -> dict[str, bytes]:
 
     For whole sequences: one, another, other sizes.
     """
-    fresh, carried = trajectory(network, streams(source, 1, 10), [5, 5])
-    other = trajectory(network, streams(source, 3, 11), [11])[0]
+    fresh, carried = trajectory(network, cut_sequences(source, 1, 10), [5, 5])
+    other = trajectory(network, cut_sequences(source, 3, 11), [11])[0]
     files = {}
     for index, call in enumerate((fresh, carried, other)):
         for kind, tensors in (("input", call.inputs), ("output", call.outputs)):

@@ -62,7 +62,7 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
         loop=contract,
         spread=spread,
         window=None
-        if signature.streams or isinstance(config, ImportedConfig)
+        if signature.has_state or isinstance(config, ImportedConfig)
         else config.training.window,
         scaler=checkpoint.scaler,
         vocabulary=checkpoint.vocabulary,

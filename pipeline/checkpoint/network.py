@@ -13,7 +13,7 @@ from pipeline.contract.records import SeriesScores, TextScores, TrainingRecord
 from pipeline.data import Series, Text
 from pipeline.model import Network
 from pipeline.storage import sha256
-from pipeline.train.loop import Trainer
+from pipeline.train.trainer import Trainer
 
 
 def save_checkpoint(

@@ -20,8 +20,8 @@ from pipeline.config import Config, Record
 from pipeline.errors import IntegrityError, MalformedError
 from pipeline.reading import JSON_LIMIT, read_inside
 from pipeline.storage import write_file
-from pipeline.train.loop import Snapshot
-from pipeline.train.step import Precision
+from pipeline.train.step import TrainingPrecision
+from pipeline.train.trainer import Snapshot
 
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _ZEROS = b"0" * 64
@@ -47,7 +47,7 @@ class _Facts(Record):
     total: Loss
     best_epoch: int = Field(ge=0)
     seconds: float = Field(ge=0)
-    precision: Precision
+    precision: TrainingPrecision
     threads: int = Field(ge=1, le=1024)
     history: tuple[_Epoch, ...]
 

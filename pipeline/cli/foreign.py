@@ -112,13 +112,13 @@ def foreign(
     from pipeline.runtimes.catalog import require
     from pipeline.runtimes.kind import PROVIDERS
     from pipeline.storage import update_file
-    from pipeline.validate.foreign import Choices, ForeignFile, validate_pair
+    from pipeline.validate.foreign import ForeignFile, PairChoices, validate_pair
 
     require(providers)
     chosen = tuple(dict.fromkeys(providers)) or PROVIDERS
     first, second = (ForeignFile(form, path) for form, path in files)
     with console().status("comparing"):
-        result = validate_pair(first, second, chosen, Choices(states, inputs, shapes))
+        result = validate_pair(first, second, chosen, PairChoices(states, inputs, shapes))
     if junit is not None:
         update_file(junit, junit_xml([result]))
     finish(

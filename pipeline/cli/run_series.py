@@ -45,7 +45,7 @@ SERIES_OPTIONS = (
         "terminal.",
     ),
 )
-_STREAM = "-"  # standard input or output, in place of a file
+_PIPE = "-"  # standard input or output, in place of a file
 
 
 def run_series(
@@ -72,9 +72,9 @@ def run_series(
     from pipeline.run.series import check_request, forecast, width_of
 
     graph = bundle.loop_graph
-    if plot == _STREAM and as_json:
+    if plot == _PIPE and as_json:
         raise UsageError("--plot - and --json both print to standard output; give a file to --plot")
-    if plot not in (None, _STREAM):
+    if plot not in (None, _PIPE):
         from pipeline.report.picture import check_picture
 
         check_picture(Path(plot), {"series"})
@@ -83,7 +83,7 @@ def run_series(
     seed = chosen_seed(seed, is_drawn=samples > 0 and steps > 0)
     rng = np.random.default_rng(seed)
     made = forecast(graph, read.columns, read.values, steps, samples, rng)
-    if plot == _STREAM:
+    if plot == _PIPE:
         from pipeline.run.chart import terminal_chart
 
         out = console(stderr=False)
@@ -115,8 +115,8 @@ def _history(bundle: "Bundle", width: int, file: str | None) -> "History":
 
     source = DataSource.of(bundle.manifest)
     as_text = text_columns(source.time, source.id)
-    if file in (None, _STREAM):
-        path, data = Path("standard input"), standard_input(even_typed=file == _STREAM)
+    if file in (None, _PIPE):
+        path, data = Path("standard input"), standard_input(even_typed=file == _PIPE)
         if not data.strip():
             raise UsageError(
                 "there is no history to forecast from; give --history FILE.csv, or pipe one in"

@@ -47,9 +47,9 @@ def train_one(
             return finished, "unchanged"
         from pipeline.threads import weights_of
         from pipeline.train.batches import make_task
-        from pipeline.train.loop import Trainer
         from pipeline.train.scores import score
         from pipeline.train.speed import choose_device, on_threads, refusals
+        from pipeline.train.trainer import Trainer
 
         with refusals():
             trainer = Trainer(config, make_task(config, data), choose_device(device))

@@ -58,7 +58,7 @@ class StateEntry(Record):
 def state_entry(model: SeriesModel | TextModel) -> StateEntry | None:
     """The state of a model; None for whole sequences."""
     tensors = signature(model)
-    if not tensors.streams:
+    if not tensors.has_state:
         return None
     return StateEntry(
         input=STATE,
@@ -122,7 +122,7 @@ class Manifest(Record):
         if self.loop and contract:
             _same("loop.inputs", self.loop.inputs, contract.inputs)
             _same("loop.outputs", self.loop.outputs, contract.outputs)
-        if self.window is not None and tensors.streams:
+        if self.window is not None and tensors.has_state:
             raise ValueError("window is for models of whole sequences, and this one has a state")
         if self.spread != (self.training and self.training.spread):
             raise ValueError("spread is not residual_std of the scores")

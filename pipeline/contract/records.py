@@ -13,7 +13,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 _SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 
 Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]  # that float32 can hold
-Deviation = Annotated[float, Field(ge=_SMALLEST, le=_LARGEST)]
+PositiveNumber = Annotated[float, Field(ge=_SMALLEST, le=_LARGEST)]
 Spread = Annotated[float, Field(ge=0, le=_LARGEST)]  # 0 for a series that is foreseen exactly
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -25,9 +25,9 @@ class Scaler(Record):
     """Mean and deviation of every feature and target, in raw units."""
 
     input_mean: tuple[Number, ...]
-    input_std: tuple[Deviation, ...]
+    input_std: tuple[PositiveNumber, ...]
     output_mean: tuple[Number, ...]
-    output_std: tuple[Deviation, ...]
+    output_std: tuple[PositiveNumber, ...]
 
     @classmethod
     def fit(cls, values: NDArray[np.float32]) -> "Scaler":

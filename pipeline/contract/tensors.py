@@ -13,7 +13,7 @@ from pipeline.contract.law import Array
 Tensors = dict[str, Array]  # by name
 
 
-Number = Literal[
+ElementType = Literal[
     "float16", "float32", "float64", "bool",
     "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
 ]  # fmt: skip
@@ -23,7 +23,7 @@ class TensorSpec(Record):
     """One tensor of a contract; a ``str`` in ``shape`` is a dynamic axis, from 1 up."""
 
     name: str
-    type: Number
+    type: ElementType
     shape: tuple[int | str, ...]
     meaning: Line
 

@@ -82,7 +82,7 @@ def one_step(
     said of them, ``[some, outputs]``.
     """
     end = len(sequence)
-    if network.signature.streams:
+    if network.signature.has_state:
         chosen, done = sample(start, end), 0
         for output, _ in streamed(network, sequence, chosen):
             places = chosen.places[:, done : done + output.size(1)]

@@ -14,7 +14,7 @@ from pipeline.errors import UnavailableError, one_line
 from pipeline.model import Network
 from pipeline.threads import threads_of, weights_of
 from pipeline.train.batches import Batch, Task
-from pipeline.train.step import Precision, make_optimizer, train_step
+from pipeline.train.step import TrainingPrecision, make_optimizer, train_step
 
 _MORE_PRECISE = 1.2  # bfloat16 must be faster by this factor
 _MORE_SPARING = 1.5  # and so must many threads: on a busy machine they wait for each other
@@ -65,7 +65,9 @@ def refusals() -> Iterator[None]:
         ) from error
 
 
-def choose_speed(network: Network, task: Task, options: TrainingConfig) -> tuple[Precision, int]:
+def choose_speed(
+    network: Network, task: Task, options: TrainingConfig
+) -> tuple[TrainingPrecision, int]:
     """Precision and threads: those asked for, else float32 on one thread or what is far faster.
 
     A whole step of training is tried, on a copy that is thrown away, and an evaluation after it.
@@ -78,17 +80,17 @@ def choose_speed(network: Network, task: Task, options: TrainingConfig) -> tuple
     batch = next(task.batches(0))
     threads = options.threads or 1
 
-    def seconds(precision: Precision, count: int) -> float:
+    def seconds(precision: TrainingPrecision, count: int) -> float:
         with on_threads(count):
             return _seconds(network, task, options, precision, batch)
 
     if options.precision != "auto":
-        precision: Precision = options.precision
+        precision: TrainingPrecision = options.precision
         check_precision(network, task, options, precision, threads)
     elif isinstance(network.config, SeriesModel):
         precision = "float32"
     else:
-        precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+        precisions: tuple[TrainingPrecision, ...] = ("float32", "bfloat16")
         precision = _fastest(precisions, lambda one: seconds(one, threads), _MORE_PRECISE)
     if options.threads is None and network.head.weight.device.type == "cpu":
         counts = sorted({1, min(torch.get_num_threads(), threads_of(weights_of(network)))})
@@ -97,7 +99,11 @@ def choose_speed(network: Network, task: Task, options: TrainingConfig) -> tuple
 
 
 def check_precision(
-    network: Network, task: Task, options: TrainingConfig, precision: Precision, threads: int
+    network: Network,
+    task: Task,
+    options: TrainingConfig,
+    precision: TrainingPrecision,
+    threads: int,
 ) -> None:
     """Raises UnavailableError if PyTorch cannot train ``network`` in ``precision`` here.
 
@@ -139,7 +145,11 @@ def _fastest(
 
 
 def _seconds(
-    network: Network, task: Task, options: TrainingConfig, precision: Precision, batch: Batch
+    network: Network,
+    task: Task,
+    options: TrainingConfig,
+    precision: TrainingPrecision,
+    batch: Batch,
 ) -> float:
     """Seconds that a step takes, on a copy of ``network``; infinite where it gives NaN."""
     trial = copy.deepcopy(network).train()

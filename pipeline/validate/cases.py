@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bundle.golden import outside, streams
+from pipeline.bundle.golden import cut_sequences, outside
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import INPUT, STATE, Signature
@@ -28,7 +28,7 @@ def make_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
     A network of whole sequences has no state to start from, and nothing that can be cut.
     """
     for case in _all_cases(source, vocabulary, pytorch):
-        if pytorch.network.signature.streams or (
+        if pytorch.network.signature.has_state or (
             len(case.calls) == 1 and case.name not in (_CARRIED, _RANDOM)
         ):
             yield case
@@ -45,7 +45,7 @@ def case_of(
     """A case of a built-in network: ``source`` ``[batch, time, …]``, cut into ``cuts`` steps."""
     batch, time = source.shape[:2]
     calls = signature.contract.cut({INPUT: source}, cuts or [time])
-    start = {STATE: state} if signature.streams else {}
+    start = {STATE: state} if signature.has_state else {}
     return Case(name, calls, start, batch=batch, time=time, **options)
 
 
@@ -61,7 +61,7 @@ def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
 
     def carried(batch: int) -> State:
         return pytorch.run(
-            streams(source, batch, _READ_BEFORE, start=len(source) // 2), zeros(batch)
+            cut_sequences(source, batch, _READ_BEFORE, start=len(source) // 2), zeros(batch)
         )[1]
 
     def random(batch: int) -> State:
@@ -69,26 +69,28 @@ def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
 
     for batch in BATCHES:
         for time in TIMES:
-            yield case("whole", streams(source, batch, time), zeros(batch))
+            yield case("whole", cut_sequences(source, batch, time), zeros(batch))
     for batch, time in ((1, 7), (3, LONG), (32, MIDDLE)):
-        yield case(_CARRIED, streams(source, batch, time), carried(batch))
+        yield case(_CARRIED, cut_sequences(source, batch, time), carried(batch))
     for batch, time in ((1, LONG), (3, 50), (32, 1), (32, MIDDLE)):
-        yield case(_RANDOM, streams(source, batch, time), random(batch), of_the_task=False)
+        yield case(_RANDOM, cut_sequences(source, batch, time), random(batch), of_the_task=False)
     for batch, time in ((1, MIDDLE), (3, LONG), (32, 50)):
         for state in (zeros(batch), carried(batch)):
-            yield case("random chunks", streams(source, batch, time), state, _cuts(rng, time))
+            yield case("random chunks", cut_sequences(source, batch, time), state, _cuts(rng, time))
     for batch, time in ((1, MIDDLE), (3, 50), (32, 7)):
-        yield case("single steps", streams(source, batch, time), carried(batch), (1,) * time)
+        yield case("single steps", cut_sequences(source, batch, time), carried(batch), (1,) * time)
     for batch, time in ((3, 7), (32, 50)):
         order = tuple(map(int, rng.permutation(batch)))
-        yield case("permuted batch", streams(source, batch, time), carried(batch), order=order)
+        yield case(
+            "permuted batch", cut_sequences(source, batch, time), carried(batch), order=order
+        )
     strange = "unknown characters" if vocabulary is not None else "values far outside"
     for batch, time in ((1, 50), (3, MIDDLE)):
-        changed = outside(streams(source, batch, time), vocabulary)
+        changed = outside(cut_sequences(source, batch, time), vocabulary)
         for cuts in ((time,), _cuts(rng, time)):
             yield case(strange, changed, zeros(batch), cuts, of_the_task=False)
     pieces = _cuts(rng, STREAM, STREAM_PIECES)
-    yield case("long stream", streams(source, 1, STREAM), zeros(1), pieces, followed=True)
+    yield case("long stream", cut_sequences(source, 1, STREAM), zeros(1), pieces, followed=True)
 
 
 def _cuts(rng: np.random.Generator, time: int, pieces: int = 10) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bundle.golden import streams
+from pipeline.bundle.golden import cut_sequences
 from pipeline.config import SeriesModel, TextModel
 from pipeline.contract.law import (
     ILL_CONDITIONED,
@@ -78,7 +78,7 @@ def free_answer(
     if why_not_free(network.config):
         return None
     pytorch, twin = PyTorch(network), Twin(network)
-    given, vocabulary = streams(source, 1, _READ), network.vocabulary
+    given, vocabulary = cut_sequences(source, 1, _READ), network.vocabulary
     state = network.zero_state(1).numpy()
     made = free_run(pytorch, given, state, STEPS, vocabulary)
 
@@ -87,7 +87,7 @@ def free_answer(
         if vocabulary is None:
             return free_run(runtime, given, start, STEPS, None)
         text = np.concatenate([given[0], made[:-1]])
-        if network.signature.streams:
+        if network.signature.has_state:
             return runtime.run(text[None], start)[0][0, _READ - 1 :]
         windows = np.lib.stride_tricks.sliding_window_view(text, _READ)
         return runtime.run(windows, network.zero_state(STEPS).numpy())[0][:, -1]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from onnx.external_data_helper import load_external_data_for_model
 
-from pipeline.contract.tensors import Number, TensorSpec
+from pipeline.contract.tensors import ElementType, TensorSpec
 from pipeline.errors import MalformedError, PipelineError, one_line
 from pipeline.reading import read_file
 from pipeline.runtimes.onnx_runtime import execution_providers, node_placement, open_session
@@ -20,11 +20,11 @@ from pipeline.runtimes.torchscript import TorchScript
 Array = NDArray[Any]
 
 # What ONNX calls the types that can be compared; the others are called as in NumPy.
-_TYPES: dict[str, Number] = {f"tensor({name})": name for name in get_args(Number)}
+_TYPES: dict[str, ElementType] = {f"tensor({name})": name for name in get_args(ElementType)}
 _TYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
 
 
-class Model(Protocol):
+class ForeignModel(Protocol):
     """A file that can be called; ``takes`` names what goes in, in order."""
 
     path: Path

@@ -8,12 +8,12 @@ import numpy as np
 
 from pipeline.contract.tensors import Contract, TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
-from pipeline.validate.foreign.model import Model, OnnxModel
+from pipeline.validate.foreign.model import ForeignModel, OnnxModel
 from pipeline.validate.foreign.state import find_states
 
 
 @dataclass(frozen=True)
-class Choices:
+class PairChoices:
     """What the user fixed: ``NAME:NEXT``, ``NAME=VALUE`` and ``NAME=SIZE,…``, as typed."""
 
     states: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Plan:
         return tuple(dict.fromkeys(axis for axis in axes if isinstance(axis, str)))
 
 
-def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
+def make_plan(reference: ForeignModel, other: ForeignModel, choices: PairChoices) -> Plan:
     """Match two models, one of them ONNX, which declares the types and shapes for both.
 
     Raises:
@@ -84,7 +84,7 @@ def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
 
 
 def _inputs(
-    graph: OnnxModel, partner: Model, fixed: set[str]
+    graph: OnnxModel, partner: ForeignModel, fixed: set[str]
 ) -> tuple[tuple[TensorSpec, ...], tuple[int, ...]]:
     """All inputs, and which of them ``partner`` takes; one that only one takes must be fixed."""
     inputs = graph.inputs

@@ -20,8 +20,8 @@ from pipeline.signature import BATCH, TIME
 from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_in
 from pipeline.validate.current import machine, validation_versions
-from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
-from pipeline.validate.foreign.pair import Choices, Plan, make_plan
+from pipeline.validate.foreign.model import Array, ForeignModel, OnnxModel, TorchScriptModel
+from pipeline.validate.foreign.pair import PairChoices, Plan, make_plan
 from pipeline.validate.foreign.state import first_like
 from pipeline.validate.foreign.trial import Trial
 from pipeline.validate.judge import failures, finished
@@ -46,7 +46,7 @@ class ForeignFile:
     format: str
     path: Path
 
-    def open(self, provider: str = "cpu") -> Model:
+    def open(self, provider: str = "cpu") -> ForeignModel:
         """The file in its runtime.
 
         Raises:
@@ -57,7 +57,7 @@ class ForeignFile:
 
 
 def validate_pair(
-    first: ForeignFile, second: ForeignFile, providers: tuple[str, ...], choices: Choices
+    first: ForeignFile, second: ForeignFile, providers: tuple[str, ...], choices: PairChoices
 ) -> Validation:
     """Compare the second file, on every provider, with the first on the CPU.
 
@@ -83,7 +83,7 @@ def validate_pair(
     )
 
 
-def _row(label: str, reference: Model, file: ForeignFile, provider: str, plan: Plan) -> Row:
+def _row(label: str, reference: ForeignModel, file: ForeignFile, provider: str, plan: Plan) -> Row:
     row = Row(
         model=label,
         format=file.format,

@@ -9,7 +9,7 @@ from pipeline.contract.law import ILL_CONDITIONED
 from pipeline.contract.tensors import Tensors
 from pipeline.errors import MalformedError, one_line
 from pipeline.validate.compare import record_of
-from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
+from pipeline.validate.foreign.model import Array, ForeignModel, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import Plan
 from pipeline.validate.records import CaseRecord
 from pipeline.verify import Answer, Case, answer, replay
@@ -19,7 +19,7 @@ from pipeline.verify import Answer, Case, answer, replay
 class _Called:
     """A file, called by the names of the contract that it shares with the other file."""
 
-    model: Model
+    model: ForeignModel
     plan: Plan
     order: Sequence[int]
     outputs: Sequence[int]
@@ -47,7 +47,7 @@ class _Called:
 class Trial:
     """One model beside the reference, through all cases."""
 
-    def __init__(self, reference: Model, other: Model, plan: Plan) -> None:
+    def __init__(self, reference: ForeignModel, other: ForeignModel, plan: Plan) -> None:
         self.plan, self.contract = plan, plan.contract
         outputs = range(len(self.contract.outputs))
         self.reference = _Called(reference, plan, plan.order, outputs)

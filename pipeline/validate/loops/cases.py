@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bundle.golden import outside, streams
+from pipeline.bundle.golden import cut_sequences, outside
 from pipeline.contract.law import FLOAT32, Exact, allowed, own_error
 from pipeline.model import Network
 from pipeline.runtimes.base import Input, State
@@ -56,7 +56,7 @@ _ODD = {
 
 
 @dataclass(frozen=True)
-class Generated:
+class TextCase:
     """A text that is to be generated from ``feeds``; ``draws`` are how PyTorch did, by step.
 
     ``points`` are the code points of the entries that can be drawn.
@@ -72,7 +72,7 @@ class Generated:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class ForecastCase:
     """A forecast that is to be made from ``feeds``, its exact values, and how far they may be off.
 
     By the names of the graph's outputs.
@@ -84,7 +84,7 @@ class Forecast:
     limits: dict[str, Exact]
 
 
-def generations(network: Network, source: Input) -> Iterator[Generated]:
+def generations(network: Network, source: Input) -> Iterator[TextCase]:
     """Texts of all settings, batch sizes, prompt lengths and starts, from ``source`` ``[time]``."""
     assert network.vocabulary is not None
     pytorch, twin, rng = PyTorch(network), Twin(network), np.random.default_rng(_SEED)
@@ -100,8 +100,8 @@ def generations(network: Network, source: Input) -> Iterator[Generated]:
         start: State | None = None,
         prompt: NDArray[np.int64] | None = None,
         uniform: NDArray[np.float32] | None = None,
-    ) -> Generated:
-        prompt = streams(source, batch, read).astype(np.int64) if prompt is None else prompt
+    ) -> TextCase:
+        prompt = cut_sequences(source, batch, read).astype(np.int64) if prompt is None else prompt
         numbers = rng.random((batch, steps), np.float32) if uniform is None else uniform
         state = network.zero_state(batch).numpy() if start is None else start
         text, draws, after = generate(network, pytorch, prompt, numbers, meant or given, state)
@@ -117,18 +117,18 @@ def generations(network: Network, source: Input) -> Iterator[Generated]:
             TOP_P: np.array(given.top_p, np.float32),
             STATE: state,
         }
-        return Generated(name, feeds, text, draws, exact, limits, points)
+        return TextCase(name, feeds, text, draws, exact, limits, points)
 
     for name, settings in SETTINGS.items():
         yield case(name, 1, _READ, LENGTH, settings)
     for batch, read in ((1, 1), (3, 7), (32, 2)):
         yield case("batches and lengths", batch, read, _SHORT, SETTINGS["all filters"])
-    carried = pytorch.run(streams(source, 3, _READ), network.zero_state(3).numpy())[1]
+    carried = pytorch.run(cut_sequences(source, 3, _READ), network.zero_state(3).numpy())[1]
     yield case("empty prompt", 2, 0, _SHORT, Sampling())
     yield case("empty prompt, carried state", 3, 0, _SHORT, Sampling(), start=carried)
     yield case("carried state", 3, 5, _SHORT, Sampling(), start=carried)
     yield case("no steps", 2, 5, 0, Sampling())
-    strange = outside(streams(source, 2, 6), network.vocabulary).astype(np.int64)
+    strange = outside(cut_sequences(source, 2, 6), network.vocabulary).astype(np.int64)
     yield case("unknown characters", 2, 6, _SHORT, Sampling(), prompt=strange)
     beyond = np.array([[-1.0, 1.0, 2.0, -0.0, np.inf, -np.inf] * 4], np.float32)
     yield case("numbers outside [0, 1)", 1, 3, 24, Sampling(), uniform=beyond)
@@ -136,10 +136,12 @@ def generations(network: Network, source: Input) -> Iterator[Generated]:
         yield case(name, 1, 3, _SHORT, given, meant)
 
 
-def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Iterator[Forecast]:
+def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Iterator[ForecastCase]:
     """Forecasts of several sizes and starts, from ``source`` ``[time, features]``."""
     twin, rng = Twin(network), np.random.default_rng(_SEED)
-    carried = PyTorch(network).run(streams(source, 3, _READ), network.zero_state(3).numpy())[1]
+    carried = PyTorch(network).run(cut_sequences(source, 3, _READ), network.zero_state(3).numpy())[
+        1
+    ]
     for name, batch, read, steps, samples, start in (
         ("forecast", 1, _READ, 100, 0, None),
         ("forecast with samples", 3, _READ, _SHORT, 5, None),
@@ -148,7 +150,7 @@ def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Itera
         ("carried state", 3, 5, _SHORT, 2, carried),
         ("no steps", 2, 5, 0, 2, None),
     ):
-        history = streams(source, batch, read).astype(np.float32)
+        history = cut_sequences(source, batch, read).astype(np.float32)
         noise = rng.normal(size=(batch, samples, steps)).astype(np.float32)
         state = network.zero_state(batch).numpy() if start is None else start
 
@@ -168,4 +170,4 @@ def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Itera
                 for name, limit in limits.items()
             }
         feeds = {HISTORY: history, STEPS: np.array(steps), NOISE: noise, STATE: state}
-        yield Forecast(name, feeds, exact, limits)
+        yield ForecastCase(name, feeds, exact, limits)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pipeline.contract.law import OWN_ERRORS, Deviation, allowed, deviation
 from pipeline.signature import FORECAST, HISTORY, LOG_PROB, NEXT_STATE, PATHS, PROMPT, TEXT
 from pipeline.validate.compare import case_record
-from pipeline.validate.loops.cases import Forecast, Generated
+from pipeline.validate.loops.cases import ForecastCase, TextCase
 from pipeline.validate.records import CaseRecord
 
 Outputs = Mapping[str, NDArray[Any]]
 
 
-def compare_text(found: Outputs, case: Generated) -> tuple[CaseRecord, str]:
+def compare_text(found: Outputs, case: TextCase) -> tuple[CaseRecord, str]:
     """The record of a text, and the ties in it, if there are any.
 
     Characters must be PyTorch's, to the last; where one is not, the two candidates must be no
@@ -50,7 +50,7 @@ def compare_text(found: Outputs, case: Generated) -> tuple[CaseRecord, str]:
     return record, "; ".join(ties)
 
 
-def _margin(case: Generated, stream: int, step: int, point: int) -> tuple[float, float]:
+def _margin(case: TextCase, stream: int, step: int, point: int) -> tuple[float, float]:
     """How far ``point`` was from being drawn, and how far is still a tie, in logits."""
     draw = case.draws[step][stream]
     limit = float(allowed(np.abs(draw.logits).max(), 0.0))
@@ -59,7 +59,7 @@ def _margin(case: Generated, stream: int, step: int, point: int) -> tuple[float,
     return draw.margin(case.points.index(point)), limit
 
 
-def compare_forecast(found: Outputs, case: Forecast) -> CaseRecord:
+def compare_forecast(found: Outputs, case: ForecastCase) -> CaseRecord:
     """The record of a forecast with its samples."""
     forecast, paths, state = (
         deviation(name, found[name], case.exact[name], case.limits[name])

@@ -10,7 +10,7 @@ from pipeline.runtimes.base import Absent, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes
 from pipeline.signature import Loop
 from pipeline.validate.judge import judged_row
-from pipeline.validate.loops.cases import Forecast, Generated, forecasts, generations
+from pipeline.validate.loops.cases import ForecastCase, TextCase, forecasts, generations
 from pipeline.validate.loops.compare import compare_forecast, compare_text
 from pipeline.validate.records import CaseRecord, Row
 
@@ -33,7 +33,7 @@ def looped_rows(
     manifest = bundle.manifest
     if manifest.loop is None:
         return
-    cases: list[Generated] | list[Forecast]
+    cases: list[TextCase] | list[ForecastCase]
     if manifest.loop.name == "generate":
         cases = list(generations(network, source))
     else:
@@ -47,7 +47,7 @@ def loop_row(
     model: str,
     contract: Loop,
     runtime: Runtime | Absent,
-    cases: Sequence[Generated] | Sequence[Forecast],
+    cases: Sequence[TextCase] | Sequence[ForecastCase],
 ) -> Row:
     """One runtime through ``cases``."""
 
@@ -56,7 +56,7 @@ def loop_row(
         names = [spec.name for spec in contract.outputs]
         for case in cases:
             found = dict(zip(names, runtime.call(case.feeds), strict=True))
-            if isinstance(case, Generated):
+            if isinstance(case, TextCase):
                 record, tie = compare_text(found, case)
                 if tie:
                     yield f"{case.name}: {tie}"

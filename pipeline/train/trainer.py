@@ -14,7 +14,7 @@ from pipeline.errors import MalformedError
 from pipeline.model import Network
 from pipeline.train.batches import Batch, Task
 from pipeline.train.speed import check_precision, choose_speed, on_threads
-from pipeline.train.step import Precision, make_optimizer, train_step
+from pipeline.train.step import TrainingPrecision, make_optimizer, train_step
 
 _WARM_UP_STEPS = 50
 _FINAL_RATE = 0.02  # share of the learning rate that the cosine schedule ends with
@@ -47,7 +47,7 @@ class Snapshot:
     best_loss: float
     best_epoch: int
     seconds: float
-    precision: Precision
+    precision: TrainingPrecision
     threads: int
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class Trainer:
         self.best_loss, self.best_epoch = math.inf, 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
-        self.precision: Precision | None = None
+        self.precision: TrainingPrecision | None = None
         self.threads: int | None = None
 
     def run(self) -> Iterator[Progress]:
