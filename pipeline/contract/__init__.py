@@ -1,7 +1,7 @@
-"""What a model promises, for every reader: the manifest, and the files that it vouches for.
+"""The contract of a model: the manifest, and bundles opened and checked against it.
 
-Nothing here imports torch or onnx. ``pipeline.bundle`` writes what is read here, and joins it with
-the network.
+Nothing here imports torch or onnx. ``pipeline.bundle`` writes the bundles that are read here, and
+makes the network from them.
 """
 
 from pipeline.contract.bundle import Bundle, open_bundle

@@ -1,4 +1,4 @@
-"""The cases that every runtime of a built-in network is put through."""
+"""The cases that every runtime of a built-in network is tested on."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -16,16 +16,16 @@ BATCHES = (1, 3, 32)
 MIDDLE, LONG = 333, 1000  # steps
 TIMES = (1, 2, 7, 50, MIDDLE, LONG)
 STREAM = 10_000  # steps of the one long stream
-STREAM_PIECES = 500  # calls in which it comes, of 20 steps on average
-_READ_BEFORE = 50  # steps that lead to a carried state
+STREAM_PIECES = 500  # calls that the long stream is cut into, of 20 steps on average
+_READ_BEFORE = 50  # steps that are read to reach a carried state
 _SEED = 20_240_229
 _CARRIED, _RANDOM = "whole, carried state", "whole, random state"
 
 
 def make_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Iterator[Case]:
-    """The cases for inputs drawn from ``source`` ``[time, …]``, as far as they apply.
+    """The cases for a network, with inputs cut from ``source`` ``[time, …]``.
 
-    A network of whole sequences has no state to start from, and nothing that can be cut.
+    A network of whole sequences gets only the cases of one call that start from zeros.
     """
     for case in _all_cases(source, vocabulary, pytorch):
         if pytorch.network.signature.has_state or (
@@ -50,8 +50,10 @@ def case_of(
 
 
 def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Iterator[Case]:
-    """States are zeros, or *carried*: where PyTorch stood after some other steps of ``source``, or
-    random ones that no input leads to. Those with random states are not of the task.
+    """All cases, over batch sizes, lengths, initial states and ways to cut the sequence.
+
+    An initial state is zeros, or *carried* (PyTorch's state after some other steps of ``source``),
+    or random. A random state is reached by no input, so its cases are not of the task.
     """
     rng = np.random.default_rng(_SEED)
     case = partial(case_of, pytorch.network.signature)

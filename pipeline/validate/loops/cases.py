@@ -1,4 +1,4 @@
-"""What graphs with the loop inside are tried on, with the answers of eager PyTorch."""
+"""Test cases for graphs with the loop inside, with the answers of eager PyTorch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ from pipeline.validate.loops.eager import forecast, generate
 from pipeline.validate.loops.sampler import Draw
 
 LENGTH = 500  # characters of the long texts
-_SHORT = 40  # steps of the others
-_READ = 50  # steps that are read before
+_SHORT = 40  # steps of the other cases
+_READ = 50  # steps that are read before the loop begins
 _SEED = 20_241_124
 
 SETTINGS = {
@@ -45,7 +45,7 @@ SETTINGS = {
     "top-p 0.9": Sampling(top_p=0.9),
     "all filters": Sampling(temperature=0.8, top_k=20, top_p=0.95),
 }
-# What no program should ask for is defined, and comes to the same as something that it may.
+# Settings outside their ranges, each with the valid settings that it is defined to equal.
 _ODD = {
     "temperature below 0": (Sampling(temperature=-1.0), SETTINGS["greedy"]),
     "top-k beyond the vocabulary": (Sampling(top_k=10**6), Sampling()),
@@ -57,9 +57,11 @@ _ODD = {
 
 @dataclass(frozen=True)
 class TextCase:
-    """A text that is to be generated from ``feeds``; ``draws`` are how PyTorch did, by step.
+    """A text to generate from ``feeds``, with the text that PyTorch generates.
 
-    ``points`` are the code points of the entries that can be drawn.
+    ``draws`` hold, for each step and stream, how PyTorch drew the character. ``state`` is the exact
+    last state, and ``state_limits`` says how far off it may be. ``points`` are the code points of
+    the vocabulary, by the index of their logits.
     """
 
     name: str
@@ -73,9 +75,10 @@ class TextCase:
 
 @dataclass(frozen=True)
 class ForecastCase:
-    """A forecast that is to be made from ``feeds``, its exact values, and how far they may be off.
+    """A forecast to make from ``feeds``.
 
-    By the names of the graph's outputs.
+    ``exact`` and ``limits`` hold, for each output of the graph, its exact values and how far off
+    each of them may be.
     """
 
     name: str
@@ -85,7 +88,10 @@ class ForecastCase:
 
 
 def generations(network: Network, source: Input) -> Iterator[TextCase]:
-    """Texts of all settings, batch sizes, prompt lengths and starts, from ``source`` ``[time]``."""
+    """Text cases over all settings, batch sizes, prompt lengths and initial states.
+
+    Prompts are cut from ``source`` ``[time]``.
+    """
     assert network.vocabulary is not None
     pytorch, twin, rng = PyTorch(network), Twin(network), np.random.default_rng(_SEED)
     points = tuple(map(ord, network.vocabulary))
@@ -137,7 +143,11 @@ def generations(network: Network, source: Input) -> Iterator[TextCase]:
 
 
 def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Iterator[ForecastCase]:
-    """Forecasts of several sizes and starts, from ``source`` ``[time, features]``."""
+    """Forecast cases of several sizes and initial states.
+
+    Histories are cut from ``source`` ``[time, features]``. ``spread`` holds the standard deviation
+    of the noise, one for each target.
+    """
     twin, rng = Twin(network), np.random.default_rng(_SEED)
     carried = PyTorch(network).run(cut_sequences(source, 3, _READ), network.zero_state(3).numpy())[
         1

@@ -1,4 +1,4 @@
-"""The rows of a validation for a graph with the loop inside."""
+"""The rows of a validation for the graph with the loop inside."""
 
 from collections.abc import Container, Iterator, Sequence
 
@@ -22,10 +22,10 @@ def looped_rows(
     source: Input,
     failed: Container[tuple[str, str]] = (),
 ) -> Iterator[Row]:
-    """One row for each runtime that can be asked; none if the bundle has no such graph.
+    """One row for each runtime that runs the graph; none if the bundle has no such graph.
 
-    ``network`` and ``source`` are those of the bundle. ``failed`` are names and providers of
-    runtimes that do not run the model itself.
+    ``network`` and ``source`` ``[time, …]`` are the network and the held-out input of the bundle.
+    ``failed`` are names and providers of runtimes whose row for the model failed; they are skipped.
 
     Raises:
         IntegrityError: the graph was changed.
@@ -49,7 +49,7 @@ def loop_row(
     runtime: Runtime | Absent,
     cases: Sequence[TextCase] | Sequence[ForecastCase],
 ) -> Row:
-    """One runtime through ``cases``."""
+    """The row of one runtime, judged by ``cases``."""
 
     def trial(_: Runtime, tolerance: Tolerance) -> Iterator[CaseRecord | str]:
         assert not isinstance(runtime, Absent)
