@@ -1,1 +1,1 @@
-"""What a step costs, side by side in one run, as ratios; these numbers are never tested."""
+"""Benchmarks: the time of a step, measured side by side in one run; no test depends on it."""

@@ -59,12 +59,12 @@ class Measured(Record):
 
     @property
     def ratio(self) -> float:
-        """What the graph takes of the time of the Python loop."""
+        """The time of the graph as a share of the time of the Python loop."""
         return self.graph / self.python
 
 
 class Sides(NamedTuple):
-    """Two ways to the same text or forecast ``[batch, steps, …]``."""
+    """Two functions that make the same text or forecast ``[batch, steps, …]``."""
 
     what: str
     batch: int

@@ -11,9 +11,9 @@ from pipeline.signature import TIME, Signature, loop
 
 
 def first_lines(task: str, features: int = 1, streams: bool = True) -> str:
-    """Python that runs ``onnx/model.onnx`` with numpy and onnxruntime alone.
+    """Python code that runs ``onnx/model.onnx`` with only numpy and onnxruntime.
 
-    In a stream, or over a whole sequence.
+    It carries a state if ``streams`` is set, and otherwise reads a whole sequence.
     """
     if task == "text":
         prepare = 'text = np.array([[ord(c) for c in "The "]])  # [batch, time] code points'

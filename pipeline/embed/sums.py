@@ -49,7 +49,7 @@ def read_sums(folder: Path) -> dict[str, str] | None:
 
 
 def digests(folder: Path, names: Iterable[str]) -> dict[str, str | None]:
-    """SHA-256 of each file of ``folder`` by its path; None for what is not there.
+    """SHA-256 of each file of ``folder`` by its path; None for a missing file.
 
     What is there and is no file of the folder, as a link, has an empty digest.
 

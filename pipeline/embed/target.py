@@ -1,4 +1,4 @@
-"""A target: all that is to be said of one place that a bundle can be embedded in.
+"""A target: the description of one environment that a bundle can be embedded in.
 
 To add one, add a folder beside this file, with an ``__init__.py`` that calls it ``TARGET`` and a
 folder ``client`` of what is copied. Nothing else has to know of it.
@@ -33,17 +33,17 @@ class Program:
 
     @property
     def debian(self) -> str:
-        """The Debian package that it is in; elsewhere the names are much the same."""
+        """The Debian package of the program; other distributions use similar names."""
         return self.package or self.name
 
     def find(self) -> str | None:
-        """The path of it, or None."""
+        """The path of the program, or None."""
         return next(filter(None, map(shutil.which, (self.name, *self.others))), None)
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a target has whose programs are one page, which a browser opens.
+    """The page of a target that a browser opens in place of programs.
 
     ``serve`` serves the project in a folder on a port, 0 for any, while its block runs, and gives
     the URL. ``replay`` opens that URL and waits so many seconds for what the replay found.
@@ -86,7 +86,7 @@ class Target:
     page: Page | None = None
 
     def require_trusted(self, bundle: Bundle, trust: Trust) -> None:
-        """Make sure that what the project runs of ``bundle`` may run.
+        """Make sure that the file of ``bundle`` that the project runs may run.
 
         Raises:
             UnsafeError: it is code, and ``trust`` does not reach it.
@@ -110,6 +110,6 @@ class Target:
 
     @property
     def debian(self) -> tuple[str, ...]:
-        """The Debian packages that it needs, each once."""
+        """The Debian packages that the target needs, each once."""
         packages = (*(program.debian for program in self.programs), *self.headers.values())
         return tuple(dict.fromkeys(packages))

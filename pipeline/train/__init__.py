@@ -1,1 +1,1 @@
-"""Training: batches in, weights and scores out."""
+"""Training: from batches of data to weights and scores."""

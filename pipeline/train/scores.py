@@ -1,4 +1,4 @@
-"""How good a network is, in units that mean something, beside forecasts that need no network."""
+"""The scores of a network in interpretable units, beside those of baselines without a network."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Models that others exported: a file of ONNX or TorchScript, called with a list of arrays."""
+"""Model files that were exported elsewhere, ONNX or TorchScript, called with lists of arrays."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ _TYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
 
 
 class ForeignModel(Protocol):
-    """A file that can be called; ``takes`` names what goes in, in order."""
+    """A model file that can be called; ``takes`` names its inputs in order."""
 
     path: Path
     data: bytes
@@ -35,13 +35,13 @@ class ForeignModel(Protocol):
     home: str
     takes: tuple[str, ...]
     optional: int
-    """How many of the last of ``takes`` may be left out."""
+    """The number of inputs at the end of ``takes`` that may be left out."""
 
     def call(self, given: Sequence[Array]) -> list[Array]:
-        """One call; whatever the runtime raises comes through."""
+        """One call; errors of the runtime are not caught."""
 
     def placement(self, given: Sequence[Array]) -> dict[str, str]:
-        """On which provider every recurrent node ran in one call; empty if there is but one."""
+        """The provider of each recurrent node in one call; empty if the runtime has only one."""
 
 
 class OnnxModel:
@@ -115,7 +115,7 @@ def _read_onnx(path: Path) -> tuple[bytes, str]:
 
 
 def _tensor(path: Path, argument: Any) -> TensorSpec:
-    """What ONNX Runtime says of an input or output; an axis without a name gets one."""
+    """The tensor that ONNX Runtime declares as input or output; axes without a name get one."""
     if argument.type not in _TYPES:
         raise MalformedError(
             f"'{argument.name}' of {path} is {argument.type}; only numbers and booleans "
@@ -175,7 +175,7 @@ class TorchScriptModel:
                 raise RuntimeError(said.removeprefix("RuntimeError: ")) from error
 
     def placement(self, given: Sequence[Array]) -> dict[str, str]:
-        """One place only."""
+        """Empty, since TorchScript runs on one device."""
         return {}
 
     def _leaves(self, argument: Any) -> list[str]:
@@ -207,7 +207,7 @@ class TorchScriptModel:
 
 
 def _plain(kind: Any) -> Any:
-    """The type inside an Optional."""
+    """The type inside an Optional, or the type itself."""
     return kind.getElementType() if kind.kind() == "OptionalType" else kind
 
 

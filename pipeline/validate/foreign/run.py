@@ -47,7 +47,7 @@ class ForeignFile:
     path: Path
 
     def open(self, provider: str = "cpu") -> ForeignModel:
-        """The file in its runtime.
+        """Open the file in its runtime.
 
         Raises:
             MalformedError: it is not what it was given as.
@@ -136,7 +136,7 @@ def _cases(plan: Plan) -> Iterator[Case]:
 
 
 def _filled(item: TensorSpec, sizes: dict[str, int], plan: Plan, rng: np.random.Generator) -> Array:
-    """An input of its declared type: normal floats, small integers, or the value that is told."""
+    """A random input of its declared type: normal floats, small integers, or the fixed value."""
     shape = [axis if isinstance(axis, int) else sizes[axis] for axis in item.shape]
     kind = np.dtype(item.type)
     if item.name in plan.values:

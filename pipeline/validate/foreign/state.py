@@ -1,4 +1,4 @@
-"""Which output of a graph is the next value of which input."""
+"""The search for state pairs: which output of a graph is the next value of which input."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +18,7 @@ _SHORT = {"hx": "h", "hn": "h", "hy": "h", "cx": "c", "cn": "c", "cy": "c"}
 
 
 def first_like(kind: str, symbols: Iterable[str]) -> str | None:
-    """The first axis that is named like a ``batch`` or like ``time``."""
+    """The first axis whose name is one for ``batch`` or for ``time``."""
     pattern = {"batch": _BATCH, "time": _TIME}[kind]
     return next((symbol for symbol in symbols if pattern.search(symbol)), None)
 
