@@ -45,8 +45,9 @@ class Program:
 class Page:
     """The page of a target that a browser opens in place of programs.
 
-    ``serve`` serves the project in a folder on a port, 0 for any, while its block runs, and gives
-    the URL. ``replay`` opens that URL and waits so many seconds for what the replay found.
+    ``serve`` is a context manager that serves the project in a folder on a port (0 takes a free
+    one) and gives the URL. ``replay`` opens that URL and returns the report of the replay, for
+    which it waits the given number of seconds.
     """
 
     serve: Callable[[Path, int], AbstractContextManager[str]]
@@ -55,19 +56,21 @@ class Page:
 
 @dataclass(frozen=True)
 class Target:
-    """A project: what is copied into it, what it needs, and the commands that build and run it.
+    """A target: the files of its project, what they need, and the commands to build and run it.
 
-    ``name`` is what commands call it, ``title`` what people do; ``help`` says what runs the model,
-    and ``limits`` what it refuses or asks for besides, both without the last full stop.
+    ``name`` is its name in commands, and ``title`` its name for people. ``help`` says what runs the
+    model, and ``limits`` which models it refuses and what else it needs; neither ends in a full
+    stop.
 
-    ``clients`` are folders whose content is copied as it is. ``file`` is the model file that the
-    project runs, none where the model is in what ``generated`` makes of the bundle; a file that
-    ``runs_code`` is a program, which has to be trusted. ``loops`` names the graphs with the loop
-    inside that it runs.
+    ``clients`` are folders whose content is copied. ``file`` is the model file that the project
+    runs; it is empty if ``generated`` makes files from the bundle that contain the model. If it
+    ``runs_code``, that file is a program that must be trusted. ``loops`` names the graphs with the
+    loop inside that it runs.
 
-    ``programs`` must be there, and of ``headers`` (a path below ``/usr/include`` → its Debian
-    package) those that the replay includes. ``build`` gives commands in the folder of the project.
-    ``replay`` is the command that replays the golden trajectories, of a target without ``page``.
+    ``programs`` must be installed, and so must those ``headers`` (path below ``/usr/include`` →
+    Debian package) that the replay includes. ``build`` returns commands to run in the folder of the
+    project. ``replay`` is the command that replays the golden trajectories, for a target without a
+    ``page``.
     """
 
     name: str
@@ -89,7 +92,7 @@ class Target:
         """Make sure that the file of ``bundle`` that the project runs may run.
 
         Raises:
-            UnsafeError: it is code, and ``trust`` does not reach it.
+            UnsafeError: the file is code, and ``trust`` does not cover it.
             PipelineError: a file of the bundle is missing or was changed.
         """
         if self.runs_code:
@@ -99,7 +102,7 @@ class Target:
         """Make sure that the project can be built and run here.
 
         Raises:
-            UnavailableError: a program is missing; it is named.
+            UnavailableError: a program is missing; the message names it.
         """
         for program in self.programs:
             if program.find() is None:

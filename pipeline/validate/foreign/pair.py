@@ -23,11 +23,11 @@ class PairChoices:
 
 @dataclass(frozen=True)
 class Plan:
-    """What both models are given, and what comes out: the contract of both.
+    """The contract that both models share, and how each of them maps to it.
 
-    ``order`` and ``other_order`` say which of its inputs each model takes, in its own order;
-    ``other_outputs`` where in the other's results each of its outputs is. ``values`` are those of
-    inputs that the user fixed.
+    ``order`` and ``other_order`` are, for the reference and the other model, the indices of the
+    contract's inputs in the model's own order. ``other_outputs`` holds, for each output of the
+    contract, its index in the other model's results. ``values`` are the inputs that the user fixed.
     """
 
     contract: Contract

@@ -1,8 +1,7 @@
-"""Compare two models of others: chained calls at several sizes, call by call.
+"""The comparison of two model files by chained calls at several sizes, call by call.
 
-The first file is the reference. Where it is TorchScript that also works in float64, the rule is
-that of bundles: as good as the reference itself, or within the tolerance. Elsewhere it is the
-tolerance alone, around the reference's own numbers.
+The first file is the reference. If it is TorchScript that also runs in float64, the law of bundles
+applies, with its own error. Otherwise the tolerance alone applies, around the reference's numbers.
 """
 
 import time
@@ -50,7 +49,7 @@ class ForeignFile:
         """Open the file in its runtime.
 
         Raises:
-            MalformedError: it is not what it was given as.
+            MalformedError: the file does not have that format.
             UnavailableError: the provider cannot be started.
         """
         return _KINDS[self.format](self.path, provider)
@@ -62,7 +61,7 @@ def validate_pair(
     """Compare the second file, on every provider, with the first on the CPU.
 
     Raises:
-        MalformedError: a file is not what it should be, or the two do not correspond.
+        MalformedError: a file is malformed, or the tensors of the two do not correspond.
         UsageError: ``choices`` do not fit the files.
     """
     reference = first.open()
