@@ -1,6 +1,6 @@
-"""What is asked of the file system: data that is really there, folders that change places.
+"""Operations of the file system: synced writes, and the exchange of two folders.
 
-Everything here raises OSError; :mod:`pipeline.storage` says it in words.
+Everything here raises OSError; :mod:`pipeline.storage` turns it into messages.
 """
 
 import ctypes
@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
-# A folder that cannot be opened or synced: not for us to read, or a file system without the notion.
+# A folder cannot be opened or synced: it is not readable, or the file system cannot sync folders.
 _NOT_SYNCED = {errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP}
-# No hard link: none on this file system, too many of this file, or the file is somebody else's.
+# No hard link: the file system has none, the file has too many, or it belongs to another user.
 _NOT_LINKED = {errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
-# No exchange: an older kernel or C library, or a file system that has none.
+# No exchange: the kernel or C library is too old, or the file system cannot do it.
 NOT_EXCHANGED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 _AT_FDCWD = -100  # fcntl.h of Linux: paths are relative to the current folder
@@ -26,7 +26,7 @@ _RENAME_SWAP = 2  # sys/stdio.h of macOS
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``; it is on the disk when this returns."""
+    """Write ``data`` to ``path`` and sync it to the disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -34,7 +34,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable; only POSIX can open a folder."""
+    """Sync the names in ``folder`` to the disk; only POSIX can open a folder."""
     if os.name != "posix":
         return
     try:
@@ -49,13 +49,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Make the names in ``folder`` and in every folder below it durable, the deepest first."""
+    """Sync the names in ``folder`` and in every folder below it, the deepest first."""
     for path, _, _ in os.walk(folder, topdown=False):
         sync_folder(Path(path))
 
 
 def make_folder(folder: Path) -> None:
-    """Make ``folder`` and those of its parents that are missing, durably."""
+    """Make ``folder`` and its missing parents, and sync their names to the disk."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in reversed(new):
@@ -63,10 +63,10 @@ def make_folder(folder: Path) -> None:
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Let two folders of one file system change places, in one step that no crash can cut.
+    """Exchange two folders of one file system in one atomic step.
 
     Raises:
-        OSError: with a number of ``NOT_EXCHANGED`` where the system has no such step.
+        OSError: its errno is in ``NOT_EXCHANGED`` if the system cannot exchange folders.
     """
     call = _exchange_call()
     if call is None:
@@ -77,7 +77,7 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def _exchange_call() -> Callable[[bytes, bytes], int] | None:
-    """renameat2(2) of Linux, or renamex_np(2) of macOS, which Python does not have."""
+    """renameat2(2) of Linux, or renamex_np(2) of macOS, which Python lacks; None elsewhere."""
     if sys.platform == "linux":
         library = ctypes.CDLL(None, use_errno=True)
         with suppress(AttributeError):
@@ -92,14 +92,14 @@ def _exchange_call() -> Callable[[bytes, bytes], int] | None:
 
 
 def link_tree(source: Path, target: Path, without: Collection[str]) -> None:
-    """Give every file below ``source`` a second name below ``target``, which may have some already.
+    """Hard-link every file below ``source`` into ``target``, which may hold files already.
 
-    ``without`` names files that are left out, as POSIX paths relative to ``source``. Links are
-    linked and not followed. Folders are made anew, as the old ones are. A file that cannot have a
-    second name is copied.
+    ``without`` names files that are left out, as POSIX paths relative to ``source``. Symbolic links
+    are linked and not followed. Folders are made with the times and permissions of the old ones. A
+    file that cannot be linked is copied.
 
     Raises:
-        FileExistsError: a file stands where the other tree has a folder.
+        FileExistsError: ``target`` has a file in place of a folder.
     """
     with os.scandir(source) as found:
         entries = list(found)
@@ -128,7 +128,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _make_alike(source: Path, target: Path) -> None:
-    """Give one folder the times, the permissions and, where we may, the owner of another."""
+    """Copy times, permissions and, if permitted, the owner from one folder to another."""
     if os.name == "posix":
         found = source.stat()
         with suppress(PermissionError):
@@ -137,7 +137,7 @@ def _make_alike(source: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder of ours as far as we may, read-only or not; nothing is raised."""
+    """Remove a file or a folder, even a read-only one; what cannot be removed stays, silently."""
     if path.is_symlink() or not path.is_dir():
         with suppress(OSError):
             path.unlink()
@@ -156,9 +156,10 @@ def _allow(folder: Path) -> None:
 
 
 def read_only_part(folder: Path) -> Path | None:
-    """The first folder of a tree that :func:`remove` could not or should not empty.
+    """The first folder of a tree that :func:`remove` cannot or should not empty; None if none.
 
-    That is ``folder`` itself if it is read-only, and below it what is read-only and not ours.
+    It is ``folder`` itself if that is read-only, or a read-only folder below it that belongs to
+    another user.
     """
     if not _is_writable(folder):
         return folder

@@ -1,15 +1,15 @@
-"""Every way the pipeline refuses, and the exit code of each.
+"""The errors of the pipeline, and the exit code of each.
 
 PipelineError
-├── UsageError        2   wrong usage: an unknown name, an option that cannot be
+├── UsageError        2   wrong usage: an unknown name, an invalid option
 ├── MalformedError    3   malformed input: not a checkpoint, truncated, wrong shape, missing key
 ├── UnsafeError       4   refused as unsafe: a path that leaves its folder, code of strangers
 ├── IntegrityError    5   a digest does not match
 ├── ParityError       6   numbers do not match
-├── UnavailableError  7   a provider or runtime that was asked for is not there
+├── UnavailableError  7   a provider or runtime that was asked for is not on this machine
 └── StorageError      8   disk full, no permission, file busy
 
-A message is one line: what was wrong, where, and what to do. Only ``cli/`` prints and exits.
+A message is one line: what is wrong, where, and what to do. Only ``cli/`` prints and exits.
 """
 
 from collections.abc import Iterable
@@ -19,31 +19,31 @@ INTERRUPTED = 130  # 128 + SIGINT, the shell's own convention
 
 
 class PipelineError(Exception):
-    """Base of all errors of this package; ``exit_code`` is what the command line ends with."""
+    """The base of all errors of this package; ``exit_code`` is the exit code of the command."""
 
     exit_code = 1
 
 
 class UsageError(PipelineError):
-    """The command or call asks for something that cannot be."""
+    """The command or call asks for something impossible."""
 
     exit_code = 2
 
 
 class MalformedError(PipelineError):
-    """An input file or value is not what it should be."""
+    """An input file or value does not have the form that it should have."""
 
     exit_code = 3
 
 
 class UnsafeError(PipelineError):
-    """Going on could run foreign code or touch files outside the folder."""
+    """Continuing could run foreign code or touch files outside the folder."""
 
     exit_code = 4
 
 
 class IntegrityError(PipelineError):
-    """A file is not the one its digest was taken from."""
+    """The digest of a file does not match."""
 
     exit_code = 5
 
@@ -70,12 +70,12 @@ BY_EXIT_CODE = {error.exit_code: error for error in PipelineError.__subclasses__
 
 
 def one_line(error: Exception) -> str:
-    """An error that is not ours, by its type and the beginning of what it says."""
+    """An error of a library as one line: its type and the beginning of its message."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that does not exist, with the nearest one that does."""
+    """The error for an unknown name, which suggests the nearest of the ``known`` ones."""
     names = list(known)
     nearest = get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"did you mean '{nearest[0]}'?" if nearest else f"choose from {', '.join(names)}"

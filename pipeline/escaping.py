@@ -1,30 +1,30 @@
-r"""Text of anyone, put into another language so that it is read as that text and as nothing else.
+r"""Escaping of text that comes from anyone, one function for each language that it is put into.
 
-Names of models, of columns and of files come from strangers. Each language that they are put into
-has one function here, and the place that puts them there calls it.
+Names of models, columns and files come from strangers. Whoever puts them into a terminal, Markdown,
+XML or C calls the function for that language, so that they are read as plain text.
 """
 
 import re
 
-# Control characters; marks that turn the direction of what follows (UAX #9, section 2.1 to 2.4);
-# ends of lines and paragraphs; halves of surrogate pairs, which no encoding has; and the two code
-# points of the basic plane that are never characters.
+# Control characters; marks that change the direction of text (UAX #9, sections 2.1 to 2.4); ends of
+# lines and paragraphs; lone surrogates, which no encoding has; and the two code points of the basic
+# plane that are never characters.
 _HIDDEN = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff"
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>&|~$#:@]")
-_MARKS = "\u061c\u200e\u200f"  # of direction, without which some scripts cannot be written
+_MARKS = "\u061c\u200e\u200f"  # direction marks that some scripts cannot be written without
 _LONGEST = 60  # characters in a picture
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""``text`` for a terminal or a page: hidden characters as ``\x1b`` or ``\u202e``.
+    r"""``text`` for a terminal or a page, with hidden characters escaped as ``\x1b`` or ``\u202e``.
 
-    Those in ``keep`` stay as they are.
+    Characters in ``keep`` are not escaped.
     """
     return re.sub(f"[{_HIDDEN}]", lambda found: _escaped(found[0], keep), text)
 
 
 def prose(text: str) -> str:
-    """Running text for a terminal: its lines, tabs and direction marks stay as they are."""
+    """``text`` for a terminal or a page, with its line ends, tabs and direction marks kept."""
     return visible(text, keep=f"\n\t{_MARKS}")
 
 
@@ -35,7 +35,7 @@ def _escaped(character: str, keep: str) -> str:
 
 
 def json_text(text: str) -> str:
-    """JSON for a terminal: the same content, with hidden characters as JSON escapes them."""
+    """JSON for a terminal: the same content, with hidden characters as JSON escapes."""
     return re.sub(
         f"[{_HIDDEN}]",
         lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}",
@@ -44,7 +44,7 @@ def json_text(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """``text`` inside a line of Markdown, or in a cell of a table of it.
+    """``text`` for a line or a table cell of Markdown.
 
     A backslash makes any punctuation literal (CommonMark 0.31.2, section 2.4).
     """
@@ -52,29 +52,29 @@ def markdown(text: str) -> str:
 
 
 def picture_text(text: str) -> str:
-    """``text`` for a picture, where it must be short; mathematics is off there."""
+    """``text`` for a picture: hidden characters are escaped, and long text is shortened."""
     shown = visible(text)
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def xml(text: str) -> str:
-    """``text`` without what XML cannot hold (XML 1.0, section 2.2); a library escapes the rest."""
+    """``text`` without characters that XML forbids (XML 1.0, section 2.2), not yet escaped."""
     return re.sub(
         "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text
     )
 
 
 def c_comment(text: str) -> str:
-    """``text`` inside a comment of C: ASCII, without the end or beginning of one, or trigraphs.
+    """``text`` for a comment of C: ASCII, without comment delimiters and trigraphs.
 
-    Spaces keep them apart (ISO/IEC 9899:1999, sections 5.2.1.1 and 6.4.9).
+    Spaces are inserted into those (ISO/IEC 9899:1999, sections 5.2.1.1 and 6.4.9).
     """
     shown = visible(text).encode("ascii", "backslashreplace").decode("ascii")
     return re.sub(r"(?<=\*)(?=/)|(?<=/)(?=\*)|(?<=\?)(?=\?)", " ", shown)
 
 
 def c_string(text: str) -> str:
-    """``text`` as a string literal of C that holds its UTF-8, with three digits for each octal.
+    """``text`` as a string literal of C with its UTF-8 bytes, as octal escapes of three digits.
 
     ISO/IEC 9899:1999, section 6.4.4.4.
     """

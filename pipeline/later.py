@@ -1,6 +1,6 @@
-"""Names of a package that are imported when they are asked for, and not before.
+"""Lazy names of a package: their modules are imported at the first access.
 
-A run that finds nothing changed needs no PyTorch, whose import takes longer than all it does.
+A run that finds nothing changed then does without PyTorch, whose import takes longer than the run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def later(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of ``package``, for ``names`` by the module of it that has them."""
+    """The ``__getattr__`` of ``package`` for lazy names; ``names`` lists them by module."""
     modules = {name: module for module, its in names.items() for name in its}
 
     def get(name: str) -> Any:

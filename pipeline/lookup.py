@@ -1,4 +1,4 @@
-"""Models, found by name or by path, as every command and :func:`pipeline.load` find them."""
+"""Lookup of models by name or by path, for all commands and :func:`pipeline.load`."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ from pipeline.errors import UsageError, unknown
 
 
 def find_models(root: Path, file: str, names: tuple[str, ...], made_by: str) -> list[Path]:
-    """The folders that hold ``file``: those of ``names``, or all of them under ``root``.
+    """The folders of ``names``, or all folders under ``root`` that contain ``file``.
 
-    Each of ``names`` is that of a folder under ``root``, or the path of a folder anywhere; a name
-    that could be either is the one under ``root``. Whether a path leads to a model is left to
-    whoever reads it.
+    Each of ``names`` is the name of a folder under ``root``, or the path of a folder anywhere; a
+    name that could be either is taken as the one under ``root``. Paths are not checked: reading
+    them raises an error if they hold no model.
 
     Raises:
-        UsageError: there are none, none of that name, or two of them are called the same.
+        UsageError: there are no models, a name is unknown, or two folders have the same name.
     """
     from pipeline.config import preset_order
 
@@ -30,7 +30,7 @@ def find_models(root: Path, file: str, names: tuple[str, ...], made_by: str) -> 
 
 
 def find_model(root: Path, file: str, name: str, made_by: str) -> Path:
-    """The one folder of that name or path; raises as :func:`find_models` does."""
+    """The folder of one name or path; raises as :func:`find_models` does."""
     return find_models(root, file, (name,), made_by)[0]
 
 

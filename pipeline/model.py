@@ -201,7 +201,7 @@ class Network(nn.Module):
 
     def exported(self) -> nn.Module:
         """What goes into files: this network, or input → output of one that has no state."""
-        return self if self.signature.streams else WholeSequences(self)
+        return self if self.signature.has_state else WholeSequences(self)
 
     def twin(self, dtype: torch.dtype) -> "Network":
         """The same network computed in ``dtype``, ready to use.

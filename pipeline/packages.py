@@ -1,10 +1,10 @@
-"""Packages: their versions, and what installs those that are not always there."""
+"""Versions of installed packages, and the commands that install optional ones."""
 
 import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-# The ranges of pyproject.toml, where each stands among the optional dependencies.
+# Version ranges, as in the optional dependencies of pyproject.toml.
 REQUIREMENTS = {
     "model-signing": "model-signing>=1.1",
     "onnxruntime": "onnxruntime>=1.21",
@@ -15,16 +15,16 @@ REQUIREMENTS = {
 
 
 def how_to_install(*packages: str) -> str:
-    """The command that installs optional packages for the Python that is running.
+    """The command that installs optional packages for the running Python.
 
-    A package is a name that is listed here, or a requirement, which is taken as it is.
+    Each of ``packages`` is a name in ``REQUIREMENTS``, or a requirement with its versions.
     """
     wanted = [REQUIREMENTS.get(package, package) for package in packages]
     return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
 
 
 def package_version(package: str) -> str:
-    """The version of an installed package; builds from elsewhere than PyPI may not tell."""
+    """The version of an installed package, or "of unknown version" if it has no metadata."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,7 +1,7 @@
-"""Files read with care: those that a user gave, and those of an artefact that anyone may have made.
+"""Safe reading of files that a user gave, and of artefacts (bundles, checkpoints) from anyone.
 
-Nothing here waits for a device or a pipe that belongs to an artefact, follows a link out of its
-folder, or takes memory before the size of a file is known to be what it should be.
+In an artefact, no device or pipe is waited for, no link is followed out of its folder, and no
+memory is allocated for a file before its size has been checked.
 """
 
 import errno
@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 from pipeline.errors import MalformedError, StorageError, UnsafeError
 
-JSON_LIMIT = 64 * 2**20  # bytes of a JSON file of an artefact; what is written keeps to it
+JSON_LIMIT = 64 * 2**20  # largest JSON file of an artefact in bytes, for readers and writers
 
-# Where the system can open a name below an open folder, nothing can come between check and use.
+# If names can be opened relative to an open folder, nothing can be swapped between check and use.
 _BELOW_FOLDERS = {os.open, os.stat} <= os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
 
@@ -36,10 +36,10 @@ def safe_path(name: str) -> PurePosixPath:
 
 
 def read_file(path: Path, what: str) -> bytes:
-    """The bytes of a file that a user gave: a regular one, or a pipe, read to its end.
+    """The bytes of a file that a user gave: a regular file, or a pipe, read to its end.
 
     Raises:
-        MalformedError: there is no such file, or it is a device; ``what`` names it for the reader.
+        MalformedError: there is no such file, or it is a device; the message calls it ``what``.
         StorageError: it cannot be read, or does not fit into memory.
     """
     with _refusals(path, what):
@@ -53,11 +53,11 @@ def read_file(path: Path, what: str) -> bytes:
 
 @contextmanager
 def open_inside(folder: Path, name: str, what: str) -> Iterator[BinaryIO]:
-    """A regular file of an artefact, open; ``folder`` may be a link, and nothing below it.
+    """Open a regular file of an artefact; ``folder`` may be a link, but nothing below it.
 
     Raises:
-        MalformedError: there is no such file, or it is none, but a folder, a pipe or a device.
-        UnsafeError: the name leaves the folder, or a link stands in its place.
+        MalformedError: there is no such file, or it is a folder, a pipe or a device.
+        UnsafeError: the name leaves the folder, or the path contains a link.
         StorageError: it cannot be read, or does not fit into memory.
     """
     path = folder / safe_path(name)
@@ -69,15 +69,16 @@ def open_inside(folder: Path, name: str, what: str) -> Iterator[BinaryIO]:
 
 
 def size_of(file: BinaryIO) -> int:
-    """Bytes of an open file."""
+    """The size of an open file in bytes."""
     return os.fstat(file.fileno()).st_size
 
 
 def read_inside(folder: Path, name: str, what: str, limit: int = JSON_LIMIT) -> bytes:
-    """The bytes of a file of an artefact, which may be up to ``limit``.
+    """The content of a file of an artefact, of at most ``limit`` bytes.
 
     Raises:
-        MalformedError: it is longer; and as :func:`open_inside`, with the other errors.
+        MalformedError: it is longer; this and the other errors are raised as in
+            :func:`open_inside`.
     """
     with open_inside(folder, name, what) as file:
         size = size_of(file)
@@ -90,10 +91,10 @@ def read_inside(folder: Path, name: str, what: str, limit: int = JSON_LIMIT) -> 
 
 
 def parse_json(data: bytes, path: Path) -> Any:
-    """The value of strict JSON: no key twice, no NaN, no infinity, no half of a character.
+    """Parse strict JSON: no duplicate keys, no NaN, no infinity, no lone surrogates.
 
     Raises:
-        MalformedError: it is not that; ``path`` names it.
+        MalformedError: it is no such JSON; the message names ``path``.
     """
     try:
         value = json.loads(
@@ -102,7 +103,7 @@ def parse_json(data: bytes, path: Path) -> Any:
             parse_constant=_finite,
             parse_float=_finite,
         )
-        if b"\\u" in data:  # only an escape can stand for half of a character
+        if b"\\u" in data:  # only an escape can be a lone surrogate
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         why = " ".join(ascii(str(error))[1:-1].split())[:200]
@@ -126,7 +127,7 @@ def _finite(text: str) -> float:
 
 @contextmanager
 def _refusals(path: Path, what: str) -> Iterator[None]:
-    """Turn what the system says of ``path`` into one line."""
+    """Turn errors of reading ``path`` into errors of one line, which call it ``what``."""
     try:
         yield
     except FileNotFoundError as error:
@@ -140,7 +141,7 @@ def _refusals(path: Path, what: str) -> Iterator[None]:
 
 
 def _open_below(folder: Path, path: Path) -> int:
-    """A descriptor of ``path``, folder by folder, each below the one before."""
+    """Open ``path`` folder by folder, each relative to the one before; returns a descriptor."""
     *parents, name = path.relative_to(folder).parts
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -156,7 +157,7 @@ def _open_below(folder: Path, path: Path) -> int:
 
 
 def _open_checked(folder: Path, path: Path) -> int:
-    """The same where names cannot be opened below an open folder."""
+    """Open ``path`` on systems that cannot open names relative to an open folder."""
     for parent in path.relative_to(folder).parents[:-1]:
         _require((folder / parent).lstat().st_mode, stat.S_ISDIR, path)
     _require(path.lstat().st_mode, stat.S_ISREG, path)

@@ -1,8 +1,8 @@
-"""Seals: JSON files with a digest over themselves, so that no bit of them changes unseen.
+"""Seals: JSON files that contain their own digest, so that any change to them is detected.
 
-The first key of a sealed file is ``sha256``. It has the second line for itself, and is the SHA-256
-of the file without that line, which is the same JSON without that key: a reader in any language
-drops the line and hashes the rest. Files of earlier versions have no seal and are read without.
+The first key of a sealed file is ``sha256``, alone on the second line. Its value is the SHA-256 of
+the file without that line, which is the same JSON without that key: a reader in any language drops
+the line and hashes the rest. Files of earlier versions have no seal; they are read unchecked.
 """
 
 import re
@@ -27,7 +27,7 @@ def sealed(record: BaseModel) -> bytes:
     """``record`` as JSON with its seal.
 
     Raises:
-        MalformedError: it is larger than a reader would read.
+        MalformedError: the JSON is larger than readers accept.
     """
     data = seal(canonical_json(record.model_dump(mode="json")))
     require_readable(data, type(record).__name__)
@@ -35,13 +35,13 @@ def sealed(record: BaseModel) -> bytes:
 
 
 def seal(plain: bytes) -> bytes:
-    """The JSON of an object, as :func:`canonical_json` writes it, with its seal."""
+    """Insert the seal into the JSON of an object, which :func:`canonical_json` wrote."""
     brace, rest = plain[:2], plain[2:]
     return brace + f'  "{_KEY}": "{sha256(plain)}",\n'.encode() + rest
 
 
 def require_readable(data: bytes, what: str) -> None:
-    """Raises MalformedError for JSON that is larger than a reader would read."""
+    """Raises MalformedError for JSON that is larger than readers accept."""
     if len(data) > JSON_LIMIT:
         raise MalformedError(
             f"{what} would have {len(data):,} bytes of JSON, more than the {JSON_LIMIT:,} that are "
@@ -62,10 +62,10 @@ def schema_of(kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def unsealed(data: bytes, path: Path, todo: str) -> bytes:
-    """The JSON of a file without its seal, which matches, or which it never had.
+    """The JSON of a file without its seal, after checking it; files without a seal pass.
 
     Raises:
-        IntegrityError: the seal does not match, or is not in its place.
+        IntegrityError: the seal does not match, or is not on the second line.
         MalformedError: a file without a seal is not JSON.
     """
     found = _SEAL.match(data)
@@ -88,13 +88,13 @@ def read_record(
     todo: str,
     older: Callable[[dict[str, Any]], object] = lambda content: None,
 ) -> R:
-    """The content of a file that :func:`sealed` wrote, checked.
+    """Read and check a file that :func:`sealed` wrote; arguments are as in :func:`parse_record`.
 
     Raises:
         IntegrityError: its seal does not match.
-        UnsafeError: a link stands in its place.
+        UnsafeError: it is a link.
         StorageError: it cannot be read.
-        MalformedError: it is missing; and as :func:`parse_record`, with the other arguments.
+        MalformedError: it is missing, not JSON, of a newer format, or does not fit its schema.
     """
     path = folder / name
     plain = unsealed(read_inside(folder, name, what), path, todo)
@@ -109,9 +109,9 @@ def parse_record(
     todo: str,
     older: Callable[[dict[str, Any]], object] = lambda content: None,
 ) -> R:
-    """JSON as a record of ``kind``; ``what`` it is and ``todo`` are for the message.
+    """Parse JSON as a record of ``kind``; messages name it ``what`` and end in ``todo``.
 
-    ``older`` changes, in place, what earlier versions wrote otherwise.
+    ``older`` converts, in place, content that earlier versions wrote in another form.
 
     Raises:
         MalformedError: it is not JSON, of a newer format, or does not fit its schema.
@@ -133,7 +133,7 @@ def parse_record(
 
 
 def _place(content: Any, place: tuple[int | str, ...]) -> Iterator[str]:
-    """The keys of ``place``, without the names that a schema has for one of several kinds."""
+    """The keys of ``place`` that exist in ``content``, without the tags of unions in the schema."""
     for key in place:
         try:
             content = content[key]

@@ -1,9 +1,9 @@
-"""The contract of every exported model: tensor names, axis names, types, shapes, and its manifest.
+"""The contract of the built-in networks: names, types, shapes and axes of their tensors.
 
     (input, state) → (output, next_state)
 
-or, of a network that reads whole sequences in both directions, input → output. These names are
-spelled here and nowhere else.
+or input → output, for a network that reads whole sequences in both directions. These names are
+defined only here.
 """
 
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ from pipeline.config import Record, SeriesModel, TextModel
 from pipeline.contract.tensors import Contract, TensorSpec
 from pipeline.errors import MalformedError
 
-FORMAT: Literal[1] = 1  # of a bundle
+FORMAT: Literal[1] = 1  # format of bundles
 MANIFEST_FILE = "manifest.json"
 OPSETS = range(18, 24)
-DEFAULT_OPSET = 18  # the oldest that torch.onnx writes, so that old runtimes load it
+DEFAULT_OPSET = 18  # the oldest that torch.onnx writes, for old runtimes
 
 INPUT, STATE, OUTPUT, NEXT_STATE = "input", "state", "output", "next_state"
 BATCH, TIME = "batch", "time"
-# Of the graphs that hold the loop: text from a prompt, a forecast from a history.
+# Tensors of the graphs with the loop inside: text from a prompt, a forecast from a history.
 PROMPT, UNIFORM, TEXT, LOG_PROB = "prompt", "uniform", "text", "log_prob"
 TEMPERATURE, TOP_K, TOP_P = "temperature", "top_k", "top_p"
 HISTORY, STEPS, NOISE, FORECAST, PATHS = "history", "steps", "noise", "forecast", "paths"
 SAMPLES = "samples"
 
-UNKNOWN_INDEX = 0  # logit and embedding row of every character outside the vocabulary
+UNKNOWN_INDEX = 0  # logit and embedding row of all characters outside the vocabulary
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a character is drawn: temperature 0 takes the likeliest; top-k 0 and top-p 1 are off."""
+    """Settings of the sampler; temperature 0 takes the likeliest, top-k 0 and top-p 1 are off."""
 
     temperature: float = 1.0
     top_k: int = 0
@@ -40,9 +40,9 @@ class Sampling:
 
 
 class Signature(Record):
-    """The tensors of a model, and what the rows of its state hold.
+    """The tensors of a model, and the names of its state's rows.
 
-    A network that reads whole sequences has a state of no rows, which is in no file.
+    A network of whole sequences has a state without rows, which no file contains.
     """
 
     input: TensorSpec
@@ -52,29 +52,29 @@ class Signature(Record):
     state_rows: tuple[str, ...]
 
     @property
-    def streams(self) -> bool:
-        """Whether a sequence may come in pieces, with the state carried on."""
+    def has_state(self) -> bool:
+        """Whether the model has a state, so that a sequence may be read in pieces."""
         return bool(self.state_rows)
 
     @property
     def contract(self) -> Contract:
-        """The same as a contract: one input, one output, one pair of states if there is any."""
-        states = ((STATE, NEXT_STATE),) if self.streams else ()
+        """The signature as a contract: one input, one output, and at most one pair of states."""
+        states = ((STATE, NEXT_STATE),) if self.has_state else ()
         return Contract(self.inputs, self.outputs, states, batch=BATCH, time=TIME)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What goes in, in the order of the graph."""
-        return (self.input, self.state) if self.streams else (self.input,)
+        """The inputs in the order of the graph."""
+        return (self.input, self.state) if self.has_state else (self.input,)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What comes out, in the order of the graph."""
-        return (self.output, self.next_state) if self.streams else (self.output,)
+        """The outputs in the order of the graph."""
+        return (self.output, self.next_state) if self.has_state else (self.output,)
 
 
 class Loop(Record):
-    """A graph with the loop inside: what goes in and what comes out, in the order of the graph."""
+    """A graph with the loop inside: its name, and its inputs and outputs in order."""
 
     name: Literal["generate", "forecast"]
     inputs: tuple[TensorSpec, ...]
@@ -82,7 +82,7 @@ class Loop(Record):
 
     @property
     def file(self) -> str:
-        """Where it is in a bundle."""
+        """The path of the graph in a bundle."""
         return f"onnx/{self.name}.onnx"
 
 
@@ -90,7 +90,7 @@ def check_format(manifest: Any, where: str) -> None:
     """Refuse the JSON of a manifest that is newer than this package.
 
     Raises:
-        MalformedError: its format is higher; ``where`` names it.
+        MalformedError: its format is higher; the message names ``where``.
     """
     newer = isinstance(manifest, dict) and manifest.get("format")
     if isinstance(newer, int) and newer > FORMAT:
@@ -98,9 +98,9 @@ def check_format(manifest: Any, where: str) -> None:
 
 
 def state_rows(config: SeriesModel | TextModel) -> tuple[str, ...]:
-    """Names of the rows of ``state``: ``h_0 … h_{L-1}``, and for an LSTM then ``c_0 … c_{L-1}``.
+    """Names of the rows of ``state``: ``h_0 … h_{L-1}``, then for an LSTM ``c_0 … c_{L-1}``.
 
-    A bidirectional network has none: its second direction begins at the end.
+    A bidirectional network has none, because its second direction begins at the end.
     """
     if config.bidirectional:
         return ()
@@ -148,7 +148,7 @@ def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Sign
 
 
 def loop(config: SeriesModel | TextModel) -> Loop | None:
-    """The graph that generates text or forecasts, if the outputs can be the next inputs."""
+    """The contract of the graph with the loop inside; None if outputs cannot be the next inputs."""
     if config.bidirectional or not config.forecasts_its_input:
         return None
     core = signature(config)

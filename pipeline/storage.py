@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: locks, atomic writes, and digests."""
+"""Files and folders that are written whole or not at all: locks, atomic writes, and digests."""
 
 import errno
 import hashlib
@@ -38,23 +38,23 @@ def sha256(data: bytes) -> str:
 
 
 def canonical_json(value: Any, indent: int | None = 2) -> bytes:
-    """UTF-8 JSON that is the same for equal values, keys in the order given."""
+    """UTF-8 JSON, the same bytes for equal values; keys keep their order."""
     return (json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-_TEMPORARY = r"[a-z0-9_]{8}\.tmp"  # how mkstemp and mkdtemp end the names given here
-_WAIT = 0.1  # seconds; for a lock that its owner is just giving back
-_FILE_WAIT = 60.0  # seconds; a report or a picture is written in an instant
+_TEMPORARY = r"[a-z0-9_]{8}\.tmp"  # end of the names that mkstemp and mkdtemp make here
+_WAIT = 0.1  # seconds; enough for an owner that is about to release the lock
+_FILE_WAIT = 60.0  # seconds; far more than writing a report or a picture takes
 
 
 def advice(error: OSError) -> str:
-    """What the operating system refused, and what to do about it."""
+    """The reason of an OSError in plain words, and what to do about it."""
     return _ADVICE.get(error.errno or 0, (error.strerror or str(error)).lower())
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals about ``path`` into a StorageError of one line."""
+    """Turn an OSError about ``path`` into a StorageError of one line."""
     try:
         yield
     except OSError as error:
@@ -63,19 +63,19 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive(path: Path, wait: float = _WAIT) -> Iterator[None]:
-    """Hold a folder, or a file, for one writer, and undo what a killed writer left of it.
+    """Lock a folder or a file for one writer, and remove what a killed writer left of it.
 
-    The lock file stands beside it, and is gone afterwards. It is removed while it is still held:
-    whoever has opened it meanwhile finds it without a name, and tries again. What a process that
-    was killed leaves is a file that nobody holds, which the next writer takes and removes.
+    The lock file is beside ``path``, and is removed at the end, while the lock is still held: a
+    process that has opened it meanwhile finds that it has no name any more, and tries again. A
+    process that is killed leaves a lock file that nobody holds, and the next writer takes it.
 
     Args:
-        path: What is to be written; of a link, what it leads to.
+        path: The folder or file to write; the target of a link is locked, not the link.
         wait: Seconds to wait for another writer.
 
     Raises:
-        StorageError: another run holds it, the parent folder cannot be written, or ``path`` is a
-            link that leads nowhere.
+        StorageError: another run holds the lock, the parent folder cannot be written, or ``path``
+            is a broken link.
     """
     place = _place(path)
     with storage_errors(path):
@@ -92,14 +92,14 @@ def exclusive(path: Path, wait: float = _WAIT) -> Iterator[None]:
             _clear_up(place)
         yield
     finally:
-        if isinstance(lock, UnixFileLock):  # the others remove theirs
+        if isinstance(lock, UnixFileLock):  # other kinds of lock remove their file
             with suppress(OSError):
                 Path(lock.lock_file).unlink()
         lock.release()
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether a writer of ``path`` is at work, or was killed at it."""
+    """Whether a writer of ``path`` is running, or was killed before it had finished."""
     return _lock_of(_place(path)).exists()
 
 
@@ -108,7 +108,7 @@ def _lock_of(place: Path) -> Path:
 
 
 def _place(path: Path) -> Path:
-    """Where ``path`` is written: there, or where it leads to if it is a link."""
+    """The path to write: ``path`` itself, or the target if it is a link."""
     if path.is_symlink() and not path.exists():
         raise StorageError(
             f"{path} is a link to {os.readlink(path)}, which is not there; remove the link, or "
@@ -118,7 +118,7 @@ def _place(path: Path) -> Path:
 
 
 def _clear_up(path: Path) -> None:
-    """Undo what a run that was killed left of ``path``; only its one writer may."""
+    """Remove what a killed run left of ``path``; only the holder of its lock may call this."""
     recover_folder(path)
     beside = re.compile(rf"\.{re.escape(path.name)}\.{_TEMPORARY}")
     inside = re.compile(rf"\..+\.{_TEMPORARY}")
@@ -130,9 +130,9 @@ def _clear_up(path: Path) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` at once: a temporary file in the same folder, synced, renamed.
+    """Replace ``path`` by ``data`` atomically: write a temporary file beside it, sync, rename.
 
-    A link is replaced, and not what it leads to. Whoever calls this holds the folder, or else calls
+    A link is replaced, not its target. The caller holds the lock of the folder; without it, call
     :func:`update_file`.
 
     Raises:
@@ -153,13 +153,13 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def update_file(path: Path, data: bytes) -> None:
-    """Let a file that a user named hold ``data``; one that does already is left alone.
+    """Write ``data`` to a file that a user named, unless it holds them already.
 
-    Of a link, what it leads to is written. One writer at a time; others wait for it.
+    If ``path`` is a link, its target is written. Other writers wait for this one.
 
     Raises:
-        StorageError: the file system refused, and the previous file is still there; or there is
-            something that is not a file.
+        StorageError: the file system refused, and the previous file is still there; or ``path`` is
+            no file.
     """
     with storage_errors(path):
         if path.exists() and not path.is_file() and not path.is_dir():
@@ -173,16 +173,17 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replace ``folder`` by exactly ``files`` (relative POSIX path → bytes, written in order).
 
     Raises:
-        StorageError: the file system refused, or the folder is read-only; it is still there, whole.
+        StorageError: the file system refused, or the folder is read-only; the previous folder is
+            still there, whole.
     """
     with _successor(folder) as new:
         _fill(new, files)
 
 
 def update_folder(folder: Path, files: Mapping[str, bytes], removed: Collection[str] = ()) -> None:
-    """Let ``files`` come into ``folder`` and ``removed`` go, all at once.
+    """Add or replace ``files`` in ``folder`` and delete those ``removed``, in one step.
 
-    Every other file stays the very file that it is, with its time, by a second name.
+    All other files are kept as hard links, with their times.
 
     Raises:
         StorageError: as :func:`write_folder`.
@@ -202,12 +203,12 @@ def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def _successor(path: Path) -> Iterator[Path]:
-    """A folder to fill, which then takes the place of ``path``; of a link, of what it leads to.
+    """Yield a new folder to fill, and let it replace ``path`` afterwards, or the target of a link.
 
-    The successor is complete on the disk, with the names in all its folders, before it changes
-    places with the old folder, and that is on the disk before the old one is removed. Where the
-    system cannot exchange two folders in one step, the old one is moved aside for an instant;
-    :func:`recover_folder` mends a crash in it.
+    The new folder is synced to the disk, with the names in all its folders, before it changes
+    places with the old one; the exchange is synced before the old folder is removed. If the system
+    cannot exchange two folders in one step, the old one is moved aside first;
+    :func:`recover_folder` repairs a crash in between.
     """
     folder = _place(path)
     with storage_errors(path):
@@ -231,7 +232,7 @@ def _successor(path: Path) -> Iterator[Path]:
 
 
 def _move_in(new: Path, folder: Path) -> None:
-    """Let ``new`` be called ``folder``; what was called so is then called ``new``, or aside."""
+    """Rename ``new`` to ``folder``; an old folder is then called ``new``, or is moved aside."""
     if not folder.is_dir():
         new.rename(folder)
         return
@@ -250,7 +251,7 @@ def _previous(folder: Path) -> Path:
 
 
 def recover_folder(folder: Path) -> None:
-    """Put back the previous folder if its successor is not in place, or else remove it."""
+    """Move the previous folder back if ``folder`` is missing; otherwise remove it."""
     previous = _previous(folder)
     if previous.is_dir() and not folder.exists():
         previous.rename(folder)

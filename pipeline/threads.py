@@ -1,9 +1,9 @@
-"""How many threads a network gets, in every library that has a pool of them.
+"""The number of threads that a network gets, in every library that has a thread pool.
 
-A step of a small network is over in microseconds. Threads that share it wait for each other most
-of the time, and they wait spinning, so that on a machine with other work each step may cost them a
-time slice of the scheduler. A small network therefore runs on one thread everywhere; a large one on
-all processors that this process may use, by threads that sleep while they wait.
+A step of a small network takes microseconds. Threads that share it wait for each other most of the
+time, and they spin while they wait, so that on a busy machine each step may cost a time slice of
+the scheduler. So a small network runs on one thread in every library. A large one runs on all
+processors that this process may use, with threads that sleep while they wait.
 """
 
 import os
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     import onnxruntime
     from torch import nn
 
-LARGE = 1_000_000  # weights from which on a second thread pays, whatever else the machine does
-_BYTES = 4  # of a weight in a file
+LARGE = 1_000_000  # weights from which more threads are faster, even on a busy machine
+_BYTES = 4  # size of a weight in a file
 
 
 def threads_of(weights: int) -> int:
-    """How many threads a network of so many ``weights`` gets."""
+    """The number of threads for a network of so many ``weights``."""
     return 1 if weights < LARGE else _processors()
 
 
 def weights_of(module: "nn.Module") -> int:
-    """How many weights ``module`` has."""
+    """The number of weights of ``module``."""
     return sum(weight.numel() for weight in module.parameters())
 
 
 def weights_in(file: bytes) -> int:
-    """How many weights a model file has, about: they are most of it."""
+    """The approximate number of weights in a model file, taken from its size."""
     return len(file) // _BYTES
 
 
@@ -42,22 +42,22 @@ def _processors() -> int:
 
 
 def wait_asleep(environment: MutableMapping[str, str]) -> None:
-    """Let the threads of PyTorch sleep while they wait, in the process of this ``environment``.
+    """Set the variable in ``environment`` that lets the threads of PyTorch sleep while they wait.
 
-    OpenMP reads it once, before ``torch`` is imported. What a user has set stays.
+    OpenMP reads it once, when ``torch`` is imported. A value that the user has set is kept.
     """
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def use_threads(weights: int) -> None:
-    """Let PyTorch, if this process has it, use as many threads as such a network gets."""
+    """Set the threads of PyTorch for a network of so many ``weights``, if torch is imported."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(threads_of(weights))
 
 
 @contextmanager
 def torch_threads(weights: int) -> Iterator[None]:
-    """Let PyTorch use no more threads than a network of so many ``weights`` gets."""
+    """Limit the threads of PyTorch to those of a network of so many ``weights``, in a block."""
     import torch
 
     before = torch.get_num_threads()
@@ -69,12 +69,12 @@ def torch_threads(weights: int) -> Iterator[None]:
 
 
 def session_options(weights: int = 0) -> "onnxruntime.SessionOptions":
-    """Quiet options of ONNX Runtime for a network of so many ``weights``; no thread spins."""
+    """Options of ONNX Runtime for a network of so many ``weights``: no spinning, and no log."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads_of(weights)
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what is an error comes as an exception, which is told once
+    options.log_severity_level = 4  # errors are also raised as exceptions, and shown once
     return options

@@ -20,8 +20,8 @@ from pipeline.embed.browser.server import FLAGS, find_browser
 from pipeline.errors import UnavailableError
 from pipeline.storage import write_folder
 from pipeline.train.batches import make_task
-from pipeline.train.loop import Trainer
 from pipeline.train.scores import score
+from pipeline.train.trainer import Trainer
 from pipeline.validate import cases, free_run
 from pipeline.validate.loops import cases as loops_cases
 

@@ -16,7 +16,7 @@ from tiny import open_session
 
 from pipeline.bundle import Bundle, current_bundle
 from pipeline.bundle.card import first_lines
-from pipeline.bundle.golden import outside, streams
+from pipeline.bundle.golden import cut_sequences, outside
 from pipeline.config import CELLS, PRESETS, Cell, SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.contract.manifest import manifest_schema
@@ -197,8 +197,8 @@ def test_a_bundle_is_current_until_its_checkpoint_opset_or_bytes_change(copied: 
 
 def test_streams_wrap_around_and_differ() -> None:
     source = np.arange(10, dtype=np.int64)
-    assert streams(source, 2, 7).tolist() == [[0, 1, 2, 3, 4, 5, 6], [5, 6, 7, 8, 9, 0, 1]]
-    assert streams(source, 32, 3).shape == (32, 3)
+    assert cut_sequences(source, 2, 7).tolist() == [[0, 1, 2, 3, 4, 5, 6], [5, 6, 7, 8, 9, 0, 1]]
+    assert cut_sequences(source, 32, 3).shape == (32, 3)
 
 
 def test_strange_input_is_outside_what_training_knew() -> None:

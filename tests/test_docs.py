@@ -209,7 +209,7 @@ def test_published_schemas_are_those_of_the_code(file: str, schema: dict[str, ob
 def python_with(words: str) -> str:
     """The one block of Python in the READMEs that has these ``words``."""
     blocks = re.findall(r"```python\n(.*?)```", "".join(DOCS.values()), flags=re.S)
-    [block] = [block for block in blocks if words in block]
+    [block] = [str(block) for block in blocks if words in block]
     return block
 
 

@@ -36,7 +36,7 @@ from pipeline.errors import MalformedError, UnavailableError, UsageError
 from pipeline.validate import Validation
 from pipeline.validate.foreign import ForeignFile, validate_pair
 from pipeline.validate.foreign.model import OnnxModel
-from pipeline.validate.foreign.pair import Choices, make_plan
+from pipeline.validate.foreign.pair import PairChoices, make_plan
 from pipeline.validate.foreign.run import SIZES
 
 CPU = ("cpu",)
@@ -61,7 +61,7 @@ def only_row(validation: Validation) -> Any:
 
 
 def compare(first: ForeignFile, second: ForeignFile, **choices: Any) -> Any:
-    return only_row(validate_pair(first, second, CPU, Choices(**choices)))
+    return only_row(validate_pair(first, second, CPU, PairChoices(**choices)))
 
 
 @pytest.mark.parametrize("kind", ["scripted", "in tuples", "traced"])
@@ -256,7 +256,7 @@ def found_states(tmp_path: Path, ins: Sequence[str], outs: Sequence[str], *told:
     model = graph(f"g ({', '.join(names)}) => ({', '.join(results)}) {{ {' '.join(body)} }}")
     write(tmp_path / "m.onnx", model)
     opened = OnnxModel(tmp_path / "m.onnx", "cpu")
-    plan = make_plan(opened, opened, Choices(states=told))
+    plan = make_plan(opened, opened, PairChoices(states=told))
     return list(plan.contract.states)
 
 
@@ -530,8 +530,8 @@ def test_a_provider_that_is_not_there_is_a_row_that_did_not_run(
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     file = write(tmp_path / "a.onnx", running_sum())
-    row = only_row(validate_pair(file, file, ("cuda",), Choices()))
+    row = only_row(validate_pair(file, file, ("cuda",), PairChoices()))
     assert row.status == "not run"
     assert "make EXTRA=gpu" in row.reason
-    assert not validate_pair(file, file, ("cuda",), Choices()).passed
+    assert not validate_pair(file, file, ("cuda",), PairChoices()).passed
     assert UnavailableError.exit_code == 7

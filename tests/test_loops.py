@@ -33,7 +33,7 @@ from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.signature import LOG_PROB, NEXT_STATE, TEXT, Sampling, loop
 from pipeline.validate.loops import loop_row
-from pipeline.validate.loops.cases import Generated, forecasts, generations
+from pipeline.validate.loops.cases import TextCase, forecasts, generations
 from pipeline.validate.loops.compare import compare_text
 from pipeline.validate.loops.sampler import draw
 
@@ -239,7 +239,7 @@ def test_a_fault_in_the_sampler_is_found_with_its_place(
         assert "not" in row.reason
 
 
-def case_of(bundle: Bundle) -> tuple[Generated, dict[str, NDArray[Any]]]:
+def case_of(bundle: Bundle) -> tuple[TextCase, dict[str, NDArray[Any]]]:
     """A case, and what a right graph gives for it."""
     case = next(iter(generations(network_of(bundle), bundle.held_out())))
     runtime = OnnxRuntime(bundle.read("onnx/generate.onnx"), "cpu")

@@ -270,7 +270,7 @@ LATE = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-05"])
         (SINE, [1.0, np.nan, 2.0], MalformedError, ["row 1", "column 'y'", "is missing"]),
         (SINE, [1.0, np.inf], MalformedError, ["row 1", "not finite"]),
         (SINE, {"load": ["1", "x"]}, MalformedError, ["row 1", "'x' is not a number"]),
-        (SINE, pd.Series([1.0], index=LATE[:1]), UsageError, ["one row", "which times follow"]),
+        (SINE, pd.Series([1.0], index=LATE[:1]), UsageError, ["one row", "time between two steps"]),
         (SINE, pd.Series(range(4), index=LATE), MalformedError, ["row 3", "2 steps after row 2"]),
         (SINE, pd.Series([1, 2], index=LATE[[0, 0]]), MalformedError, ["stands in row 0 already"]),
         (SINE, pd.DataFrame([[1, 2]], columns=["u", "u"]), MalformedError, ["two columns", "'u'"]),

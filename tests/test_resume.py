@@ -27,8 +27,7 @@ from pipeline.cli.interrupt import deferred_interrupt
 from pipeline.config import Config
 from pipeline.report.progress import TrainingBar
 from pipeline.threads import weights_of
-from pipeline.train import loop
-from pipeline.train.loop import Trainer
+from pipeline.train.trainer import Progress, Trainer
 
 DEEP = {"num_layers": 2, "dropout": 0.3, "epochs": 3}
 DEEP_CONFIGS = [series_config("lstm", **DEEP), text_config("gru", **DEEP)]
@@ -107,7 +106,7 @@ def on_step(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], o
     real = TrainingBar.show
     shown: list[int] = []
 
-    def show(bar: TrainingBar, progress: loop.Progress) -> None:
+    def show(bar: TrainingBar, progress: Progress) -> None:
         real(bar, progress)
         shown.append(progress.step)
         if shown == list(range(1, number + 1)):
@@ -133,7 +132,7 @@ def test_ctrl_c_saves_the_step_and_resume_ends_with_the_same_weights(
     assert result.code == 130
     result.one_line_error("interrupted", "--resume")
     assert (tmp_path / "checkpoints" / "char-lstm" / TRAINING_FILE).exists()
-    assert "char-lstm: going on after epoch 0, step 3" in pipeline(*command, "--resume").err
+    assert "char-lstm: resuming after epoch 0, step 3" in pipeline(*command, "--resume").err
     assert digest_of_weights(tmp_path) == digest
     assert not (tmp_path / "checkpoints" / "char-lstm" / TRAINING_FILE).exists()
 
@@ -145,7 +144,7 @@ def test_killed_within_the_first_epoch_it_goes_on_from_the_last_snapshot(
     monkeypatch.setattr(train_one, "_EVERY", 0)  # each step is later than that
     on_step(monkeypatch, 3, Mock(side_effect=KeyboardInterrupt))
     assert pipeline(*command).code == 130
-    assert "char-lstm: going on after epoch 0, step 2" in pipeline(*command, "--resume").err
+    assert "char-lstm: resuming after epoch 0, step 2" in pipeline(*command, "--resume").err
     assert digest_of_weights(tmp_path) == digest
 
 

@@ -160,7 +160,7 @@ def test_a_changed_text_is_trained_on_again(
     own.write_text(text_file.read_text())
     command = ("train", "char-rnn", *SMALL, "--text", "own.txt", "--name", "own")
     trained = pipeline(*command, "--resume").err
-    assert "own: nothing to resume, starting anew" in trained
+    assert "own: nothing to resume, starting from the beginning" in trained
     assert "own: trained" in trained
     assert trained.rstrip().endswith("next: pipeline export own")
     assert "own: unchanged" in pipeline(*command).err
@@ -431,7 +431,10 @@ def test_a_runtime_that_hangs_is_ended_and_the_others_still_run(
     asked = ("--runtime", "onnxruntime", "--runtime", "reference", "--time-limit", "6")
     result = pipeline("validate", "sine-gru", *asked)
     assert result.code == 6
-    assert "hangs: no answer within 6 s, and was ended; --time-limit gives it longer" in result.err
+    assert (
+        "hangs: no answer within 6 s, so its process was ended; --time-limit gives it longer"
+        in result.err
+    )
     content = json.loads((arrived / "exported" / "sine-gru" / "validation.json").read_text())
     assert [row["status"] for row in content["rows"]] == ["pass", "fail", "pass", "pass"]
     assert [row["graph"] for row in content["rows"]] == [*["model"] * 3, "forecast"]

@@ -166,7 +166,7 @@ def test_prompt_and_text_stand_together_on_standard_output(exported: Path, pipel
 def test_a_text_can_be_had_again_by_the_seed_that_was_said(exported: Path, pipeline: Here) -> None:
     first = pipeline("run", CHAR, "--prompt", "the ")
     flag, seed, *rest = first.err.split()
-    assert (flag, " ".join(rest)) == ("--seed", "gives the same again")
+    assert (flag, " ".join(rest)) == ("--seed", "draws the same again")
     assert pipeline("run", CHAR, "--prompt", "the ", "--seed", seed).out == first.out
 
 

@@ -99,7 +99,7 @@ def test_the_audit_names_what_is_wrong(honest: Callable[[str, Cell], Honest]) ->
     weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
     assert audit_onnx(model.SerializeToString(), network) == [
         "R_1 is not in the graph bit for bit",
-        "constant 'recurrent.R_1' is none of the network's",
+        "constant 'recurrent.R_1' is not in the network",
     ]
 
 
@@ -110,7 +110,7 @@ def test_a_constant_that_is_no_tensor_is_none_of_the_networks(
     model = onnx.load_from_string(file)
     model.graph.node.append(onnx.helper.make_node("Constant", [], ["half"], value_float=0.5))
     assert audit_onnx(model.SerializeToString(), network) == [
-        "constant 'half' is none of the network's"
+        "constant 'half' is not in the network"
     ]
 
 

@@ -20,7 +20,7 @@ from tiny import fail_on_call, new_trainer, refused, saved, series_config, text_
 
 from pipeline.checkpoint import TRAINING_FILE, load_snapshot, save_snapshot
 from pipeline.errors import IntegrityError, MalformedError, StorageError, UnsafeError
-from pipeline.train.loop import Snapshot
+from pipeline.train.trainer import Snapshot
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from pipeline.config import CELLS, Config
 from pipeline.data import Text
 from pipeline.errors import MalformedError
 from pipeline.model import CodePointTable
-from pipeline.train import loop
+from pipeline.train import trainer as trainer_module
 from pipeline.train.batches import make_task
 
 # --- learning
@@ -157,7 +157,7 @@ def test_learning_rate_warms_up_and_ends_low() -> None:
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock by which every look at it takes a second."""
-    monkeypatch.setattr(loop, "time", Mock(monotonic=Mock(side_effect=count())))
+    monkeypatch.setattr(trainer_module, "time", Mock(monotonic=Mock(side_effect=count())))
 
 
 @pytest.mark.parametrize("make", [series_config, text_config])

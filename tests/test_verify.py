@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.contract.law import Array
-from pipeline.contract.tensors import Contract, Number, Tensors, TensorSpec
+from pipeline.contract.tensors import Contract, ElementType, Tensors, TensorSpec
 from pipeline.verify import Answer, Case, answer, deviations, own_errors, replay
 
 
-def spec(name: str, type: Number, *shape: int | str) -> TensorSpec:
+def spec(name: str, type: ElementType, *shape: int | str) -> TensorSpec:
     return TensorSpec(name=name, type=type, shape=shape, meaning="of a test")
 
 

@@ -28,8 +28,8 @@ from pipeline.runtimes.catalog import Runtimes
 from pipeline.seal import seal
 from pipeline.threads import session_options
 from pipeline.train.batches import make_task
-from pipeline.train.loop import Trainer
 from pipeline.train.scores import score
+from pipeline.train.trainer import Trainer
 from pipeline.validate import Row, Validation, validate_bundle
 
 TEXT = "the cat sat on the mat; the dog sat on the cat. " * 12 + "what did the mat do? "

@@ -1,4 +1,4 @@
-"""One step of a bundle in every target that it is embedded in, beside ONNX Runtime from Python."""
+"""The time of one step of a bundle in every embedded target, and in ONNX Runtime from Python."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ class ClientTime(Record):
 
     @property
     def ratio(self) -> float:
-        """What it takes of the time in Python."""
+        """The time in the target as a share of the time in Python."""
         return self.microseconds / self.python
 
 

@@ -46,7 +46,7 @@ _MATHS: tuple[tuple[str, ...], ...] = ((), ("-ffast-math",))
 
 
 class EngineTime(Record):
-    """Microseconds of one step, batch 1; ``rtneural`` is null where it was not measured."""
+    """Microseconds of one step, batch 1; ``rtneural`` is None if it was not measured."""
 
     cell: Cell
     size: int
@@ -56,12 +56,12 @@ class EngineTime(Record):
 
     @property
     def onnxruntime_ratio(self) -> float:
-        """How many times as long ONNX Runtime takes, called from Python."""
+        """The time of ONNX Runtime, called from Python, divided by that of the generated C."""
         return self.onnxruntime / self.c
 
     @property
     def rtneural_ratio(self) -> float | None:
-        """How many times as long RTNeural takes."""
+        """The time of RTNeural divided by that of the generated C."""
         return None if self.rtneural is None else self.rtneural / self.c
 
 
@@ -174,7 +174,7 @@ def _compiled(words: Sequence[str], sources: Sequence[Path], target: Path) -> Pa
 
 
 def _copy(program: Path) -> Path:
-    """A copy beside it: where its pages happen to lie in memory decides a fifth of the time."""
+    """Copy a program, since the place of its pages in memory changes its time by up to a fifth."""
     copy = program.with_name(f"{program.name}-copy")
     copy.unlink(missing_ok=True)
     return Path(shutil.copy(program, copy))

@@ -1,6 +1,6 @@
-"""What the loop inside the graph saves: beside a loop in Python, in one run, as ratios.
+"""The benchmark of the graph with the loop inside against a loop in Python, as ratios of one run.
 
-The loop in Python calls ``onnx/model.onnx`` for every step, with numpy for the rest, as a program
+The loop in Python calls ``onnx/model.onnx`` for every step and does the rest in numpy, as a program
 without the other graph would.
 """
 
@@ -33,9 +33,9 @@ from pipeline.signature import (
 )
 
 _STEPS = 500
-_READ = 20  # steps that are read before
+_READ = 20  # steps that are read before the loop begins
 _BATCHES = (1, 32)
-_ROUNDS = 15  # of each side, in turns; the fastest counts, since other work only slows down
+_ROUNDS = 15  # rounds of each side, in turns; the fastest counts, since other work only slows down
 _SEED = 20_241_125
 # Temperature, top-k and top-p.
 _SETTINGS = {
@@ -59,12 +59,12 @@ class Measured(Record):
 
     @property
     def ratio(self) -> float:
-        """What the graph takes of the time of the Python loop."""
+        """The time of the graph as a share of the time of the Python loop."""
         return self.graph / self.python
 
 
 class Sides(NamedTuple):
-    """Two ways to the same text or forecast ``[batch, steps, …]``."""
+    """Two functions that make the same text or forecast ``[batch, steps, …]``."""
 
     what: str
     batch: int
@@ -94,7 +94,7 @@ def benchmark(bundle: Bundle) -> Iterator[Measured]:
 
 
 def sides(bundle: Bundle, steps: int) -> Iterator[Sides]:
-    """What is to be measured, for every batch size and setting, each over so many ``steps``.
+    """The two sides to measure, for every batch size and setting, each over ``steps`` steps.
 
     Raises:
         UsageError: the bundle has no graph with a loop.

@@ -1,4 +1,4 @@
-"""The folder ``exported/<name>/`` that users take away; ``exported/README.md`` is its format."""
+"""Writing bundles, the folders ``exported/<name>/``, whose format is in ``exported/README.md``."""
 
 from typing import TYPE_CHECKING
 

@@ -11,9 +11,9 @@ from pipeline.signature import TIME, Signature, loop
 
 
 def first_lines(task: str, features: int = 1, streams: bool = True) -> str:
-    """Python that runs ``onnx/model.onnx`` with numpy and onnxruntime alone.
+    """Python code that runs ``onnx/model.onnx`` with only numpy and onnxruntime.
 
-    In a stream, or over a whole sequence.
+    It carries a state if ``streams`` is set, and otherwise reads a whole sequence.
     """
     if task == "text":
         prepare = 'text = np.array([[ord(c) for c in "The "]])  # [batch, time] code points'
@@ -49,7 +49,7 @@ def model_card(checkpoint: Checkpoint, signature: Signature) -> str:
     model = config.model
     rows = [*signature.inputs, *signature.outputs]
     ins, outs = (", ".join(s.name for s in part) for part in (signature.inputs, signature.outputs))
-    call = f"({ins}) → ({outs})" if signature.streams else f"{ins} → {outs}"
+    call = f"({ins}) → ({outs})" if signature.has_state else f"{ins} → {outs}"
     features = 1 if model.task == "text" else model.features
     return f"""\
 # {markdown(config.name)}
@@ -68,7 +68,7 @@ Scaling and the character table are inside the graph.
 ## First lines
 
 ```python
-{first_lines(model.task, features, signature.streams)}```
+{first_lines(model.task, features, signature.has_state)}```
 
 {_training(checkpoint.training)}## Files
 
@@ -92,7 +92,7 @@ def _purpose(task: str, signature: Signature) -> str:
         "gives the logits of the next character" if task == "text" else "forecasts the next value"
     )
     read = "character" if task == "text" else "value"
-    if signature.streams:
+    if signature.has_state:
         return f"{what}, one for every {read} it has read"
     if TIME in signature.output.shape:
         return f"reads whole sequences, in both directions, and has an output for every {read}"
@@ -100,7 +100,7 @@ def _purpose(task: str, signature: Signature) -> str:
 
 
 def _reading(checkpoint: Checkpoint, signature: Signature) -> str:
-    if signature.streams:
+    if signature.has_state:
         return f"Rows of the state: {', '.join(signature.state_rows)}."
     whole = "There is no state: every call is a whole sequence, which cannot be cut."
     if not isinstance(checkpoint.config, Config):

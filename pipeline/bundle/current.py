@@ -1,4 +1,4 @@
-"""Is a bundle what exporting now would give again?"""
+"""The check whether exporting again would give the same bundle."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 
 
 def current_bundle(folder: Path, checkpoint_sha256: str, opset: int) -> Bundle | None:
-    """The bundle in ``folder`` if it is whole and what exporting now would give again."""
+    """The bundle in ``folder``; None unless it is whole and exporting again would give the same."""
     try:
         bundle = open_bundle(folder)
         bundle.verify()

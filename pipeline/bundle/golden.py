@@ -1,4 +1,4 @@
-"""Golden trajectories: chained calls with carried state that every port can replay."""
+"""Golden trajectories: chained calls with their results, which every client can replay."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ class Call:
 
     @property
     def inputs(self) -> dict[str, Array]:
-        """What goes in, by name; a state of no rows is in no file."""
+        """The inputs by name; a state without rows is left out."""
         return _in_files({INPUT: self.input, STATE: self.state})
 
     @property
     def outputs(self) -> dict[str, Array]:
-        """What comes out, by name."""
+        """The outputs by name; a state without rows is left out."""
         return _in_files({OUTPUT: self.output, NEXT_STATE: self.next_state})
 
 
@@ -43,10 +43,10 @@ def _in_files(tensors: dict[str, Array]) -> dict[str, Array]:
     return {name: array for name, array in tensors.items() if array.shape[1]}
 
 
-def streams(source: Array, batch: int, time: int, start: int = 0) -> Array:
-    """``batch`` windows of ``source``, spread over it from ``start`` on, ``[batch, time, …]``.
+def cut_sequences(source: Array, batch: int, time: int, start: int = 0) -> Array:
+    """``batch`` sequences cut from ``source``, spread over it from ``start``, ``[batch, time, …]``.
 
-    Windows that reach the end go on at the beginning.
+    A sequence that reaches the end of ``source`` continues at its beginning.
     """
     offsets = start + np.arange(batch) * max(1, len(source) // batch)
     windows: Array = source[(offsets[:, None] + np.arange(time)) % len(source)]
@@ -54,7 +54,7 @@ def streams(source: Array, batch: int, time: int, start: int = 0) -> Array:
 
 
 def outside(source: Array, vocabulary: str | None) -> Array:
-    """``source`` with what training did not know: unseen characters, or values far outside."""
+    """``source`` with some unknown characters, or some values far outside the training range."""
     changed = source.copy()
     if vocabulary is not None:
         known = {ord(character) for character in vocabulary}
@@ -71,9 +71,10 @@ def outside(source: Array, vocabulary: str | None) -> Array:
 def trajectory(
     network: Network, source: Array, cuts: Sequence[int], state: NDArray[np.float32] | None = None
 ) -> list[Call]:
-    """Calls over ``source`` ``[batch, time, …]`` cut into pieces, by the float64 twin.
+    """Chained calls over ``source`` ``[batch, time, …]``, cut into pieces of ``cuts`` steps.
 
-    The results are the twin's, rounded to float32: the truth, not one machine's rounding.
+    The results are those of the float64 twin, rounded to float32, so they do not depend on the
+    float32 rounding of one machine.
     """
     twin = network.twin(torch.float64)
     first = twin.zero_state(len(source)) if state is None else torch.from_numpy(state).double()
@@ -92,27 +93,27 @@ def trajectory(
 
 def golden_trajectories(network: Network, source: Array) -> dict[str, list[Call]]:
     """The trajectories of ``golden.json``; ``source`` is the held-out input."""
-    strange = outside(streams(source, 2, 6), network.vocabulary)
-    if not network.signature.streams:
+    strange = outside(cut_sequences(source, 2, 6), network.vocabulary)
+    if not network.signature.has_state:
         return {
-            "one sequence": trajectory(network, streams(source, 1, 10), [10]),
-            "one step": trajectory(network, streams(source, 1, 1), [1]),
-            "three sequences at once": trajectory(network, streams(source, 3, 5), [5]),
+            "one sequence": trajectory(network, cut_sequences(source, 1, 10), [10]),
+            "one step": trajectory(network, cut_sequences(source, 1, 1), [1]),
+            "three sequences at once": trajectory(network, cut_sequences(source, 3, 5), [5]),
             "input that training did not know": trajectory(network, strange, [6]),
         }
-    warmed_up = trajectory(network, streams(source, 1, 50), [50])[0].next_state
+    warmed_up = trajectory(network, cut_sequences(source, 1, 50), [50])[0].next_state
     return {
-        "one stream from zeros": trajectory(network, streams(source, 1, 10), [1, 2, 7]),
-        "three streams at once": trajectory(network, streams(source, 3, 5), [4, 1]),
+        "one stream from zeros": trajectory(network, cut_sequences(source, 1, 10), [1, 2, 7]),
+        "three streams at once": trajectory(network, cut_sequences(source, 3, 5), [4, 1]),
         "from a state that is not zero": trajectory(
-            network, streams(source, 1, 4, start=50), [1, 3], warmed_up
+            network, cut_sequences(source, 1, 4, start=50), [1, 3], warmed_up
         ),
         "input that training did not know": trajectory(network, strange, [3, 3]),
     }
 
 
 def _tensor(array: Array) -> dict[str, Any]:
-    """Shape and flat values; float32 in the fewest digits that give the same float32 back."""
+    """Shape and flat values; float32 has the fewest digits that give the same float32 again."""
     flat = array.ravel()
     is_float = flat.dtype == np.float32
     return {
@@ -146,12 +147,13 @@ def golden_json(checkpoint: Checkpoint, trajectories: dict[str, list[Call]]) -> 
 
 
 def backend_test_files(network: Network, source: Array) -> dict[str, bytes]:
-    """Files in the layout of ONNX's backend tests: fresh state, carried state, other sizes.
+    """Test data in the layout of ONNX's backend tests: a call from the initial state, the call
+    after it with the carried state, and a call of other sizes.
 
-    For whole sequences: one, another, other sizes.
+    A network of whole sequences has no state; its first two sets are two sequences.
     """
-    fresh, carried = trajectory(network, streams(source, 1, 10), [5, 5])
-    other = trajectory(network, streams(source, 3, 11), [11])[0]
+    fresh, carried = trajectory(network, cut_sequences(source, 1, 10), [5, 5])
+    other = trajectory(network, cut_sequences(source, 3, 11), [11])[0]
     files = {}
     for index, call in enumerate((fresh, carried, other)):
         for kind, tensors in (("input", call.inputs), ("output", call.outputs)):

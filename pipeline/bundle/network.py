@@ -1,4 +1,4 @@
-"""A bundle joined with the network that it was made of."""
+"""The PyTorch network of a bundle."""
 
 from pipeline.checkpoint import allow_non_finite, network_from
 from pipeline.contract import Bundle
@@ -7,7 +7,7 @@ from pipeline.model import Network
 
 
 def network_of(bundle: Bundle) -> Network:
-    """The PyTorch network with the weights of the bundle, on the CPU, ready to use.
+    """The PyTorch network with the weights of the bundle, on the CPU, in evaluation mode.
 
     Raises:
         MalformedError: the weights are not those of the model in the manifest.

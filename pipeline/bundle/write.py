@@ -1,4 +1,4 @@
-"""Put a bundle together, file by file."""
+"""The files of a bundle, made from a checkpoint."""
 
 from safetensors.torch import save as save_safetensors
 
@@ -26,11 +26,11 @@ from pipeline.storage import canonical_json, sha256
 
 
 def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[str, bytes]:
-    """Every file of the bundle, ``manifest.json`` last; the same bytes for the same checkpoint.
+    """All files of the bundle, ``manifest.json`` last; equal checkpoints give equal bytes.
 
     Raises:
         ParityError: an exported graph breaks the contract or gives other numbers.
-        MalformedError: the model is so large that its golden data are more than a reader reads.
+        MalformedError: the model is so large that readers would refuse its golden data.
     """
     config = checkpoint.config
     spread = checkpoint.spread
@@ -62,7 +62,7 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
         loop=contract,
         spread=spread,
         window=None
-        if signature.streams or isinstance(config, ImportedConfig)
+        if signature.has_state or isinstance(config, ImportedConfig)
         else config.training.window,
         scaler=checkpoint.scaler,
         vocabulary=checkpoint.vocabulary,

@@ -1,11 +1,11 @@
 """Checkpoints on disk, trained or imported: weights in safetensors, everything else in JSON.
 
     checkpoints/<name>/
-      checkpoint.json            configuration, scores, digests; names its weights file
+      checkpoint.json            configuration, scores, digests, and the name of the weights file
       weights-<digest>.safetensors
       training.safetensors       an unfinished training, for --resume
 
-``checkpoint.json`` is replaced last, so the pair is always whole.
+``checkpoint.json`` is written last, so it always names a complete weights file.
 """
 
 from typing import TYPE_CHECKING

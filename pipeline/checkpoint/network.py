@@ -1,4 +1,4 @@
-"""Checkpoints of networks, and networks of checkpoints."""
+"""Conversion between networks and checkpoints."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pipeline.contract.records import SeriesScores, TextScores, TrainingRecord
 from pipeline.data import Series, Text
 from pipeline.model import Network
 from pipeline.storage import sha256
-from pipeline.train.loop import Trainer
+from pipeline.train.trainer import Trainer
 
 
 def save_checkpoint(
@@ -23,7 +23,7 @@ def save_checkpoint(
     data: Series | Text,
     scores: SeriesScores | TextScores,
 ) -> Checkpoint:
-    """Write the best network of a finished training, and drop what resuming would have needed.
+    """Write the best network of a finished training, and remove the snapshot for resuming.
 
     Raises:
         StorageError: the file system refused; the previous checkpoint is still there.
@@ -57,7 +57,7 @@ def make_checkpoint(
     held_out: HeldOut,
     training: TrainingRecord | None = None,
 ) -> tuple[Checkpoint, bytes]:
-    """A network with all that belongs to it, as ``checkpoint.json`` and a file of weights."""
+    """The content of ``checkpoint.json`` and the weights file for ``network``."""
     weights = save_safetensors(dict(network.state_dict()))
     digest = sha256(weights)
     checkpoint = Checkpoint(
@@ -74,7 +74,8 @@ def make_checkpoint(
 
 
 def load_network(folder: Path, checkpoint: Checkpoint) -> Network:
-    """The network of ``checkpoint``, on the CPU, ready to use; raises as :func:`check_weights`."""
+    """The network of ``checkpoint``, on the CPU, in evaluation mode; raises as
+    :func:`check_weights`."""
     config, path = checkpoint.config, folder / checkpoint.weights.file
     return network_from(
         check_weights(folder, checkpoint),

@@ -24,7 +24,7 @@ class Weights(Record):
 
 
 def _origin(config: Any) -> str:
-    """``trained`` or ``imported``, of a configuration or of the JSON of one."""
+    """The tag of a configuration or of its JSON: ``trained`` or ``imported``."""
     source = config.get("source") if isinstance(config, dict) else getattr(config, "source", None)
     kind = source.get("kind") if isinstance(source, dict) else getattr(source, "kind", None)
     return _IMPORTED if kind == "imported" else _TRAINED
@@ -34,9 +34,9 @@ _TRAINED, _IMPORTED = "trained", "imported"
 
 
 class Checkpoint(Record):
-    """The content of ``checkpoint.json``; an imported one has no ``training``.
+    """The content of ``checkpoint.json``; for imported weights, ``training`` is None.
 
-    ``held_out`` are inputs that training never saw, or inputs made up for an imported one.
+    ``held_out`` is data that training never saw; for imported weights it is generated.
     """
 
     format: Literal[1] = 1
@@ -68,16 +68,16 @@ class Checkpoint(Record):
 
     @property
     def spread(self) -> tuple[float, ...] | None:
-        """Standard deviation of the residuals of each target; None for text, or where unknown."""
+        """The standard deviation of the residuals of each target; None for text, or if unknown."""
         return self.training.spread if self.training else None
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all of it, which is also its seal."""
+        """SHA-256 of the checkpoint, which is also its seal."""
         return sha256(canonical_json(self.model_dump(mode="json")))
 
 
 def versions() -> dict[str, str]:
-    """The versions that decide what a checkpoint or a bundle contains."""
+    """The versions that affect the content of checkpoints and bundles."""
     own = {"pipeline": __version__, "python": platform.python_version()}
     return own | {package: package_version(package) for package in ("torch", "onnx", "numpy")}

@@ -1,7 +1,7 @@
 """An unfinished training as one file, for ``--resume``.
 
-It is safetensors with two entries of metadata: ``training``, the facts in JSON, and ``sha256``,
-the digest of the whole file as it is with 64 zeros in the place of that digest.
+The file is safetensors with two entries of metadata: ``training``, a JSON object, and ``sha256``,
+the digest of the whole file with 64 zeros in place of that digest.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from pipeline.config import Config, Record
 from pipeline.errors import IntegrityError, MalformedError
 from pipeline.reading import JSON_LIMIT, read_inside
 from pipeline.storage import write_file
-from pipeline.train.loop import Snapshot
-from pipeline.train.step import Precision
+from pipeline.train.step import TrainingPrecision
+from pipeline.train.trainer import Snapshot
 
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _ZEROS = b"0" * 64
@@ -30,14 +30,15 @@ Loss = Annotated[float, Field(ge=0)]
 
 
 class _Epoch(Record):
-    """An epoch that is over."""
+    """The losses of a finished epoch."""
 
     train_loss: Loss
     validation_loss: Loss
 
 
 class _Facts(Record):
-    """What a snapshot holds beside tensors, and whose it is; fields as in :class:`Snapshot`."""
+    """The JSON of a snapshot: the fields of :class:`Snapshot` but the tensors, the configuration,
+    and the digest of the data."""
 
     format: Literal[2] = 2
     config: dict[str, Any]
@@ -47,7 +48,7 @@ class _Facts(Record):
     total: Loss
     best_epoch: int = Field(ge=0)
     seconds: float = Field(ge=0)
-    precision: Precision
+    precision: TrainingPrecision
     threads: int = Field(ge=1, le=1024)
     history: tuple[_Epoch, ...]
 
@@ -58,7 +59,7 @@ class _Facts(Record):
         if (self.epoch, self.best_epoch) != (len(losses), best):
             raise ValueError("the epochs are not those of the history")
         if self.epoch > self.config["training"]["epochs"]:
-            raise ValueError("there are more epochs than were asked for")
+            raise ValueError("there are more epochs than the configuration asks for")
         return self
 
 
@@ -90,15 +91,15 @@ def save_snapshot(folder: Path, snapshot: Snapshot, config: Config, data_sha256:
 def load_snapshot(
     folder: Path, config: Config, data_sha256: str, parameters: int
 ) -> Snapshot | None:
-    """The unfinished training in ``folder``, if there is one of this configuration and data.
+    """The unfinished training in ``folder``; None unless it is of this configuration and data.
 
-    A file that is longer than that of a network of so many ``parameters`` is not read.
+    The number of ``parameters`` limits the size of the file that is read.
 
     Raises:
-        MalformedError: there is one, and it is none, or was written by an earlier version.
-        IntegrityError: there is one, and it was changed after it was written.
-        UnsafeError: a link stands in its place.
-        StorageError: it cannot be read.
+        MalformedError: the file is no snapshot, too large, or of an earlier version.
+        IntegrityError: the file was changed after it was written.
+        UnsafeError: the file is a link.
+        StorageError: the file cannot be read.
     """
     path = folder / TRAINING_FILE
     if not path.exists():
@@ -139,20 +140,20 @@ def load_snapshot(
 
 
 def _longest(config: Config, parameters: int) -> int:
-    """How many bytes the file of an unfinished training has at most."""
+    """The largest size in bytes of the file of an unfinished training."""
     model = config.model
     state = config.training.batch_size * 2 * model.num_layers * model.hidden_size
-    # The weights now and the best ones, two moments of each, and how often each was moved.
+    # The present and the best weights, and three numbers of AdamW for each: two moments, the step.
     return JSON_LIMIT + 4 * (5 * parameters + state)
 
 
 def _header(data: bytes) -> bytes:
-    """The JSON at the beginning of a safetensors file, after its length in 8 bytes."""
+    """The JSON header of a safetensors file, which follows its length in 8 bytes."""
     return data[8 : 8 + int.from_bytes(data[:8], "little")]
 
 
 def _places(data: bytes) -> list[slice]:
-    """Where a digest stands in the header of a safetensors file."""
+    """The places of digests in the header of a safetensors file."""
     spans = (found.span(1) for found in _DIGEST.finditer(_header(data)))
     return [slice(8 + start, 8 + end) for start, end in spans]
 

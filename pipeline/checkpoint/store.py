@@ -1,4 +1,4 @@
-"""Checkpoints written and read, without PyTorch."""
+"""Writing and reading checkpoints, without PyTorch."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +15,7 @@ TRAINING_FILE = "training.safetensors"
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, weights: bytes) -> None:
-    """Write a checkpoint in place of what ``folder`` held.
+    """Write a checkpoint to ``folder``, replacing the previous one.
 
     Raises:
         StorageError: the file system refused; the previous checkpoint is still there.
@@ -35,7 +35,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, weights: bytes) -> No
 
 
 def _is_named(folder: Path, name: str) -> bool:
-    """Whether ``checkpoint.json`` in ``folder``, if there is one, holds the name of a file."""
+    """Whether ``checkpoint.json`` in ``folder`` exists and contains the name of a file."""
     try:
         return name.encode() in (folder / CHECKPOINT_FILE).read_bytes()
     except FileNotFoundError:
@@ -49,9 +49,9 @@ def _drop_other_weights(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def drop_remains(folder: Path, checkpoint: Checkpoint) -> None:
-    """Remove what a run that was killed left beside ``checkpoint``, which is the one in ``folder``.
+    """Remove what a killed run left beside ``checkpoint``, which is the one in ``folder``.
 
-    That is weights of another, and the unfinished training that this one is the end of.
+    That is other weights files, and the snapshot of the training that ``checkpoint`` finished.
 
     Raises:
         StorageError: the file system refused.
@@ -64,13 +64,13 @@ def drop_remains(folder: Path, checkpoint: Checkpoint) -> None:
 
         if checkpoint.training and not isinstance(checkpoint.config, ImportedConfig):
             data = checkpoint.training.data_sha256
-            with suppress(MalformedError, IntegrityError, UnsafeError):  # --resume will say so
+            with suppress(MalformedError, IntegrityError, UnsafeError):  # --resume reports these
                 if load_snapshot(folder, checkpoint.config, data, checkpoint.parameters):
                     (folder / TRAINING_FILE).unlink()
 
 
 def finished_checkpoint(folder: Path, config: Config, data_sha256: str) -> Checkpoint | None:
-    """The checkpoint in ``folder`` if it is whole and of just this configuration and data."""
+    """The checkpoint in ``folder``; None unless it is whole and of this configuration and data."""
     try:
         checkpoint = read_checkpoint(folder)
         check_weights(folder, checkpoint)
@@ -84,21 +84,21 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """The checked content of ``checkpoint.json`` in ``folder``.
 
     Raises:
-        MalformedError: it is missing or is not a checkpoint.
-        IntegrityError: it was changed.
-        UnsafeError: a link stands in its place.
-        StorageError: it cannot be read.
+        MalformedError: the file is missing or is not a checkpoint.
+        IntegrityError: the file was changed.
+        UnsafeError: the file is a link.
+        StorageError: the file cannot be read.
     """
     return read_record(folder, CHECKPOINT_FILE, "a checkpoint", Checkpoint, "train it anew")
 
 
 def check_weights(folder: Path, checkpoint: Checkpoint) -> bytes:
-    """The weights file of ``checkpoint``, which is just the one that was saved.
+    """The bytes of the weights file of ``checkpoint``, after checking its digest and shapes.
 
     Raises:
         MalformedError: the weights are truncated, not safetensors, or not those of this model.
-        IntegrityError: the weights file is another one than was saved.
-        UnsafeError: the weights file lies outside the folder, or a link stands in its place.
+        IntegrityError: the weights file was changed.
+        UnsafeError: the weights file lies outside the folder, or is a link.
     """
     name, path = checkpoint.weights.file, folder / checkpoint.weights.file
     shapes = weight_shapes(checkpoint.config.model, len(checkpoint.vocabulary or ""))

@@ -41,9 +41,9 @@ def network_from(
     vocabulary: str | None,
     non_finite: bool = False,
 ) -> Network:
-    """The network of ``model`` with the weights in ``data``, on the CPU, ready to use.
+    """The network of ``model`` with the weights in ``data``, on the CPU, in evaluation mode.
 
-    Shapes are compared before memory is taken for them; ``non_finite`` lets NaN and infinity pass.
+    Shapes are checked before memory is allocated; ``non_finite`` lets NaN and infinity pass.
 
     Raises:
         MalformedError: ``data`` is truncated or not safetensors, names, types or shapes are not

@@ -26,7 +26,7 @@ def benchmark() -> None:
 @exported_option
 @json_option
 def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
-    """The loop inside the graph beside a loop in Python.
+    """Compare the loop inside the ONNX graph with a loop in Python.
 
     Both run in turns, on the CPU with one thread; the fastest round of each counts.
     """
@@ -38,7 +38,7 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
 
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     bundles = [open_bundle(folder) for folder in folders]
-    if not names:  # all that can be measured
+    if not names:  # all bundles that have a graph with the loop inside
         bundles = [bundle for bundle in bundles if bundle.manifest.loop is not None]
     measured = []
     for bundle in bundles:
@@ -54,12 +54,12 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
     "--target",
     "targets",
     multiple=True,
-    help="What embed makes. Repeatable.  [default: all of them]",
+    help="Target of embed to measure. Repeatable.  [default: all targets]",
 )
 @click.option(
     "--rtneural",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A clone of RTNeural, to be measured beside the generated C.",
+    help="Folder of a clone of RTNeural, which is then measured beside the generated C.",
 )
 @trust_options
 @exported_option
@@ -73,8 +73,9 @@ def embed(
     exported: Path,
     as_json: bool,
 ) -> None:
-    """Every embedded client beside ONNX Runtime in Python, and generated C beside RTNeural.
+    """Compare embedded clients with ONNX Runtime in Python.
 
+    The generated C is also compared with ONNX Runtime and, if its clone is given, with RTNeural.
     All run in turns; the fastest round of each counts.
     """
     from pipeline.benchmark.clients import measure_clients

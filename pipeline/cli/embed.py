@@ -21,18 +21,25 @@ from pipeline.lookup import find_model
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Folder of the project.",
+    help="Folder that the project is written to.",
 )
 @click.option(
-    "--force", is_flag=True, help="Replace what differs in a project; what you added stays."
+    "--force",
+    is_flag=True,
+    help="Replace files of the project that were changed. Files that you added stay.",
 )
-@click.option("--serve", "is_served", is_flag=True, help="Build it and show its page on loopback.")
+@click.option(
+    "--serve",
+    "is_served",
+    is_flag=True,
+    help="Build the project and serve its page on this machine.",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="Where --serve listens; 0 takes a free one.",
+    help="Port that --serve listens on. 0 takes a free one.",
 )
 @trust_options
 @exported_option
@@ -51,8 +58,8 @@ def embed(
 ) -> None:
     """Write a small project that runs an exported model elsewhere.
 
-    TARGET is one of those listed below. Each project has a client to copy, a program that replays
-    the golden trajectories, an example, and a README with the commands.
+    TARGET is one of the targets listed below. Each project has a client to copy, a program that
+    replays the golden trajectories, an example, and a README with the commands.
 
     \b
     pipeline embed char-lstm python --out char-python
@@ -68,7 +75,7 @@ def embed(
     chosen = find_target(target)
     page = chosen.page
     if is_served and page is None:
-        raise UsageError(f"--serve shows a page, and {target} has none; leave it out")
+        raise UsageError(f"--serve shows a page, and {target} has none; leave --serve out")
     opened = open_bundle(find_model(exported, MANIFEST_FILE, bundle, made_by="export"))
     trust = make_trust(key, trust_all)
     files, status = write_project(opened, chosen, out, force, trust)
@@ -80,6 +87,6 @@ def embed(
     if is_served and page is not None:
         build(chosen, out)
         with page.serve(out, port) as url:
-            say(f"{url} shows it; Ctrl-C ends")
+            say(f"the page is at {url}; Ctrl-C ends")
             with suppress(KeyboardInterrupt):
                 Event().wait()

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
-@click.option("--opset", type=int, default=18, show_default=True, help="ONNX opset, 18 to 23.")
+@click.option(
+    "--opset", type=int, default=18, show_default=True, help="Opset of the ONNX files, 18 to 23."
+)
 @checkpoints_option
 @exported_option
 @force_option
@@ -34,7 +36,10 @@ def export(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Export checkpoints to TorchScript and ONNX, as bundles.
+    """Export checkpoints to TorchScript and ONNX.
+
+    All checkpoints are exported, or those named. Each becomes a bundle: a folder with the model,
+    its manifest, and test data.
 
     \b
     pipeline export

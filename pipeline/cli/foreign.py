@@ -1,58 +1,69 @@
-"""``pipeline validate --torchscript A.pt --onnx B.onnx``: two models of others."""
+"""``pipeline validate --torchscript A.pt --onnx B.onnx``: a pair of model files, not a bundle."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import Command, must_have_run
+from pipeline.cli.options import Command, must_have_run, section
 from pipeline.errors import ParityError, UnsafeError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.trust import Trust
 
-_FILES = "pipeline.foreign"  # where click keeps the files in the order of the command line
+_FILES = "pipeline.foreign"  # key of the files in click's context, in command-line order
+_option = section("Pair of model files, in place of bundles")
 
 
 def _in_order(
     context: click.Context, option: click.Parameter, paths: tuple[Path, ...]
 ) -> tuple[Path, ...]:
-    """Remember the files of both options in the order given, which click has for callbacks only."""
+    """Remember the files of both options in command-line order, in which click calls this."""
     form = {"onnx": "ONNX", "torchscript": "TorchScript"}[option.name or ""]
     context.meta.setdefault(_FILES, []).extend((form, path) for path in paths)
     return paths
 
 
 def foreign_options(command: Command) -> Command:
-    """The options of a pair of foreign files."""
+    """Add the options of a pair of model files to ``command``."""
     file = click.Path(path_type=Path, dir_okay=False)
     for option in (
-        click.option(
+        _option(
             "--shape",
             "shapes",
             multiple=True,
             metavar="NAME=SIZE,…",
-            help="Fix the shape of an input; a word in place of a size is a dynamic axis.",
+            help="Shape of an input. A word in place of a size is a dynamic axis. Repeatable.  "
+            "[default: as the ONNX file declares it]",
         ),
-        click.option(
-            "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="Fix an input."
+        _option(
+            "--input",
+            "inputs",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Set an input to this value in every case. Repeatable.",
         ),
-        click.option(
+        _option(
             "--state",
             "states",
             multiple=True,
             metavar="NAME:NEXT",
-            help="An input and the output that is its next state. Repeatable; or none.",
+            help="An input that is a state, and the output that is its next value. Repeatable; "
+            "'none' for a model without a state.  [default: found by names and shapes]",
         ),
-        click.option(
+        _option(
             "--torchscript",
             type=file,
             multiple=True,
             callback=_in_order,
-            help="A TorchScript file to compare; the first of two files is the reference.",
+            help="A TorchScript file to compare. The first of the two files is the reference.",
         ),
-        click.option(
-            "--onnx", type=file, multiple=True, callback=_in_order, help="An ONNX file to compare."
+        _option(
+            "--onnx",
+            type=file,
+            multiple=True,
+            callback=_in_order,
+            help="An ONNX file to compare. At least one of the two files is ONNX.",
         ),
     ):
         command = option(command)
@@ -73,15 +84,15 @@ def foreign(
     shapes: tuple[str, ...],
     **_files: Any,
 ) -> None:
-    """Compare the two files of ``--onnx`` and ``--torchscript``, and print what was found.
+    """Compare the two files of ``--onnx`` and ``--torchscript``, and print the rows.
 
     Raises:
-        UsageError: the options do not go together, or name what is not there.
-        UnsafeError: TorchScript that ``trust`` does not reach.
-        IntegrityError: TorchScript of a bundle was changed.
-        MalformedError: a file is not what it should be, or the two do not correspond.
+        UsageError: the options contradict each other, or name a tensor that does not exist.
+        UnsafeError: a file is TorchScript, and ``trust`` does not cover it.
+        IntegrityError: a file is the TorchScript of a bundle and was changed.
+        MalformedError: a file is no model, or the tensors of the two do not correspond.
         ParityError: numbers do not match, or nothing could be compared.
-        UnavailableError: a provider that was asked for is not there.
+        UnavailableError: a provider that was asked for is not on this machine.
     """
     files: list[tuple[str, Path]] = click.get_current_context().meta[_FILES]
     if len(files) != 2:
@@ -101,13 +112,13 @@ def foreign(
     from pipeline.runtimes.catalog import require
     from pipeline.runtimes.kind import PROVIDERS
     from pipeline.storage import update_file
-    from pipeline.validate.foreign import Choices, ForeignFile, validate_pair
+    from pipeline.validate.foreign import ForeignFile, PairChoices, validate_pair
 
     require(providers)
     chosen = tuple(dict.fromkeys(providers)) or PROVIDERS
     first, second = (ForeignFile(form, path) for form, path in files)
     with console().status("comparing"):
-        result = validate_pair(first, second, chosen, Choices(states, inputs, shapes))
+        result = validate_pair(first, second, chosen, PairChoices(states, inputs, shapes))
     if junit is not None:
         update_file(junit, junit_xml([result]))
     finish(
@@ -122,7 +133,7 @@ def foreign(
 
 
 def _must_be_trusted(path: Path, trust: "Trust") -> None:
-    """Hold a TorchScript file to the rule of bundles, where it is the one of a bundle."""
+    """Let a TorchScript file run by ``--trust`` alone, or as the file of a trusted bundle."""
     from pipeline.contract import open_bundle
     from pipeline.contract.manifest import TORCHSCRIPT_FILE
     from pipeline.signature import MANIFEST_FILE
@@ -135,4 +146,4 @@ def _must_be_trusted(path: Path, trust: "Trust") -> None:
         )
     bundle = open_bundle(file.parent)
     trust.require(bundle)
-    bundle.read(TORCHSCRIPT_FILE)  # is what lies there what the bundle says?
+    bundle.read(TORCHSCRIPT_FILE)  # raises if the file does not have the digest in the manifest

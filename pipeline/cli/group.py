@@ -34,20 +34,20 @@ from pipeline.escaping import visible
 from pipeline.packages import how_to_install
 from pipeline.threads import wait_asleep
 
-DEBUG = "PIPELINE_DEBUG"  # the environment variable; 1 lets a fault of ours end in a traceback
+DEBUG = "PIPELINE_DEBUG"  # environment variable; with 1, a fault of pipeline ends in a traceback
 _OF_WRITING = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC}
-_FAULT = 1  # exit code of what should never happen
+_FAULT = 1  # exit code of a fault of pipeline itself
 
 
 def main() -> None:
-    """Run the command line and end the process with the exit code of what happened."""
+    """Run the command line, print its error if there is one, and exit with the matching code."""
     wait_asleep(os.environ)
     fill_closed_streams()
     try:
         cli(standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        sys.exit(_FAULT)  # the reader has gone; nobody is left to tell
+        sys.exit(_FAULT)  # the reader of standard output has gone
     except (Exception, KeyboardInterrupt) as error:
         message, exit_code = _failure(error)
         with suppress(OSError):
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _failure(error: Exception | KeyboardInterrupt) -> tuple[str, int]:
-    """What is said of an error, and the exit code; with ``PIPELINE_DEBUG=1``, faults go on."""
+    """The message of an error, and the exit code; ``PIPELINE_DEBUG=1`` raises faults again."""
     match error:
         case PipelineError():
             return str(error), error.exit_code
@@ -66,7 +66,7 @@ def _failure(error: Exception | KeyboardInterrupt) -> tuple[str, int]:
             return error.format_message(), UsageError.exit_code
         case KeyboardInterrupt() | click.Abort():
             return (
-                "interrupted; what was written is whole, train goes on with --resume",
+                "interrupted; files that were written are whole, and train --resume continues",
                 INTERRUPTED,
             )
         case ModuleNotFoundError(name=str(name)) if name.split(".")[0] == "onnxruntime":
@@ -97,7 +97,7 @@ def _failure(error: Exception | KeyboardInterrupt) -> tuple[str, int]:
 
 
 def _refused(error: OSError) -> str:
-    """What the operating system refused: a file, or standard output, which has no name."""
+    """The message for an error of the operating system; standard output has no file name."""
     from pipeline.storage import advice
 
     if error.filename is None and error.errno in _OF_WRITING:
@@ -106,7 +106,7 @@ def _refused(error: OSError) -> str:
 
 
 def _is_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python's, or torch's on the CPU or a GPU, which has own words."""
+    """Whether memory ran out; torch reports it as a RuntimeError, in words of its own."""
     words = str(error)
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
@@ -115,7 +115,7 @@ def _is_of_memory(error: BaseException) -> bool:
 
 
 def _place(error: BaseException) -> str:
-    """The last line of this package that an error came through, as ``embed/replay.py:12``."""
+    """The last line of this package in the traceback of ``error``, as ``embed/replay.py:12``."""
     package = Path(__file__).parents[1]
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(package)]
@@ -145,12 +145,13 @@ class _Commands(click.Group):
 def cli(context: click.Context) -> None:
     """Take recurrent networks from PyTorch to the place where they run.
 
-    train → export → validate → embed, run. A model is given by its name, or by the path of its
-    folder; without any, train, export and validate take all models.
+    The order of the commands is train (or import), export, validate, then embed or run. A model
+    is given by its name or by the path of its folder. Without names, export, validate, inspect and
+    benchmark take all models, and train takes all presets.
 
     Exit codes: 0 done, 2 usage, 3 malformed input, 4 unsafe, 5 integrity, 6 parity,
-    7 environment, 8 storage, 130 interrupted; 1 a fault of pipeline itself. PIPELINE_DEBUG=1 in
-    the environment shows where in the code that was.
+    7 environment, 8 storage, 130 interrupted. 1 is a fault of pipeline itself; set
+    PIPELINE_DEBUG=1 in the environment to see its traceback.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

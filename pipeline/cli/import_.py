@@ -10,16 +10,21 @@ import click
 from pipeline.cells import NONLINEARITIES, with_option
 from pipeline.cli.options import (
     Command,
+    SectionedCommand,
     checkpoints_option,
     force_option,
     json_option,
     next_command,
+    section,
 )
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint
     from pipeline.importer import Imported
+
+
+_weights, _network = section("Weights to read"), section("What the weights do not say")
 
 
 def _pairs(
@@ -32,7 +37,7 @@ def _pairs(
         try:
             mean, deviation = map(float, value.split(","))
             column = {"input_mean": (mean,), "input_std": (deviation,)}
-            Scaler(**column, output_mean=(), output_std=())  # which says what can be held
+            Scaler(**column, output_mean=(), output_std=())  # checks that float32 can hold both
         except ValueError as error:
             raise UsageError(
                 f"{option.opts[0]} {value}: give two numbers, mean and deviation, as in 12.5,3.1; "
@@ -43,28 +48,62 @@ def _pairs(
 
 
 def _scaler(flag: str, purpose: str) -> Callable[[Command], Command]:
-    return click.option(flag, multiple=True, callback=_pairs, metavar="MEAN,STD", help=purpose)
+    return _network(flag, multiple=True, callback=_pairs, metavar="MEAN,STD", help=purpose)
 
 
-@click.command("import")
+@click.command("import", cls=SectionedCommand)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the checkpoint, instead of the file's.")
-@click.option("--key", metavar="KEY", help="Which state dict, where the file holds several.")
-@click.option("--recurrent", metavar="LAYER", help="Which recurrent layers, of several.")
-@click.option("--embedding", metavar="LAYER", help="Which of two layers is the embedding.")
-@click.option("--ignore", metavar="NAME", multiple=True, help="Leave out weights. Repeatable.")
-@click.option("--task", type=click.Choice(["series", "text"]), help="What the columns are.")
-@click.option(
+@click.option("--name", help="Name of the checkpoint.  [default: name of the file]")
+@_weights(
+    "--key", metavar="KEY", help="Key of the state dict to read, where the file holds several."
+)
+@_weights(
+    "--recurrent",
+    metavar="LAYER",
+    help="Name of the recurrent layers to import, where there are several.",
+)
+@_weights(
+    "--embedding", metavar="LAYER", help="Name of the embedding, where two layers could be it."
+)
+@_weights(
+    "--ignore", metavar="NAME", multiple=True, help="Leave out this weight or layer. Repeatable."
+)
+@_weights(
+    "--allow-non-finite",
+    "non_finite",
+    is_flag=True,
+    help="Accept weights that are NaN or infinite.",
+)
+@_network(
+    "--task",
+    type=click.Choice(["series", "text"]),
+    help="What the input columns are, where the weights do not tell: numbers or characters.",
+)
+@_network(
     "--nonlinearity",
     type=click.Choice(NONLINEARITIES),
-    help=f"Of the cell {with_option('nonlinearity')}.",
+    help=f"Nonlinearity of the cell {with_option('nonlinearity')}.  [default: tanh]",
 )
-@click.option("--readout", type=click.Choice(["last", "final", "each"]), help="Of two directions.")
-@_scaler("--scaler", "Of the input, and of the output; once, or for each column.")
-@_scaler("--output-scaler", "Of the output, where it is another.")
-@click.option("--vocabulary", metavar="FILE|CHARACTERS", help="In the order of their indices.")
-@click.option("--one-hot", is_flag=True, help="Columns are one-hot characters.")
-@click.option("--allow-non-finite", "non_finite", is_flag=True, help="Let NaN and infinity pass.")
+@_network(
+    "--readout",
+    type=click.Choice(["last", "final", "each"]),
+    help="What the head of a bidirectional network reads: the last step (out[:, -1]), the final "
+    "state of each direction (h_n), or each step.",
+)
+@_scaler(
+    "--scaler",
+    "Mean and standard deviation of the input and of the output. Give it once for all columns, or "
+    "once for each.  [default: 0,1]",
+)
+@_scaler(
+    "--output-scaler", "Mean and standard deviation of the output.  [default: those of --scaler]"
+)
+@_network(
+    "--vocabulary",
+    metavar="FILE|CHARACTERS",
+    help="Characters of a text model, in the order of their indices.",
+)
+@_network("--one-hot", is_flag=True, help="The input columns are one-hot characters.")
 @checkpoints_option
 @force_option
 @json_option
@@ -80,10 +119,11 @@ def import_(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Make a checkpoint of weights that others have trained.
+    """Make a checkpoint from weights that were trained elsewhere.
 
     FILE is a state dict saved by torch.save or safetensors, or a trainer's checkpoint with one
-    inside. Names and shapes say what the network is; no code in the file is run.
+    inside. The network is derived from the names and shapes of the weights. No code in the file
+    is run.
 
     \b
     pipeline import lstm.pt --scaler 21.3,4.7
@@ -136,6 +176,8 @@ def _write(imported: "Imported", name: str, folder: Path, force: bool) -> tuple[
             if same:
                 store.drop_remains(folder, made)
                 return made, "unchanged"
-            raise UsageError(f"{folder} holds another; give --name, or replace it by --force")
+            raise UsageError(
+                f"{folder} holds another checkpoint; give --name, or replace it with --force"
+            )
         store.write_checkpoint(folder, made, weights)
     return made, "imported"

@@ -1,4 +1,4 @@
-"""``pipeline inspect`` and ``pipeline presets``: look, and change nothing."""
+"""``pipeline inspect`` and ``pipeline presets``, which show things and change nothing."""
 
 from pathlib import Path
 
@@ -10,11 +10,18 @@ from pipeline.lookup import find_models
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
-@click.option("--plot", "picture", type=click.Path(path_type=Path), help="Draw .png, .svg or .pdf.")
+@click.option(
+    "--plot",
+    "picture",
+    type=click.Path(path_type=Path),
+    help="Draw the golden trajectories into this file, which ends in .png, .svg or .pdf.",
+)
 @exported_option
 @json_option
 def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_json: bool) -> None:
-    """Check the digests of bundles and show what they hold.
+    """Check the digests of bundles and show their manifests.
+
+    All bundles are inspected, or those named.
 
     \b
     pipeline inspect sine-lstm

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits until what is at hand is whole."""
+"""Ctrl-C that waits until the step in progress is done."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether Ctrl-C was pressed; the second one interrupts at once.
+    """Yield a function that tells whether Ctrl-C was pressed; a second press interrupts at once.
 
-    Where Ctrl-C does not interrupt Python anyway, it stays as it is.
+    If Ctrl-C has another handler than Python's own, that handler stays.
     """
     pressed = False
 
@@ -23,7 +23,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     try:
         if before is signal.default_int_handler:
             signal.signal(signal.SIGINT, press)
-    except ValueError:  # not the main thread, which alone gets Ctrl-C
+    except ValueError:  # only the main thread may set a handler
         before = None
     try:
         yield lambda: pressed

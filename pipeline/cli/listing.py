@@ -1,17 +1,19 @@
-"""Help texts that end with lists of what can be chosen, made of what there is."""
+"""Help texts that end with lists of the runtimes and targets there are."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
+from pipeline.cli.options import SectionedCommand
+
 Lists = Mapping[str, Sequence[tuple[str, str]]]
 
 
-class ListingCommand(click.Command):
-    """A command whose help ends with the ``lists``: by title, names and what is said of each.
+class ListingCommand(SectionedCommand):
+    """A command whose help ends with ``lists``: under each title, names and their descriptions.
 
-    They are made when the help is shown: what they are made of takes longer to import than a
+    The lists are made when the help is shown, because their modules take longer to import than a
     command takes to start.
     """
 
@@ -20,7 +22,7 @@ class ListingCommand(click.Command):
         self.lists = lists
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the lists behind the options."""
+        """Write the lists after the options."""
         super().format_epilog(ctx, formatter)
         for title, rows in self.lists().items():
             with formatter.section(title):
@@ -28,7 +30,7 @@ class ListingCommand(click.Command):
 
 
 def listed(entries: Iterable[Any]) -> Sequence[tuple[str, str]]:
-    """The rows of a list of runtimes or targets: the name, the line of help, and the limits."""
+    """Rows of a list of runtimes or targets: the name, then the help line and the limits."""
     return [
         (entry.name, " ".join(f"{part}." for part in (entry.help, entry.limits) if part))
         for entry in entries
@@ -36,14 +38,14 @@ def listed(entries: Iterable[Any]) -> Sequence[tuple[str, str]]:
 
 
 def runtimes_and_targets() -> Lists:
-    """Whatever ``validate`` can run a bundle in."""
+    """The runtimes and targets that ``validate`` can run a bundle in."""
     from pipeline.runtimes.catalog import RUNTIMES
 
     return {"Runtimes": listed(RUNTIMES.values())} | dict(targets())
 
 
 def targets() -> Lists:
-    """Whatever a bundle can be embedded in."""
+    """The targets that a bundle can be embedded in."""
     from pipeline.embed.targets import TARGETS
 
     return {"Targets": listed(TARGETS.values())}

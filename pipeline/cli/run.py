@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from pipeline.cli.options import exported_option, json_option
+from pipeline.cli.options import SectionedCommand, exported_option, json_option
 from pipeline.cli.run_series import SERIES_OPTIONS, run_series
 from pipeline.cli.run_text import TEXT_OPTIONS, run_text
 from pipeline.errors import UsageError
@@ -14,9 +14,13 @@ from pipeline.errors import UsageError
 _OPTIONS = {"text": TEXT_OPTIONS, "series": SERIES_OPTIONS}
 
 
-@click.command(params=[*TEXT_OPTIONS, *SERIES_OPTIONS])
+@click.command(cls=SectionedCommand, params=[*TEXT_OPTIONS, *SERIES_OPTIONS])
 @click.argument("bundle", metavar="NAME|PATH")
-@click.option("--seed", type=click.IntRange(min=0), help="Of what is drawn.  [default: a new one]")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Seed of the random draws.  [default: a new one, which is printed]",
+)
 @exported_option
 @json_option
 def run(
@@ -26,7 +30,9 @@ def run(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Let an exported model write text, or forecast a series, without torch.
+    """Write text or forecast a series with an exported model.
+
+    No torch is needed.
 
     \b
     pipeline run char-lstm --prompt "The " --temperature 0.7

@@ -1,11 +1,12 @@
 """``pipeline run`` of a series model."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import chosen_seed, standard_input
+from pipeline.cli.options import SectionOption, chosen_seed, standard_input
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,29 +16,36 @@ if TYPE_CHECKING:
     from pipeline.run.history import History
     from pipeline.run.series import Forecast
 
+_option = partial(SectionOption, section="Series models")
 SERIES_OPTIONS = (
-    click.Option(
+    _option(
         ["--history"],
         metavar="FILE",
-        help="To go on from, in CSV or Parquet; - is standard input, as without it.",
+        help="Table in CSV or Parquet that the forecast follows. - is standard input.  "
+        "[default: standard input]",
     ),
-    click.Option(
+    _option(
         ["--steps"],
         type=click.IntRange(min=0),
         default=20,
         show_default=True,
-        help="Steps to forecast.",
+        help="Number of steps to forecast.",
     ),
-    click.Option(
+    _option(
         ["--samples"],
         type=click.IntRange(min=0),
         default=0,
         show_default=True,
-        help="Ways that it may go, for quantiles.",
+        help="Number of sample paths that the quantiles are taken from. 0 gives no quantiles.",
     ),
-    click.Option(["--plot"], metavar="FILE", help="Draw .png, .svg, .pdf, or - in the terminal."),
+    _option(
+        ["--plot"],
+        metavar="FILE",
+        help="Draw the forecast into this file, which ends in .png, .svg or .pdf. - draws in the "
+        "terminal.",
+    ),
 )
-_STREAM = "-"  # standard input or output, in place of a file
+_PIPE = "-"  # standard input or output, in place of a file
 
 
 def run_series(
@@ -50,11 +58,11 @@ def run_series(
     samples: int,
     plot: str | None,
 ) -> None:
-    """Print what ``bundle`` forecasts after ``history``.
+    """Print the forecast of ``bundle`` after ``history``, and draw it if ``plot`` is given.
 
     Raises:
-        UsageError: there is no history, its columns are not those of the model, there are no
-            samples of this model, or a picture cannot be drawn there.
+        UsageError: there is no history, its columns are not those of the model, the model cannot
+            be sampled, or ``plot`` is no picture file.
         MalformedError: the history is not a table of numbers, or the forecast is not finite.
         StorageError: a file cannot be read or written.
     """
@@ -64,9 +72,9 @@ def run_series(
     from pipeline.run.series import check_request, forecast, width_of
 
     graph = bundle.loop_graph
-    if plot == _STREAM and as_json:
+    if plot == _PIPE and as_json:
         raise UsageError("--plot - and --json both print to standard output; give a file to --plot")
-    if plot not in (None, _STREAM):
+    if plot not in (None, _PIPE):
         from pipeline.report.picture import check_picture
 
         check_picture(Path(plot), {"series"})
@@ -75,7 +83,7 @@ def run_series(
     seed = chosen_seed(seed, is_drawn=samples > 0 and steps > 0)
     rng = np.random.default_rng(seed)
     made = forecast(graph, read.columns, read.values, steps, samples, rng)
-    if plot == _STREAM:
+    if plot == _PIPE:
         from pipeline.run.chart import terminal_chart
 
         out = console(stderr=False)
@@ -100,18 +108,18 @@ def run_series(
 
 
 def _history(bundle: "Bundle", width: int, file: str | None) -> "History":
-    """The ``width`` columns that the model reads, of a file or of standard input."""
+    """The ``width`` columns that the model reads, from a file or from standard input."""
     from pipeline.data.frames import text_columns
     from pipeline.data.tables import parse_table, read_table
     from pipeline.run.history import DataSource, history_of
 
     source = DataSource.of(bundle.manifest)
     as_text = text_columns(source.time, source.id)
-    if file in (None, _STREAM):
-        path, data = Path("standard input"), standard_input(even_typed=file == _STREAM)
+    if file in (None, _PIPE):
+        path, data = Path("standard input"), standard_input(even_typed=file == _PIPE)
         if not data.strip():
             raise UsageError(
-                "there is no history to go on from; give --history FILE.csv, or pipe one in"
+                "there is no history to forecast from; give --history FILE.csv, or pipe one in"
             )
         table = parse_table(data, path, as_text)
     else:
@@ -121,7 +129,7 @@ def _history(bundle: "Bundle", width: int, file: str | None) -> "History":
 
 
 def _table(made: "Forecast") -> "Table":
-    """One row for each step."""
+    """The forecast as a table with one row for each step."""
     from rich.table import Table
 
     from pipeline.run.series import QUANTILES

@@ -1,56 +1,63 @@
 """``pipeline run`` of a text model."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import chosen_seed, finite, standard_input
+from pipeline.cli.options import SectionOption, chosen_seed, finite, standard_input
 from pipeline.errors import MalformedError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.run.bundle import Bundle
 
+_option = partial(SectionOption, section="Text models")
 TEXT_OPTIONS = (
-    click.Option(["--prompt"], metavar="TEXT", help="To go on from.  [default: standard input]"),
-    click.Option(
+    _option(
+        ["--prompt"],
+        metavar="TEXT",
+        help="Text that the model continues.  [default: standard input]",
+    ),
+    _option(
         ["--length"],
         type=click.IntRange(min=0),
         default=200,
         show_default=True,
-        help="Characters to write.",
+        help="Number of characters to write.",
     ),
-    click.Option(
+    _option(
         ["--temperature"],
         type=click.FloatRange(min=0),
         default=1.0,
         show_default=True,
         callback=finite,
-        help="Divides the logits; 0 takes the likeliest.",
+        help="Divide the logits by this number. 0 always takes the likeliest character.",
     ),
-    click.Option(
+    _option(
         ["--top-k"],
         type=click.IntRange(min=0),
         default=0,
         show_default=True,
-        help="Draw from that many likeliest; 0 is off.",
+        help="Draw only from this many likeliest characters. 0 is off.",
     ),
-    click.Option(
+    _option(
         ["--top-p"],
         type=click.FloatRange(min=0, max=1, min_open=True),
         default=1.0,
         show_default=True,
         callback=finite,
-        help="Draw from the likeliest up to that share; 1 is off.",
+        help="Draw only from the likeliest characters that together have this probability. 1 is "
+        "off.",
     ),
-    click.Option(
+    _option(
         ["--streams"],
         type=click.IntRange(min=1, max=4096),
         default=1,
         show_default=True,
-        help="Texts to write at once.",
+        help="Number of texts to write at once.",
     ),
 )
-_SHOWN = 20  # unknown characters, in the line about them
+_SHOWN = 20  # unknown characters that the line about them shows
 
 
 def run_text(
@@ -65,7 +72,9 @@ def run_text(
     top_p: float,
     streams: int,
 ) -> None:
-    """Print what ``bundle`` writes after ``prompt``: one text as it comes, several at the end.
+    """Print ``prompt`` and its continuation by ``bundle``.
+
+    One text is printed character by character; several are printed at the end.
 
     Raises:
         UsageError: the prompt is not Unicode.
@@ -120,7 +129,7 @@ def run_text(
 
 
 def _prompt(given: str | None) -> str:
-    """The prompt that was given, or piped in; as it is, with the end of its last line."""
+    """The prompt that was given, or else standard input, unchanged to its last line end."""
     if given is None:
         try:
             return standard_input().decode("utf-8-sig")
@@ -130,7 +139,7 @@ def _prompt(given: str | None) -> str:
             ) from error
     try:
         given.encode()
-    except UnicodeEncodeError as error:  # bytes that the shell's encoding does not have
+    except UnicodeEncodeError as error:  # Python keeps undecodable bytes as surrogates
         raise UsageError(
             f"--prompt: not Unicode at character {error.start}; give it in the encoding of the "
             "terminal"
@@ -139,7 +148,7 @@ def _prompt(given: str | None) -> str:
 
 
 def _say_unknown(prompt: str, vocabulary: str) -> str:
-    """The different characters of ``prompt`` that the model never saw, after saying so."""
+    """Print which characters of ``prompt`` the model does not know, and return them, each once."""
     from pipeline.report.output import say
     from pipeline.run.text import unknown_characters
 

@@ -1,13 +1,13 @@
-"""``pipeline validate --self-test``: the validator on trial."""
+"""``pipeline validate --self-test``: a test of the validator itself."""
 
 from pipeline.errors import ParityError
 
 
 def self_test(honest: int, as_json: bool) -> None:
-    """Plant every fault, try ``honest`` random architectures, and print what was caught.
+    """Plant every fault, try ``honest`` random models without faults, and print the outcomes.
 
     Raises:
-        ParityError: a fault was missed, or an honest model raised an alarm.
+        ParityError: a fault was missed, or a model without faults failed.
     """
     from pipeline.report.output import console, finish
     from pipeline.report.tables import fault_table

@@ -1,4 +1,4 @@
-"""``pipeline sign`` and ``pipeline verify``: who made a bundle."""
+"""``pipeline sign`` and ``pipeline verify``: the signature of a bundle."""
 
 from pathlib import Path
 
@@ -11,14 +11,15 @@ from pipeline.lookup import find_models
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME|PATH...")
-@key_option("Private key of an elliptic curve, without a password.", required=True)
+@key_option("Private key to sign with: elliptic curve, without a password.", required=True)
 @exported_option
 @json_option
 def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> None:
-    """Sign bundles, so that others can see that they are yours and unchanged.
+    """Sign bundles with a private key.
 
-    The signature goes into model.sig of the bundle. It holds for all files but validation.json.
-    OpenSSL makes a pair of keys; keep the first, and give the second to those who trust you:
+    Others can then verify that the bundles come from you and are unchanged. The signature is
+    written to model.sig in the bundle and covers all files but validation.json.
+    OpenSSL makes a pair of keys; keep the private one, and give the public one to your users:
 
     \b
     openssl ecparam -name prime256v1 -genkey -noout -out private.pem
@@ -43,11 +44,13 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME|PATH...")
-@key_option("Public key of who should have signed.", required=True)
+@key_option("Public key of the signer.", required=True)
 @exported_option
 @json_option
 def verify(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> None:
-    """Verify who signed bundles, and that nothing in them was changed since; exit 5 if not.
+    """Verify the signatures of bundles with a public key.
+
+    The exit code is 5 if the key did not sign a bundle, or the bundle was changed since.
 
     \b
     pipeline verify sine-lstm --key public.pem

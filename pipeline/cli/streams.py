@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or that nobody reads."""
+"""Standard streams that are closed, full, or read by nobody."""
 
 import os
 import sys
@@ -6,17 +6,17 @@ from contextlib import suppress
 
 
 def fill_closed_streams() -> None:
-    """Let the standard streams that are closed lead nowhere.
+    """Open the null device in place of every standard stream that is closed.
 
-    Otherwise the next file that is opened gets their number, and what a library prints goes into
-    it. Standard output refuses what is written to it, as a closed one does; standard error takes
-    it, since nobody is there to be told.
+    Otherwise the next file that is opened would get the number of the stream, and libraries would
+    print into that file. Writing to the replaced standard output fails, as it does for a closed
+    one; writing to standard error succeeds, since errors can be shown nowhere else.
     """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, mode), True)  # it gets the lowest that is free
+            os.set_inheritable(os.open(os.devnull, mode), True)  # gets the lowest free number
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
@@ -24,9 +24,9 @@ def fill_closed_streams() -> None:
 
 
 def drop_unwritten() -> None:
-    """Forget what a standard stream cannot be rid of; the interpreter would fail by it at its end.
+    """Discard buffered output that cannot be written, which would fail when the interpreter ends.
 
-    Python's own documentation advises this for a pipe that nobody reads.
+    The Python documentation advises this for SIGPIPE (https://docs.python.org/3/library/signal.html).
     """
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -7,10 +7,12 @@ import click
 
 from pipeline.cells import CELLS, NONLINEARITIES, with_option
 from pipeline.cli.options import (
+    SectionedCommand,
     checkpoints_option,
     force_option,
     json_option,
     next_command,
+    section,
     several,
 )
 from pipeline.cli.train_one import train_one
@@ -20,61 +22,151 @@ if TYPE_CHECKING:
     from pipeline.config import Source
     from pipeline.data import Series, Text
 
-_PRECISIONS = click.Choice(["auto", "float32", "bfloat16"])
+_preset, _network, _training = section("Presets"), section("Network"), section("Training")
+_text, _series, _sine = section("Text data"), section("Series data"), section("Sine data")
+_GRID = "Several values train a grid of networks."
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("names", nargs=-1, metavar="[PRESET]...")
-@click.option("--task", "family", help="Only presets of this task: sine or char.")
-@several("--cell", str, f"Only presets of these cells: {', '.join(CELLS)}.")
-@click.option("--name", help="Name of the checkpoint, instead of the preset's.")
-@several("--hidden-size", int, "Units of each layer; several make a grid.")
-@several("--num-layers", int, "Recurrent layers; several make a grid.")
-@click.option("--embedding-size", type=int, help="Columns of the character embedding.")
-@click.option("--dropout", type=float, help="Dropout between layers.")
-@click.option("--bidirectional", is_flag=True, help="Read whole windows, in both directions.")
-@click.option("--no-bias", "bias", flag_value=False, default=None, help="Of the recurrent layers.")
-@click.option(
+@_preset("--task", "family", help="Train only the presets of this task: sine or char.")
+@several("--cell", str, f"Train only the presets of these cells: {', '.join(CELLS)}.", "Presets")
+@_preset("--name", help="Name of the checkpoint.  [default: name of the preset]")
+@several("--hidden-size", int, f"Units of each recurrent layer. {_GRID}", "Network")
+@several("--num-layers", int, f"Number of recurrent layers. {_GRID}", "Network")
+@_network("--embedding-size", type=int, help="Size of the character embedding of a text model.")
+@_network("--dropout", type=float, help="Dropout probability between recurrent layers.")
+@_network(
+    "--bidirectional",
+    is_flag=True,
+    help="Read whole windows in both directions. Such a network carries no state.",
+)
+@_network(
+    "--no-bias",
+    "bias",
+    flag_value=False,
+    default=None,
+    help="Leave the biases out of the recurrent layers.",
+)
+@_network(
     "--nonlinearity",
     type=click.Choice(NONLINEARITIES),
-    help=f"Of the cell {with_option('nonlinearity')}.",
+    help=f"Nonlinearity of the cell {with_option('nonlinearity')}.",
 )
-@click.option(
+@_network(
     "--proj-size",
     type=int,
-    help=f"Columns that h is projected to, of the cell {with_option('proj_size')}.",
+    help=f"Size that the cell {with_option('proj_size')} projects its h to.",
 )
-@click.option("--epochs", type=int, help="Passes over the training part.")
-@click.option("--minutes", type=float, help="Time budget, held to a step; the schedule fits it.")
-@click.option("--learning-rate", type=float, help="Peak of the schedule.")
-@click.option("--batch-size", type=int, help="Windows, or streams of text, at a time.")
-@click.option("--window", type=int, help="Steps that gradients flow back through.")
-@click.option("--weight-decay", type=float, help="Of AdamW.")
-@click.option("--clip-norm", type=float, help="Largest norm of a gradient.")
-@click.option("--state-penalty", type=float, help="Weight of the mean square of the state.")
-@click.option("--label-smoothing", type=float, help="Share of the target spread evenly.")
-@click.option("--precision", type=_PRECISIONS, help="Of the forward pass; auto takes the faster.")
-@click.option("--threads", type=int, help="Of the processor; else one, or all if far faster.")
-@click.option("--seed", type=int, help="Of weights, order and dropout.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
-@click.option("--text", multiple=True, metavar="FILE", help="Train on this UTF-8 text. Repeatable.")
-@click.option("--lowercase", is_flag=True, default=None, help="Of the text, before all else.")
-@click.option("--alphabet", metavar="a-z", help="Leave all other characters of the text out.")
-@click.option("--min-count", type=int, help="Rarer characters become the unknown entry.")
-@click.option("--series", metavar="FILE", help="Train on this table in CSV or Parquet.")
-@click.option("--target", multiple=True, metavar="COLUMN", help="To forecast. Repeatable.")
-@click.option("--time", metavar="COLUMN", help="When the rows of --series are.")
-@click.option("--id", metavar="[COLUMN=]ID", help="Which of several series; COLUMN is unique_id.")
-@click.option("--fill", type=click.Choice(["previous", "linear"]), help="Fill missing values so.")
-@click.option("--resample", metavar="D", help="Average onto even steps: h, D, B, W, MS, …")
-@click.option("--season", type=int, help="Period of --series in steps, for seasonal naive.")
-@click.option("--horizon", type=int, help="Steps of a free run of --series, for its score.")
-@click.option("--length", type=int, help="Samples of the sine.")
-@click.option("--frequency", type=float, multiple=True, help="Of a sine wave. Repeatable.")
-@click.option("--noise", type=float, help="Deviation of the noise on the sine.")
-@click.option("--noise-seed", type=int, help="Of the noise on the sine.")
-@click.option("--plot", "picture", type=click.Path(path_type=Path), help="Draw the scores.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted training.")
+@_training("--epochs", type=int, help="Passes over the training part of the data.")
+@_training(
+    "--minutes",
+    type=float,
+    help="Time budget in minutes, kept to within one step. The learning-rate schedule is fitted to "
+    "it.",
+)
+@_training("--learning-rate", type=float, help="Peak learning rate of the schedule.")
+@_training(
+    "--batch-size", type=int, help="Windows of a series, or streams of a text, in one batch."
+)
+@_training("--window", type=int, help="Time steps that gradients flow back through.")
+@_training("--weight-decay", type=float, help="Weight decay of AdamW.")
+@_training("--clip-norm", type=float, help="Norm that larger gradients are scaled down to.")
+@_training(
+    "--state-penalty", type=float, help="Weight of the mean square of the state in the loss."
+)
+@_training(
+    "--label-smoothing",
+    type=float,
+    help="Share of the target probability that is spread evenly over all characters.",
+)
+@_training(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="Precision of the forward pass. auto is float32, or bfloat16 for a text if that is "
+    "measured to be clearly faster.",
+)
+@_training(
+    "--threads",
+    type=int,
+    help="Number of processor threads.  [default: 1, or more if that is measured to be much "
+    "faster]",
+)
+@_training("--seed", type=int, help="Seed of the initial weights, the batch order and dropout.")
+@_training(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Device to train on: cpu, cuda, cuda:1, …; auto is CUDA where there is one.",
+)
+@_text(
+    "--text",
+    multiple=True,
+    metavar="FILE",
+    help="Train on this UTF-8 text. Repeatable; the files are joined in order.",
+)
+@_text("--lowercase", is_flag=True, default=None, help="Convert the text to lower case first.")
+@_text(
+    "--alphabet",
+    metavar="a-z",
+    help="Keep only these characters of the text. A hyphen makes a range.",
+)
+@_text(
+    "--min-count",
+    type=int,
+    help="Replace characters that occur fewer times than this by the unknown entry.",
+)
+@_series("--series", metavar="FILE", help="Train on this table in CSV or Parquet.")
+@_series(
+    "--target",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column to forecast. Repeatable.  [default: y, or the only column of numbers]",
+)
+@_series(
+    "--time",
+    metavar="COLUMN",
+    help="Column of the times.  [default: found by its name, or by the dates in the first column]",
+)
+@_series(
+    "--id",
+    metavar="[COLUMN=]ID",
+    help="Id of the series to read, where a table holds several. COLUMN is unique_id by default.",
+)
+@_series(
+    "--fill",
+    type=click.Choice(["previous", "linear"]),
+    help="Fill in missing values: repeat the previous one, or interpolate linearly.",
+)
+@_series(
+    "--resample",
+    metavar="D",
+    help="Average the rows onto even time steps of this length: h, D, B, W, MS, …",
+)
+@_series(
+    "--season",
+    type=int,
+    help="Period in steps for the seasonal-naive baseline.  [default: follows from the times]",
+)
+@_series("--horizon", type=int, help="Steps of the free run that scores the forecasts.")
+@_sine("--length", type=int, help="Number of samples of the sine.")
+@_sine(
+    "--frequency",
+    type=float,
+    multiple=True,
+    help="Frequency of a sine wave. Repeatable; the waves are added.",
+)
+@_sine("--noise", type=float, help="Standard deviation of the noise on the sine.")
+@_sine("--noise-seed", type=int, help="Seed of the noise on the sine.")
+@click.option(
+    "--plot",
+    "picture",
+    type=click.Path(path_type=Path),
+    help="Draw the scores into this file, which ends in .png, .svg or .pdf.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Continue an interrupted training where its snapshot was taken."
+)
 @checkpoints_option
 @force_option
 @json_option
@@ -95,7 +187,9 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train networks, all presets or those named.
+    """Train networks: all presets, or those named.
+
+    An option that is left out keeps the value of the preset, which "pipeline presets --json" shows.
 
     \b
     pipeline train
@@ -126,7 +220,7 @@ def train(
         from pipeline.report.picture import check_picture
 
         check_picture(picture, {config.model.task for config in configs})
-    if device != "auto":  # which is settled when something is to be trained
+    if device != "auto":  # auto is resolved only when something has to be trained
         from pipeline.train.speed import choose_device
 
         choose_device(device)

@@ -1,4 +1,4 @@
-"""One training of ``pipeline train``: skipped, taken up again, or from the start."""
+"""One training of ``pipeline train``: skipped, resumed, or begun."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from pipeline.data import Series, Text
 
 
-_EVERY = 60  # seconds of training between two snapshots at most
-_AT_LEAST = 2  # and at least, after a validation
+_EVERY = 60  # seconds of training after which a snapshot is taken in any case
+_AT_LEAST = 2  # seconds of training after which a validation is followed by a snapshot
 
 
 def train_one(
@@ -25,9 +25,9 @@ def train_one(
 
     Raises:
         MalformedError: the data does not fit, or the loss became NaN or infinite.
-        UnavailableError: PyTorch cannot train it here.
+        UnavailableError: PyTorch cannot train the network on this machine.
         StorageError: the file system refused, or another run holds the checkpoint.
-        KeyboardInterrupt: Ctrl-C was pressed; training can be resumed where it stood.
+        KeyboardInterrupt: Ctrl-C was pressed; a snapshot was saved to resume from.
     """
     from pipeline import checkpoint as store
     from pipeline.cli.interrupt import deferred_interrupt
@@ -47,18 +47,18 @@ def train_one(
             return finished, "unchanged"
         from pipeline.threads import weights_of
         from pipeline.train.batches import make_task
-        from pipeline.train.loop import Trainer
         from pipeline.train.scores import score
         from pipeline.train.speed import choose_device, on_threads, refusals
+        from pipeline.train.trainer import Trainer
 
         with refusals():
             trainer = Trainer(config, make_task(config, data), choose_device(device))
             given = (folder, config, data.digest, weights_of(trainer.network))
             if resume and (snapshot := store.load_snapshot(*given)):
                 trainer.restore(snapshot)
-                say(f"{config.name}: going on after epoch {trainer.epoch}, step {trainer.step}")
+                say(f"{config.name}: resuming after epoch {trainer.epoch}, step {trainer.step}")
             elif resume:
-                say(f"{config.name}: nothing to resume, starting anew")
+                say(f"{config.name}: nothing to resume, starting from the beginning")
             saved = trainer.seconds
             with training_bar(console(), config.name) as bar, deferred_interrupt() as interrupted:
                 for progress in trainer.run():

@@ -1,4 +1,4 @@
-"""The options that say which TorchScript of others may run."""
+"""The options that say which TorchScript files may run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def key_option(purpose: str, required: bool = False) -> Callable[[Command], Command]:
-    """``--key``, a file."""
+    """The option ``--key``, a file, with ``purpose`` as its help."""
     return click.option(
         "--key",
         type=click.Path(path_type=Path),
@@ -24,22 +24,24 @@ def key_option(purpose: str, required: bool = False) -> Callable[[Command], Comm
 
 
 def trust_options(command: Command) -> Command:
-    """``--key`` and ``--trust``."""
+    """The options ``--key`` and ``--trust``."""
     command = click.option(
         "--trust",
         "trust_all",
         is_flag=True,
-        help="Run TorchScript whoever made it. It is code, and can do what you can.",
+        help="Run any TorchScript. It is code, and can do on this machine whatever you can.",
     )(command)
-    return key_option("Run TorchScript that the owner of this public key has signed.")(command)
+    return key_option("Run TorchScript of bundles that the owner of this public key signed.")(
+        command
+    )
 
 
 def make_trust(key: Path | None, trust_all: bool) -> "Trust":
-    """What the options say.
+    """The trust that both options give.
 
     Raises:
-        UsageError: there is no such file.
-        MalformedError: the file holds no public key.
+        UsageError: the file of ``key`` does not exist.
+        MalformedError: the file of ``key`` holds no public key.
         UnavailableError: there is a key, and model-signing is not installed.
     """
     from pipeline.trust import PublicKey, Trust

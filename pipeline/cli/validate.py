@@ -15,6 +15,7 @@ from pipeline.cli.options import (
     json_option,
     must_have_run,
     next_command,
+    section,
 )
 from pipeline.cli.self_test import self_test
 from pipeline.cli.trust import make_trust, trust_options
@@ -28,48 +29,61 @@ if TYPE_CHECKING:
     from pipeline.validate import Validation
 
 
+_comparison, _output = section("Comparison"), section("Reports")
+_trial = section("Self-test of the validator")
+
+
 @click.command(cls=ListingCommand, lists=runtimes_and_targets)
 @click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
-@click.option(
+@_comparison(
     "--runtime",
     "runtimes",
     multiple=True,
-    help="A runtime, or a target of embed, whose row is added to those that are there; both are "
-    "listed below. Repeatable; must be there.  [default: every runtime that is]",
+    help="Runtime to compare, or target of embed to build and replay; both are listed below. "
+    "Repeatable. It is an error if it is not installed.  [default: every runtime that is "
+    "installed]",
 )
-@click.option("--embedded", is_flag=True, help="Every target of embed.")
-@click.option(
+@_comparison(
+    "--embedded", is_flag=True, help="Build and replay every target of embed, as --runtime does."
+)
+@_comparison(
     "--provider",
     "providers",
     multiple=True,
-    help="cpu, cuda, or another that ONNX Runtime offers. Repeatable; must be there.  "
-    "[default: every one that is]",
+    help="Execution provider to run on: cpu, cuda, or another that ONNX Runtime offers. "
+    "Repeatable. It is an error if it is not available.  [default: every provider that is "
+    "available]",
 )
-@click.option(
+@_comparison(
     "--time-limit",
     type=click.FloatRange(min=0, min_open=True),
     default=120.0,
     show_default=True,
-    help="Seconds for one call of a runtime, before it counts as hanging.",
+    help="Seconds that one call of a runtime may take. After that it counts as hanging.",
 )
-@click.option("--self-test", "on_trial", is_flag=True, help="Plant faults, see if they are caught.")
-@click.option(
+@_trial(
+    "--self-test",
+    "on_trial",
+    is_flag=True,
+    help="Test the validator itself: plant known faults in models and check that it finds them.",
+)
+@_trial(
     "--honest",
     type=click.IntRange(min=0),
     default=12,
     show_default=True,
-    help="Random honest models that --self-test tries for false alarms.",
+    help="Number of random models without faults that --self-test checks for false alarms.",
 )
-@click.option(
+@_output(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the page for people goes.  [default: report.html in --exported, with all bundles "
-    "there that were validated]",
+    help="HTML file that the report is written to.  [default: report.html in the folder of "
+    "--exported, with all validated bundles of that folder]",
 )
-@click.option(
+@_output(
     "--junit",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write JUnit XML, one test per case.",
+    help="Write the results to this file as JUnit XML, one test for each case.",
 )
 @foreign_options
 @trust_options
@@ -93,10 +107,13 @@ def validate(
     as_json: bool,
     **pair: Any,
 ) -> None:
-    """Compare runtimes with PyTorch, every one that is there on every provider that is there.
+    """Compare runtimes with PyTorch on exported models.
 
-    TorchScript is code. It runs where tracing the weights of the bundle gives the same bytes, where
-    the owner of --key has signed the bundle, or with --trust; elsewhere its row says why not.
+    All bundles are validated, or those named.
+
+    TorchScript is code. It runs if tracing the weights of the bundle again gives the same bytes,
+    if the owner of --key has signed the bundle, or with --trust. If it does not run, its row says
+    why.
 
     \b
     pipeline validate
@@ -126,7 +143,7 @@ def validate(
         if name not in RUNTIMES and name not in TARGETS:
             raise unknown("runtime", name, (*RUNTIMES, *TARGETS))
     targets = [name for name in TARGETS if embedded or name in runtimes]
-    loaded = tuple(name for name in ALL if name in runtimes)  # the others are built
+    loaded = tuple(name for name in ALL if name in runtimes)  # the other names are targets
     require(providers, loaded)
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     chosen = loaded or (() if targets else ALL)
@@ -159,7 +176,8 @@ def validate(
         "" if failed else next_command("pipeline inspect", names),
         [*validation_notes(results), *([f"report: {report}"] if shown else [])],
     )
-    # A runtime is asked for by its own name; a provider other than the CPU asks for all it has.
+    # A runtime asked for by name must have run on each provider. Without names, every runtime of a
+    # provider other than the CPU must have run if that provider was asked for.
     asked = set(providers or ("cpu",)) if runtimes else set(providers) - {"cpu"}
     rows = [row for result in results for row in result.rows]
     must_have_run(rows, asked, runtimes)
@@ -170,9 +188,10 @@ def validate(
 def _all_known(
     exported: Path, validated: "Sequence[tuple[Bundle, Validation]]"
 ) -> "list[tuple[Bundle, Validation]]":
-    """What was found now and, of the other bundles in the folder, before; none that was changed.
+    """The validations of now, and the last ones of the other bundles in ``exported``.
 
-    Nothing if no bundle of the folder was validated now.
+    Bundles that were changed since are left out. Empty if no bundle of ``exported`` was validated
+    now.
     """
     from pipeline.contract import open_bundle
     from pipeline.signature import MANIFEST_FILE
@@ -189,7 +208,7 @@ def _all_known(
         try:
             bundle = open_bundle(folder)
             bundle.verify()
-        except PipelineError:  # a validation of its own will say why
+        except PipelineError:  # validating that bundle reports the error
             continue
         if (found := last_validation(bundle)) is not None:
             known.append((bundle, found))
@@ -208,7 +227,7 @@ def _validate_one(
         bundle = open_bundle(folder)
         bundle.verify()
         found = None
-        if workshops and not runtimes.names:  # their rows are added to what was found before
+        if workshops and not runtimes.names:  # rows of targets are added to the last validation
             found = last_validation(bundle)
         elif not force:
             found = current_validation(bundle, runtimes)

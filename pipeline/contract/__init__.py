@@ -1,4 +1,4 @@
-"""What a model promises, for every reader: the manifest, and the files that it vouches for.
+"""The contract of a model: the manifest, and bundles opened and checked against it.
 
 Nothing here imports torch or onnx. ``pipeline.bundle`` writes what is read here, and joins it with
 the network. ``law`` and ``tensors`` stand on nothing else of this package, and the contract of the

@@ -1,4 +1,4 @@
-"""An open bundle: no file of it is used that the manifest does not vouch for."""
+"""An open bundle: only files with the digest that the manifest lists are used."""
 
 import hashlib
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _BLOCK = 2**20  # bytes
 
 @dataclass(frozen=True)
 class Bundle:
-    """An open bundle; :meth:`read` gives only bytes that the manifest vouches for."""
+    """An open bundle; :meth:`read` returns a file only if its digest is the one in the manifest."""
 
     folder: Path
     manifest: Manifest
@@ -35,10 +35,10 @@ class Bundle:
         """The bytes of one file of the bundle.
 
         Raises:
-            MalformedError: the manifest does not list it, or it is missing or no regular file.
-            IntegrityError: it is not the file that was exported.
-            UnsafeError: its name leaves the folder, a link stands in its place, or it is a graph
-                that reads other files.
+            MalformedError: the manifest does not list the file, or it is missing or not regular.
+            IntegrityError: the file was changed after the export.
+            UnsafeError: its name leaves the folder, it is a link, or it is a graph that reads other
+                files.
         """
         entry = self._entry(name)
         path = self.folder / name
@@ -53,7 +53,7 @@ class Bundle:
         return data
 
     def verify(self) -> None:
-        """Hold every file against its digest, a piece at a time; raises as :meth:`read` does."""
+        """Compare every file with its digest, block by block; raises as :meth:`read` does."""
         for name, entry in self.manifest.files.items():
             digest = hashlib.sha256()
             with open_inside(self.folder, name, "a file of the bundle") as file:
@@ -78,15 +78,15 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the manifest, which is also its seal."""
+        """SHA-256 of the manifest, which is also its seal."""
         return sha256(canonical_json(self.manifest.model_dump(mode="json")))
 
     def golden(self) -> Golden:
         """The golden trajectories, and inputs that training never saw.
 
         Raises:
-            MalformedError: ``golden.json`` is not that, or not of this model.
-            IntegrityError: it was changed.
+            MalformedError: ``golden.json`` is no golden data, or not of this model.
+            IntegrityError: ``golden.json`` was changed.
         """
         path = self.folder / GOLDEN_FILE
         golden = parse_record(self.read(GOLDEN_FILE), path, "golden data", Golden, _TODO)
@@ -101,29 +101,29 @@ class Bundle:
         return held_out_input(self.golden().held_out)
 
     def add_validation(self, validation: BaseModel) -> None:
-        """Write ``validation.json``, at once: whoever reads it finds the old one or this one.
+        """Write ``validation.json`` atomically: a reader finds the old file or the new one.
 
         Raises:
-            StorageError: the file system refused; the old one is still there.
+            StorageError: the file system refused; the old file is still there.
         """
         write_file(self.folder / VALIDATION_FILE, sealed(validation))
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Open the bundle in ``folder``; files are verified as they are read.
+    """Open the bundle in ``folder``; each file is verified when it is read.
 
     Raises:
         MalformedError: ``manifest.json`` is missing, not JSON, or does not fit its schema.
-        IntegrityError: it was changed.
-        UnsafeError: it lists a file outside the folder, or a link stands in its place.
-        StorageError: it cannot be read.
+        IntegrityError: ``manifest.json`` was changed.
+        UnsafeError: ``manifest.json`` lists a file outside the folder, or is a link.
+        StorageError: ``manifest.json`` cannot be read.
     """
     manifest = read_record(folder, MANIFEST_FILE, "the manifest", Manifest, _TODO, _of_this_version)
     return Bundle(folder, manifest)
 
 
 def _of_this_version(content: dict[str, Any]) -> None:
-    """Earlier versions list ``validation.json``; names are looked at before the rest."""
+    """Drop ``validation.json``, which earlier versions listed, and check the names of files."""
     files = content.get("files")
     if isinstance(files, dict):
         files.pop(VALIDATION_FILE, None)

@@ -1,4 +1,4 @@
-"""What must hold between the parts of a model, in a checkpoint as in a bundle."""
+"""Checks that the parts of a model fit together, in checkpoints and in bundles."""
 
 from pipeline.config import (
     ImportedSource,
@@ -19,7 +19,7 @@ def check_parts(
     counted: int,
     training: TrainingRecord | None,
 ) -> None:
-    """Raises ValueError for parts that cannot be of one model; ``counted`` are its parameters."""
+    """Raises ValueError for parts that do not fit together; ``counted`` is the parameter count."""
     if isinstance(model, TextModel):
         _check_text(source, scaler, vocabulary)
     else:

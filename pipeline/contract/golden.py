@@ -1,4 +1,4 @@
-"""``golden.json``: chained calls with their results, and inputs that training never saw."""
+"""``golden.json``: trajectories (chained calls with their results) and the held-out input."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class StoredTensor(Record):
 
 
 class StoredCall(Record):
-    """One call; without a state there is no next one."""
+    """One call; a model without a state has no ``next_state``."""
 
     input: StoredTensor
     output: StoredTensor
@@ -34,7 +34,7 @@ class StoredCall(Record):
 
 
 class StoredTrajectory(Record):
-    """Calls in order, each with the state of the one before."""
+    """Chained calls: each starts from the state that the call before it returned."""
 
     name: str
     state: StoredTensor | None = None
@@ -53,9 +53,9 @@ class Golden(Record):
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A trajectory as arrays; ``state`` and those of ``calls`` are as the manifest says.
+    """A trajectory as arrays, with the types and shapes of the manifest.
 
-    Each of ``calls`` has its tensors by their names.
+    ``state`` starts the first of ``calls``; each call holds its inputs and outputs by name.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Trajectory:
 
 
 def check_golden(golden: Golden, manifest: Manifest) -> None:
-    """Raises ValueError for golden data that are not of the model in ``manifest``."""
+    """Raises ValueError for golden data that do not belong to the model of ``manifest``."""
     if golden.name != manifest.name:
         raise ValueError("name is not that of the manifest")
     if not golden.tolerance.within(FLOAT32):
@@ -75,7 +75,7 @@ def check_golden(golden: Golden, manifest: Manifest) -> None:
 
 
 def trajectories(golden: Golden, manifest: Manifest) -> Iterator[Trajectory]:
-    """The trajectories as arrays; raises ValueError for shapes that are not the model's."""
+    """The trajectories as arrays; raises ValueError for types or shapes other than the model's."""
     specs = {spec.name: spec for spec in (*manifest.inputs, *manifest.outputs)}
     for stored in golden.trajectories:
         batch: Sizes = {}
@@ -99,17 +99,20 @@ def trajectories(golden: Golden, manifest: Manifest) -> Iterator[Trajectory]:
 def _array(
     stored: StoredTensor | None, spec: TensorSpec | None, name: str, sizes: Sizes
 ) -> Array | None:
-    """A stored tensor, held against its contract; ``sizes`` learns those of the dynamic axes."""
+    """A stored tensor as an array of the type and shape of ``spec``; None if both are None.
+
+    ``sizes`` holds the sizes of dynamic axes known so far; new ones are added to it.
+    """
     if stored is None or spec is None:
         if stored is not None or spec is not None:
-            raise ValueError(f"{name} is there or missing against the manifest")
+            raise ValueError(f"{name} must be there if the manifest has it, and only then")
         return None
     expected = [
         sizes.setdefault(axis, size) if isinstance(axis, str) else axis
         for axis, size in zip(spec.shape, stored.shape, strict=False)
     ]
     fits = [*stored.shape] == expected and len(stored.shape) == len(spec.shape)
-    # Python's own numbers multiply without an end, where those of numpy would begin anew.
+    # Integers of Python do not overflow, as those of numpy would.
     count = 1
     for size in stored.shape:
         count *= size
@@ -117,10 +120,10 @@ def _array(
         raise ValueError(f"{name} has another shape or size than the manifest says")
     if spec.type == "int64":
         if not all(isinstance(value, int) and abs(value) < 2**63 for value in stored.data):
-            raise ValueError(f"{name} holds what is no whole number")
+            raise ValueError(f"{name} holds a number that is no whole number of 64 bits")
         return np.array(stored.data, np.int64).reshape(stored.shape)
     with np.errstate(over="ignore"):
         array = np.array(stored.data, np.float64).astype(np.float32)
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds what float32 cannot")
+        raise ValueError(f"{name} holds a number that float32 cannot")
     return array.reshape(stored.shape)

@@ -1,4 +1,4 @@
-"""Graphs in ONNX hold all of their data: none of a bundle may have the runtime read other files."""
+"""The check that an ONNX file holds all of its data, so that no runtime reads other files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,27 +6,27 @@ from typing import Any
 
 from pipeline.errors import MalformedError, UnsafeError
 
-_KEY = b"location"  # which every reference to another file has, in an entry of its tensor
+_KEY = b"location"  # a tensor that refers to another file has an entry with this key
 
 
 def require_own_data(data: bytes, path: Path) -> None:
-    """Refuse a graph or a tensor that names another file as the place of its data.
+    """Refuse an ONNX graph or tensor whose data lie in another file.
 
-    ``data`` is that of ``path``, whose ending says what it is; other kinds of files pass. Without
-    the word ``location`` there is no such name, so that few files have to be parsed.
+    ``data`` are the bytes of ``path``; files that do not end in .onnx or .pb pass. Only files that
+    contain the word ``location`` are parsed, since every reference to another file has it.
 
     Raises:
-        UnsafeError: it names another file.
-        MalformedError: it may name one, and cannot be parsed.
+        UnsafeError: the file refers to another file.
+        MalformedError: the file contains the word ``location`` and cannot be parsed.
     """
     if path.suffix not in (".onnx", ".pb") or _KEY not in data:
         return
-    import onnx  # takes long, and is not needed for nearly all files
+    import onnx  # slow to import, and rarely needed
 
     kind = onnx.ModelProto if path.suffix == ".onnx" else onnx.TensorProto
     try:
         parsed = kind.FromString(data)
-    except Exception as error:  # that of protobuf is not always the same one
+    except Exception as error:  # the error's type depends on the version of protobuf
         raise MalformedError(f"{path} is not ONNX; export it anew") from error
     for message in _messages(parsed):
         if isinstance(message, onnx.TensorProto) and message.external_data:
@@ -34,7 +34,7 @@ def require_own_data(data: bytes, path: Path) -> None:
 
 
 def _messages(message: Any) -> Iterator[Any]:
-    """``message`` and all that lies in it."""
+    """``message`` and all messages inside it."""
     pending = [message]
     while pending:
         found = pending.pop()

@@ -1,4 +1,4 @@
-"""Inputs of the task that training never saw: kept beside a model, to try it on."""
+"""The held-out input: data of the task that training never saw, kept with a model to test it."""
 
 from typing import Annotated
 
@@ -17,19 +17,19 @@ HeldOut = Text | Rows  # text, or rows of features
 
 
 def code_points(text: str) -> NDArray[np.int64]:
-    """A text as the input of a model, int64 ``[time]``."""
+    """The Unicode code points of a text, int64 ``[time]``."""
     return np.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype(np.int64)
 
 
 def held_out_input(held_out: HeldOut) -> Array:
-    """The part of the data that training never saw, as one input ``[time, …]``."""
+    """The held-out data as one input: int64 ``[time]`` or float32 ``[time, features]``."""
     if isinstance(held_out, str):
         return code_points(held_out)
     return np.asarray(held_out, dtype=np.float32)
 
 
 def check_held_out(model: SeriesModel | TextModel, held_out: HeldOut) -> None:
-    """Raises ValueError for inputs that are not of ``model``."""
+    """Raises ValueError for held-out data that ``model`` cannot read."""
     if isinstance(model, TextModel) != isinstance(held_out, str):
         raise ValueError("held_out is not of the model's task")
     if isinstance(model, SeriesModel) and {len(row) for row in held_out} != {model.features}:

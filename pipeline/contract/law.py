@@ -1,23 +1,25 @@
-"""The law: how far a number may be from the truth. Everything that judges numbers judges by it.
+"""The law: how far a runtime's number may be from the exact one. Every comparison uses it.
 
     |y - y64| <= max(atol + rtol · |y64|, 4 · own)
 
-``y`` is what a runtime gives, and ``y64`` what the module gives for the same in float64: the truth,
-as far as a float32 can tell. ``own`` is the largest error of PyTorch itself in that tensor.
+``y`` is the number of the runtime, and ``y64`` the number that the module computes from the same
+inputs in float64, which counts as exact. ``own`` is PyTorch's own error: the largest error of its
+float32 in that tensor.
 
-The first term is the form of ``numpy.testing.assert_allclose`` and of ``torch.testing``: an error
-that grows with the number, and a floor for numbers near zero. Its constants are set for float32,
-whose rounding error is 6e-8, after some hundred additions and steps. It is not enough alone: a
-recurrent network feeds its rounding errors back, so that some networks amplify them, and an honest
-runtime is then as far off as PyTorch is. Hence the second term: a runtime may be off by four times
-what PyTorch is off. One run of PyTorch can come close to the truth by luck; so ``own`` is the
-largest error of several runs, whose inputs differ in their last bit (:func:`nudged`). That a
-computed result is judged as the exact one of slightly changed inputs is the idea of backward
-error: N. Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd edition, section 1.5.
+The first term is that of ``numpy.testing.assert_allclose`` and of ``torch.testing``: an error that
+grows with the number, and a floor for numbers near zero. Its constants are set for float32, whose
+rounding error is 6e-8, after some hundred additions and steps. This term alone is not enough: a
+recurrent network feeds its rounding errors back, some networks amplify them, and a correct runtime
+is then as far off as PyTorch is. So the second term allows a runtime four times PyTorch's own
+error. One run of PyTorch can come close to the exact numbers by luck, so ``own`` is the largest
+error over several runs, whose inputs differ in their last bit (:func:`nudged`). Judging a computed
+result as the exact result of slightly changed inputs is the idea of backward error: N. Higham,
+*Accuracy and Stability of Numerical Algorithms*, 2nd edition, section 1.5.
 
-Where PyTorch itself is off by more than ``ILL_CONDITIONED``, the second term would let everything
-pass. Such a case is compared step by step, each step from the state that PyTorch had, or it proves
-nothing, and that is said. NaN, infinity and a wrong integer are off by infinity.
+If PyTorch itself is off by more than ``ILL_CONDITIONED``, the second term would let everything
+pass. Such a case is compared step by step, each step from the state that PyTorch had; if that is
+not possible, the case is reported to prove nothing. The error of NaN, infinity or a wrong integer
+is infinite.
 """
 
 from collections.abc import Iterable
@@ -34,7 +36,7 @@ Array = NDArray[Any]
 Exact = NDArray[np.float64]
 
 OWN_ERRORS = 4  # how many times PyTorch's own error a runtime may be off
-ILL_CONDITIONED = 1e-3  # PyTorch's own error from which whole sequences say nothing
+ILL_CONDITIONED = 1e-3  # PyTorch's own error above which whole sequences prove nothing
 _SEED = 20_240_301
 
 
@@ -49,7 +51,7 @@ class Tolerance(Record):
         return self.rtol <= other.rtol and self.atol <= other.atol
 
 
-# What a runtime may compute in. TF32 keeps as many bits of a number as float16: 10 and a sign.
+# Precisions that a runtime may compute in. TF32 has as many bits of mantissa as float16: 10.
 Precision = Literal["float32", "tf32", "float16", "bfloat16"]
 FLOAT32 = Tolerance(rtol=1e-4, atol=1e-5)
 LESS_THAN_FLOAT32: dict[Precision, Tolerance] = {
@@ -60,21 +62,22 @@ LESS_THAN_FLOAT32: dict[Precision, Tolerance] = {
 
 
 def allowed(exact: Array | float, own: float | Exact, tolerance: Tolerance = FLOAT32) -> Exact:
-    """How far off each number may be, of the shape of ``exact``; ``own`` is PyTorch's own error."""
+    """The largest allowed error of each number of ``exact``; ``own`` is PyTorch's own error."""
     given = tolerance.atol + tolerance.rtol * np.abs(exact)
     larger: Exact = np.maximum(given, OWN_ERRORS * own)
     return larger
 
 
 def own_error(exact: Exact, runs: Iterable[Array]) -> float:
-    """The largest error of PyTorch itself in one tensor, in any of ``runs``; 0 if it is empty."""
+    """PyTorch's own error: the largest error of one tensor over ``runs``; 0 if it is empty."""
     return float(max((np.abs(run - exact).max(initial=0.0) for run in runs), default=0.0))
 
 
 def nudged(array: Array, eps: float | None = None, seed: int = 0) -> Array:
-    """An array whose numbers are off by a rounding of numbers near one, up or down by chance.
+    """``array`` with every number shifted up or down at random by ``eps``.
 
-    ``eps`` is that rounding, that of the array's own type by default. Integers stay as they are.
+    ``eps`` is the rounding of numbers near one, by default that of the array's type. Integers are
+    not changed.
     """
     if array.dtype.kind != "f":
         return array
@@ -93,11 +96,11 @@ def errors(found: Array, exact: Array) -> Exact:
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far a tensor is from the truth.
+    """How far a tensor is from the exact one.
 
-    ``error`` is the largest difference and ``share`` the largest share of what was allowed, both
-    infinite where a number is not finite; ``index`` is the place of that share, with the number
-    that was ``found`` there and the ``expected`` one.
+    ``error`` is the largest difference, and ``share`` the largest ratio of an error to its limit;
+    both are infinite if a number is not finite. ``index`` is the place of the largest share, with
+    the number ``found`` there and the ``expected`` one.
     """
 
     tensor: str
@@ -109,14 +112,14 @@ class Deviation:
 
     @property
     def within(self) -> bool:
-        """The verdict: every number is as near to the truth as the law asks."""
+        """The verdict: every number is within its limit."""
         return self.share <= 1
 
 
 def deviation(tensor: str, found: Array, exact: Array, limits: Exact) -> Deviation:
-    """How far ``found`` is from ``exact``, each number being allowed its one of ``limits``.
+    """How far ``found`` is from ``exact``, with ``limits`` for the error of each number.
 
-    Integers and booleans are right or wrong, whatever the limits say.
+    The limits do not apply to integers and booleans, which must be equal.
 
     Raises:
         ValueError: the shapes differ.
@@ -137,7 +140,7 @@ def deviation(tensor: str, found: Array, exact: Array, limits: Exact) -> Deviati
 def judged(
     tensor: str, found: Array, exact: Array, own: Iterable[Array], tolerance: Tolerance = FLOAT32
 ) -> Deviation:
-    """The law in one call: how far ``found`` is from ``exact``, PyTorch having given ``own``.
+    """The law in one call: how far ``found`` is from ``exact``, given PyTorch's ``own`` runs.
 
     Raises:
         ValueError: the shapes differ.

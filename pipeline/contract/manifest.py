@@ -30,7 +30,7 @@ ONNX_FILE = "onnx/model.onnx"
 GOLDEN_FILE = "golden.json"
 CARD_FILE = "README.md"
 
-_COPIES = 4  # of the weights, at most, in one file
+_COPIES = 4  # largest number of copies of the weights in one file
 
 
 class FileEntry(Record):
@@ -41,9 +41,10 @@ class FileEntry(Record):
 
 
 class StateEntry(Record):
-    """How a stream is carried on: ``output`` of one call is ``input`` of the next.
+    """The state of a model: ``output`` of one call is fed back as ``input`` of the next.
 
-    ``h_columns`` are used of a row of h; fewer than the shape says where it is projected.
+    ``rows`` name what each row holds. The first ``h_columns`` of a row of h are used; they are
+    fewer than the shape says if h is projected.
     """
 
     input: str
@@ -56,9 +57,9 @@ class StateEntry(Record):
 
 
 def state_entry(model: SeriesModel | TextModel) -> StateEntry | None:
-    """The state of a model; None for whole sequences."""
+    """The state of a model; None for a model of whole sequences."""
     tensors = signature(model)
-    if not tensors.streams:
+    if not tensors.has_state:
         return None
     return StateEntry(
         input=STATE,
@@ -80,19 +81,19 @@ class Manifest(Record):
     opset: int = Field(ge=18, le=99)
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    state: StateEntry | None = Field(description="null: whole sequences, without a state")
+    state: StateEntry | None = Field(description="null for a model of whole sequences")
     window: int | None = Field(
         ge=1,
-        description="steps that a network of whole sequences was trained on, if that is known; "
-        "null for one that carries state",
+        description="steps that a network of whole sequences was trained on; null if unknown, and "
+        "for a network with a state",
     )
     loop: Loop | None = Field(
-        description="the graph with the loop inside, onnx/<name>.onnx; null where the outputs "
-        "cannot be the next inputs"
+        description="the graph with the loop inside, onnx/<name>.onnx; null if the outputs cannot "
+        "be the next inputs"
     )
     spread: tuple[Spread, ...] | None = Field(
-        description="standard deviation of one-step residuals of each target, raw units; null for "
-        "text and where it is unknown"
+        description="standard deviation of the one-step residuals of each target, raw units; null "
+        "for text, and if unknown"
     )
     scaler: Scaler | None
     vocabulary: str | None
@@ -122,7 +123,7 @@ class Manifest(Record):
         if self.loop and contract:
             _same("loop.inputs", self.loop.inputs, contract.inputs)
             _same("loop.outputs", self.loop.outputs, contract.outputs)
-        if self.window is not None and tensors.streams:
+        if self.window is not None and tensors.has_state:
             raise ValueError("window is for models of whole sequences, and this one has a state")
         if self.spread != (self.training and self.training.spread):
             raise ValueError("spread is not residual_std of the scores")
@@ -143,12 +144,12 @@ class Manifest(Record):
 
     @property
     def weight_shapes(self) -> Shapes:
-        """Shapes of the weights by their names."""
+        """The shapes of the weights, by name."""
         return weight_shapes(self.model, len(self.vocabulary or ""))
 
 
 def _same(what: str, found: tuple[TensorSpec, ...], expected: tuple[TensorSpec, ...]) -> None:
-    """Names, types and shapes are those of the model; the words are free."""
+    """Raise ValueError unless names, types and shapes are the expected ones."""
     if [spec.form for spec in found] != [spec.form for spec in expected]:
         raise ValueError(f"{what} are not those of the model")
 

@@ -1,4 +1,4 @@
-"""What a checkpoint and a bundle both say of a model: its scaler, its training, its scores."""
+"""Records that checkpoints and bundles share: the scaler, the training, and the scores."""
 
 from typing import Annotated, Literal
 
@@ -12,9 +12,9 @@ from pipeline.errors import MalformedError
 _LARGEST = float(np.finfo(np.float32).max)
 _SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 
-Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]  # that float32 can hold
-Deviation = Annotated[float, Field(ge=_SMALLEST, le=_LARGEST)]
-Spread = Annotated[float, Field(ge=0, le=_LARGEST)]  # 0 for a series that is foreseen exactly
+Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]  # within the range of float32
+PositiveNumber = Annotated[float, Field(ge=_SMALLEST, le=_LARGEST)]
+Spread = Annotated[float, Field(ge=0, le=_LARGEST)]  # 0 for a series that is forecast exactly
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,59}$")]
@@ -22,12 +22,12 @@ Versions = dict[Word, Version]
 
 
 class Scaler(Record):
-    """Mean and deviation of every feature and target, in raw units."""
+    """Mean and standard deviation of every feature and target, in raw units."""
 
     input_mean: tuple[Number, ...]
-    input_std: tuple[Deviation, ...]
+    input_std: tuple[PositiveNumber, ...]
     output_mean: tuple[Number, ...]
-    output_std: tuple[Deviation, ...]
+    output_std: tuple[PositiveNumber, ...]
 
     @classmethod
     def fit(cls, values: NDArray[np.float32]) -> "Scaler":
@@ -46,7 +46,7 @@ class Scaler(Record):
 
 
 class Errors(Record):
-    """MAE and RMSE in raw units; MASE in units of the one-step error of persistence in training.
+    """MAE and RMSE in raw units, and MASE: the MAE divided by that of persistence in training.
 
     R. J. Hyndman and A. B. Koehler, Another look at measures of forecast accuracy,
     International Journal of Forecasting 22 (2006).
@@ -58,11 +58,12 @@ class Errors(Record):
 
 
 class SeriesScores(Record):
-    """Errors on the test part: the network's, persistence's and the seasonal-naive forecast's.
+    """Errors on the test part, of the network, of persistence and of the seasonal-naive forecast.
 
-    With several targets MAE and MASE are means over them, RMSE is over all their values.
-    ``free_run`` is None where the network also reads what it does not forecast. ``residual_std``
-    is how much one step is off in the validation part: the standard deviation of each target.
+    With several targets, MAE and MASE are means over the targets; RMSE is over all their values.
+    ``free_run`` is None if the network also reads columns that it does not forecast.
+    ``residual_std`` is the standard deviation of the one-step errors in the validation part, for
+    each target.
     """
 
     one_step: Errors
@@ -76,8 +77,8 @@ class SeriesScores(Record):
 
 
 class TextScores(Record):
-    """Losses on the validation part; ``ngram_bits[n]`` is the n-gram model with n characters
-    of context."""
+    """Losses on the validation part; ``ngram_bits[n]`` is the loss in bits per character of the
+    n-gram model with n characters of context."""
 
     loss: float
     bits_per_character: float
@@ -86,7 +87,7 @@ class TextScores(Record):
 
 
 class TrainingRecord(Record):
-    """How the weights were found and how good they are."""
+    """How the weights were trained, and their scores."""
 
     data_sha256: Digest
     seed: int = Field(ge=0, lt=2**31)
@@ -100,5 +101,5 @@ class TrainingRecord(Record):
 
     @property
     def spread(self) -> tuple[float, ...] | None:
-        """Standard deviation of the residuals of each target; None for text."""
+        """The standard deviation of the one-step residuals of each target; None for text."""
         return self.scores.residual_std if isinstance(self.scores, SeriesScores) else None

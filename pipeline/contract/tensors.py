@@ -1,4 +1,4 @@
-"""Named tensors: what goes into a model and comes out, which of it is state, and its axes."""
+"""The tensors of a model's contract: inputs, outputs, pairs of states, and the axes."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pipeline.contract.law import Array
 Tensors = dict[str, Array]  # by name
 
 
-Number = Literal[
+ElementType = Literal[
     "float16", "float32", "float64", "bool",
     "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
 ]  # fmt: skip
@@ -23,13 +23,13 @@ class TensorSpec(Record):
     """One tensor of a contract; a ``str`` in ``shape`` is a dynamic axis, from 1 up."""
 
     name: str
-    type: Number
+    type: ElementType
     shape: tuple[int | str, ...]
     meaning: Line
 
     @property
     def form(self) -> tuple[str, str, tuple[int | str, ...]]:
-        """All of it but the words."""
+        """Name, type and shape, without the meaning."""
         return self.name, self.type, self.shape
 
     def __str__(self) -> str:
@@ -38,11 +38,11 @@ class TensorSpec(Record):
 
 @dataclass(frozen=True)
 class Contract:
-    """What a model promises of its tensors.
+    """What a model promises about its tensors.
 
-    ``states`` are pairs: an output is the next call's input. ``batch`` is the axis whose rows are
-    independent of each other, ``time`` the one along which a sequence may be cut into several
-    calls; None where that is not known.
+    ``states`` are pairs of an input and the output that is fed back to it in the next call.
+    ``batch`` is the axis whose rows are independent of each other, and ``time`` the axis along
+    which a sequence may be cut into several calls; either is None if no axis is known to be so.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -53,18 +53,22 @@ class Contract:
 
     @cached_property
     def next_states(self) -> frozenset[str]:
-        """Those outputs that are states."""
+        """The names of the outputs that are states."""
         return frozenset(after for _, after in self.states)
 
     def axis(self, symbol: str | None, name: str) -> int | None:
-        """Which axis of a tensor is called ``symbol``; None if it has none of that name."""
+        """The index of the axis ``symbol`` in the tensor ``name``; None if it has no such axis.
+
+        Raises:
+            KeyError: there is no tensor of that name.
+        """
         for tensor in (*self.inputs, *self.outputs):
             if tensor.name == name:
                 return tensor.shape.index(symbol) if symbol in tensor.shape else None
         raise KeyError(name)
 
     def cut(self, inputs: Mapping[str, Array], cuts: Sequence[int]) -> tuple[Tensors, ...]:
-        """The inputs of a whole sequence in pieces of so many steps, one for each call."""
+        """The inputs of a whole sequence cut along time into pieces of ``cuts`` steps."""
         ends = np.cumsum(cuts)
 
         def piece(start: int, end: int) -> Tensors:
@@ -74,11 +78,12 @@ class Contract:
         return tuple(piece(end - size, end) for size, end in zip(cuts, ends, strict=True))
 
     def rows(self, tensors: Mapping[str, Array], order: Sequence[int]) -> Tensors:
-        """The same tensors with the rows of the batch in another order."""
+        """``tensors`` with the rows ``order`` of the batch, in that order."""
         return self._along(self.batch, tensors, lambda y, axis: y.take(order, axis))
 
     def joined(self, calls: Sequence[Tensors], symbol: str | None) -> Tensors:
-        """One call of several: tensors with that axis are joined along it, others are the last."""
+        """Several calls joined to one: along the axis ``symbol``, or the last call's tensor if it
+        does not have that axis."""
         return {
             name: last
             if (axis := self.axis(symbol, name)) is None
@@ -87,10 +92,10 @@ class Contract:
         }
 
     def named(self, outputs: Iterable[Array]) -> Tensors:
-        """Outputs by their names.
+        """``outputs``, which are in the order of the contract, by name.
 
         Raises:
-            ValueError: there are more of them, or fewer.
+            ValueError: their number is not that of the contract.
         """
         return {spec.name: y for spec, y in zip(self.outputs, outputs, strict=True)}
 
@@ -100,7 +105,7 @@ class Contract:
         tensors: Mapping[str, Array],
         change: Callable[[Array, int], Array],
     ) -> Tensors:
-        """``tensors``, those with that axis changed along it."""
+        """``tensors``, with ``change`` applied to those that have the axis ``symbol``."""
         return {
             name: y if (axis := self.axis(symbol, name)) is None else change(y, axis)
             for name, y in tensors.items()

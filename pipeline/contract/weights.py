@@ -1,6 +1,6 @@
-"""Names and shapes of the weights that a model has, from its configuration alone.
+"""Names and shapes of a model's weights, derived from its configuration alone.
 
-So a file of weights can be held against its model before memory is taken for either.
+With them, a file of weights is checked before any memory is allocated for it.
 """
 
 import json
@@ -42,17 +42,17 @@ def weight_shapes(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> 
 
 
 def parameters(shapes: Shapes) -> int:
-    """How many numbers tensors of these shapes hold."""
+    """The number of elements in tensors of these shapes."""
     return sum(map(math.prod, shapes.values()))
 
 
 def largest_file(shapes: Shapes) -> int:
-    """Bytes that a file of float32 tensors of these shapes may have."""
+    """The largest size in bytes of a file of float32 tensors of these shapes."""
     return 8 + HEADER_LIMIT + 4 * parameters(shapes)
 
 
 def check_header(data: bytes, shapes: Shapes, path: Path) -> None:
-    """Hold the header of a safetensors file against the shapes that its tensors must have.
+    """Compare the header of a safetensors file with the shapes that its tensors must have.
 
     Raises:
         MalformedError: names, shapes or types differ (all are listed), or it has no header.
@@ -75,7 +75,7 @@ def check_header(data: bytes, shapes: Shapes, path: Path) -> None:
 def check_tensors(
     found: Mapping[str, tuple[object, tuple[object, ...]]], shapes: Shapes, path: Path
 ) -> None:
-    """Hold tensors, of which type and shape are given by their names, against ``shapes``.
+    """Compare tensors, given as type and shape by name, with ``shapes``.
 
     Raises:
         MalformedError: names, shapes or types differ; all are listed.

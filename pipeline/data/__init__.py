@@ -1,4 +1,4 @@
-"""Data to train on and inputs that training never saw."""
+"""The data to train on, and the held-out input."""
 
 from pipeline.config import SeriesSource, SineSource, TextSource
 from pipeline.data.series import Series, sample_sine
@@ -8,7 +8,7 @@ __all__ = ["Series", "Text", "load"]
 
 
 def load(source: SineSource | SeriesSource | TextSource) -> Series | Text:
-    """Read or make what ``source`` describes.
+    """Read or generate the data that ``source`` describes.
 
     Raises:
         UsageError: an option of the source does not fit the file.

@@ -1,4 +1,4 @@
-"""When the values of a series are: times in order, at even steps, and those that follow."""
+"""The times of a series: they are sorted and checked for even steps, and can be continued."""
 
 import re
 import warnings
@@ -26,11 +26,11 @@ _FILL = "fill them in with --fill previous or --fill linear"
 
 @dataclass(frozen=True)
 class Clock:
-    """How many steps each row is after the one before, ``gaps`` ``[rows - 1]``.
+    """The step of a series, and the ``gaps`` ``[rows - 1]`` between its rows in steps.
 
-    ``season`` is how many steps such data usually repeat after: hours after a day, days after a
-    week, months after a year. It is 1 where nothing is usual. ``offset`` is what leads from one
-    time to the next: of the calendar, a time passed, or a number.
+    ``season`` is the usual period of such data in steps: a day of hours, a week of days, a year of
+    months; 1 if there is none. ``offset`` is the difference of two consecutive times: a calendar
+    offset, a duration, or a number.
     """
 
     gaps: NDArray[np.float64]
@@ -41,9 +41,9 @@ class Clock:
 
 @dataclass(frozen=True)
 class Times:
-    """The times of rows in order, without a zone: those of ``zone``, or numbers.
+    """The sorted times of the rows: numbers, or dates of the time ``zone`` without that zone.
 
-    ``dtype`` is that of the column that they were read from.
+    ``dtype`` is the type of the column that they were read from.
     """
 
     index: pd.Index
@@ -52,9 +52,9 @@ class Times:
     clock: Clock | None = None
 
     def following(self, steps: int) -> pd.Index:
-        """The next ``steps`` times, in the time zone of the column, or in whole numbers as there.
+        """The next ``steps`` times, with the type and time zone of the column.
 
-        There must be a clock: one row alone does not tell how long a step is.
+        There must be a clock, which needs at least two rows.
 
         Raises:
             UsageError: they are later than pandas can hold.
@@ -133,7 +133,7 @@ def in_time(
             refuse(int((steps > 1).argmax()), _FILL)
         at = np.concatenate([[0], steps.cumsum()]).astype(np.int64)
         every = np.arange(at[-1] + 1)
-        # A row that was put in goes by the name of the one before it.
+        # A row that was inserted has the label of the row before it.
         names = rows[np.searchsorted(at, every, side="right") - 1]
         values = values.set_axis(at).reindex(every).set_axis(names)
         notes.append(f"{len(every) - len(at)} missing steps of {clock.step} put in")

@@ -1,4 +1,4 @@
-"""Series of numbers, split by time into training, validation and test part; sine waves."""
+"""Series of numbers, split by time into training, validation and test part, and sine waves."""
 
 import math
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Series:
     steps (1: none). ``held_out`` is float32 ``[time, features]`` that training never saw.
     ``digest`` is the SHA-256 of ``values``.
 
-    The first ``targets`` columns are forecast, the others only help. ``columns`` are their names
-    and ``horizon`` the steps to forecast, where a file or the user gave them; ``notes`` are lines
-    for people about how the file was read.
+    The first ``targets`` columns are forecast; the others are only read. ``columns`` are the names
+    of all columns and ``horizon`` the steps to forecast, if the file or the user gave them;
+    ``notes`` are lines for people about how the file was read.
     """
 
     values: NDArray[np.float32]
@@ -59,12 +59,12 @@ class Series:
 
 
 def training_steps(length: int) -> int:
-    """How many of ``length`` steps are the training part."""
+    """The number of steps in the training part, out of ``length``."""
     return length * 6 // 10
 
 
 def steps_before_test(length: int) -> int:
-    """How many of ``length`` steps are the training and the validation part."""
+    """The number of steps in the training and the validation part, out of ``length``."""
     return length * 8 // 10
 
 
@@ -82,7 +82,7 @@ def _wave(source: SineSource, start: int, stop: int) -> NDArray[np.float64]:
 
 
 def sample_sine(source: SineSource) -> Series:
-    """The series of a SineSource; ``held_out`` is the end of its test part, and what follows.
+    """The series of a SineSource; ``held_out`` is the end of its test part and the wave after it.
 
     Raises:
         MalformedError: the waves cancel out to a constant, or the noise is beyond float32.
@@ -100,6 +100,6 @@ def sample_sine(source: SineSource) -> Series:
     period = 2 * math.pi / min(source.frequency) / _STEP  # the slowest wave, in steps
     series = Series(values, season=max(1, round(period)), held_out=values)
     if series.season > series.validation_end:
-        series = Series(values, season=1, held_out=values)  # too slow for one season to be seen
+        series = Series(values, season=1, held_out=values)  # one season is longer than the data
     held_out = np.concatenate([values[series.validation_end :], future.astype(np.float32)[:, None]])
     return Series(values, series.season, held_out[-2 * HELD_OUT :])

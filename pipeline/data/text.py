@@ -23,7 +23,7 @@ _PART = 2**20  # characters converted or counted at a time
 class Text:
     """A text whose first 90 % is for training and the rest for validation.
 
-    Characters that training sees less than ``min_count`` times are left to the unknown entry.
+    Characters that occur fewer than ``min_count`` times in training become the unknown entry.
     ``notes`` are lines for people about how the files were read.
     """
 
@@ -41,7 +41,7 @@ class Text:
 
     @property
     def train_length(self) -> int:
-        """How many characters are for training, the first 90 %."""
+        """The number of characters for training, the first 90 %."""
         return len(self.content) * 9 // 10
 
     @property
@@ -56,12 +56,12 @@ class Text:
 
     @property
     def held_out(self) -> str:
-        """A part that training never saw, short enough to travel with the model."""
+        """A part that training never saw, short enough to be stored with the model."""
         return self.content[self.train_length : self.train_length + _HELD_OUT]
 
     @cached_property
     def points(self) -> NDArray[np.int32]:
-        """The Unicode code points of all characters, int32 ``[time]``: half of what int64 takes."""
+        """The Unicode code points of all characters, int32 ``[time]``, to save memory."""
         points = np.empty(len(self.content), np.int32)
         done = 0
         for part in _parts(self.content):
@@ -71,7 +71,7 @@ class Text:
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """How often the training part has each code point, int64 ``[points]``."""
+        """The count of each code point in the training part, int64 ``[points]``."""
         train = self.points[: self.train_length]
         counts = np.zeros(int(train.max(initial=0)) + 1, np.int64)
         for start in range(0, len(train), _PART):
@@ -81,12 +81,12 @@ class Text:
 
     @cached_property
     def vocabulary(self) -> str:
-        """The characters that the training part has often enough, in code-point order."""
+        """The characters with at least ``min_count`` occurrences, in code-point order."""
         return "".join(map(chr, np.flatnonzero(self.counts >= self.min_count)))
 
 
 def _parts(text: str) -> Iterator[str]:
-    """``text`` in parts, so that what is made of each takes little memory."""
+    """``text`` in parts, so that processing each takes little memory."""
     return (text[start : start + _PART] for start in range(0, len(text), _PART))
 
 
@@ -94,7 +94,7 @@ def read_text(source: TextSource) -> Text:
     """The text of a TextSource: without byte-order marks, and with LF for every CRLF.
 
     Raises:
-        UsageError: the alphabet is not one.
+        UsageError: the alphabet is malformed.
         MalformedError: a file is missing, empty, or not UTF-8 (the byte is named), or an option
             leaves nothing to learn.
         StorageError: a file cannot be read.

@@ -1,1 +1,1 @@
-"""Bundles put into other languages: projects that people copy, and the proof that they work."""
+"""Projects that run a bundle in other languages, and the proof that they work."""

@@ -1,4 +1,4 @@
-"""Write the project of a target: its client as it is, and the files of the bundle."""
+"""Writing the project of a target: a copy of its client, and files of the bundle."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,9 +17,9 @@ MODEL = "model"  # the folder of a project that holds the files of the bundle
 
 
 def project_files(bundle: Bundle, target: Target, trust: Trust | None = None) -> dict[str, bytes]:
-    """Every file of the project, by its path; the same bytes for the same bundle.
+    """All files of the project by path; equal bundles give equal bytes.
 
-    ``trust`` says which code may be handed on; without it, only what we would export ourselves.
+    ``trust`` says which TorchScript may be copied; by default, only what tracing here gives again.
 
     Raises:
         UnsafeError: code in the bundle is not trusted.
@@ -51,11 +51,10 @@ def write_project(
     force: bool = False,
     trust: Trust | None = None,
 ) -> tuple[list[str], Literal["written", "unchanged"]]:
-    """Write the project into ``folder``, whole or not at all; its files, and what became of it.
+    """Write the project to ``folder``, whole or not at all; returns its files and the status.
 
-    A project that is as it should be is left alone. With ``force``, of one that is not, only the
-    files that differ are replaced, and what others added stays, so that a build goes on from what
-    it has.
+    An unchanged project is not written again. With ``force``, files that were changed are replaced,
+    and other files stay, so that a build continues from its earlier outputs.
 
     Raises:
         IntegrityError: files of the project were changed, or its ``SHA256SUMS`` is damaged, and
@@ -87,12 +86,12 @@ def write_project(
 
 
 def _known(folder: Path, force: bool) -> dict[str, str]:
-    """What ``SHA256SUMS`` says of the project in ``folder``; nothing where none is known.
+    """The digests in ``SHA256SUMS`` of the project in ``folder``; empty if there are none.
 
     Raises:
-        IntegrityError: it is damaged, and ``force`` is not given.
-        StorageError: the folder holds something else, or a project without digests, which
-            earlier versions wrote, and ``force`` is not given.
+        IntegrityError: ``SHA256SUMS`` is damaged, and ``force`` is not set.
+        StorageError: the folder holds no project; or it holds a project of an earlier version,
+            without digests, and ``force`` is not set.
     """
     with storage_errors(folder):
         if not folder.is_dir() or not any(folder.iterdir()):
@@ -109,8 +108,8 @@ def _known(folder: Path, force: bool) -> dict[str, str]:
         raise StorageError(f"{folder} is not empty and no project; choose another folder")
     if not force:
         raise StorageError(
-            f"{folder} is not empty; choose another folder, or --force to replace what is of the "
-            "project"
+            f"{folder} is not empty; choose another folder, or give --force to replace the files "
+            "of the project"
         )
     return {}
 
@@ -126,10 +125,10 @@ def _changed(folder: Path, found: dict[str, str | None]) -> IntegrityError:
 
 
 def _refuse_current(folder: Path) -> None:
-    """A folder that is replaced leaves those who are in it in one that is gone.
+    """Make sure that the working folder of this process is not in ``folder``, which is replaced.
 
     Raises:
-        StorageError: this process is in it.
+        StorageError: it is.
     """
     here = Path.cwd()
     if folder.exists() and any(folder.samefile(place) for place in (here, *here.parents)):

@@ -1,4 +1,4 @@
-"""Build the project of a target, let it replay the golden trajectories, and judge what it says."""
+"""Builds the project of a target, lets it replay the golden trajectories, and judges the result."""
 
 import subprocess
 import tempfile
@@ -38,12 +38,12 @@ class Workshop:
 
     @property
     def target(self) -> Target:
-        """What is built."""
+        """The target whose project is built."""
         return find_target(self.name)
 
     @property
     def folder(self) -> Path:
-        """Where the project is: inside, so that what it is replaced by stands there beside it."""
+        """The folder of the project, inside the temporary one, so that it can be replaced."""
         return Path(self._folder.name, "project")
 
     def build(self, bundle: Bundle) -> None:
@@ -115,7 +115,7 @@ def build(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> None:
 
 
 def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Replay | str:
-    """What the replay of the built project in ``folder`` says, or how it broke down.
+    """The report of the replay of the built project in ``folder``, or how it failed.
 
     Raises:
         PipelineError: it refuses its files; the class follows from its exit code.
@@ -140,7 +140,7 @@ def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Repl
 def _run(
     command: Command, folder: Path, time_limit: float
 ) -> "subprocess.CompletedProcess[str] | str":
-    """A finished command, or why it never finished."""
+    """The finished command, or the reason why it did not finish."""
     try:
         return subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=time_limit, check=False
@@ -152,7 +152,7 @@ def _run(
 
 
 def first_error(done: "subprocess.CompletedProcess[str]") -> str:
-    """The first line that speaks of an error, or the last that was said."""
+    """The first line that mentions an error, or the last line."""
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
     line = next(iter(errors), lines[-1] if lines else "nothing")

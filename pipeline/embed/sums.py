@@ -1,6 +1,6 @@
-"""``SHA256SUMS`` of a project: the digest of every file that was written, as coreutils checks it.
+"""``SHA256SUMS`` of a project: the digests of all files that were written, as coreutils reads it.
 
-``sha256sum --check SHA256SUMS`` in the folder of a project proves a copy of it.
+``sha256sum --check SHA256SUMS`` in the folder of a project checks a copy of it.
 """
 
 import re
@@ -27,8 +27,8 @@ def read_sums(folder: Path) -> dict[str, str] | None:
     """The digests in ``SHA256SUMS`` of ``folder`` by path, or None if there is no such file.
 
     Raises:
-        IntegrityError: it is not what :func:`sums_file` writes.
-        StorageError: it cannot be read.
+        IntegrityError: the file does not have the form that :func:`sums_file` writes.
+        StorageError: the file cannot be read.
     """
     path = folder / SUMS_FILE
     if not path.is_symlink() and not path.exists():
@@ -49,9 +49,9 @@ def read_sums(folder: Path) -> dict[str, str] | None:
 
 
 def digests(folder: Path, names: Iterable[str]) -> dict[str, str | None]:
-    """SHA-256 of each file of ``folder`` by its path; None for what is not there.
+    """SHA-256 of each file of ``folder`` by its path; None for a missing file.
 
-    What is there and is no file of the folder, as a link, has an empty digest.
+    A link or a folder in place of a file has an empty digest.
 
     Raises:
         StorageError: a file cannot be read.

@@ -1,4 +1,4 @@
-"""A target: all that is to be said of one place that a bundle can be embedded in.
+"""A target: the description of one environment that a bundle can be embedded in.
 
 To add one, add a folder beside this file, with an ``__init__.py`` that calls it ``TARGET`` and a
 folder ``client`` of what is copied. Nothing else has to know of it.
@@ -33,20 +33,21 @@ class Program:
 
     @property
     def debian(self) -> str:
-        """The Debian package that it is in; elsewhere the names are much the same."""
+        """The Debian package of the program; other distributions use similar names."""
         return self.package or self.name
 
     def find(self) -> str | None:
-        """The path of it, or None."""
+        """The path of the program, or None."""
         return next(filter(None, map(shutil.which, (self.name, *self.others))), None)
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a target has whose programs are one page, which a browser opens.
+    """The page of a target that a browser opens in place of programs.
 
-    ``serve`` serves the project in a folder on a port, 0 for any, while its block runs, and gives
-    the URL. ``replay`` opens that URL and waits so many seconds for what the replay found.
+    ``serve`` is a context manager that serves the project in a folder on a port (0 takes a free
+    one) and gives the URL. ``replay`` opens that URL and returns the report of the replay, for
+    which it waits the given number of seconds.
     """
 
     serve: Callable[[Path, int], AbstractContextManager[str]]
@@ -55,19 +56,21 @@ class Page:
 
 @dataclass(frozen=True)
 class Target:
-    """A project: what is copied into it, what it needs, and the commands that build and run it.
+    """A target: the files of its project, what they need, and the commands to build and run it.
 
-    ``name`` is what commands call it, ``title`` what people do; ``help`` says what runs the model,
-    and ``limits`` what it refuses or asks for besides, both without the last full stop.
+    ``name`` is its name in commands, and ``title`` its name for people. ``help`` says what runs the
+    model, and ``limits`` which models it refuses and what else it needs; neither ends in a full
+    stop.
 
-    ``clients`` are folders whose content is copied as it is. ``file`` is the model file that the
-    project runs, none where the model is in what ``generated`` makes of the bundle; a file that
-    ``runs_code`` is a program, which has to be trusted. ``loops`` names the graphs with the loop
-    inside that it runs.
+    ``clients`` are folders whose content is copied. ``file`` is the model file that the project
+    runs; it is empty if ``generated`` makes files from the bundle that contain the model. If it
+    ``runs_code``, that file is a program that must be trusted. ``loops`` names the graphs with the
+    loop inside that it runs.
 
-    ``programs`` must be there, and of ``headers`` (a path below ``/usr/include`` → its Debian
-    package) those that the replay includes. ``build`` gives commands in the folder of the project.
-    ``replay`` is the command that replays the golden trajectories, of a target without ``page``.
+    ``programs`` must be installed, and so must those ``headers`` (path below ``/usr/include`` →
+    Debian package) that the replay includes. ``build`` returns commands to run in the folder of the
+    project. ``replay`` is the command that replays the golden trajectories, for a target without a
+    ``page``.
     """
 
     name: str
@@ -86,10 +89,10 @@ class Target:
     page: Page | None = None
 
     def require_trusted(self, bundle: Bundle, trust: Trust) -> None:
-        """Make sure that what the project runs of ``bundle`` may run.
+        """Make sure that the file of ``bundle`` that the project runs may run.
 
         Raises:
-            UnsafeError: it is code, and ``trust`` does not reach it.
+            UnsafeError: the file is code, and ``trust`` does not cover it.
             PipelineError: a file of the bundle is missing or was changed.
         """
         if self.runs_code:
@@ -99,7 +102,7 @@ class Target:
         """Make sure that the project can be built and run here.
 
         Raises:
-            UnavailableError: a program is missing; it is named.
+            UnavailableError: a program is missing; the message names it.
         """
         for program in self.programs:
             if program.find() is None:
@@ -110,6 +113,6 @@ class Target:
 
     @property
     def debian(self) -> tuple[str, ...]:
-        """The Debian packages that it needs, each once."""
+        """The Debian packages that the target needs, each once."""
         packages = (*(program.debian for program in self.programs), *self.headers.values())
         return tuple(dict.fromkeys(packages))

@@ -1,4 +1,4 @@
-"""The targets that there are: every folder beside this file that says what its ``TARGET`` is."""
+"""The list of targets: every folder beside this file whose ``__init__`` defines ``TARGET``."""
 
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +12,7 @@ _INCLUDE = Path("/usr/include")
 
 
 def _found() -> dict[str, Target]:
-    """Targets by name: of models in ONNX, then in a file that is code, then compiled in."""
+    """The targets by name: those that run ONNX, then code, then weights that are compiled in."""
     folders = [item.name for item in iter_modules(embed.__path__) if item.ispkg]
     modules = [import_module(f"{embed.__name__}.{folder}") for folder in folders]
     targets = [module.TARGET for module in modules if hasattr(module, "TARGET")]
@@ -35,7 +35,7 @@ def find_target(name: str) -> Target:
 
 
 def missing_packages() -> list[str]:
-    """The Debian packages that some target needs and that are not there, for the Makefile."""
+    """The Debian packages that targets need and that are not installed, for the Makefile."""
     missing: list[str] = []
     for target in TARGETS.values():
         missing += [program.debian for program in target.programs if program.find() is None]

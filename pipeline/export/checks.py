@@ -171,7 +171,7 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
         given = {INPUT: _random_input(network, rng, batch, time)}
         zeros = network.zero_state(batch)
         state = {STATE: rng.uniform(-1, 1, zeros.shape).astype(np.float32)}
-        case = Case("", (given,), state if signature.streams else {}, batch=batch, time=time)
+        case = Case("", (given,), state if signature.has_state else {}, batch=batch, time=time)
         truth = answer(signature.contract, case, pytorch, twin)
         if not all(np.isfinite(y).all() for y in truth.exact[0].values()):
             raise MalformedError(

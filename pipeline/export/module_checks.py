@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 from torch.overrides import TorchFunctionMode
 
 from pipeline.contract.law import Array, judged
-from pipeline.contract.tensors import Contract, Number, TensorSpec
+from pipeline.contract.tensors import Contract, ElementType, TensorSpec
 from pipeline.errors import MalformedError, ParityError, UsageError, one_line
 from pipeline.export.checks import (
     RecurrentNode,
@@ -293,7 +293,7 @@ def _specs(names: Iterable[str], tensors: Iterable[Tensor]) -> tuple[TensorSpec,
     specs = []
     for name, tensor in zip(names, tensors, strict=True):
         kind = _array(tensor).dtype.name
-        if kind not in get_args(Number):
+        if kind not in get_args(ElementType):
             raise MalformedError(f"{name} is {kind}; a graph holds numbers and booleans only")
         shape = tuple(tensor.shape)
         specs.append(TensorSpec(name=name, type=kind, shape=shape, meaning="as in the example"))

@@ -118,7 +118,7 @@ def _metadata(network: Network, name: str) -> dict[str, str]:
         "task": network.config.task,
         "model": network.config.model_dump_json(),
     }
-    if signature.streams:
+    if signature.has_state:
         state = {
             "input": STATE,
             "output": NEXT_STATE,

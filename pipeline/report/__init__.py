@@ -1,1 +1,1 @@
-"""What people see of the stages: tables, progress and pictures. Nothing here decides anything."""
+"""The output of the stages for people: tables, progress, pictures and the report."""

@@ -1,4 +1,4 @@
-"""Tables of what was measured."""
+"""Tables of the benchmarks' results."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""What the report is made from, and whether a page shows just that."""
+"""The inputs of the report, and the check whether an existing page was made from them."""
 
 import shlex
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from pipeline.validate import Validation
 
 
 def fingerprint(validated: Sequence[tuple[Bundle, Validation]]) -> str:
-    """What the page is made from, in short; it stands in the page itself."""
+    """A digest of the inputs of the page, which is written into the page."""
     content = [validation.model_dump(mode="json") for _, validation in validated]
     commands = [command(bundle, validation) for bundle, validation in validated]
     return sha256(canonical_json([__version__, content, commands]))
 
 
 def is_current(path: Path, validated: Sequence[tuple[Bundle, Validation]]) -> bool:
-    """Whether the page at ``path`` shows just these findings; drawing it takes seconds.
+    """Whether the page at ``path`` was made from these validations; drawing a page takes seconds.
 
-    A page whose writer was killed is drawn again, which removes what the writer left.
+    A page whose writer was killed is drawn again, which removes the writer's temporary files.
     """
     if not path.is_file() or is_unfinished(path):
         return False
@@ -29,10 +29,10 @@ def is_current(path: Path, validated: Sequence[tuple[Bundle, Validation]]) -> bo
 
 
 def command(bundle: Bundle, validation: Validation) -> str:
-    """The command that finds all this again."""
+    """The command that repeats ``validation``."""
     words = ["pipeline", "validate", validation.model, "--force"]
     built = [row.replay.target for row in validation.rows if row.replay]
-    if validation.runtimes != ALL or built:  # without, those that are not there may be so
+    if validation.runtimes != ALL or built:  # a runtime that is named must be installed
         words += [word for name in (*validation.runtimes, *built) for word in ("--runtime", name)]
     if validation.providers != known_providers():
         words += [word for name in validation.providers for word in ("--provider", name)]

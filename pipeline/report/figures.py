@@ -1,4 +1,4 @@
-"""Pictures inside the report: SVG that takes its ink from the page, so that it fits any theme."""
+"""Pictures in the report: SVG in the text colour of the page, which fits light and dark themes."""
 
 import io
 import math
@@ -20,11 +20,11 @@ from pipeline.report.plot import draw_forecasts
 from pipeline.train.scores import FREE_RUN
 from pipeline.validate import CaseRecord, Row
 
-# Every colour stands out from white and from near-black alike; shapes and dashes tell as well.
+# Every colour contrasts with white and with near-black; markers and dashes differ as well.
 _COLORS = ["#1f77b4", "#d9690c", "#2a9648", "#9467bd", "#c2478f", "#8c7a1f", "#17889a", "#7f7f7f"]
 _MARKERS = "os^DvPX*"
 _DASHES = ("-", "--", ":", "-.")
-_INK = "#010203"  # stands for the colour of the text around the picture
+_INK = "#010203"  # placeholder for the text colour of the page
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": _INK,
     "axes.facecolor": "none",
@@ -62,7 +62,7 @@ def percent(share: float) -> str:
 
 
 def histogram(name: str, rows: Sequence[Row]) -> Markup:
-    """How many cases come how close to the tolerance, runtimes stacked."""
+    """A histogram of the largest error of each case as a share of the tolerance, by runtime."""
 
     def draw(figure: Figure) -> str:
         shares = [[share_of(record) for record in row.cases] for row in rows]
@@ -123,7 +123,7 @@ def by_length(name: str, rows: Sequence[Row]) -> Markup:
 
 
 def forecast(bundle: Bundle) -> Markup:
-    """What the model forecasts on its own, against the truth."""
+    """The free-running forecast of the model against the truth."""
 
     def draw(figure: Figure) -> str:
         draw_forecasts(figure, [bundle], ink=_INK)
@@ -137,7 +137,7 @@ def forecast(bundle: Bundle) -> Markup:
 
 
 def along_stream(name: str, rows: Sequence[Row]) -> Markup:
-    """The error along a stream that is followed for long, one line per runtime."""
+    """The error along a long stream, one line per runtime."""
 
     def draw(figure: Figure) -> str:
         axes, told, steps, every = figure.subplots(), [], 0, [FLOAT32.atol]
@@ -178,7 +178,7 @@ def _label(row: Row) -> str:
 
 
 def _legend(figure: Figure, entries: int) -> None:
-    """A legend above the axes, which keep their height however many entries there are."""
+    """Add a legend above the axes, and make the figure taller, so that the axes do not shrink."""
     legend = 0.15 + 0.2 * -(-entries // 2)  # inches
     height = _SIZE[1] - 0.3 + legend
     figure.set_figheight(height)
@@ -191,9 +191,9 @@ def _svg(
     draw: Callable[[Figure], str],
     layout: Literal["constrained"] | None = None,
 ) -> Markup:
-    """What ``draw`` draws, as SVG to stand in a page; ``draw`` returns the alternative text.
+    """The figure that ``draw`` draws, as SVG for a page; ``draw`` returns its alternative text.
 
-    ``salt`` keeps its ids apart from those of other pictures, and is the same every time.
+    Ids in the SVG depend on ``salt``, so that they differ between pictures and never change.
     """
     buffer = io.BytesIO()
     with plain_text(), mpl.rc_context({**_STYLE, "svg.hashsalt": visible(salt)}):
@@ -205,7 +205,7 @@ def _svg(
         element.tag = _local(element.tag)
         attributes = {_local(name): value for name, value in element.items()}
         if element.tag == "g":
-            attributes.pop("id", None)  # nothing points to groups, and their ids are not unique
+            attributes.pop("id", None)  # ids of groups are unused, and not unique
         if "style" in attributes:
             attributes["style"] = attributes["style"].replace(_INK, "currentColor")
         element.attrib.clear()

@@ -1,4 +1,4 @@
-"""``report.html``: one file that shows whether all is well, and the evidence, to people."""
+"""``report.html``: one page with the verdict of a validation and its evidence."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the matrix: the worst record of each kind of case, in the order of the kinds."""
+    """A row of a model's table: for each kind of case the record with the largest error."""
 
     row: Row
     worst: tuple[CaseRecord | None, ...]
@@ -38,7 +38,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one model."""
+    """The section of the page on one model.
+
+    ``no_sample`` says why there is no text sample or forecast; empty if there is one.
+    """
 
     validation: Validation
     task: str
@@ -51,7 +54,7 @@ class Section:
 
 
 def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
-    """The page for bundles and what was found of them; the same bytes for the same findings.
+    """The page for bundles and their validations; equal input gives the same bytes.
 
     Raises:
         IntegrityError: a file of a bundle was changed.
@@ -86,7 +89,7 @@ def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
 
 
 def _shown(value: Any) -> Any:
-    """What an expression of the template puts into the page, before it is escaped for HTML."""
+    """The value of a template expression with hidden characters made visible, not yet escaped."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else prose(value)
 
 

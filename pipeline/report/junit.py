@@ -1,4 +1,4 @@
-"""A validation as JUnit XML, which every CI can show."""
+"""Validations as JUnit XML, which CI services display."""
 
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree
@@ -28,7 +28,8 @@ def junit_xml(validations: Sequence[Validation]) -> bytes:
 
 
 def _tests(row: Row) -> Iterator[ElementTree.Element]:
-    """A test per case, or one for the whole row where no case can tell what happened to it."""
+    """A test for each case, and one for the whole row if it did not run or no case says why it
+    failed."""
     place = xml(f"{row.model}.{row.label}.{row.provider}")
     for number, record in enumerate(row.cases, 1):
         # Numbered, because two cases can differ in their states alone.

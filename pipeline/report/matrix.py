@@ -1,4 +1,4 @@
-"""Every runtime on every model, as lines of a matrix."""
+"""The matrix of a validation: a line for each runtime, with its row for each model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from pipeline.validate import Row, Validation
 
 @dataclass(frozen=True)
 class MatrixLine:
-    """A runtime on a provider, and its row for each model; None where there is none."""
+    """A runtime on a provider, and its row for each model; None if that model has none."""
 
     label: str
     rows: tuple[Row | None, ...]
 
 
 def matrix(validations: Sequence[Validation]) -> list[MatrixLine]:
-    """One line per runtime and provider that ran, in the order in which they came."""
+    """One line for each runtime and provider that ran, in the order of the rows."""
     found = {
         (f"{row.runtime}, {row.provider}", index): row
         for index, validation in enumerate(validations)

@@ -1,7 +1,4 @@
-"""Where results go: JSON to standard output for machines, tables there for people.
-
-Messages and progress always go to standard error.
-"""
+"""Printing: results go to standard output, as tables or JSON; messages go to standard error."""
 
 import json
 import sys
@@ -16,18 +13,18 @@ from rich.text import Text
 
 from pipeline.escaping import json_text, prose, visible
 
-_PIPE_WIDTH = 140  # columns; a pipe has no width of its own
+_PIPE_WIDTH = 140  # columns of a table in a file or pipe
 
 
 def literal(text: str) -> Text:
-    """``text`` for those parts of rich that take a string for markup."""
+    """``text`` as a rich Text, for parts of rich that would read a string as markup."""
     return Text(visible(text))
 
 
 class PlainConsole(Console):
-    """Strings as they are: no markup or names of emoji in them, and what is hidden is shown.
+    """A console that prints strings literally, with hidden characters made visible.
 
-    Tables go into a file or a pipe as wide as they are, not squeezed.
+    In a file or a pipe, tables are not squeezed to the width of a terminal.
     """
 
     def __init__(self, stderr: bool) -> None:
@@ -36,33 +33,33 @@ class PlainConsole(Console):
             self.width = _PIPE_WIDTH
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """As :class:`rich.console.Console` has it; all strings come through here."""
+        """Make hidden characters visible, then render as :class:`rich.console.Console` does."""
         return super().render_str(visible(text), **options)
 
     def status(self, status: Any, **options: Any) -> Status:
-        """As :class:`rich.console.Console` has it, which takes a string for markup."""
+        """Show a status line as :class:`rich.console.Console` does, but without markup."""
         return super().status(literal(status), **options)
 
 
 def console(stderr: bool = True) -> PlainConsole:
-    """Where tables and progress go."""
+    """The console for progress (standard error) or for tables (standard output)."""
     return PlainConsole(stderr)
 
 
 def say(line: str) -> None:
-    """One line for people; where it cannot be written, the work goes on."""
+    """Print one line on standard error; if it cannot be written, nothing is raised."""
     try:
         click.echo(visible(line), err=True)
     except BrokenPipeError:
-        raise  # nobody reads on
+        raise  # the reader has gone, so main() ends the process
     except OSError:
         pass
 
 
 def write(text: str) -> None:
-    """Text of a model, on standard output: as it is, but a terminal gets no control characters."""
+    """Print text of a model on standard output; in a terminal, hidden characters are escaped."""
     shown = prose(text) if sys.stdout.isatty() else text
-    click.echo(shown, nl=False, color=True)  # else click takes escape codes out of a pipe
+    click.echo(shown, nl=False, color=True)  # otherwise click strips escape codes in a pipe
 
 
 def finish(
@@ -72,7 +69,7 @@ def finish(
     next_command: str = "",
     notes: Iterable[str] = (),
 ) -> None:
-    """Print the results of a command, notes on them, and the command to type next."""
+    """Print the results of a command as tables with notes and the next command, or as JSON."""
     if as_json:
         click.echo(json_text(json.dumps(content, ensure_ascii=False, indent=2)))
         return

@@ -1,4 +1,4 @@
-"""A picture as a file: which formats there are, and how all of them look."""
+"""Picture files: their formats, and the style that all of them share."""
 
 import io
 import warnings
@@ -16,7 +16,7 @@ _FORMATS = ("png", "svg", "pdf")
 
 
 def check_picture(path: Path, tasks: Collection[str]) -> None:
-    """Refuse a picture that no command can draw.
+    """Make sure that a picture of models of ``tasks`` can be drawn to ``path``.
 
     Raises:
         UsageError: the ending of ``path`` is no picture format, or there are several ``tasks``.
@@ -29,7 +29,7 @@ def check_picture(path: Path, tasks: Collection[str]) -> None:
 
 @contextmanager
 def plain_text() -> Iterator[None]:
-    """Draw text as it is: no mathematics between dollar signs, no words about missing glyphs."""
+    """Draw text literally: dollar signs begin no formula, and missing glyphs give no warning."""
     with mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         yield
@@ -37,7 +37,7 @@ def plain_text() -> Iterator[None]:
 
 @contextmanager
 def picture(path: Path, height: float) -> Iterator[Figure]:
-    """A figure that is then written to ``path``; the same drawing gives the same file."""
+    """Yield a figure, and write it to ``path`` afterwards; equal drawings give equal files."""
     kind = path.suffix.removeprefix(".").lower()
     with plain_text(), mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
         figure = Figure(figsize=(9, height), layout="constrained")

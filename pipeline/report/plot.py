@@ -1,4 +1,4 @@
-"""Pictures of what exported models do, run by ONNX Runtime, and of how trainings scored."""
+"""Pictures of exported models, run by ONNX Runtime, and of the scores of trainings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +46,7 @@ def plot(bundles: Sequence[Bundle], path: Path) -> None:
 
 
 def plot_scores(checkpoints: Sequence[Checkpoint], path: Path) -> None:
-    """Draw the scores of ``checkpoints`` to ``path``, beside those that need no network.
+    """Draw the scores of ``checkpoints`` to ``path``, beside baselines without a network.
 
     Raises:
         UsageError: the ending of ``path`` is no picture format, or the checkpoints mix tasks.
@@ -81,7 +81,7 @@ def plot_scores(checkpoints: Sequence[Checkpoint], path: Path) -> None:
 
 
 def _without_network(checkpoint: Checkpoint) -> dict[str, float]:
-    """The scores of what needs no network; a logarithmic axis has no place for 0."""
+    """The scores of the baselines; those of 0 are left out, for the axis is logarithmic."""
     assert checkpoint.training is not None
     scores = checkpoint.training.scores
     if isinstance(scores, TextScores):
@@ -94,7 +94,7 @@ def _without_network(checkpoint: Checkpoint) -> dict[str, float]:
 
 
 def draw_forecasts(figure: Figure, bundles: Sequence[Bundle], ink: str = "0.35") -> None:
-    """Draw what each of ``bundles`` forecasts on its own against the truth, in colour ``ink``."""
+    """Draw the free-running forecasts of ``bundles``, and the truth in the colour ``ink``."""
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for bundle in bundles:
         name = picture_text(bundle.manifest.name)

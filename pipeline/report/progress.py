@@ -1,4 +1,4 @@
-"""A progress bar with loss and time left, and a spinner for what has no steps to count."""
+"""A progress bar with loss and remaining time, and a spinner for work without steps."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,11 +11,11 @@ from rich.progress import Progress as Bars
 from pipeline.escaping import visible
 
 if TYPE_CHECKING:
-    from pipeline.train.loop import Progress
+    from pipeline.train.trainer import Progress
 
 
 class TrainingBar:
-    """One bar for one training."""
+    """The progress bar of one training."""
 
     def __init__(self, bars: Bars, name: str) -> None:
         self.bars = bars
@@ -23,7 +23,7 @@ class TrainingBar:
         self.validation = ""
 
     def show(self, progress: "Progress") -> None:
-        """Move the bar to where training stands."""
+        """Move the bar to the step of ``progress``, and show its losses."""
         if progress.validation_loss is not None:
             self.validation = f", validation {progress.validation_loss:.3g}"
         self.bars.update(
@@ -36,7 +36,7 @@ class TrainingBar:
 
 @contextmanager
 def training_bar(console: Console, name: str) -> Iterator[TrainingBar]:
-    """Show a bar on ``console`` while a training runs."""
+    """Show a progress bar on ``console`` while a training runs."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -44,13 +44,13 @@ def training_bar(console: Console, name: str) -> Iterator[TrainingBar]:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[loss]}"),
     )
-    # In a file or a pipe a bar is noise.
+    # A bar is shown only in a terminal.
     with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         yield TrainingBar(bars, name)
 
 
 @contextmanager
 def spinner(console: Console, line: str) -> Iterator[None]:
-    """Show on ``console`` that ``line`` is being done."""
+    """Show ``line`` with a spinner on ``console``, if that is a terminal."""
     with console.status(line) if console.is_terminal else nullcontext():
         yield

@@ -1,6 +1,6 @@
-"""Tables of README files, made of what there is: ``python -m pipeline.report.readme FILE…``.
+"""Tables of README files, made from the code: ``python -m pipeline.report.readme FILE…``.
 
-A table stands between ``<!-- table: NAME -->`` and a comment that begins with ``end``.
+A table is the text between ``<!-- table: NAME -->`` and a comment that begins with ``end``.
 """
 
 import re
@@ -16,7 +16,7 @@ _PLACE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end\b[^\n]*-->)", re.
 
 
 def runtimes_table() -> str:
-    """Every runtime that a bundle is compared in, as Markdown."""
+    """The runtimes of ``validate`` as a Markdown table."""
     rows = [
         (f"`{kind.name}`", kind.help, _coming(kind.extras), kind.limits)
         for kind in RUNTIMES.values()
@@ -25,7 +25,7 @@ def runtimes_table() -> str:
 
 
 def targets_table() -> str:
-    """Every target that a bundle is embedded in, as Markdown."""
+    """The targets of ``embed`` as a Markdown table."""
     rows = [
         (f"`{target.name}`", target.help, _code(target.debian, ", "), target.limits)
         for target in TARGETS.values()
@@ -37,10 +37,10 @@ TABLES: dict[str, Callable[[], str]] = {"runtimes": runtimes_table, "targets": t
 
 
 def with_tables(text: str) -> str:
-    """``text`` of a README with each table as it is now.
+    """The ``text`` of a README with every table made anew.
 
     Raises:
-        KeyError: there is no table of a name that stands there.
+        KeyError: a table that ``text`` names does not exist.
     """
     return _PLACE.sub(lambda place: f"{place[1]}{TABLES[place[2]]()}{place[3]}", text)
 

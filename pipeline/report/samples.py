@@ -1,4 +1,4 @@
-"""What exported models do when they run free: a forecast, or a text. ONNX Runtime runs them."""
+"""Free-running forecasts and texts of exported models, run by ONNX Runtime."""
 
 from dataclasses import dataclass
 from itertools import takewhile
@@ -13,14 +13,14 @@ from pipeline.runtimes.chain import free_run
 from pipeline.runtimes.onnx_runtime import OnnxRuntime, graph_errors
 from pipeline.signature import signature
 
-_HISTORY = 100  # steps of a series that are read before the forecast begins
-_PROMPT = 120  # characters of a text that are read before the model goes on
-_WRITTEN = 240  # characters that it then writes
+_HISTORY = 100  # steps of a series that are read before the forecast
+_PROMPT = 120  # characters of a text that are read before the model continues it
+_WRITTEN = 240  # characters that the model then writes
 
 
 @dataclass(frozen=True)
 class TextSample:
-    """How a model goes on after ``prompt``, and how the text itself does."""
+    """A model's continuation of ``prompt``, and the true one."""
 
     prompt: str
     written: str
@@ -28,7 +28,7 @@ class TextSample:
 
     @property
     def agreeing(self) -> int:
-        """How many characters are right before the first that is not."""
+        """The number of correct characters before the first wrong one."""
         pairs = zip(self.written, self.truth, strict=True)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
@@ -36,7 +36,7 @@ class TextSample:
 def continue_series(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The truth ``[history + steps]`` and the forecast ``[steps]`` of the first target.
 
-    The model must forecast all that it reads.
+    The model must forecast all columns that it reads.
 
     Raises:
         MalformedError: the graph cannot be run.
@@ -49,7 +49,7 @@ def continue_series(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], ND
 
 
 def continue_text(bundle: Bundle) -> TextSample:
-    """What the model writes after the beginning of its held-out text, always the likeliest.
+    """The likeliest continuation of the beginning of the held-out text, by the model.
 
     Raises:
         MalformedError: the graph cannot be run.
@@ -66,7 +66,7 @@ def continue_text(bundle: Bundle) -> TextSample:
 
 
 def _open_stream(bundle: Bundle, given: Input) -> tuple[OnnxRuntime, Input, State]:
-    """The model on the CPU, ``given`` ``[time, …]`` as one stream, and the state that starts it."""
+    """The model on the CPU, ``given`` ``[time, …]`` as a batch of one, and its initial state."""
     manifest = bundle.manifest
     rows = [axis for axis in signature(manifest.model).state.shape if isinstance(axis, int)]
     runtime = OnnxRuntime(bundle.read(ONNX_FILE), "cpu")

@@ -23,7 +23,7 @@ _STYLE = {"pass": "green", "fail": "bold red"}
 
 
 def plain_table(title: str, *columns: str) -> Table:
-    """The first column holds names; the others are numbers, to the right."""
+    """A table whose first column holds names, and the others numbers, aligned right."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left", overflow="fold")
@@ -31,7 +31,7 @@ def plain_table(title: str, *columns: str) -> Table:
 
 
 def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Table]:
-    """Cells side by side: one table for series, one for text."""
+    """The scores of ``checkpoints``: one table for series, one for text."""
     series = plain_table(
         "Series: errors on the test part, raw units",
         *("model", "weights", "RMSE 1 step", "MAE", "MASE", "RMSE free", "MAE", "MASE"),
@@ -70,14 +70,15 @@ def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Table]:
 
 
 def score_of(checkpoint: Checkpoint) -> float:
-    """What models are compared by, less being better: RMSE of one step, or bits per character."""
+    """The score that models are compared by, the RMSE of one step or bits per character; less is
+    better."""
     assert checkpoint.training is not None
     scores = checkpoint.training.scores
     return scores.one_step.rmse if isinstance(scores, SeriesScores) else scores.bits_per_character
 
 
 def by_score(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
-    """The best first, series before texts."""
+    """``checkpoints`` sorted by score, the best first, series before texts."""
     return sorted(checkpoints, key=lambda item: (item.config.model.task, score_of(item)))
 
 
@@ -160,7 +161,7 @@ def _error(row: Row, value: float | None) -> str:
 
 
 def _way(found: FreeRun | None) -> str:
-    """How far a free run went the way of PyTorch."""
+    """The number of steps in which a free run agreed with PyTorch."""
     if found is None:
         return ""
     if found.first_difference is None:
@@ -169,7 +170,7 @@ def _way(found: FreeRun | None) -> str:
 
 
 def validation_notes(validations: Sequence[Validation]) -> list[str]:
-    """One line for every note on a row and every reason why one did not pass, with its models."""
+    """One line for each note on a row and each reason why a row did not pass, with its models."""
     models: dict[tuple[str, str, str], list[str]] = {}
     for validation in validations:
         for row in validation.rows:
@@ -184,7 +185,7 @@ def validation_notes(validations: Sequence[Validation]) -> list[str]:
 
 
 def _note(row: Row) -> str:
-    """What a reader must know of the runtime, and by what it was judged if not by float32."""
+    """The note on a row, with its tolerance if that is not float32's, and with its free run."""
     notes = [row.note]
     if row.precision != "float32" and row.tolerance:
         notes.append(f"judged by rtol {row.tolerance.rtol:g}, atol {row.tolerance.atol:g}")
@@ -195,7 +196,7 @@ def _note(row: Row) -> str:
 
 
 def fault_table(outcomes: "Sequence[Outcome]") -> Table:
-    """Planted faults by model: caught, missed, or a dash where the fault does not apply."""
+    """Planted faults by model: caught, missed, or a dash if the fault does not apply."""
     models = list(dict.fromkeys(item.model for item in outcomes if item.fault))
     table = plain_table("Planted faults", "fault", *models)
     words = {"does not apply": "-", "caught": "caught", "missed": "MISSED"}
@@ -206,7 +207,7 @@ def fault_table(outcomes: "Sequence[Outcome]") -> Table:
 
 
 def preset_table(presets: Iterable[Config]) -> Table:
-    """What each preset trains."""
+    """The presets and their main settings."""
     table = plain_table(
         "Presets",
         *("name", "cell", "hidden size", "layers", "epochs", "learning rate", "batch", "window"),
@@ -226,7 +227,7 @@ def preset_table(presets: Iterable[Config]) -> Table:
 
 
 def findings_table(title: str, found: "Iterable[Finding]") -> Table:
-    """What was understood of weights of others, and from what."""
+    """The findings about imported weights, each with the evidence for it."""
     table = plain_table(title, "what")
     table.add_column("understood", overflow="fold")
     table.add_column("from", overflow="fold", style="dim")
@@ -236,7 +237,7 @@ def findings_table(title: str, found: "Iterable[Finding]") -> Table:
 
 
 def manifest_table(manifest: Manifest) -> Table:
-    """The facts of a bundle that a person asks for first."""
+    """The main facts of a bundle."""
     table = plain_table(manifest.name, "what")
     table.add_column("value", overflow="fold")
     table.add_row("task", manifest.task)

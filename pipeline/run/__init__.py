@@ -1,1 +1,1 @@
-"""An exported model at work, in Python and by ``pipeline run``: ONNX Runtime runs it, not torch."""
+"""Exported models run by ONNX Runtime, without torch, in Python and by ``pipeline run``."""

@@ -1,4 +1,4 @@
-"""Arguments of callers in Python, checked: arrays against the contract, numbers by their range."""
+"""Checks of arguments from Python: arrays against the contract, numbers against their range."""
 
 import math
 import operator
@@ -23,14 +23,14 @@ def check_arrays(
     sizes: Sizes,
     optional: Container[str] = (),
 ) -> dict[str, NDArray[Any]]:
-    """``given`` as arrays, by the names, types and shapes of ``specs``.
+    """``given`` as arrays, checked against the names, types and shapes of ``specs``.
 
-    ``sizes`` holds what is known of the dynamic axes, and learns the others; those of ``optional``
-    may be missing.
+    ``sizes`` holds the sizes of dynamic axes known so far; new ones are added to it. The tensors
+    named in ``optional`` may be missing.
 
     Raises:
         UsageError: a name is unknown, or missing.
-        MalformedError: an array has another type or shape, or holds what is no finite number.
+        MalformedError: an array has another type or shape, or a number in it is not finite.
     """
     for name in given:
         if name not in {spec.name for spec in specs}:
@@ -43,10 +43,10 @@ def check_arrays(
 
 
 def check_array(spec: TensorSpec, given: ArrayLike, model: str, sizes: Sizes) -> NDArray[Any]:
-    """``given`` as an array of type and shape of ``spec``; raises as :func:`check_arrays`.
+    """``given`` as an array of the type and shape of ``spec``; raises as :func:`check_arrays`.
 
-    Whole numbers and other floats become float32; a text stands for its code points
-    ``[1, time]`` where the contract has int64 of two axes.
+    Integers and other floats are converted to float32. A ``str`` is converted to its code points
+    ``[1, time]`` if the contract has int64 of two axes.
     """
     name = spec.name
     if isinstance(given, str) and spec.type == "int64" and len(spec.shape) == 2:
@@ -84,7 +84,7 @@ def _check_shape(spec: TensorSpec, shape: tuple[int, ...], model: str, sizes: Si
 
 
 def wanted(spec: TensorSpec) -> str:
-    """What a tensor must be, for a message."""
+    """Type, shape and meaning of a tensor, for a message."""
     return f"{typed_shape(spec)}, {spec.meaning}"
 
 
@@ -128,7 +128,7 @@ def check_text(name: str, text: str) -> str:
     """``text`` of the argument ``name``.
 
     Raises:
-        UsageError: it is no text, or holds half of a character.
+        UsageError: it is no ``str``, or contains a lone surrogate.
     """
     if not isinstance(text, str):
         raise UsageError(f"{name} is {type(text).__name__}; give a str")
@@ -142,7 +142,7 @@ def check_text(name: str, text: str) -> str:
 
 
 def check_sampling(temperature: float, top_k: int, top_p: float) -> Sampling:
-    """How characters are drawn.
+    """The settings of the sampler, checked.
 
     Raises:
         UsageError: a value is out of its range.

@@ -1,7 +1,7 @@
-"""A bundle at work in Python: what ``import pipeline`` gives, and what ``pipeline run`` is made of.
+"""A bundle that can be run: the API of ``import pipeline``, on which ``pipeline run`` is built.
 
-Opening one reads and checks its manifest. ONNX Runtime is imported at the first call, pandas at the
-first forecast, and torch only to validate.
+Opening a bundle reads and checks its manifest. ONNX Runtime is imported at the first call, pandas
+at the first forecast, and torch only to validate.
 """
 
 import os
@@ -41,14 +41,14 @@ Folder = str | os.PathLike[str]
 
 
 def load(bundle: Folder, exported: Folder = "exported") -> "Bundle":
-    """Open a bundle: the one called ``bundle`` in the folder ``exported``, or at that path.
+    """Open a bundle, given by its name in the folder ``exported`` or by its path.
 
     Raises:
         UsageError: no bundle has that name.
-        MalformedError: the manifest is missing, or is none.
+        MalformedError: the manifest is missing or malformed.
         IntegrityError: the manifest was changed.
-        UnsafeError: it lists a file outside the folder, or a link stands in its place.
-        StorageError: it cannot be read.
+        UnsafeError: the manifest lists a file outside the folder, or is a link.
+        StorageError: the manifest cannot be read.
     """
     folder = find_model(Path(exported), MANIFEST_FILE, os.fspath(bundle), made_by="export")
     opened = contract.open_bundle(folder)
@@ -56,40 +56,40 @@ def load(bundle: Folder, exported: Folder = "exported") -> "Bundle":
 
 
 class Bundle(contract.Bundle):
-    """An exported model, opened and ready to be called; :func:`load` makes it.
+    """An exported model that can be called; :func:`load` opens it.
 
-    It is the bundle of :mod:`pipeline.contract`, with its files and its manifest, and ONNX Runtime
-    to run them. No file is used whose digest does not match.
+    It adds ONNX Runtime to the bundle of :mod:`pipeline.contract`, which has the files and the
+    manifest. A file is used only if its digest matches.
     """
 
     @property
     def name(self) -> str:
-        """What the model is called."""
+        """The name of the model."""
         return self.manifest.name
 
     @property
     def task(self) -> Literal["series", "text"]:
-        """What it was made for."""
+        """The task of the model."""
         return self.manifest.task
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """Name, type, shape and meaning of every tensor that goes in, the state among them."""
+        """Name, type, shape and meaning of every input tensor, including the state."""
         return self.manifest.inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """The same of every tensor that comes out."""
+        """Name, type, shape and meaning of every output tensor, including the next state."""
         return self.manifest.outputs
 
     @property
     def state(self) -> StateEntry | None:
-        """Which output is the next value of which input; None for whole sequences."""
+        """The pair of state tensors; None for a model of whole sequences."""
         return self.manifest.state
 
     @property
     def window(self) -> int | None:
-        """Steps that a model of whole sequences was trained on, where that is known."""
+        """Steps that a model of whole sequences was trained on; None if unknown."""
         return self.manifest.window
 
     @property
@@ -99,13 +99,13 @@ class Bundle(contract.Bundle):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that a series model reads, in order; empty where there are none."""
+        """Names of the columns that a series model reads, in order; empty if they have no names."""
         source = self.manifest.source
         return source.columns if source.kind == "series" else ()
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Those of :attr:`columns` that it forecasts."""
+        """The columns among :attr:`columns` that the model forecasts."""
         model = self.manifest.model
         return self.columns[: model.targets] if isinstance(model, SeriesModel) else ()
 
@@ -118,15 +118,15 @@ class Bundle(contract.Bundle):
 
     @cached_property
     def graph(self) -> Graph:
-        """The model itself; raises as :func:`open_graph`."""
+        """The graph of the model; raises as :func:`open_graph`."""
         return open_graph(self, ONNX_FILE, self.inputs, self.outputs)
 
     @cached_property
     def loop_graph(self) -> Graph:
-        """The graph that feeds the model with its own outputs; raises as :func:`open_graph`.
+        """The graph with the loop inside; raises as :func:`open_graph`.
 
         Raises:
-            UsageError: the model cannot be fed with them.
+            UsageError: the outputs of the model cannot be its next inputs.
         """
         loop = self.manifest.loop
         if loop is None:
@@ -134,15 +134,15 @@ class Bundle(contract.Bundle):
         return open_graph(self, loop.file, loop.inputs, loop.outputs)
 
     def run(self, /, **inputs: ArrayLike) -> dict[str, NDArray[Any]]:
-        """Every output of one call of the model, by its name.
+        """Call the model once, and return all outputs by name.
 
-        ``inputs`` are arrays by their names, as :attr:`inputs` has them. Without its state, a
-        model starts from the initial one.
+        ``inputs`` are arrays by the names in :attr:`inputs`. If the state is not given, the model
+        starts from the initial state.
 
         Raises:
             UsageError: a name is unknown, or missing.
-            MalformedError: an array has another type or shape, or holds what is no finite number;
-                or the graph cannot be run. Others as :func:`open_graph`.
+            MalformedError: an array has another type or shape, or a number in it is not finite; or
+                the graph cannot be run. Others as :func:`open_graph`.
         """
         graph, sizes = self.graph, Sizes()
         carried = () if graph.state is None else (graph.state.input,)
@@ -153,7 +153,7 @@ class Bundle(contract.Bundle):
         return dict(zip(names, graph.call(feeds, names), strict=True))
 
     def stream(self, batch: int = 1) -> Stream:
-        """``batch`` sequences side by side, read in pieces, from the initial state on.
+        """A stream that reads ``batch`` sequences side by side in pieces, from the initial state.
 
         Raises:
             UsageError: the model reads whole sequences, or ``batch`` is less than 1. Others as
@@ -178,17 +178,18 @@ class Bundle(contract.Bundle):
         top_p: float = 1.0,
         seed: int | None = None,
     ) -> str:
-        """The ``length`` characters that a text model writes after ``prompt``.
+        """Write ``length`` characters after ``prompt`` with a text model.
 
-        Characters outside of :attr:`vocabulary` are read as one and the same unknown one.
+        All characters outside of :attr:`vocabulary` are read as the same unknown character.
 
         Args:
-            prompt: What the text goes on from; it is not part of the result.
-            length: Characters to write.
-            temperature: Divides the logits; 0 takes the likeliest character each time.
-            top_k: Draws from that many likeliest; 0 is off.
-            top_p: Draws from the likeliest up to that share, above 0; 1 is off.
-            seed: The same gives the same text, here as in ``pipeline run --seed``.
+            prompt: Text that the model continues; it is not part of the result.
+            length: Number of characters to write.
+            temperature: Number that the logits are divided by; 0 always takes the likeliest.
+            top_k: Draw only from this many likeliest characters; 0 is off.
+            top_p: Draw only from the likeliest characters that together have this probability,
+                above 0; 1 is off.
+            seed: Seed of the draws; equal seeds give equal text, as with ``pipeline run --seed``.
 
         Raises:
             UsageError: this is no text model, or an argument is out of its range.
@@ -209,28 +210,28 @@ class Bundle(contract.Bundle):
         samples: int = 0,
         seed: int | None = None,
     ) -> "pd.DataFrame":
-        """What comes after the history in ``frame``: one row for each of ``steps``, in raw units.
+        """Forecast ``steps`` steps after the history in ``frame``, one row each, in raw units.
 
-        Times of the history stand in its index, or in a column that is found as ``pipeline train``
-        finds it. The result has those that follow, in the same place: months after months, business
-        days after business days, else steps of the same length.
+        The times of the history are its index, or a column that is found as ``pipeline train``
+        finds it. The result has the times that follow, in the same place: months follow months,
+        business days follow business days, and other steps keep their length.
 
         Args:
             frame: A DataFrame of pandas, Polars or Arrow, or a Series of pandas, or a dict of
-                columns: those that training read, by their names. An array ``[time]`` or
-                ``[time, columns]`` has them in the order of :attr:`columns`.
-            steps: Steps to forecast.
-            samples: Ways that it may go. With any, there are columns of quantiles, such as
-                ``load 10%``, ``load 50%`` and ``load 90%`` beside ``load``.
-            seed: The same gives the same samples, here as in ``pipeline run --seed``.
+                columns, with the names of the columns in training; or an array ``[time]`` or
+                ``[time, columns]`` with the columns in the order of :attr:`columns`.
+            steps: Number of steps to forecast.
+            samples: Number of sample paths. If there are any, the result has columns of their
+                quantiles, such as ``load 10%``, ``load 50%`` and ``load 90%`` beside ``load``.
+            seed: Seed of the samples; equal seeds give equal samples, as with
+                ``pipeline run --seed``.
 
         Raises:
-            UsageError: this model does not forecast what it reads, nobody knows how far its
-                forecasts miss, an argument is out of its range, a column is not there, or one row
-                alone has a time.
-            MalformedError: the history is no table of numbers, has a value missing, or times at
-                uneven steps; or the forecast leaves what float32 can hold. Others as
-                :func:`open_graph`.
+            UsageError: this model does not forecast all columns that it reads, the spread of its
+                errors is unknown, an argument is out of its range, a column is missing, or the
+                history has times and only one row.
+            MalformedError: the history is no table of numbers, has a missing value, or uneven
+                times; or the forecast leaves the range of float32. Others as :func:`open_graph`.
         """
         from pipeline.run.frame import forecast_frame, read_frame, require_clock
         from pipeline.run.history import DataSource
@@ -251,19 +252,19 @@ class Bundle(contract.Bundle):
     ) -> "Validation":
         """Compare runtimes with PyTorch, as ``pipeline validate`` does, and write nothing.
 
-        It imports torch and takes seconds to minutes. TorchScript that others have made does not
-        run; its row says why.
+        It imports torch and takes seconds to minutes. TorchScript that was made elsewhere does not
+        run, and its row says why.
 
         Args:
-            runtimes: Some of those that ``pipeline validate --help`` lists; all that are there by
-                default.
-            providers: Such as cpu and cuda; all that are there by default.
+            runtimes: Names of runtimes, as ``pipeline validate --help`` lists them; by default all
+                that are installed.
+            providers: Names of providers, such as cpu and cuda; by default all that are available.
 
         Raises:
             UsageError: a runtime or a provider is unknown.
-            UnavailableError: one that was named is not there.
+            UnavailableError: one that was named is not installed or not available.
             ParityError: the golden numbers are not those that the weights give.
-            MalformedError: a file is missing, or not what it should be.
+            MalformedError: a file is missing or malformed.
             IntegrityError: a file was changed.
         """
         from pipeline.runtimes.catalog import ALL, Runtimes, known_providers, require

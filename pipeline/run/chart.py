@@ -1,4 +1,4 @@
-"""The end of a history and its forecast, drawn to a file or into the terminal."""
+"""Charts of a forecast after the end of its history, in a file or in the terminal."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from pipeline.escaping import picture_text, visible
 from pipeline.report.picture import picture
 from pipeline.run.series import Forecast
 
-_SHOWN = 3  # steps of history beside one of the forecast, and
-_AT_LEAST = 60  # so many where there are
-_ROWS = 10  # of characters in the terminal; each is two dots high
+_SHOWN = 3  # steps of history that are shown for each step of the forecast
+_AT_LEAST = 60  # least number of steps of history that are shown, if there are so many
+_ROWS = 10  # rows of characters in the terminal; each is two dots high
 _HISTORY, _FORECAST, _BAND = "bright_black", "cyan", "blue"
 
 
 def _tail(forecast: Forecast) -> NDArray[np.float32]:
-    """The end of the history ``[time, targets]``, long enough to see the forecast beside it."""
+    """The end of the history that is shown, ``[time, targets]``."""
     return forecast.history[-max(_SHOWN * len(forecast.values), _AT_LEAST) :]
 
 
@@ -52,9 +52,9 @@ def draw(forecast: Forecast, name: str, path: Path) -> None:
 
 
 def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
-    """One target as a line of half blocks, ``width`` characters wide, its band of samples shaded.
+    """One target as a line of half blocks, ``width`` characters wide, with a shaded quantile band.
 
-    Where there are more steps than columns, a column is the mean of several.
+    If there are more steps than columns of characters, a column shows the mean of several steps.
     """
     tail = _tail(forecast)[:, column].astype(float)
     made = forecast.values[:, column].astype(float)
@@ -79,7 +79,7 @@ def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
     line = np.concatenate([heights(tail, past), heights(made, ahead)])
     low, high = (np.concatenate([line[:past], heights(edge, ahead)]) for edge in edges)
     before = np.concatenate([line[:1], line[:-1]])
-    # From its own dot to just before that of its neighbour, so that the line has no holes.
+    # A column is filled from its own dot almost to its neighbour's, so that the line has no gaps.
     first = np.where(before < line, np.minimum(before + 1, line), line)
     last = np.where(before > line, np.maximum(before - 1, line), line)
     chart = Text(
@@ -99,6 +99,6 @@ def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
                 chart.append(" ")
         chart.append("\n")
     chart.append(f"{'':{margin}} └{'─' * past}┴{'─' * max(ahead - 1, 0)}\n")
-    begin = min(past, past + ahead - len("forecast"))  # to the left where it would stand out
+    begin = min(past, past + ahead - len("forecast"))  # moved left if it would not fit
     chart.append(f"{'':{margin}}  {'history':<{max(begin, 8)}}", _HISTORY)
     return chart.append("forecast", _FORECAST)

@@ -1,4 +1,4 @@
-"""Data frames: a history as the table that it stands for, and its forecast with the dates."""
+"""Data frames: the history is read from one, and the forecast is returned as one, with dates."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,20 +13,20 @@ from pipeline.errors import MalformedError, UsageError
 from pipeline.run.history import DataSource, History, history_of
 from pipeline.run.series import QUANTILES, Forecast
 
-PLACE = Path("the history")  # what errors call it
-_HEAD = 3  # times that say what an index holds
+PLACE = Path("the history")  # its name in messages
+_HEAD = 3  # labels of an index that are tested for being times
 
 
 def read_frame(frame: Any, source: DataSource, width: int) -> tuple[History, pd.Index | None]:
-    """The history in a frame, and its index where that holds the times.
+    """The history in a frame, and its index if that holds the times.
 
-    ``frame`` is a DataFrame or a Series of pandas, what becomes one by its ``to_pandas`` (of Arrow,
-    of Polars), a dict of columns, or an array ``[time]`` or ``[time, columns]``, whose columns are
-    those of training, in that order.
+    ``frame`` is a DataFrame or a Series of pandas, an object with ``to_pandas`` (as of Arrow and
+    Polars), a dict of columns, or an array ``[time]`` or ``[time, columns]`` with the columns of
+    training in their order.
 
     Raises:
-        UsageError: a column that the model reads is not there, or others are too many.
-        MalformedError: it is no table, or as :func:`history_of`; rows count from 0.
+        UsageError: a column that the model reads is missing, or there are too many columns.
+        MalformedError: ``frame`` is no table, or as :func:`history_of`; rows count from 0.
     """
     table = _table(frame, source.columns)
     index = table.index
@@ -63,11 +63,11 @@ def _table(frame: Any, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def forecast_frame(made: Forecast, history: History, index: pd.Index | None) -> pd.DataFrame:
-    """One row for each step, with its time where the history had it: in the index, or a column.
+    """The forecast as a DataFrame with one row for each step.
 
-    Each target has a column of its name, followed by one for each quantile where there are
-    samples: ``load``, ``load 10%``, ``load 50%``, ``load 90%``. Without times, rows count on from
-    those of the history.
+    Times are in the index or in a column, as in the history; without times, the row numbers
+    continue those of the history. Each target has a column of its name and, if there are samples,
+    one for each quantile: ``load``, ``load 10%``, ``load 50%``, ``load 90%``.
     """
     columns: dict[str, Any] = {}
     quantiles = made.quantiles
@@ -91,9 +91,9 @@ def forecast_frame(made: Forecast, history: History, index: pd.Index | None) -> 
 
 
 def require_clock(history: History) -> None:
-    """Raises UsageError for times from which it does not follow how long a step is."""
+    """Raises UsageError for a history with times and only one row, which shows no step length."""
     if history.times is not None and history.times.clock is None:
         raise UsageError(
-            f"{PLACE} has one row, so that nobody knows which times follow; give two rows or more, "
-            "or leave the times out"
+            f"{PLACE} has one row, so the time between two steps is unknown; give two rows or "
+            "more, or leave the times out"
         )

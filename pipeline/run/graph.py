@@ -1,4 +1,4 @@
-"""A graph of a bundle in ONNX Runtime, whose calls are held against its contract."""
+"""A graph of a bundle in ONNX Runtime; its outputs are checked against the contract."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph, ready to be called: the tensors of its contract, and a session on the CPU.
+    """A graph that can be called: the tensors of its contract, and a session on the CPU.
 
-    ``name`` is that of the model, ``file`` that of the graph in the bundle, and ``state`` the pair
-    of tensors that carries a stream on; None for whole sequences.
+    ``name`` is the name of the model, ``file`` the path of the graph in the bundle, and ``state``
+    the pair of state tensors, which is None for a model of whole sequences.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Graph:
     session: "onnxruntime.InferenceSession"
 
     def call(self, feeds: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
-        """The outputs called ``names`` of one call; ``feeds`` has every input, as it should be.
+        """The outputs ``names`` of one call; ``feeds`` holds every input, already checked.
 
         Raises:
-            MalformedError: the graph cannot be run, or gives what its contract does not say.
+            MalformedError: the graph cannot be run, or an output does not fit the contract.
         """
         try:
             results: list[NDArray[Any]] = self.session.run(names, dict(feeds))
@@ -58,7 +58,7 @@ class Graph:
         return results
 
     def initial_state(self, batch: int = 1) -> NDArray[np.float32]:
-        """The state ``[batch, …]`` that starts ``batch`` streams; only of a graph that has one."""
+        """The initial state ``[batch, …]``; the graph must have a state."""
         assert self.state is not None
         shape = [batch if isinstance(axis, str) else axis for axis in self.state.shape]
         return np.full(shape, self.state.initial, self.state.type)
@@ -67,13 +67,13 @@ class Graph:
 def open_graph(
     bundle: Bundle, file: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
 ) -> Graph:
-    """The graph in ``file`` of ``bundle``, with the tensors that the manifest gives it.
+    """Open the graph in ``file`` of ``bundle``, with the tensors that the manifest lists for it.
 
     Raises:
         MalformedError: the file is missing.
-        IntegrityError: the file is not the one that was exported.
-        UnsafeError: the file reads others, or a link stands in its place.
-        UnavailableError: ONNX Runtime is not installed, or too old to load it.
+        IntegrityError: the file was changed after the export.
+        UnsafeError: the file refers to other files, or is a link.
+        UnavailableError: ONNX Runtime is not installed, or too old to load the file.
     """
     try:
         import onnxruntime

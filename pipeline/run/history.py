@@ -1,4 +1,4 @@
-"""The history that a forecast goes on from: columns of a table, found as training found them."""
+"""The history that a forecast starts from: columns of a table, found as in training."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipeline.errors import MalformedError, UsageError, unknown
 
 @dataclass(frozen=True)
 class DataSource:
-    """What a series model was trained on: the columns in the order of its input, ids, and times."""
+    """How training read its table: the columns in input order, the ids, the times, resampling."""
 
     columns: tuple[str, ...] = ()
     id: str | None = None
@@ -26,7 +26,7 @@ class DataSource:
 
     @classmethod
     def of(cls, manifest: Manifest) -> "DataSource":
-        """As far as it has names: a sine and imported weights have none."""
+        """The data source in ``manifest``; empty for a sine and for imported weights."""
         source = manifest.source
         if not isinstance(source, SeriesSource):
             return cls()
@@ -35,9 +35,10 @@ class DataSource:
 
 @dataclass(frozen=True)
 class History:
-    """What a forecast goes on from, ``values`` ``[steps, columns]`` in raw units.
+    """The history of a forecast, ``values`` ``[steps, columns]`` in raw units.
 
-    ``time`` is the column of the times, and ``times`` are those; both None where there are none.
+    ``time`` is the name of the column of times, and ``times`` are its values; both are None if the
+    history has no times.
     """
 
     columns: tuple[str, ...]
@@ -49,14 +50,14 @@ class History:
 def history_of(
     table: pd.DataFrame, path: Path, source: DataSource, width: int, time: str | None = None
 ) -> History:
-    """The ``width`` columns that the model reads, by the names of training, else by their order.
+    """The ``width`` columns that the model reads, found by their names in training or by order.
 
-    ``time`` is the column of the times; where it is None, it is found.
+    ``time`` is the column of the times; if it is None, it is found as in training.
 
     Raises:
-        UsageError: a column that the model reads is not there, or others are too many.
-        MalformedError: there are no rows, several series, a cell without a number, or times that
-            stand twice or are uneven, each with its row.
+        UsageError: a column that the model reads is missing, or there are too many columns.
+        MalformedError: there are no rows, several series, a cell without a number, or duplicate or
+            uneven times; the message names the row.
     """
     for ids in {ID, (source.id or "").partition("=")[0]}.intersection(table.columns):
         if table[ids].nunique() > 1:
@@ -69,7 +70,7 @@ def history_of(
     found = [name for name in table.columns if name not in (time, ID)]
     names = _matched(found, source.columns, width, path)
     if table.empty:
-        raise MalformedError(f"{path} has no rows; give the steps that the forecast goes on from")
+        raise MalformedError(f"{path} has no rows; give the steps before the forecast")
     values = pd.DataFrame({name: numbers(table[name], path) for name in names}, index=table.index)
     times = None
     if time is not None:
@@ -101,10 +102,10 @@ def _matched(found: list[str], wanted: tuple[str, ...], width: int, path: Path) 
 def _in_time(
     values: pd.DataFrame, times: pd.Series, resample: str | None, path: Path
 ) -> tuple[pd.DataFrame, Times]:
-    """The rows in the order of their times, at even steps; averaged where training did so."""
+    """The rows in the order of their times, at even steps, resampled if training did so."""
     try:
         return in_time(values, times, resample, False, path)[:2]
     except MalformedError as error:
-        # What training can do about it, no option of a run can.
+        # The advice is for training options, which a run does not have, so it is replaced.
         what = str(error).partition(";")[0]
         raise MalformedError(f"{what}; give one row for each step") from error

@@ -1,4 +1,4 @@
-"""A forecast from a history, and samples of how it may go."""
+"""A forecast from a history, and sample paths of it."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from pipeline.run.graph import Graph
 from pipeline.signature import FORECAST, HISTORY, NOISE, PATHS, STEPS
 
 QUANTILES = (0.1, 0.5, 0.9)
-_MOST = 50_000_000  # numbers of a forecast and its samples; quantiles need them all at once
+_MOST = 50_000_000  # numbers of a forecast and its samples, which quantiles hold in memory
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What comes after a history, in raw units; ``columns`` names the targets.
+    """The forecast after a history, in raw units; ``columns`` names the targets.
 
     ``history`` is ``[time, targets]``, ``values`` ``[steps, targets]`` and ``paths``
     ``[samples, steps, targets]``.
@@ -29,7 +29,7 @@ class Forecast:
 
     @property
     def quantiles(self) -> NDArray[np.float64] | None:
-        """Those of :data:`QUANTILES` over the samples ``[3, steps, targets]``, if there are any."""
+        """The :data:`QUANTILES` of the samples ``[3, steps, targets]``; None without samples."""
         if not len(self.paths):
             return None
         quantiles: NDArray[np.float64] = np.quantile(self.paths.astype(float), QUANTILES, axis=0)
@@ -37,22 +37,22 @@ class Forecast:
 
 
 def width_of(graph: Graph) -> int:
-    """How many columns the model reads, and forecasts."""
+    """The number of columns that the model reads and forecasts."""
     [width] = [spec.shape[-1] for spec in graph.inputs if spec.name == HISTORY]
     assert isinstance(width, int)
     return width
 
 
 def check_request(manifest: Manifest, steps: int, samples: int, width: int) -> None:
-    """Refuse what cannot be forecast, before anything is read.
+    """Make sure that the forecast can be made, before any data are read.
 
     Raises:
-        UsageError: nobody knows how far to spread samples, or there are too many numbers.
+        UsageError: samples need a spread, which is unknown; or there are too many numbers.
     """
     if samples and manifest.spread is None:
         raise UsageError(
-            f"samples {samples}: nobody knows how far the forecasts of {manifest.name} miss, since "
-            "its weights were imported; leave samples out"
+            f"samples {samples}: the spread of the errors of {manifest.name} is unknown, since its "
+            "weights were imported; leave samples out"
         )
     if (numbers := steps * (1 + samples) * width) > _MOST:
         raise UsageError(
@@ -69,13 +69,13 @@ def forecast(
     samples: int,
     rng: np.random.Generator,
 ) -> Forecast:
-    """What comes after ``history`` ``[time, targets]``, which has a step at least.
+    """Forecast ``steps`` steps after ``history`` ``[time, targets]``, which has at least one step.
 
-    ``graph`` is the one with the loop. The noise of sample i is
+    ``graph`` is the graph with the loop inside. The noise of sample i is
     ``rng.standard_normal((samples, steps), float32)[i]``.
 
     Raises:
-        MalformedError: the forecast leaves what float32 can hold.
+        MalformedError: the forecast leaves the range of float32.
     """
     assert graph.state is not None
     feeds = {
@@ -89,7 +89,7 @@ def forecast(
     endless = np.flatnonzero(~np.isfinite(together).all(axis=(0, 2)))
     if endless.size:
         raise MalformedError(
-            f"the forecast of {graph.name} leaves what float32 can hold at step {endless[0] + 1}; "
+            f"the forecast of {graph.name} leaves the range of float32 at step {endless[0] + 1}; "
             "give fewer steps"
         )
     return Forecast(columns, history, values, paths)

@@ -1,4 +1,4 @@
-"""A stream: one model, called again and again, and the state that each call leaves to the next."""
+"""A stream: one model, called repeatedly, and the state that each call passes to the next."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +11,7 @@ from pipeline.signature import BATCH
 class Stream:
     """A model that reads one sequence in pieces of any length; made by :meth:`Bundle.stream`.
 
-    What comes out does not depend on where the sequence is cut::
+    The outputs do not depend on where the sequence is cut::
 
         stream = bundle.stream()
         whole = stream(x)                                          # x is [batch, time, …]
@@ -32,17 +32,17 @@ class Stream:
 
     @property
     def batch(self) -> int:
-        """How many sequences are read side by side."""
+        """The number of sequences that are read side by side."""
         return self._batch
 
     def __call__(self, x: ArrayLike) -> NDArray[np.float32]:
         """The output ``[batch, time, …]`` for the next piece ``x`` ``[batch, time, …]``.
 
-        A text model also takes a ``str``, which stands for its code points ``[1, time]``. Where
-        this raises, the state is as it was.
+        A text model also takes a ``str``, which is converted to its code points ``[1, time]``. If
+        an error is raised, the state stays as it was.
 
         Raises:
-            MalformedError: ``x`` is not as the contract says, or the graph cannot be run.
+            MalformedError: ``x`` does not fit the contract, or the graph cannot be run.
         """
         given = check_array(self._input, x, self._graph.name, {BATCH: self._batch})
         feeds = {self._input.name: given, self._pair.input: self._state}
@@ -52,9 +52,9 @@ class Stream:
 
     @property
     def state(self) -> NDArray[np.float32]:
-        """The state ``[batch, …]`` after all that was read; read-only, and never changed later.
+        """The state ``[batch, …]`` after everything read so far; the array is read-only.
 
-        Set it to go on from there: a state that was kept, also of another stream or process.
+        Set it to continue from another state, which may come from another stream or process.
         """
         return self._state
 
@@ -65,13 +65,13 @@ class Stream:
         self._state.flags.writeable = False
 
     def reset(self) -> None:
-        """Go back to the initial state, as if nothing had been read."""
+        """Set the state back to the initial one."""
         self.state = self._graph.initial_state(self._batch)
 
     def copy(self) -> "Stream":
-        """A stream that goes on from here on its own."""
+        """An independent stream that continues from the present state."""
         twin = Stream(self._graph, self._batch)
-        twin._state = self._state  # which nobody writes into
+        twin._state = self._state  # a read-only array, so both may share it
         return twin
 
     def __repr__(self) -> str:

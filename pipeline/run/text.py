@@ -1,4 +1,4 @@
-"""Text from a prompt, a few characters at a time, so that memory stays flat however long it is."""
+"""Text from a prompt, generated in chunks of a few characters, so that memory stays constant."""
 
 import math
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ from pipeline.signature import (
     Sampling,
 )
 
-CHUNK = 16  # characters of one call: few enough to be seen as they come
-_READ = 4096  # characters of the prompt of one call
+CHUNK = 16  # characters that one call writes; few, so that text appears steadily
+_READ = 4096  # characters of the prompt that one call reads
 
 
 @dataclass
@@ -35,24 +35,25 @@ class Written:
     total: float = 0.0
 
     def add(self, text: str, log_prob: float) -> None:
-        """Take in what came next."""
+        """Append the next characters and their log-probability."""
         self.parts.append(text)
         self.characters += len(text)
         self.total += log_prob
 
     @property
     def mean(self) -> float | None:
-        """Mean log-probability in nats, each of where it was drawn from; None without text."""
+        """The mean log-probability of a character in nats, in the distribution it was drawn from;
+        None without text."""
         return self.total / self.characters if self.characters else None
 
     @property
     def perplexity(self) -> float | None:
-        """Of how many equally likely characters each was chosen, on average."""
+        """The perplexity, exp of minus the mean log-probability; None without text."""
         return None if self.mean is None else math.exp(-self.mean)
 
 
 def unknown_characters(prompt: str, vocabulary: str) -> list[str]:
-    """Every character of ``prompt`` that the model has no entry for, in order."""
+    """All characters of ``prompt`` that are not in ``vocabulary``, in order."""
     known = set(vocabulary)
     return [character for character in prompt if character not in known]
 
@@ -67,12 +68,11 @@ def generate(
     rng: np.random.Generator,
     chunk: int = CHUNK,
 ) -> Iterator[list[tuple[str, float]]]:
-    """Yield what all ``streams`` write next, and the sum of its log-probabilities, to ``length``.
+    """Yield text chunk by chunk, up to ``length`` characters: for each of ``streams`` the next
+    characters and the sum of their log-probabilities.
 
-    ``graph`` is the one with the loop, of a model that knows the characters of ``vocabulary``.
-
-    Character t of stream i is drawn by ``rng.random((length, streams), float32)[t, i]``, whatever
-    the size of a ``chunk``.
+    ``graph`` is the graph with the loop inside, of a model with this ``vocabulary``. Character t of
+    stream i is drawn by ``rng.random((length, streams), float32)[t, i]``, for any ``chunk``.
 
     Raises:
         MalformedError: the model gives NaN, or characters that are not of its vocabulary.

@@ -1,4 +1,4 @@
-"""Runtimes that can be compared: each a file behind the protocol in ``base.py``.
+"""The runtimes that can be compared: one file each, with the interface in ``base.py``.
 
-Nothing is imported here, so that the process of one runtime loads no other.
+Nothing is imported here, so that the process of one runtime loads no other runtime.
 """

@@ -1,4 +1,4 @@
-"""What the validator needs to know of a runtime."""
+"""The interface of a runtime, as the validator uses it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,59 +15,58 @@ from pipeline.signature import INPUT, STATE
 Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]
 Result = TypeVar("Result")
-CALLED = "called"  # what the process of a runtime sends before it is done, so as not to seem hung
+CALLED = "called"  # sent by the process of a runtime while it works, so that it does not seem hung
 
 
 class Runtime(Protocol):
-    """Something that can call an exported model."""
+    """A runtime that has opened an exported model and can call it."""
 
     format: str
     """The file format that it runs."""
     name: str
     """Its name and version."""
     provider: str
-    """Where it was asked to run."""
+    """The provider that it was asked to run on."""
     home: str
-    """What the runtime itself calls that place in its profile."""
+    """The name of that provider in the runtime's own profile."""
     precision: Precision = "float32"
-    """What it computes in, whatever type its tensors have."""
+    """The precision that it computes in; its tensors may have another type."""
     note: str = ""
-    """What a reader of its results must know."""
+    """A note for readers of its results."""
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call of the file, inputs and outputs in the order of its contract."""
+        """One call of the model, with inputs and outputs in the order of its contract."""
 
     def run(self, input: Input, state: State) -> tuple[State, State]:
         """One call of a built-in network: output ``[batch, time, …]`` and next state.
 
-        Of a network without a state, both states are ``[batch, 0, hidden]``.
+        If the network has no state, both states are ``[batch, 0, hidden]``.
         """
         return results(self.call(feeds(input, state)), state)
 
     def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """What ``work`` gives for this runtime and ``arguments``, of many calls and at one go.
+        """The result of ``work(runtime, *arguments)``, which may make many calls.
 
-        A runtime in another process calls itself there, so ``work`` is a function of a module.
+        A runtime in another process does the work there, so ``work`` must be picklable.
         """
         return work(self, *arguments)
 
     def placement(self) -> dict[str, str]:
-        """On which provider every recurrent node of the last profile ran; empty if there is
-        but one place."""
+        """The provider that each recurrent node ran on; empty if the runtime has only one."""
         return {}
 
 
 def feeds(input: Input | Exact, state: State | Exact) -> dict[str, NDArray[Any]]:
-    """The inputs of a file by name; a state of no rows is not among them."""
+    """The inputs of a file by name; a state without rows is left out."""
     given = {INPUT: input, STATE: state} if state.shape[1] else {INPUT: input}
     return {name: np.ascontiguousarray(array) for name, array in given.items()}
 
 
 def results(found: Sequence[Any], state: Array) -> tuple[Array, Array]:
-    """Output and next state from what a file gives; no state is followed by the same.
+    """Output and next state from the outputs of a file; a state without rows is returned as it is.
 
     Raises:
-        ValueError: the file gives more, or less.
+        ValueError: the file has more outputs, or fewer.
     """
     output, next_state = found if state.shape[1] else (*found, state)
     return output, next_state
@@ -75,7 +74,7 @@ def results(found: Sequence[Any], state: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Layer:
-    """What is to be known of a recurrent node, for runtimes that cannot run every one."""
+    """The properties of a recurrent node that decide whether a runtime can run it."""
 
     operator: str
     relu: bool
@@ -94,12 +93,12 @@ def layers_of(model: onnx.ModelProto) -> list[Layer]:
 
 
 class RuntimeProcessError(Exception):
-    """What a runtime in a process of its own threw, or how that process ended, on one line."""
+    """The error of a runtime in a process of its own, or how that process ended, on one line."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a runtime says of itself."""
+    """The properties of a runtime, as its process sends them."""
 
     format: str
     name: str
@@ -110,13 +109,13 @@ class Facts:
 
     @classmethod
     def of(cls, runtime: Runtime) -> "Facts":
-        """The facts of ``runtime``."""
+        """The properties of ``runtime``."""
         return cls(**{field.name: getattr(runtime, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True)
 class Absent:
-    """A runtime that cannot run here, why, and how to get it."""
+    """A runtime that cannot run here; ``reason`` says why, and how to install it."""
 
     format: str
     name: str
@@ -126,9 +125,9 @@ class Absent:
 
 @dataclass(frozen=True)
 class Refused(Absent):
-    """A runtime that is here and could not open the model."""
+    """A runtime that is installed and could not open the model."""
 
 
 @dataclass(frozen=True)
 class Unsafe(Absent):
-    """A runtime that is here and was not given the file, which is code of nobody knows whom."""
+    """A runtime that is installed and was not given the file, which is code that is not trusted."""

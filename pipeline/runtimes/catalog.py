@@ -1,4 +1,4 @@
-"""Which runtimes there are, which of them can run here, and how each opens a bundle."""
+"""The catalog of runtimes: which exist, which can run here, and how each opens a bundle."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,11 +22,11 @@ from pipeline.runtimes.kind import PROVIDERS, Kind
 from pipeline.threads import weights_in
 from pipeline.trust import Trust, Verdict
 
-_APART = {"catalog", "pytorch"}  # this file, and what all are compared with, which imports torch
+_APART = {"catalog", "pytorch"}  # this file, and the reference, which imports torch
 
 
 def _found() -> dict[str, Kind]:
-    """Runtimes by name: those of code, then those that are always there, then the optional ones."""
+    """The runtimes by name: those whose file is code, those always installed, the optional ones."""
     names = {item.name for item in iter_modules(pipeline.runtimes.__path__)} - _APART
     modules = [import_module(f"pipeline.runtimes.{name}") for name in sorted(names)]
     kinds = [module.KIND for module in modules if hasattr(module, "KIND")]
@@ -39,7 +39,7 @@ ALL = tuple(RUNTIMES)
 
 
 def known_providers() -> tuple[str, ...]:
-    """Where runtimes can be asked to run: the CPU, CUDA, and what else a build here offers."""
+    """The providers that a runtime may be asked for: cpu, cuda, and others of the builds here."""
     known = [name for kind in RUNTIMES.values() for name in kind.providers()]
     return tuple(dict.fromkeys(known))
 
@@ -48,8 +48,8 @@ def require(providers: tuple[str, ...], runtimes: tuple[str, ...] = ()) -> None:
     """Make sure that every provider and runtime asked for by name can be used.
 
     Raises:
-        UsageError: there is none of that name, or the runtime knows none of the providers.
-        UnavailableError: it is not on this machine, or not in this build.
+        UsageError: a name is unknown, or a runtime supports none of the providers.
+        UnavailableError: one is not installed, not on this machine, or not in this build.
     """
     for name in runtimes:
         if name not in RUNTIMES:
@@ -64,7 +64,7 @@ def require(providers: tuple[str, ...], runtimes: tuple[str, ...] = ()) -> None:
         if reason := _why_absent(RUNTIMES[name], known[0]):
             raise UnavailableError(f"runtime '{name}' is not there: {reason}")
     for provider in providers:
-        for name in reversed(runtimes or ALL):  # those first that know what to install
+        for name in reversed(runtimes or ALL):  # ONNX Runtime, whose reason says what to install
             kind = RUNTIMES[name]
             if kind.optional or provider not in kind.providers():
                 continue
@@ -86,7 +86,7 @@ def _why_absent(kind: Kind, provider: str) -> str | None:
 
 
 def optional_versions(runtimes: Iterable[str]) -> dict[str, str]:
-    """The versions of those optional runtimes that are installed."""
+    """The versions of the optional runtimes among ``runtimes`` that are installed."""
     kinds = [RUNTIMES[name] for name in runtimes if RUNTIMES[name].optional]
     return {
         kind.package: package_version(kind.package)
@@ -97,10 +97,10 @@ def optional_versions(runtimes: Iterable[str]) -> dict[str, str]:
 
 @dataclass
 class Runtimes:
-    """Those runtimes that were chosen, each in a process of its own, for one bundle or many.
+    """The chosen runtimes, each in a process of its own, for one bundle after another.
 
-    ``time_limit`` is in seconds, for one call. ``trust`` says which code may run. Close it, or use
-    it in ``with``.
+    ``time_limit`` is in seconds, for one call. ``trust`` says which TorchScript may run. Call
+    :meth:`close` at the end, or use it in ``with``.
     """
 
     names: tuple[str, ...] = ALL
@@ -112,7 +112,7 @@ class Runtimes:
     def open(self, bundle: Bundle) -> Iterator[Runtime | Absent]:
         """Each runtime on each provider, or why it is absent or did not open.
 
-        A runtime can be used until the next is asked for.
+        Each runtime can be used until the next one is taken from the iterator.
 
         Raises:
             IntegrityError: a model file was changed.
@@ -124,10 +124,11 @@ class Runtimes:
                     yield from self._open_on(bundle, name, provider, RUNTIMES[name].file)
 
     def open_loop(self, bundle: Bundle, file: str) -> Iterator[Runtime | Absent]:
-        """Each runtime that is there, with the loop in ``file`` or that of its own file.
+        """Each installed runtime, opened on the graph with the loop.
 
-        Those that compute in less than float32 are left out: what they round goes round the loop.
-        So are those whose file may not run.
+        The graph is ``file``, or part of the model's own file. Runtimes that compute in less than
+        float32 are left out, because their rounding errors accumulate in the loop; so are those
+        whose file is code that is not trusted.
 
         Raises:
             IntegrityError: a model file was changed.
@@ -173,7 +174,7 @@ class Runtimes:
             yield opened
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes of all runtimes."""
         for worker in self._workers.values():
             worker.close()
 
@@ -185,7 +186,7 @@ class Runtimes:
 
 
 def _must_stay_there(runtime: Runtime) -> None:
-    """A build can offer a provider that takes none of the recurrent nodes: no run of its own."""
+    """Raise UnavailableError if recurrent nodes ran on another provider than the one asked for."""
     elsewhere = [node for node, at in runtime.placement().items() if at != runtime.home]
     if elsewhere:
         raise UnavailableError(

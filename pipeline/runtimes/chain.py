@@ -1,4 +1,4 @@
-"""A built-in network fed with its own outputs, each call from the state that the last has left."""
+"""The free run of a built-in network: each output is the next input, and the state is kept."""
 
 from typing import Any, Protocol
 
@@ -13,17 +13,17 @@ class Runs(Protocol):
     """A runtime, or the float64 twin."""
 
     def run(self, input: Input, state: State, /) -> tuple[NDArray[Any], NDArray[Any]]:
-        """One call of the contract."""
+        """One call: output and next state."""
 
 
 def free_run(
     runtime: Runs, given: Input, state: State, steps: int, vocabulary: str | None
 ) -> NDArray[Any]:
-    """What ``runtime`` makes after ``given`` ``[1, time, …]``, each output being its next input.
+    """Run ``runtime`` for ``steps`` steps after ``given`` ``[1, time, …]``, on its own outputs.
 
-    That is ``[steps]`` code points, always the likeliest and never the unknown entry, or
-    ``[steps, targets]`` values where ``vocabulary`` is None. Without a state, ``given`` is a window
-    that slides on: it is read again, less its first step and with what was made.
+    The result is ``[steps]`` code points, each the likeliest known character, or
+    ``[steps, targets]`` values if ``vocabulary`` is None. If the network has no state, each step
+    reads a window again, without its first step and with the last output at its end.
     """
     made, following = [], given
     for _ in range(steps):

@@ -1,4 +1,4 @@
-"""A runtime in a process of its own: it may crash or hang, and the others still run."""
+"""A runtime in a process of its own, so that others still run if it crashes or hangs."""
 
 import os
 import pickle
@@ -22,16 +22,16 @@ from pipeline.runtimes.base import (
 )
 from pipeline.threads import wait_asleep
 
-TIME_LIMIT = 120.0  # seconds that a runtime has to open a model, or for one call
+TIME_LIMIT = 120.0  # seconds that opening a model, or one call, may take
 
-# With -m, modules would be looked for in the working folder first, which may be a stranger's.
+# With -m, Python would first look for modules in the working folder, whose files may be anyone's.
 _START = "import sys; sys.path[:] = sys.argv[1:]; from pipeline.runtimes.worker import main; main()"
 
 
 class Worker:
-    """A process that runs one model at a time, started anew after it has died.
+    """A process that runs one model at a time; it is started again after it has ended.
 
-    ``time_limit`` is in seconds, for one call or answer of the runtime.
+    ``time_limit`` is in seconds, for one answer of the process.
     """
 
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
@@ -41,10 +41,12 @@ class Worker:
         self._said: IO[bytes] | None = None
 
     def open(self, opener: Callable[[], Runtime], weights: int = 0) -> "Isolated":
-        """What ``opener``, which is pickled, opens in the process; its model has so many weights.
+        """Call ``opener``, which is pickled, in the process, and return the runtime it opens.
+
+        ``weights`` is the size of the model, which decides how many threads PyTorch gets.
 
         Raises:
-            UnavailableError, ImportError: the runtime is not there, or not whole.
+            UnavailableError, ImportError: the runtime is not installed, or incompletely.
             RuntimeProcessError: it cannot open the model, its process ended, or it hangs.
         """
         return Isolated(self, self.ask("open", opener, weights))
@@ -60,7 +62,7 @@ class Worker:
         return found
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """What ``method`` of the runtime answers; raises as :meth:`open` does."""
+        """Call ``method`` of the runtime in the process; raises as :meth:`open` does."""
         process = self._process or self._start()
         assert process.stdin is not None
         try:
@@ -71,7 +73,7 @@ class Worker:
         except queue.Empty:
             self.close()
             raise RuntimeProcessError(
-                f"hangs: no answer within {self.time_limit:g} s, and was ended; "
+                f"hangs: no answer within {self.time_limit:g} s, so its process was ended; "
                 "--time-limit gives it longer"
             ) from None
         except OSError:  # it died before it had read the request
@@ -86,7 +88,8 @@ class Worker:
     def _start(self) -> subprocess.Popen[bytes]:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._answers = queue.Queue()
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # of NumPy, whose threads spin
+        # The threads of NumPy's OpenBLAS spin while they wait, so it gets one.
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         wait_asleep(environment)
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-W", "ignore", "-c", _START, *map(os.path.abspath, sys.path)],
@@ -94,7 +97,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            start_new_session=True,  # Ctrl-C is for the command, which ends it
+            start_new_session=True,  # Ctrl-C interrupts the command, which then ends the process
         )
         assert self._process.stdout is not None
         listener = (self._process.stdout, self._answers)
@@ -121,7 +124,7 @@ class Worker:
             process.kill()
             process.wait()
             for stream in filter(None, (process.stdin, process.stdout, self._said)):
-                with suppress(OSError):  # a request that it never read
+                with suppress(OSError):  # a request that was never read
                     stream.close()
 
     def __enter__(self) -> "Worker":
@@ -132,7 +135,7 @@ class Worker:
 
 
 def _listen(stream: IO[bytes], answers: "queue.Queue[Any]") -> None:
-    """Pass on every answer, and None when there will be no more."""
+    """Put every answer in the queue, and None when the process has ended."""
     try:
         while True:
             answers.put(pickle.load(stream))
@@ -141,7 +144,7 @@ def _listen(stream: IO[bytes], answers: "queue.Queue[Any]") -> None:
 
 
 class Isolated(Runtime):
-    """The runtime that a worker has opened; gone when the worker opens the next."""
+    """The runtime that a worker has opened; it is usable until the worker opens the next."""
 
     def __init__(self, worker: Worker, facts: Facts) -> None:
         self.worker = worker
@@ -150,12 +153,12 @@ class Isolated(Runtime):
         self.precision, self.note = facts.precision, facts.note
 
     def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """What ``work`` gives for the runtime and ``arguments``, in its process."""
+        """The result of ``work(runtime, *arguments)``, computed in the process."""
         found: Result = self.worker.ask("do", work, *arguments)
         return found
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call of whatever the file holds."""
+        """One call of the model, in the process."""
         found: list[Array] = self.worker.ask("call", inputs)
         return found
 

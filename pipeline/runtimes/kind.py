@@ -1,8 +1,8 @@
-"""A kind of runtime: all that is to be said of one, beside the class that calls models with it.
+"""A kind of runtime: the description of one runtime, beside the class that calls models with it.
 
-To add one, add a file beside this one that calls it ``KIND``. Nothing else has to know of it. That
-file is imported wherever runtimes are listed, so it imports its library in the functions that need
-it; and it is imported by the process in which the runtime runs, which thus loads no other.
+To add a runtime, add a file to this folder that defines ``KIND``; no other file changes. That file
+is imported wherever runtimes are listed, so it imports its library only in the functions that need
+it. The process in which the runtime runs imports that file alone, and so loads no other runtime.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,26 +10,27 @@ from dataclasses import dataclass
 
 from pipeline.runtimes.base import Runtime
 
-PROVIDERS = ("cpu", "cuda")  # those that can be asked for on every machine; a build may have more
+PROVIDERS = ("cpu", "cuda")  # providers that can be asked for everywhere; a build may have more
 
 Opener = Callable[[], Runtime]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A runtime, and how it opens a model file on a provider; each opener is a row of its own.
+    """A runtime, and how it opens a model file on a provider.
 
-    ``name`` is what commands call it; ``help`` says what runs, and ``limits`` what it is known not
-    to run, or to run otherwise, both without the last full stop. Openers are pickled, and called in
-    a process of the runtime's own.
+    ``name`` is its name in commands. ``help`` says what runs, and ``limits`` what it cannot run or
+    runs differently; neither ends in a full stop. ``openers`` takes the bytes of the model file and
+    a provider, and returns one opener for each row. An opener is pickled and called in the process
+    of the runtime.
 
-    ``package`` is what has to be installed. It comes with one of the ``extras`` of this project, or
-    always. One that need not be there has a ``requirement``, which says its versions too, and an
-    extra that is called like its package. ``why_absent`` says why one that is installed cannot use
-    a provider, and what to do.
+    ``package`` is the Python package to install. It comes with one of the ``extras`` of this
+    project, or always if there are none. An optional runtime has a ``requirement`` (the package and
+    its versions) and an extra of the same name as its package. ``why_absent`` returns the reason
+    why an installed runtime cannot use a provider, and what to do.
 
-    The ``file`` of one that ``runs_code`` is a program, which has to be trusted. One that
-    ``has_loops`` finds graphs with the loop inside in that file too, and not in files beside it.
+    If it ``runs_code``, ``file`` is a program that must be trusted. If it ``has_loops``, that file
+    also holds the loop, which other runtimes read from a file of its own.
     """
 
     name: str
@@ -48,5 +49,5 @@ class Kind:
 
     @property
     def optional(self) -> bool:
-        """Whether it need not be there."""
+        """Whether it can be left uninstalled."""
         return bool(self.requirement)

@@ -1,4 +1,4 @@
-"""ONNX Runtime on one execution provider, with the provider's own word on where nodes ran."""
+"""ONNX Runtime on one execution provider, with its profile of where nodes ran."""
 
 import json
 import tempfile
@@ -27,7 +27,7 @@ _REMOTE = "AzureExecutionProvider"  # sends its inputs to a server; it runs no n
 
 
 class OnnxRuntime(Runtime):
-    """A session on one provider; the CPU is always behind it for what it cannot run.
+    """A session on one provider; nodes that the provider cannot run fall back to the CPU.
 
     On CUDA, ``as_it_comes`` leaves TF32 on, which keeps 10 bits of the mantissa.
     """
@@ -46,7 +46,7 @@ class OnnxRuntime(Runtime):
         self.session = open_session(file, provider, tf32=self.precision == "tf32")
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call of whatever the file holds."""
+        """One call of the graph."""
         found: list[Array] = self.session.run(None, dict(inputs))
         return found
 
@@ -62,23 +62,23 @@ class OnnxRuntime(Runtime):
 
 @contextmanager
 def graph_errors(path: Path) -> Iterator[None]:
-    """What goes wrong with a graph that anyone may have made, in one line; ``path`` names it.
+    """Turn errors of loading and running the graph at ``path`` into a MalformedError of one line.
 
     Raises:
-        MalformedError: it cannot be loaded or run, or gives what its contract does not say.
+        MalformedError: the graph cannot be loaded or run, or its outputs break its contract.
     """
     try:
         yield
     except (PipelineError, MemoryError):
         raise
-    except Exception as error:  # those of ONNX Runtime have no common class
+    except Exception as error:  # the errors of ONNX Runtime have no common class
         raise MalformedError(
             f"{path} cannot be run ({one_line(error)}); 'pipeline validate' says more"
         ) from error
 
 
 def execution_providers() -> dict[str, str]:
-    """ONNX Runtime's own names of the CPU, of CUDA, and of what else this build offers."""
+    """ONNX Runtime's names of its providers, by ours: cpu, cuda, and others that this build has."""
     import onnxruntime
 
     further = set(onnxruntime.get_available_providers()) - {*EXECUTION_PROVIDER.values(), _REMOTE}
@@ -92,7 +92,7 @@ def open_session(
     options: "onnxruntime.SessionOptions | None" = None,
     tf32: bool = False,
 ) -> "onnxruntime.InferenceSession":
-    """A session on ``provider``, with the CPU behind it; as many threads as the file is large.
+    """A session on ``provider``, with the CPU as fallback; large models get more threads.
 
     Raises:
         UnavailableError: the provider is in this build and cannot be started.
@@ -103,10 +103,10 @@ def open_session(
     home = execution_providers()[provider]
     providers: list[Any] = [(home, {"use_tf32": int(tf32)} if provider == "cuda" else {})]
     if provider != "cpu":
-        onnxruntime.preload_dlls()  # the CUDA libraries that PyTorch brought along
+        onnxruntime.preload_dlls()  # the CUDA libraries that PyTorch installs
         providers.append(EXECUTION_PROVIDER["cpu"])
     session = onnxruntime.InferenceSession(file, options, providers)
-    if home not in session.get_providers():  # it goes on without, and says nothing
+    if home not in session.get_providers():  # ONNX Runtime falls back silently
         raise UnavailableError(
             f"{_name()} has {home} and cannot start it; look for missing CUDA or cuDNN "
             "libraries with onnxruntime.print_debug_info()"
@@ -115,14 +115,14 @@ def open_session(
 
 
 def one_thread_session(file: bytes) -> "onnxruntime.InferenceSession":
-    """A session on the CPU for single steps, at which more threads only wait for each other."""
+    """A session on the CPU with one thread, for single steps, which more threads slow down."""
     options = session_options()
     options.enable_cpu_mem_arena = False  # for tensors this small, malloc is faster
     return open_session(file, "cpu", options)
 
 
 def node_placement(file: bytes, provider: str, feeds: Mapping[str, NDArray[Any]]) -> dict[str, str]:
-    """On which provider every recurrent node ran in one call, by ONNX Runtime's own profile."""
+    """The provider of each recurrent node in one call, from ONNX Runtime's profile."""
     with tempfile.TemporaryDirectory() as folder:
         options = session_options(weights_in(file))
         options.enable_profiling = True
@@ -138,7 +138,7 @@ def node_placement(file: bytes, provider: str, feeds: Mapping[str, NDArray[Any]]
 
 
 def why_absent(provider: str) -> str | None:
-    """Why this build of ONNX Runtime cannot use ``provider``, and what to do; None if it can."""
+    """The reason why this build cannot use ``provider``, and what to do; None if it can."""
     import onnxruntime
 
     name = execution_providers()[provider]

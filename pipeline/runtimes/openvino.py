@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: in the precision that it chooses, and in the one asked for."""
+"""OpenVINO on the CPU, in its default precision and in float32."""
 
 import os
 import sys
@@ -16,14 +16,14 @@ from pipeline.runtimes.kind import Kind
 from pipeline.threads import threads_of, weights_in
 
 HINT = "INFERENCE_PRECISION_HINT"
-# One call at a time; a thread that is tied to a processor waits there behind other work.
+# One call runs at a time. Threads are not pinned, since a pinned thread waits behind other work.
 _QUIETLY: dict[str, Any] = {"NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
-_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # what oneDNN may see of the processor
+_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # variables that limit oneDNN's instructions
 _PRECISION: dict[str, Precision] = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
 class OpenVino(Runtime):
-    """A compiled model; without a ``precision`` OpenVINO takes the processor's fastest."""
+    """A compiled model; without a ``precision``, OpenVINO takes the fastest of the processor."""
 
     format = "ONNX"
     provider = home = "cpu"
@@ -32,7 +32,7 @@ class OpenVino(Runtime):
         """Compile the model in ``file``.
 
         Raises:
-            UnavailableError: it cannot be compiled while oneDNN is told to see a lesser processor.
+            UnavailableError: it cannot be compiled while a variable limits oneDNN's instructions.
         """
         core = load_openvino().Core()
         version = f"openvino {package_version('openvino')}"
@@ -47,8 +47,8 @@ class OpenVino(Runtime):
             if limit is None:
                 raise
             raise UnavailableError(
-                f"{version} goes by the processor itself, while {limit}={os.environ[limit]} keeps "
-                f"the kernels from it that it then chooses; unset that ({one_line(error)})"
+                f"{version} chooses kernels by the processor, which {limit}={os.environ[limit]} "
+                f"then forbids; unset that variable ({one_line(error)})"
             ) from error
         self.precision = _PRECISION[self.compiled.get_property(HINT).get_type_name()]
         self.request = self.compiled.create_infer_request()
@@ -56,15 +56,15 @@ class OpenVino(Runtime):
             self.note = f"computes in {self.precision} on this processor unless {HINT}=f32 is set"
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call of whatever the file holds."""
+        """One call of the graph."""
         return list(self.request.infer(dict(inputs)).to_tuple())
 
 
 def load_openvino() -> ModuleType:
     """The ``openvino`` package, imported without its telemetry.
 
-    The import alone writes an identifier into the home folder and reports to its maker, unasked.
-    Where ``openvino_telemetry`` cannot be imported, OpenVINO does neither.
+    Importing the telemetry writes an identifier to the home folder and reports to its maker. If
+    ``openvino_telemetry`` cannot be imported, OpenVINO does neither.
     """
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))
     import openvino

@@ -1,4 +1,4 @@
-"""PyTorch itself, eager: the network as it was trained, and its float64 twin."""
+"""Eager PyTorch: the network as it was trained, and its float64 twin."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from pipeline.model import Network
 from pipeline.runtimes.base import Input, Runtime, State, feeds, results
 from pipeline.signature import INPUT, STATE
 
-# TF32 is no type of PyTorch on the CPU; float32 from weights that were rounded to it stands in.
+# PyTorch has no TF32 on the CPU; float32 with weights rounded to TF32 takes its place.
 _DTYPE: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
     "tf32": torch.float32,
@@ -31,7 +31,7 @@ class PyTorch(Runtime):
     def __init__(self, network: Network, precision: Precision = "float32") -> None:
         self.precision = precision
         self.dtype = _DTYPE[precision]
-        self.eps = torch.finfo(self.dtype).eps  # how it rounds a number near one
+        self.eps = torch.finfo(self.dtype).eps  # rounding of a number near one
         self.network = network.eval() if precision == "float32" else network.twin(self.dtype)
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
@@ -40,9 +40,9 @@ class PyTorch(Runtime):
 
 
 def rounded_otherwise(network: Network, precision: Precision, seed: int) -> Network:
-    """``network`` with every weight off by half a rounding of ``precision``, up or down by chance.
+    """``network`` with its weights shifted at random by half a rounding of ``precision``.
 
-    What computes in that precision may round its weights so too.
+    A runtime that computes in that precision may round its weights so.
     """
     generator = torch.Generator().manual_seed(seed)
     other = network.twin(torch.float32)

@@ -1,4 +1,4 @@
-"""The reference evaluator of the ``onnx`` package: the standard's own words in NumPy."""
+"""The reference evaluator of the ``onnx`` package, which implements the standard in NumPy."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -30,8 +30,8 @@ class Reference(Runtime):
         self.evaluator = ReferenceEvaluator(model)
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call of whatever the file holds."""
-        # Its sigmoid is 1 / (1 + exp(-x)), whatever x is, and the logarithm of 0 is what it is.
+        """One call of the graph."""
+        # Its sigmoid, 1 / (1 + exp(-x)), overflows for large -x, and it takes the logarithm of 0.
         with np.errstate(over="ignore", divide="ignore"):
             return cast(list[Array], self.evaluator.run(None, dict(inputs)))
 

@@ -21,7 +21,7 @@ class TorchScript(Runtime):
         import torch
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch.jit is deprecated, and what is asked for
+            warnings.simplefilter("ignore")  # torch.jit warns that it is deprecated
             self.module = torch.jit.load(io.BytesIO(file), map_location=device)
         self.provider = self.home = device
         self.name = f"TorchScript {torch.__version__}"

@@ -1,8 +1,8 @@
 """tract, an engine in Rust: one model with symbolic batch and time.
 
-Graphs are exported so that it can run them: version 0.23 crashes where a recurrent node is given no
-state and the batch is dynamic, takes zeros that the graph makes for float64, and wants no tensor to
-be both an output and the input of a node.
+The exporter writes graphs that tract can run. Version 0.23 crashes if a recurrent node has no
+initial state and the batch is dynamic, takes zeros that the graph makes for float64, and fails if a
+tensor is both an output of the graph and an input of a node.
 """
 
 import tempfile
@@ -26,7 +26,7 @@ from pipeline.signature import STEPS
 
 
 class Tract(Runtime):
-    """A model that tract has made ready to run."""
+    """A model that tract has prepared to run."""
 
     format = "ONNX"
     provider = home = "cpu"
@@ -37,21 +37,21 @@ class Tract(Runtime):
         self.name = f"tract {package_version('tract')}"
         model = onnx.load_from_string(file)
         if bug := _bug(layers_of(model)):
-            raise UnavailableError(f"{self.name} {bug}, which is a bug of it")
+            raise UnavailableError(f"{self.name} {bug}, which is a bug in tract")
         if any(given.name == STEPS for given in model.graph.input):
             raise UnavailableError(f"{self.name} cannot size a tensor by the number in an input")
-        with tempfile.TemporaryDirectory() as folder:  # it loads from a path only
+        with tempfile.TemporaryDirectory() as folder:  # tract loads only from a path
             path = Path(folder) / "model.onnx"
             path.write_bytes(file)
             self.model = tract.onnx().load(path).into_model().into_runnable()
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call of whatever the file holds; tract knows the tensors by their order."""
+        """One call of the graph; tract takes the inputs by their order."""
         return [tensor.to_numpy() for tensor in self.model.run(list(inputs.values()))]
 
 
 def _bug(layers: Sequence[Layer]) -> str:
-    """What tract 0.23 is known to do wrong with such layers, if anything."""
+    """The known bug of tract 0.23 with these layers; empty if there is none."""
     if any(layer.relu for layer in layers):
         return "computes every RNN with tanh, also one with relu"
     if len(layers) == 1 and layers[0].operator == "LSTM" and layers[0].bidirectional:

@@ -1,7 +1,7 @@
-"""What goes on in the process in which one runtime at a time runs.
+"""The main program of the process that runs one runtime at a time.
 
-Requests come as pickles on standard input and are answered as pickles on standard output, which
-is the runtime's no more: what it prints there goes to standard error.
+Requests arrive as pickles on standard input, and answers leave as pickles on standard output. What
+the runtime itself prints to standard output is redirected to standard error.
 """
 
 import os
@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError, one_line
 from pipeline.runtimes.base import CALLED, Facts, Runtime, RuntimeProcessError
 from pipeline.threads import use_threads
 
-_SELDOM = 0.25  # seconds between two calls that are heard
+_SELDOM = 0.25  # least seconds between two signs of life
 
 
 def main() -> None:
@@ -49,14 +49,14 @@ def main() -> None:
             _send(answers, (None, error))
         except ImportError as error:
             _send(answers, (None, ImportError(str(error))))
-        except Exception as error:  # its class may not exist where the answer is read
+        except Exception as error:  # the parent process may not know its class
             _send(answers, (None, RuntimeProcessError(one_line(error))))
         else:
             _send(answers, (answer, None))
 
 
 class _Heard(Runtime):
-    """A runtime whose calls are heard where the answer to all of them is waited for."""
+    """A runtime whose calls send signs of life to the process that waits for the answer."""
 
     def __init__(self, runtime: Runtime, answers: BinaryIO) -> None:
         facts = Facts.of(runtime)
@@ -66,7 +66,7 @@ class _Heard(Runtime):
         self.heard = time.monotonic()
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call."""
+        """One call of the runtime, after a sign of life if the last one is some time ago."""
         if time.monotonic() - self.heard > _SELDOM:
             _send(self.answers, CALLED)
             self.heard = time.monotonic()

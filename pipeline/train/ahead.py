@@ -1,8 +1,8 @@
-"""One step ahead: what a network says of steps that it did not learn from.
+"""One-step-ahead outputs of a network on a validation or test part.
 
-A part of up to 131,072 steps is looked at whole. Of a longer one a sample stands for it, evenly
-spread, so that time and memory have a bound however long the data is: 16 stretches of 8,192 steps,
-or 16,384 windows for networks of whole sequences.
+A part of up to 131,072 steps is evaluated whole. From a longer one, an evenly spread sample is
+taken, so that time and memory are bounded for any length: 16 stretches of 8,192 steps, or 16,384
+windows for networks of whole sequences.
 """
 
 from collections.abc import Iterator
@@ -15,18 +15,18 @@ from pipeline.model import Network
 from pipeline.train.windows import after_windows, inputs_of
 
 STRETCHES = 16
-WHOLE = 2**17  # steps of a part that is still looked at whole
-_WINDOWS = 2**14  # steps of a longer one, by networks that read a window for each
-_LEAD = 1024  # steps before a stretch, which fill the state
-_CHUNK = 4096  # steps computed at once
-_NUMBERS = 2**23  # and numbers in the widest tensor of a chunk
+WHOLE = 2**17  # most steps of a part that is evaluated whole
+_WINDOWS = 2**14  # steps sampled from a longer part for networks of whole sequences
+_LEAD = 1024  # steps that are read before a stretch to fill the state
+_CHUNK = 4096  # most steps computed at once
+_NUMBERS = 2**23  # most numbers in the widest tensor of a chunk
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Stretches of ``size`` steps from each of ``starts`` on, and ``lead`` steps before each.
+    """Stretches of ``size`` steps from each of ``starts``, each after ``lead`` steps of context.
 
-    ``lead`` is 1 or more: what is said of a step comes from those before it.
+    ``lead`` is at least 1, because the output for a step comes from the steps before it.
     """
 
     starts: Tensor
@@ -35,14 +35,14 @@ class Sample:
 
     @property
     def places(self) -> Tensor:
-        """Which steps these are, int64 ``[stretches, size]``."""
+        """The indices of the steps, int64 ``[stretches, size]``."""
         return self.starts[:, None] + torch.arange(self.size)
 
 
 def stretches(start: int, end: int, lead: int) -> Sample:
-    """16 stretches of the steps from ``start`` to ``end``, evenly spread; fewer of fewer steps.
+    """16 evenly spread stretches of the steps from ``start`` to ``end``; fewer if steps are fewer.
 
-    They are all of it but for less than 16 steps at the end, where it is no longer than ``WHOLE``.
+    If ``end - start`` is at most ``WHOLE``, they cover all steps but fewer than 16 at the end.
     """
     count = min(STRETCHES, end - start)
     length = (end - start) // count
@@ -50,16 +50,17 @@ def stretches(start: int, end: int, lead: int) -> Sample:
 
 
 def sample(start: int, end: int) -> Sample:
-    """The steps from ``start`` to ``end`` after all before them, or stretches of a longer part."""
+    """The steps from ``start`` to ``end``, with all earlier ones as context; stretches of them if
+    ``end`` is beyond ``WHOLE``."""
     if end <= WHOLE:
         return Sample(torch.tensor([start]), end - start, lead=start)
     return stretches(max(start, _LEAD), end, _LEAD)
 
 
 def streamed(network: Network, sequence: Tensor, sample: Sample) -> Iterator[tuple[Tensor, Tensor]]:
-    """What ``network`` says of the steps of ``sample``, and the state that it says it from.
+    """Yield the outputs of ``network`` for the steps of ``sample``, and the state after each chunk.
 
-    ``sequence`` is ``[time, …]``; the parts that come, in order, are ``[stretches, some, …]``.
+    ``sequence`` is ``[time, …]``; outputs come in order, in chunks ``[stretches, some, …]``.
     """
     lanes = len(sample.starts)
     before = sample.starts[:, None] + torch.arange(-sample.lead, sample.size - 1)
@@ -75,14 +76,14 @@ def streamed(network: Network, sequence: Tensor, sample: Sample) -> Iterator[tup
 def one_step(
     network: Network, sequence: Tensor, start: int, window: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """What ``network`` says of each step of ``sequence`` from ``start`` on, or of a sample.
+    """Yield the outputs of ``network`` for each step of ``sequence`` from ``start``, or a sample.
 
-    A network that carries a state reads all that comes before a step, one of whole sequences the
-    ``window`` steps before it. The parts that come are the steps, int64 ``[some]``, and what is
-    said of them, ``[some, outputs]``.
+    A network with a state reads everything before a step; a network of whole sequences reads the
+    ``window`` steps before it. Each chunk has the indices of its steps, int64 ``[some]``, and their
+    outputs, ``[some, outputs]``.
     """
     end = len(sequence)
-    if network.signature.streams:
+    if network.signature.has_state:
         chosen, done = sample(start, end), 0
         for output, _ in streamed(network, sequence, chosen):
             places = chosen.places[:, done : done + output.size(1)]

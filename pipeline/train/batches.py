@@ -1,4 +1,4 @@
-"""What one epoch is: batches of input and target, and whether a batch goes on from the last."""
+"""The batches of an epoch: input, target, and whether the state of the last batch is kept."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from pipeline.train.ahead import one_step, streamed, stretches
 from pipeline.train.windows import Windows, after_windows
 
 _LOSS_WARM_UP = 4  # steps of a series window that only fill the state
-_WINDOWS = 2**13  # windows of the validation part of a text at most, to bound time
+_WINDOWS = 2**13  # most windows of the validation part of a text, to bound the time
 
 
 @dataclass(frozen=True)
 class Batch:
-    """``input`` is ``[batch, time, …]``, and so is ``target``, or ``[batch, 1, …]`` for networks
-    of whole sequences; a ``fresh`` batch starts from zeros."""
+    """A batch: ``input`` is ``[batch, time, …]``; ``target`` is the same, or ``[batch, 1, …]`` for
+    networks of whole sequences. A ``fresh`` batch starts from a state of zeros."""
 
     input: Tensor
     target: Tensor
@@ -31,7 +31,7 @@ class Batch:
 
 
 class Task(Protocol):
-    """Everything the training loop needs to know about the data."""
+    """A task: the batches and the losses of one data set, as the trainer uses them."""
 
     steps_per_epoch: int
 
@@ -39,17 +39,17 @@ class Task(Protocol):
         """A new network for this data, with random weights."""
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from ``first`` on, the same for the same epoch and seed."""
+        """The batches of an epoch from number ``first``; equal epochs and seeds give the same."""
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The training loss of one batch, a scalar."""
 
     def validation_loss(self, network: Network) -> float:
-        """The loss on the validation part, which decides which weights are kept."""
+        """The loss on the validation part; the weights with the lowest one are kept."""
 
 
 class SeriesTask:
-    """Windows of the training part in random order, one step ahead, mean squared error."""
+    """One-step forecasts on windows in random order, with the mean squared error as loss."""
 
     def __init__(self, config: Config, data: Series) -> None:
         assert isinstance(config.model, SeriesModel)
@@ -93,7 +93,7 @@ class SeriesTask:
 
 
 class WholeSeriesTask(SeriesTask):
-    """For networks of whole sequences: a window, and the one step after it."""
+    """The series task of networks of whole sequences: the target is the one step after a window."""
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Every window once, from batch ``first`` on."""
@@ -102,7 +102,7 @@ class WholeSeriesTask(SeriesTask):
 
 
 def _scaler(data: Series) -> Scaler:
-    """The scaler of the training part; only the targets come out again."""
+    """The scaler fitted to the training part; its output part covers the targets only."""
     scaler, targets = Scaler.fit(data.train), data.targets
     return scaler.model_copy(
         update={
@@ -113,7 +113,7 @@ def _scaler(data: Series) -> Scaler:
 
 
 class TextTask:
-    """The training part cut into parallel streams, read in order with the state carried on."""
+    """Text cut into parallel streams, which are read in order while the state is kept."""
 
     def __init__(self, config: Config, data: Text) -> None:
         assert isinstance(config.model, TextModel)
@@ -140,7 +140,7 @@ class TextTask:
         return Network(self.model, vocabulary=self.vocabulary)
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """Consecutive windows from ``first`` on; where they begin differs from epoch to epoch."""
+        """Consecutive windows from number ``first``; each epoch begins at another place."""
         shift = epoch * 17 % (self.input.size(1) % self.window + 1)
         for step in range(first, self.steps_per_epoch):
             part = slice(shift + step * self.window, shift + (step + 1) * self.window)
@@ -148,7 +148,7 @@ class TextTask:
             yield Batch(input, target, fresh=step == 0)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy in nats, with label smoothing if that was asked for."""
+        """Cross-entropy in nats, with the label smoothing of the configuration."""
         return self._cross_entropy(output, target, self.label_smoothing)
 
     def _cross_entropy(self, output: Tensor, target: Tensor, smoothing: float) -> Tensor:
@@ -157,9 +157,9 @@ class TextTask:
         return functional.cross_entropy(logits, indices, label_smoothing=smoothing)
 
     def validation_loss(self, network: Network) -> float:
-        """Cross-entropy in nats, read in 16 parallel streams that begin from zeros.
+        """Cross-entropy in nats over the validation part, or over a sample of a long one.
 
-        They are the validation part, or a sample of a long one.
+        It is read as 16 parallel streams from a state of zeros.
         """
         chosen = stretches(1, len(self.validation), lead=1)
         loss, done = 0.0, 0
@@ -173,7 +173,8 @@ class TextTask:
 
 
 class WholeTextTask(TextTask):
-    """For networks of whole sequences: windows in random order, and the character after each."""
+    """The text task of networks of whole sequences: windows in random order, and the character
+    after each as target."""
 
     def __init__(self, config: Config, data: Text) -> None:
         super().__init__(config, data)
@@ -190,9 +191,9 @@ class WholeTextTask(TextTask):
             yield Batch(points[:, :-1], points[:, -1:], fresh=True)
 
     def validation_loss(self, network: Network) -> float:
-        """Cross-entropy in nats of characters of the validation part at even steps.
+        """Cross-entropy in nats of up to 8,192 characters, evenly spread over the validation part.
 
-        Each is said from the window before it; there are 8,192 of them at most.
+        Each is predicted from the window before it.
         """
         stride = max(self.windows.stride, -(-len(self.validation) // _WINDOWS))
         parts = after_windows(network, self.points, self.window, self.train_end, stride)

@@ -1,4 +1,4 @@
-"""N-gram models, which need no network: what a text model has to beat."""
+"""N-gram models, the baseline of text models."""
 
 import numpy as np
 import torch
@@ -10,17 +10,18 @@ from pipeline.train.ahead import sample
 
 _ORDERS = range(6)
 _SMOOTHING = 0.1
-_COUNTED = 2**23  # characters that are counted at most, the last of the training part
+_COUNTED = 2**23  # most characters that are counted, at the end of the training part
 
 
 def ngram_bits(data: Text) -> tuple[float, ...]:
-    """Bits per character of n-gram models with 0 to 5 characters of context, validation part.
+    """Bits per character on the validation part, for n-gram models with 0 to 5 characters of
+    context.
 
-    Counts of the training part with additive smoothing:
-    ``p(c | context) = (n(context, c) + 0.1) / (n(context) + 0.1·V)``, V counting the unknown
-    entry (C. D. Manning and H. Schütze, Foundations of Statistical NLP, 1999, section 6.2).
-    Of a long text the last 8,388,608 characters of the training part are counted, and the same
-    stretches of the validation part are scored as for networks.
+    The models are counts of the training part with additive smoothing:
+    ``p(c | context) = (n(context, c) + 0.1) / (n(context) + 0.1·V)``, where V includes the unknown
+    entry (C. D. Manning and H. Schütze, Foundations of Statistical NLP, 1999, section 6.2). From a
+    long text, the last 8,388,608 characters of the training part are counted, and the stretches of
+    the validation part are scored that networks are scored on.
     """
     import pandas as pd
 

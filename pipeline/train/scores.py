@@ -1,4 +1,4 @@
-"""How good a network is, in units that mean something, beside forecasts that need no network."""
+"""The scores of a network in interpretable units, beside those of baselines without a network."""
 
 import math
 
@@ -62,7 +62,7 @@ def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
     free = None
     if data.values.shape[1] == data.targets:
         given = (network, data.values, origins, free_steps)
-        run = free_run(*given) if network.signature.streams else _sliding_free_run(*given, window)
+        run = free_run(*given) if network.signature.has_state else _sliding_free_run(*given, window)
         free = errors(run - values[ahead])
     return SeriesScores(
         one_step=errors(off[tested]),
@@ -128,7 +128,7 @@ def _score_text(network: Network, data: Text, window: int) -> TextScores:
     assert network.vocabulary is not None
     # A network that carries a state starts with the validation part, and so is told its first
     # character; one of whole sequences is asked for that too, from the window before it.
-    before, start = (0, 1) if network.signature.streams else (window, window)
+    before, start = (0, 1) if network.signature.has_state else (window, window)
     points = torch.from_numpy(data.points)[data.train_length - before :]
     table = CodePointTable(network.vocabulary)
     nats, hits, count = 0.0, 0, 0

@@ -1,4 +1,4 @@
-"""What training runs on: device, precision and threads, as asked for or as they prove faster."""
+"""Device, precision and threads of a training, as configured or as measured to be faster."""
 
 import copy
 import math
@@ -14,7 +14,7 @@ from pipeline.errors import UnavailableError, one_line
 from pipeline.model import Network
 from pipeline.threads import threads_of, weights_of
 from pipeline.train.batches import Batch, Task
-from pipeline.train.step import Precision, make_optimizer, train_step
+from pipeline.train.step import TrainingPrecision, make_optimizer, train_step
 
 _MORE_PRECISE = 1.2  # bfloat16 must be faster by this factor
 _MORE_SPARING = 1.5  # and so must many threads: on a busy machine they wait for each other
@@ -25,7 +25,7 @@ Choice = TypeVar("Choice")
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` is CUDA when it is there; any other name must be there.
+    """The PyTorch device called ``name``; ``auto`` is CUDA if it is available, else the CPU.
 
     Raises:
         UnavailableError: PyTorch cannot use that device on this machine.
@@ -44,7 +44,7 @@ def choose_device(name: str) -> torch.device:
 
 @contextmanager
 def on_threads(count: int) -> Iterator[None]:
-    """Let PyTorch use ``count`` threads of the processor, and afterwards as many as before."""
+    """Set the threads of PyTorch to ``count`` in a block, and back afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -55,7 +55,7 @@ def on_threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn what PyTorch cannot do on this machine into an UnavailableError of one line."""
+    """Turn errors of PyTorch in a block into an UnavailableError of one line."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -65,12 +65,15 @@ def refusals() -> Iterator[None]:
         ) from error
 
 
-def choose_speed(network: Network, task: Task, options: TrainingConfig) -> tuple[Precision, int]:
-    """Precision and threads: those asked for, else float32 on one thread or what is far faster.
+def choose_speed(
+    network: Network, task: Task, options: TrainingConfig
+) -> tuple[TrainingPrecision, int]:
+    """Choose precision and threads: the configured ones, or those that are measured to be faster.
 
-    A whole step of training is tried, on a copy that is thrown away, and an evaluation after it.
-    What fails, or gives NaN, is not chosen. bfloat16 is for text alone: a forecast needs all 24
-    bits of float32. Only large networks are tried on many threads.
+    The default is float32 on one thread; another choice must be faster by a clear factor. Each is
+    measured on a copy of the network, by one training step and an evaluation. A choice that fails
+    or gives NaN is dropped. bfloat16 is tried only for text, since forecasts need all 24 bits of
+    float32, and many threads only for large networks.
 
     Raises:
         UnavailableError: bfloat16 was asked for, and PyTorch cannot train in it here.
@@ -78,17 +81,17 @@ def choose_speed(network: Network, task: Task, options: TrainingConfig) -> tuple
     batch = next(task.batches(0))
     threads = options.threads or 1
 
-    def seconds(precision: Precision, count: int) -> float:
+    def seconds(precision: TrainingPrecision, count: int) -> float:
         with on_threads(count):
             return _seconds(network, task, options, precision, batch)
 
     if options.precision != "auto":
-        precision: Precision = options.precision
+        precision: TrainingPrecision = options.precision
         check_precision(network, task, options, precision, threads)
     elif isinstance(network.config, SeriesModel):
         precision = "float32"
     else:
-        precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+        precisions: tuple[TrainingPrecision, ...] = ("float32", "bfloat16")
         precision = _fastest(precisions, lambda one: seconds(one, threads), _MORE_PRECISE)
     if options.threads is None and network.head.weight.device.type == "cpu":
         counts = sorted({1, min(torch.get_num_threads(), threads_of(weights_of(network)))})
@@ -97,11 +100,15 @@ def choose_speed(network: Network, task: Task, options: TrainingConfig) -> tuple
 
 
 def check_precision(
-    network: Network, task: Task, options: TrainingConfig, precision: Precision, threads: int
+    network: Network,
+    task: Task,
+    options: TrainingConfig,
+    precision: TrainingPrecision,
+    threads: int,
 ) -> None:
     """Raises UnavailableError if PyTorch cannot train ``network`` in ``precision`` here.
 
-    float32 is not tried: every processor has it.
+    float32 is not tried, since every processor supports it.
     """
     if precision == "float32":
         return
@@ -118,7 +125,7 @@ def check_precision(
 def _fastest(
     choices: Sequence[Choice], seconds: Callable[[Choice], float], factor: float
 ) -> Choice:
-    """The first of ``choices``, or one that is faster than all before it by ``factor``."""
+    """The first of ``choices``, unless a later one beats the best so far by ``factor``."""
     if len(choices) == 1:
         return choices[0]
     least = dict.fromkeys(choices, math.inf)
@@ -139,9 +146,13 @@ def _fastest(
 
 
 def _seconds(
-    network: Network, task: Task, options: TrainingConfig, precision: Precision, batch: Batch
+    network: Network,
+    task: Task,
+    options: TrainingConfig,
+    precision: TrainingPrecision,
+    batch: Batch,
 ) -> float:
-    """Seconds that a step takes, on a copy of ``network``; infinite where it gives NaN."""
+    """The seconds of a training step on a copy of ``network``; infinite if it gives NaN."""
     trial = copy.deepcopy(network).train()
     optimizer = make_optimizer(trial, options)
     device = trial.head.weight.device

@@ -10,7 +10,7 @@ from pipeline.config import TrainingConfig
 from pipeline.model import Network
 from pipeline.train.batches import Batch, Task
 
-Precision = Literal["float32", "bfloat16"]
+TrainingPrecision = Literal["float32", "bfloat16"]
 
 
 def make_optimizer(network: Network, options: TrainingConfig) -> torch.optim.AdamW:
@@ -28,7 +28,7 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     task: Task,
     options: TrainingConfig,
-    precision: Precision,
+    precision: TrainingPrecision,
     batch: Batch,
     state: Tensor,
 ) -> tuple[float, Tensor]:

@@ -1,4 +1,4 @@
-"""Windows: in random order to learn from, and one by one for networks of whole sequences."""
+"""Windows of the data: in random order for training, in order for whole-sequence networks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ class Windows:
 
     @property
     def count(self) -> int:
-        """How many windows an epoch has."""
+        """The number of windows in an epoch."""
         return len(range(0, self.length - self.window - self.stride + 1, self.stride)) or 1
 
     @property
     def batches(self) -> int:
-        """How many batches an epoch has."""
+        """The number of batches in an epoch."""
         return -(-self.count // self.batch_size)
 
     def places(self, epoch: int, first: int = 0) -> Iterator[Tensor]:
@@ -52,7 +52,7 @@ class Windows:
 def after_windows(
     network: Network, sequence: Tensor, window: int, start: int, stride: int = 1
 ) -> Iterator[Tensor]:
-    """What ``network`` says of each step from ``start`` on, or of every ``stride``-th of them.
+    """Yield the outputs of ``network`` for every ``stride``-th step from ``start``.
 
     It reads the ``window`` steps before, and nothing later; ``start`` is at least ``window``.
     ``sequence`` is ``[time, …]``; the parts that come, in order, are ``[some, outputs]``.
@@ -64,6 +64,6 @@ def after_windows(
 
 
 def inputs_of(network: Network, values: Tensor) -> Tensor:
-    """``values`` where ``network`` is, and code points in int64 as it takes them."""
+    """``values`` on the device of ``network``, with code points as int64."""
     values = values.to(network.head.weight.device)
     return values if values.is_floating_point() else values.long()

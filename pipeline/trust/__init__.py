@@ -1,4 +1,4 @@
-"""Whether TorchScript may run: it is code, and a bundle may come from a stranger."""
+"""The decision whether TorchScript may run: it is code, and a bundle may come from a stranger."""
 
 from pipeline.trust.decision import Trust, Verdict
 from pipeline.trust.signing import SIGNATURE_FILE, PublicKey, sign_bundle

@@ -1,4 +1,8 @@
-"""May the TorchScript of a bundle run? It may if we made it, a trusted key says so, or the user."""
+"""The decision whether the TorchScript of a bundle may run.
+
+It may if tracing the weights here gives the same bytes, if a trusted key signed the bundle, or if
+the user allows all TorchScript.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +13,14 @@ from pipeline.contract.manifest import TORCHSCRIPT_FILE
 from pipeline.errors import PipelineError, UnsafeError, one_line
 from pipeline.trust.signing import PublicKey
 
-_MADE_BY = ("torch", "pipeline")  # the versions that decide the bytes of a trace
+_MADE_BY = ("torch", "pipeline")  # packages whose versions decide the bytes of a trace
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether it may run: ``refusal`` says why not, and is empty where it may.
+    """The decision on one file: ``refusal`` says why it may not run, and is empty if it may.
 
-    ``note`` says on whose word it runs, and is empty where tracing anew gave the same.
+    ``note`` says by which permission it runs, and is empty if tracing again gave the same bytes.
     """
 
     refusal: str = ""
@@ -25,9 +29,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Trust:
-    """What the user said of TorchScript that others have made.
+    """The user's permissions for TorchScript that was made elsewhere.
 
-    ``key`` is that of somebody whose signature is enough; with ``everything`` all of it may run.
+    TorchScript of bundles that the owner of ``key`` signed may run; with ``everything``, all may.
     """
 
     everything: bool = False
@@ -36,14 +40,14 @@ class Trust:
 
     @property
     def is_given(self) -> bool:
-        """Whether more may run than what tracing anew gives."""
+        """Whether any permission was given."""
         return self.everything or self.key is not None
 
     def judge(self, bundle: Bundle) -> Verdict:
-        """Whether ``model.pt`` of ``bundle`` may run; worked out once.
+        """Decide whether ``model.pt`` of ``bundle`` may run; the verdict is remembered.
 
-        Its digest is compared with that of what tracing the weights of the bundle gives here. Only
-        where they differ does the signature count, and only then the word of the user.
+        First, the weights of the bundle are traced here, and the digests are compared. If they
+        differ, the signature is verified; without a valid one, ``everything`` decides.
 
         Raises:
             MalformedError: a file of the bundle is missing or not what it should be.
@@ -83,7 +87,7 @@ class Trust:
 
 
 def why_not_ours(bundle: Bundle) -> str | None:
-    """Why tracing the weights of ``bundle`` does not give its ``model.pt``; None where it does.
+    """Why tracing the weights of ``bundle`` does not give its ``model.pt``; None if it does.
 
     Raises:
         MalformedError: a file of the bundle is missing or not what it should be.
@@ -96,10 +100,10 @@ def why_not_ours(bundle: Bundle) -> str | None:
     network = network_of(bundle)
     try:
         ours = to_torchscript(network, bundle.manifest.spread)
-    except Exception as error:  # whatever torch says of numbers that no exporter writes
+    except Exception as error:  # errors of torch for weights that no exporter writes
         return f"its weights cannot be traced anew ({one_line(error)})"
     if bundle.manifest.files.get(TORCHSCRIPT_FILE) == file_entry(ours):
-        return None  # whatever is read of the file from now on has this digest
+        return None  # every later read of the file checks this digest
     for name in _MADE_BY:
         then, now = bundle.manifest.versions.get(name), versions()[name]
         if then != now:

@@ -1,9 +1,9 @@
-"""The signature of a bundle, ``model.sig``: made and verified by model-signing of OpenSSF.
+"""The signature of a bundle, ``model.sig``, made and verified by OpenSSF's model-signing.
 
-What is signed is ``manifest.json`` and every file that it lists, under the names that they have in
-the bundle; not the signature itself, and not ``validation.json``, which changes with every
-validation. The library gets copies of what a bundle gives out, so it opens no file of a stranger.
-The format is a Sigstore bundle around an in-toto statement:
+It covers ``manifest.json`` and every file that it lists, under their names in the bundle. It does
+not cover ``validation.json``, which changes with every validation. The library reads copies of the
+checked files, so it opens no file of a stranger. The format is a Sigstore bundle around an in-toto
+statement:
 https://github.com/ossf/model-signing-spec.
 """
 
@@ -32,11 +32,11 @@ from pipeline.storage import storage_errors
 
 SIGNATURE_FILE = "model.sig"
 _NOT_SIGNED = (SIGNATURE_FILE, VALIDATION_FILE)
-_LIMIT = 2**20  # bytes of a signature, or of a key; those of bundles have 10,000
+_LIMIT = 2**20  # largest signature or key in bytes; a bundle's signature has about 10,000
 
 
 def sign_bundle(bundle: Bundle, key: Path) -> bytes:
-    """``model.sig`` for ``bundle``, by the private key in the PEM file ``key``.
+    """The content of ``model.sig`` for ``bundle``, signed with the private key in the file ``key``.
 
     Raises:
         UsageError: there is no such file.
@@ -66,7 +66,7 @@ def sign_bundle(bundle: Bundle, key: Path) -> bytes:
 
 
 class PublicKey:
-    """The key of somebody whom the user trusts, in a PEM file.
+    """The public key of somebody whom the user trusts, read from a PEM file.
 
     Raises:
         UsageError: there is no such file.
@@ -88,14 +88,14 @@ class PublicKey:
         self._config.set_hashing_config(_hash_everything(library))
 
     def verify(self, bundle: Bundle) -> None:
-        """Make sure that the owner of the key has signed ``bundle`` as it is.
+        """Make sure that the owner of the key has signed ``bundle`` in its present state.
 
         Raises:
-            IntegrityError: the signature is missing, of another key, or of other files; or a file
+            IntegrityError: the signature is missing, by another key, or for other files; or a file
                 of the bundle was changed.
             MalformedError: the signature is not a regular file or too long; or a file of the
                 bundle is missing.
-            UnsafeError: a link stands in place of the signature.
+            UnsafeError: the signature is a link.
         """
         path = bundle.folder / SIGNATURE_FILE
         if not os.path.lexists(path):
@@ -106,7 +106,7 @@ class PublicKey:
             signature.write_bytes(data)
             try:
                 self._config.verify(folder, signature)
-            except Exception as error:  # of the many ways to be no signature, each has its own
+            except Exception as error:  # the library raises many types for invalid signatures
                 raise IntegrityError(
                     f"{path} does not verify with {self.path}: another key made it, or for other "
                     "files; ask who signed it for both anew"
@@ -125,11 +125,11 @@ def _library() -> Any:
 
 
 def _hash_everything(library: ModuleType) -> Any:
-    """How files are hashed to be verified: a signature cannot say which of them to leave out."""
+    """The hashing of files for verification, which ignores a signature's list of excluded files."""
 
     class Everything(library.hashing.Config):  # type: ignore[name-defined,misc]
         def add_ignored_paths(self, *, model_path: Any, paths: Iterable[Any]) -> None:
-            """Leave nothing out."""
+            """Exclude no file."""
 
     return Everything().set_ignored_paths(paths=(), ignore_git_paths=False)
 
@@ -142,7 +142,7 @@ def _no_key(kind: str, path: Path, error: Exception) -> MalformedError:
 
 
 def _require_file(key: Path) -> None:
-    """The library reads whatever there is to its end, which a device does not have."""
+    """Raise an error unless ``key`` is a small regular file; the library would read a device."""
     if not key.exists():
         raise UsageError(f"--key {key}: there is no such file; 'pipeline sign --help' shows how")
     if not key.is_file() or key.stat().st_size > _LIMIT:
@@ -151,7 +151,7 @@ def _require_file(key: Path) -> None:
 
 @contextmanager
 def _copy(bundle: Bundle) -> Iterator[Path]:
-    """A folder with what is signed of ``bundle``, read as every file of a bundle is read."""
+    """Yield a temporary folder with checked copies of the files that a signature covers."""
     files = {name: bundle.read(name) for name in bundle.manifest.files if name not in _NOT_SIGNED}
     files[MANIFEST_FILE] = read_inside(bundle.folder, MANIFEST_FILE, "the manifest")
     with tempfile.TemporaryDirectory(prefix="pipeline-signed-") as parent:

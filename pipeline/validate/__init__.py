@@ -1,4 +1,4 @@
-"""Does a runtime give PyTorch's numbers? Every case, both outputs, against the float64 twin."""
+"""Validation: every runtime is compared with the float64 twin of PyTorch, on every case."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
-"""Are the weights in an exported file those of the checkpoint, bit for bit?
+"""The audit of an exported file: its weights must be those of the checkpoint, bit for bit.
 
-Rounding a weight to float16, or flipping one bit of it, can change outputs by less than any
-tolerance. So the numbers are not only tried but also looked at.
+Rounding a weight to float16, or flipping one bit of it, can change outputs by less than the
+tolerance. So besides running the file, its weights are compared.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def expected_constants(network: Network) -> Tensors:
 
 
 def audit_onnx(file: bytes, network: Network, opset: int | None = None) -> list[str]:
-    """What is wrong with the constants of an ONNX file; nothing if each is there bit for bit.
+    """The faults in the constants of an ONNX file; empty if each is there bit for bit.
 
     The exporter names some constants anew and stores the head transposed, so constants are
     found by content: every tensor of the network must be in the graph, and every float in the
@@ -42,19 +42,19 @@ def audit_onnx(file: bytes, network: Network, opset: int | None = None) -> list[
     try:
         model = onnx.load_from_string(file)
         found = {name: _array(value) for name, value in _constants(model.graph)}
-    except Exception as error:  # protobuf and onnx have many for a file that is none
+    except Exception as error:  # protobuf and onnx raise many types for a malformed file
         return [f"the file is no ONNX model ({one_line(error)})"]
     held = {_fingerprint(array) for array in found.values()}
     expected = expected_constants(network)
     known = {_fingerprint(form) for array in expected.values() for form in _forms(array)}
-    known.add(_fingerprint(np.zeros((), np.float32)))  # what stands behind a projected h
+    known.add(_fingerprint(np.zeros((), np.float32)))  # pads a projected h to the hidden size
     missing = [
         f"{name} is not in the graph bit for bit"
         for name, array in expected.items()
         if held.isdisjoint(_fingerprint(form) for form in _forms(array))
     ]
     strange = [
-        f"constant '{name}' is none of the network's"
+        f"constant '{name}' is not in the network"
         for name, array in found.items()
         if array.dtype.kind == "f" and _fingerprint(array) not in known
     ]
@@ -64,10 +64,10 @@ def audit_onnx(file: bytes, network: Network, opset: int | None = None) -> list[
 
 
 def audit_torchscript(file: bytes, network: Network) -> list[str]:
-    """What is wrong with the weights of a TorchScript file; nothing if every bit is right."""
+    """The faults in the weights of a TorchScript file; empty if every bit is right."""
     try:
         found = dict(_tensors(TorchScript(file).module))
-    except Exception as error:  # torch has many for a file that is none
+    except Exception as error:  # torch raises many types for a malformed file
         return [f"the file is no TorchScript ({one_line(error)})"]
     faults = []
     for name, tensor in _tensors(network.exported()):

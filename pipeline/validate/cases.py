@@ -1,4 +1,4 @@
-"""The cases that every runtime of a built-in network is put through."""
+"""The cases that every runtime of a built-in network is tested on."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bundle.golden import outside, streams
+from pipeline.bundle.golden import cut_sequences, outside
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import INPUT, STATE, Signature
@@ -16,19 +16,19 @@ BATCHES = (1, 3, 32)
 MIDDLE, LONG = 333, 1000  # steps
 TIMES: tuple[int, ...] = (1, 2, 7, 50, MIDDLE, LONG)
 STREAM = 10_000  # steps of the one long stream
-STREAM_PIECES = 500  # calls in which it comes, of 20 steps on average
-_READ_BEFORE = 50  # steps that lead to a carried state
+STREAM_PIECES = 500  # calls that the long stream is cut into, of 20 steps on average
+_READ_BEFORE = 50  # steps that are read to reach a carried state
 _SEED = 20_240_229
 _CARRIED, _RANDOM = "whole, carried state", "whole, random state"
 
 
 def make_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Iterator[Case]:
-    """The cases for inputs drawn from ``source`` ``[time, …]``, as far as they apply.
+    """The cases for a network, with inputs cut from ``source`` ``[time, …]``.
 
-    A network of whole sequences has no state to start from, and nothing that can be cut.
+    A network of whole sequences gets only the cases of one call that start from zeros.
     """
     for case in _all_cases(source, vocabulary, pytorch):
-        if pytorch.network.signature.streams or (
+        if pytorch.network.signature.has_state or (
             len(case.calls) == 1 and case.name not in (_CARRIED, _RANDOM)
         ):
             yield case
@@ -45,13 +45,15 @@ def case_of(
     """A case of a built-in network: ``source`` ``[batch, time, …]``, cut into ``cuts`` steps."""
     batch, time = source.shape[:2]
     calls = signature.contract.cut({INPUT: source}, cuts or [time])
-    start = {STATE: state} if signature.streams else {}
+    start = {STATE: state} if signature.has_state else {}
     return Case(name, calls, start, batch=batch, time=time, **options)
 
 
 def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Iterator[Case]:
-    """States are zeros, or *carried*: where PyTorch stood after some other steps of ``source``, or
-    random ones that no input leads to. Those with random states are not of the task.
+    """All cases, over batch sizes, lengths, initial states and ways to cut the sequence.
+
+    An initial state is zeros, or *carried* (PyTorch's state after some other steps of ``source``),
+    or random. A random state is reached by no input, so its cases are not of the task.
     """
     rng = np.random.default_rng(_SEED)
     case = partial(case_of, pytorch.network.signature)
@@ -61,7 +63,7 @@ def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
 
     def carried(batch: int) -> State:
         return pytorch.run(
-            streams(source, batch, _READ_BEFORE, start=len(source) // 2), zeros(batch)
+            cut_sequences(source, batch, _READ_BEFORE, start=len(source) // 2), zeros(batch)
         )[1]
 
     def random(batch: int) -> State:
@@ -69,26 +71,28 @@ def _all_cases(source: Input, vocabulary: str | None, pytorch: PyTorch) -> Itera
 
     for batch in BATCHES:
         for time in TIMES:
-            yield case("whole", streams(source, batch, time), zeros(batch))
+            yield case("whole", cut_sequences(source, batch, time), zeros(batch))
     for batch, time in ((1, 7), (3, LONG), (32, MIDDLE)):
-        yield case(_CARRIED, streams(source, batch, time), carried(batch))
+        yield case(_CARRIED, cut_sequences(source, batch, time), carried(batch))
     for batch, time in ((1, LONG), (3, 50), (32, 1), (32, MIDDLE)):
-        yield case(_RANDOM, streams(source, batch, time), random(batch), of_the_task=False)
+        yield case(_RANDOM, cut_sequences(source, batch, time), random(batch), of_the_task=False)
     for batch, time in ((1, MIDDLE), (3, LONG), (32, 50)):
         for state in (zeros(batch), carried(batch)):
-            yield case("random chunks", streams(source, batch, time), state, _cuts(rng, time))
+            yield case("random chunks", cut_sequences(source, batch, time), state, _cuts(rng, time))
     for batch, time in ((1, MIDDLE), (3, 50), (32, 7)):
-        yield case("single steps", streams(source, batch, time), carried(batch), (1,) * time)
+        yield case("single steps", cut_sequences(source, batch, time), carried(batch), (1,) * time)
     for batch, time in ((3, 7), (32, 50)):
         order = tuple(map(int, rng.permutation(batch)))
-        yield case("permuted batch", streams(source, batch, time), carried(batch), order=order)
+        yield case(
+            "permuted batch", cut_sequences(source, batch, time), carried(batch), order=order
+        )
     strange = "unknown characters" if vocabulary is not None else "values far outside"
     for batch, time in ((1, 50), (3, MIDDLE)):
-        changed = outside(streams(source, batch, time), vocabulary)
+        changed = outside(cut_sequences(source, batch, time), vocabulary)
         for cuts in ((time,), _cuts(rng, time)):
             yield case(strange, changed, zeros(batch), cuts, of_the_task=False)
     pieces = _cuts(rng, STREAM, STREAM_PIECES)
-    yield case("long stream", streams(source, 1, STREAM), zeros(1), pieces, followed=True)
+    yield case("long stream", cut_sequences(source, 1, STREAM), zeros(1), pieces, followed=True)
 
 
 def _cuts(rng: np.random.Generator, time: int, pieces: int = 10) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Put one runtime through one case and measure how far off it is."""
+"""One runtime run on one case, and the record of its errors."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from pipeline.verify import Answer, deviations, replay
 
 
 def compare(runtime: Runtime, answer: Answer, tolerance: Tolerance) -> CaseRecord:
-    """One record: what ``runtime`` gives for the case of ``answer``."""
+    """Run ``runtime`` on the case of ``answer`` and record its errors."""
     found = runtime.do(replay, answer.contract, answer.case)
     return record_of(answer, found, tolerance)
 
@@ -21,7 +21,7 @@ def compare(runtime: Runtime, answer: Answer, tolerance: Tolerance) -> CaseRecor
 def record_of(
     answer: Answer, found: Sequence[Tensors], tolerance: Tolerance = FLOAT32
 ) -> CaseRecord:
-    """The record of what a model gave for the case of ``answer``."""
+    """The record of the results ``found``, which a model gave for the case of ``answer``."""
     case, places = answer.case, deviations(found, answer, tolerance)
     states = answer.states
     differences = (
@@ -56,9 +56,10 @@ def case_record(
     ill_conditioned: bool = False,
     curve: tuple[float | None, ...] = (),
 ) -> CaseRecord:
-    """The record of a case, by how far its tensors are off.
+    """The record of a case, made from the deviations of its output and state tensors.
 
-    ``difference`` is that from PyTorch's float32; without one, the error stands for it.
+    ``difference`` is the largest difference from PyTorch's float32. If it is None, the largest
+    error is recorded in its place.
     """
     output_error, state_error = (
         max((tensor.error for tensor in tensors), default=0.0) for tensors in (outputs, states)
@@ -89,7 +90,7 @@ def case_record(
 
 
 def _curve(answer: Answer, found: Tensors) -> tuple[float | None, ...]:
-    """The largest error of the outputs of one stream, in each hundredth of it."""
+    """The largest output error in each hundredth of one stream; None if it is not finite."""
     (name,) = found.keys() - answer.states
     error = errors(found[name], answer.exact[0][name])
     steps = error.reshape(-1, error.shape[-1])  # in the order of time
@@ -97,10 +98,10 @@ def _curve(answer: Answer, found: Tensors) -> tuple[float | None, ...]:
 
 
 def largest(errors: Iterable[float | None]) -> float | None:
-    """The largest error; None, which stands for infinity, when one of them is or there is none."""
+    """The largest error; None, which stands for infinity, if one is None or there are none."""
     return finite(max((math.inf if error is None else error for error in errors), default=math.inf))
 
 
 def finite(value: float) -> float | None:
-    """``value``, or None where JSON has no number for it."""
+    """``value``, or None if it is NaN or infinite, which JSON cannot hold."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Would validating now find the same again? What that depends on, and what was found before."""
+"""The last validation of a bundle, and whether validating again would give the same result."""
 
 import os
 import platform
@@ -18,14 +18,14 @@ from pipeline.validate.records import Validation, read_validation
 
 
 def validation_versions(runtimes: Iterable[str] = ()) -> dict[str, str]:
-    """The versions that decide what a validation finds, with those of optional ``runtimes``."""
+    """Versions that affect a validation's results, with those of the optional ``runtimes``."""
     always = {**versions(), "onnxruntime": onnxruntime.__version__}
     return always | optional_versions(runtimes)
 
 
 @cache
 def machine() -> str:
-    """The processor, how many of it, and the system."""
+    """The processor, the number of CPUs, and the operating system."""
     name = platform.processor()
     if platform.system() == "Linux":
         facts = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
@@ -39,7 +39,11 @@ def machine() -> str:
 
 
 def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
-    """The validation in the bundle if it passed and validating now would do the same again."""
+    """The last validation of the bundle if it passed and validating now would repeat it, or None.
+
+    It would repeat it if runtimes, providers, versions and machine are the same, and no file that
+    was not trusted then may run now.
+    """
     found = last_validation(bundle)
     if found is None or not found.passed:
         return None
@@ -51,7 +55,7 @@ def current_validation(bundle: Bundle, runtimes: Runtimes) -> Validation | None:
 
 
 def last_validation(bundle: Bundle) -> Validation | None:
-    """The validation in the bundle, if there is one of just these files that was found here."""
+    """The validation in the bundle, or None if it is of other files or not by this user."""
     try:
         found = read_validation(bundle)
     except (MalformedError, IntegrityError, UnsafeError):

@@ -1,8 +1,8 @@
-"""Faults that happen in the field, planted into an exported ONNX graph one at a time.
+"""Known faults of exporters and ports, planted into an exported ONNX graph one at a time.
 
-Each works on a copy of an honest graph of this package; it changes what a wrong exporter, port or
-hand would have changed, and leaves the rest alone. A fault that cannot occur in a graph (gates in a
-cell without gates, a scaler in a text model) does not apply to it.
+Each fault edits a copy of a correct graph of this package: it makes the one change that a faulty
+exporter, port or manual edit would make. A fault that a graph cannot have (swapped gates in a cell
+without gates, a wrong scaler in a text model) does not apply to it.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
 
 
 class NotApplicableError(Exception):
-    """The graph has nothing that the fault could change."""
+    """The graph has no part that the fault could change."""
 
 
 class Graph:
-    """A copy of a model with the few edits that faults are made of."""
+    """A copy of a model, with the edits that the faults consist of."""
 
     def __init__(self, file: bytes) -> None:
         self.model: ModelProto = onnx.load_from_string(file)
@@ -33,12 +33,12 @@ class Graph:
         self.cell = BY_OPERATOR[self.recurrent[0].op_type]
 
     def require(self, applies: bool) -> None:
-        """Give up where the fault does not apply."""
+        """Raise NotApplicableError unless the fault ``applies``."""
         if not applies:
             raise NotApplicableError
 
     def constant(self, name: str) -> NDArray[np.generic]:
-        """A copy of an initializer."""
+        """A copy of the initializer ``name``."""
         return next(
             numpy_helper.to_array(item).copy()
             for item in self.graph.initializer
@@ -46,7 +46,7 @@ class Graph:
         )
 
     def set_constant(self, name: str, array: NDArray[np.generic]) -> None:
-        """Replace an initializer."""
+        """Replace the initializer ``name`` by ``array``."""
         item = next(item for item in self.graph.initializer if item.name == name)
         item.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
 
@@ -56,24 +56,24 @@ class Graph:
         return found
 
     def before(self, node: NodeProto, new: NodeProto) -> None:
-        """Insert a node in front of another."""
+        """Insert the node ``new`` before ``node``."""
         self.graph.node.insert(list(self.graph.node).index(node), new)
 
     def constant_input(self, name: str, values: Sequence[int]) -> str:
-        """A new int64 initializer."""
+        """Add the int64 initializer ``name``, and return its name."""
         array = np.array(values, np.int64)
         self.graph.initializer.append(numpy_helper.from_array(array, name))
         return name
 
     def after_all(self, output: str, nodes: Callable[[str], list[NodeProto]]) -> None:
-        """Compute graph output ``output`` by ``nodes``, which are given its honest value."""
+        """Compute graph output ``output`` by ``nodes``, whose argument is the correct value."""
         honest = f"honest_{output}"
         node = self.node_of(output)
         node.output[list(node.output).index(output)] = honest
         self.graph.node.extend(nodes(honest))
 
     def bytes(self) -> bytes:
-        """The changed file; stale shapes are left out, as a careless hand would."""
+        """The changed file, without the shapes of inner tensors, which may be wrong now."""
         del self.graph.value_info[:]
         content: bytes = self.model.SerializeToString()
         return content
@@ -84,7 +84,7 @@ Plant = Callable[[Graph], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault by the name of what goes wrong in the field."""
+    """A fault: its name, and the function that plants it in a graph."""
 
     name: str
     plant: Plant
@@ -210,7 +210,7 @@ def _frozen_batch(g: Graph) -> None:
 
 
 def _frozen_time(g: Graph) -> None:
-    """What unrolling does: the graph reads the three steps it was traced with and no more."""
+    """The result of unrolling: the graph reads the three steps it was traced with and no more."""
     x = g.recurrent[0].input[0]
     start, stop = g.constant_input("unrolled_start", [0]), g.constant_input("unrolled_stop", [3])
     axis = g.constant_input("unrolled_axis", [0])
@@ -219,7 +219,7 @@ def _frozen_time(g: Graph) -> None:
 
 
 def _batch_as_time(g: Graph) -> None:
-    """A reshape where a transposition belongs: right shapes, wrong places."""
+    """A reshape in place of a transposition: the shapes are right, the order is wrong."""
     node = g.node_of(g.recurrent[0].input[0])
     target = node.output[0]
     node.output[0] = "transposed"

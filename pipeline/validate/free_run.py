@@ -1,9 +1,10 @@
-"""Fed with its own outputs, how long does a runtime go the same way as PyTorch?
+"""Free runs: a runtime is fed with its own outputs and compared with PyTorch, step by step.
 
-A text is always continued with the likeliest character, so one wrong logit sends it another way.
-A forecast builds on its own errors, so it may stray as far as the twin's would if each of its
-numbers, those of the state among them, were off by the tolerance. What rounds its weights to less
-than float32 always leans to one side, and strays further in time: that is shown, and no failure.
+A text is always continued with the likeliest character, so one wrong logit changes all that
+follows. The errors of a forecast accumulate, so it may be as far off as the twin's forecast would
+be if each number of its outputs and states were off by the tolerance. A runtime that rounds its
+weights to less than float32 has an error of one sign, which accumulates further: such a difference
+is shown in the record, and is no failure.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bundle.golden import streams
+from pipeline.bundle.golden import cut_sequences
 from pipeline.config import SeriesModel, TextModel
 from pipeline.contract.law import (
     ILL_CONDITIONED,
@@ -34,14 +35,14 @@ from pipeline.runtimes.pytorch import PyTorch, Twin
 from pipeline.validate.records import FreeRun
 
 STEPS = 500
-_READ = 100  # steps of the task that are read before
+_READ = 100  # steps of the task that are read before the free run begins
 _SEED = 20_240_302
 
 
 def why_not_free(config: SeriesModel | TextModel) -> str:
-    """Why the outputs of a model cannot be its next inputs; empty if they can."""
+    """The reason why the outputs of a model cannot be its next inputs; empty if they can."""
     if config.bidirectional and config.readout == "each":
-        return "it says what belongs to each step, and forecasts nothing"
+        return "it has an output for each step that it reads, and forecasts nothing"
     if not config.forecasts_its_input:
         return "it reads columns that it does not forecast"
     return ""
@@ -49,12 +50,12 @@ def why_not_free(config: SeriesModel | TextModel) -> str:
 
 @dataclass(frozen=True)
 class FreeAnswer:
-    """What PyTorch makes of ``given`` from ``state``, and how exact that is.
+    """PyTorch's free run after ``given`` from ``state``, and how far off a runtime may be.
 
-    ``made`` is what it feeds back, in float32; ``exact`` the twin's logits along that text
-    ``[steps, vocabulary + 1]``, or the twin's own forecast ``[steps, targets]``; ``limits``, of
-    the same shape, how far off a runtime may be. ``steps`` are those before PyTorch's float32 is
-    so far off that the way says nothing.
+    ``made`` is the text or forecast of PyTorch's float32. ``exact`` is the twin's logits along that
+    text ``[steps, vocabulary + 1]``, or the twin's own forecast ``[steps, targets]``. ``limits``
+    has the same shape and says how far off a runtime may be. Only the first ``steps`` are compared:
+    after them, PyTorch's float32 itself is too far off.
     """
 
     given: Input
@@ -72,22 +73,22 @@ def free_answer(
 ) -> FreeAnswer | None:
     """PyTorch's free run after the beginning of ``source`` ``[time, …]``.
 
-    A runtime that computes in ``precision`` is judged by ``tolerance`` and by the errors of
-    PyTorch in that precision. None if the model does not forecast its own input.
+    It is None if the model does not forecast its own input. The limits follow from ``tolerance``
+    and from PyTorch's own errors in ``precision``, in which the runtime computes.
     """
     if why_not_free(network.config):
         return None
     pytorch, twin = PyTorch(network), Twin(network)
-    given, vocabulary = streams(source, 1, _READ), network.vocabulary
+    given, vocabulary = cut_sequences(source, 1, _READ), network.vocabulary
     state = network.zero_state(1).numpy()
     made = free_run(pytorch, given, state, STEPS, vocabulary)
 
     def along(runtime: Runs, start: State = state) -> NDArray[Any]:
-        """Logits along the text that PyTorch made, or the runtime's own forecast."""
+        """The runtime's logits along PyTorch's text, or its own forecast."""
         if vocabulary is None:
             return free_run(runtime, given, start, STEPS, None)
         text = np.concatenate([given[0], made[:-1]])
-        if network.signature.streams:
+        if network.signature.has_state:
             return runtime.run(text[None], start)[0][0, _READ - 1 :]
         windows = np.lib.stride_tricks.sliding_window_view(text, _READ)
         return runtime.run(windows, network.zero_state(STEPS).numpy())[0][:, -1]
@@ -95,7 +96,7 @@ def free_answer(
     exact = along(twin)
 
     def own_errors(pytorch: PyTorch) -> Exact:
-        """The larger error of two runs, one from a nudged state, up to each step."""
+        """The largest error up to each step, in two runs of which one has a nudged state."""
         starts = state, nudged(state, eps=pytorch.eps)
         runs = [along(pytorch, start) for start in starts]
         largest: Exact = np.maximum.accumulate(
@@ -116,28 +117,28 @@ def free_answer(
 
 @dataclass(frozen=True)
 class OffBy:
-    """The twin, off by just the tolerance at every step: so far can its forecasts stray."""
+    """The twin with its results off by the tolerance, at each step in the direction of a sign."""
 
     twin: Twin
     tolerance: Tolerance
     signs: Iterator[float]
 
     def run(self, input: Input, state: State, /) -> tuple[Exact, Exact]:
-        """One call of the contract, its results off by the tolerance."""
+        """One call of the twin, with output and state off by the tolerance."""
         sign, results = next(self.signs), self.twin.run(input, state)
         output, next_state = (y + sign * allowed(y, 0.0, self.tolerance) for y in results)
         return output, next_state
 
 
 def random_signs() -> Iterator[float]:
-    """1 and -1 by chance, without end, the same every time."""
+    """An endless random sequence of 1 and -1, seeded."""
     rng = np.random.default_rng(_SEED)
     while True:
         yield float(rng.choice([-1, 1]))
 
 
 def compare_free_run(runtime: Runtime, answer: FreeAnswer) -> FreeRun:
-    """Let ``runtime`` run free, up to the first step at which it differs from PyTorch."""
+    """Run ``runtime`` on its own outputs and record the first step that differs from PyTorch."""
     steps, vocabulary, limits = answer.steps, answer.vocabulary, answer.limits
     if steps == 0:
         note = f"PyTorch's own error is over {ILL_CONDITIONED:g} from the first step"

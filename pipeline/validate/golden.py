@@ -1,7 +1,7 @@
-"""Are the golden numbers of a bundle those of its weights?
+"""The golden numbers of a bundle, recomputed from its weights and compared.
 
-They say what every client is to give, so they are worked out anew: the calls of ``golden.json``
-from their inputs, and the ONNX test data from the inputs that training never saw.
+Clients are tested against these numbers, so a bundle with wrong ones must fail: the calls of
+``golden.json`` are recomputed from their inputs, and the ONNX test data from the held-out input.
 """
 
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ from pipeline.errors import MalformedError, ParityError
 from pipeline.model import Network
 from pipeline.signature import INPUT
 
-_BITS = 2  # units in the last place of float32: float64 rounds otherwise on other processors
-_ROUNDING = 1e-9  # of the largest number of a tensor: where large numbers cancel out to small ones
+_BITS = 2  # allowed units in the last place of float32: processors differ in how float64 rounds
+_ROUNDING = 1e-9  # allowed share of a tensor's largest number, for sums whose terms cancel
 
 
 def require_golden(bundle: Bundle, network: Network) -> None:
     """Compare ``golden.json`` and the ONNX test data of ``bundle`` with its ``network``.
 
     Raises:
-        ParityError: a number is not what the weights give; the place is named.
+        ParityError: a number is not the one that the weights give; the message names its place.
         MalformedError: a file is missing or not what it should be.
         IntegrityError: a file was changed.
     """
@@ -40,7 +40,10 @@ def require_golden(bundle: Bundle, network: Network) -> None:
 
 
 def agree(found: Array, exact: Array) -> bool:
-    """Whether two tensors of float32 differ by no more than another processor's rounding."""
+    """Whether two tensors differ by no more than the rounding of another processor.
+
+    Tensors of other types than float32 must be equal.
+    """
     if found.shape != exact.shape or found.dtype != exact.dtype:
         return False
     if found.dtype != np.float32:
@@ -51,7 +54,7 @@ def agree(found: Array, exact: Array) -> bool:
 
 
 def _of_golden(bundle: Bundle, network: Network) -> Iterator[tuple[str, Array, Array]]:
-    """Place, found and expected of every result in ``golden.json``."""
+    """The place, the stored and the recomputed array of every result in ``golden.json``."""
     for stored in trajectories(bundle.golden(), bundle.manifest):
         whole: Array = np.concatenate([call[INPUT] for call in stored.calls], axis=1)
         cuts = [call[INPUT].shape[1] for call in stored.calls]
@@ -63,7 +66,7 @@ def _of_golden(bundle: Bundle, network: Network) -> Iterator[tuple[str, Array, A
 
 
 def _of_test_data(bundle: Bundle, network: Network) -> Iterator[tuple[str, Array, Array]]:
-    """Place, found and expected of every tensor of the ONNX test data."""
+    """The place, the stored and the recomputed array of every tensor of the ONNX test data."""
     expected = backend_test_files(network, bundle.held_out())
     for name in bundle.manifest.files:
         if name.startswith("onnx/test_data_set_") and name not in expected:
@@ -78,9 +81,9 @@ def _of_test_data(bundle: Bundle, network: Network) -> Iterator[tuple[str, Array
 
 
 def _tensor(data: bytes, path: object) -> tuple[str, NDArray[np.float32] | NDArray[np.int64]]:
-    """Name and numbers of a tensor of ONNX, which holds its own data."""
+    """Name and numbers of an ONNX tensor, which holds its own data."""
     try:
         tensor = onnx.TensorProto.FromString(data)
         return tensor.name, onnx.numpy_helper.to_array(tensor)
-    except Exception as error:  # of protobuf, onnx and numpy, each in its own words
+    except Exception as error:  # protobuf, onnx and numpy raise types of their own
         raise MalformedError(f"{path} is no tensor of ONNX; export it anew") from error

@@ -1,4 +1,4 @@
-"""One runtime judged by what a trial of it finds."""
+"""The row of one runtime, made from the records of a trial."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,9 +17,10 @@ def judged_row(
     tolerance: Tolerance = FLOAT32,
     audit: Sequence[str] = (),
 ) -> Row:
-    """What ``trial`` finds of ``runtime``: records, or notes for people.
+    """The row of ``runtime``, from the records and notes that ``trial`` yields.
 
-    Whatever the runtime throws is a finding, not an error of ours.
+    The row fails if a record failed, if the runtime raised any error, if a node ran on another
+    provider, or if ``audit`` lists faults of its file. A runtime that is absent is not run.
     """
     row = Row(
         model=model,
@@ -70,9 +71,9 @@ def finished(
     tolerance: Tolerance,
     started: float,
 ) -> Row:
-    """``row`` with what its cases found; it fails if there is any ``trouble``.
+    """``row`` with the records of its cases and their largest errors; it fails on any ``trouble``.
 
-    ``started`` is when its time began to run, by ``time.monotonic``.
+    ``started`` is the time of ``time.monotonic`` at which the trial began.
     """
     return row.model_copy(
         update={
@@ -94,12 +95,12 @@ def finished(
 
 
 def failures(records: Sequence[CaseRecord]) -> list[str]:
-    """The first case that failed, in words, if one did."""
+    """The description of the first case that failed; empty if none did."""
     return [describe(record) for record in records if not record.passed][:1]
 
 
 def describe(record: CaseRecord) -> str:
-    """The case, and the place where it comes closest to its tolerance or goes beyond."""
+    """A case in words, with the number that is closest to its tolerance or farthest beyond it."""
     worst = record.worst
     found = "not finite" if worst.found is None else f"{worst.found:.7g}"
     return (

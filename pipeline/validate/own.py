@@ -1,7 +1,7 @@
-"""Evidence that was found here, told from evidence that came along with a bundle.
+"""The mark by which a user's own validations are told from those that came with a bundle.
 
 Whoever sends a bundle can write anything into its ``validation.json``. So a validation carries a
-mark: an HMAC (RFC 2104) over the rest of it, by a key that stays in the settings of this user.
+mark: an HMAC (RFC 2104) over the rest of it, with a key that is kept in this user's settings.
 """
 
 import hmac
@@ -14,11 +14,11 @@ from pipeline.errors import StorageError
 from pipeline.storage import canonical_json, write_file
 from pipeline.validate.records import Validation
 
-_BYTES = 32  # of the key, as many as SHA-256 gives
+_BYTES = 32  # size of the key, the digest size of SHA-256
 
 
 def marked(validation: Validation) -> Validation:
-    """``validation`` with the mark of this user; without one where no key can be kept."""
+    """``validation`` with the mark of this user, or without a mark if no key can be stored."""
     key = _kept_key() or _new_key()
     return validation.model_copy(update={"mark": key and _mark(validation, key)})
 
@@ -49,7 +49,7 @@ def _kept_key() -> bytes | None:
 
 
 def _new_key() -> bytes | None:
-    """A key that is kept from now on; None where the settings cannot be written."""
+    """Make and store a key; None if the settings cannot be written."""
     path, key = _key_file(), secrets.token_bytes(_BYTES)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

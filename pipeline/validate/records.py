@@ -1,4 +1,4 @@
-"""What a validation found: ``validation.json``."""
+"""The records of a validation, and ``validation.json``, which holds them."""
 
 import os
 from typing import Any, Literal
@@ -16,20 +16,21 @@ Status = Literal["pass", "fail", "not run"]
 
 
 class Worst(Record):
-    """Where a case came closest to its tolerance, or went farthest beyond it."""
+    """The number of a case that is closest to its tolerance, or farthest beyond it."""
 
     tensor: str
     index: tuple[int, ...]
     expected: float
-    found: float | None = Field(description="null: NaN or infinite")
+    found: float | None = Field(description="null if it is NaN or infinite")
 
 
 class CaseRecord(Record):
     """One case on one runtime; errors are the largest absolute differences.
 
-    ``output_error`` and ``state_error`` are against the float64 twin, ``pytorch_difference``
-    is that of both from PyTorch's float32, and ``share`` is the largest error as a share of what
-    it was allowed. An error that is null is NaN or infinite; without a state, ``state_error`` is 0.
+    ``output_error`` and ``state_error`` are differences from the float64 twin, and
+    ``pytorch_difference`` is the larger of both differences from PyTorch's float32. ``share`` is
+    the largest ratio of an error to its limit. An error that is null is NaN or infinite; without a
+    state, ``state_error`` is 0.
     """
 
     case: str
@@ -45,44 +46,47 @@ class CaseRecord(Record):
     worst: Worst
     passed: bool
     curve: tuple[float | None, ...] = Field(
-        (), description="of a long stream: the largest error of output in each hundredth of it"
+        (), description="for a long stream: the largest output error in each hundredth of it"
     )
 
 
 class FreeRun(Record):
-    """A runtime fed with its own outputs, beside PyTorch fed with its own.
+    """A runtime that is fed with its own outputs, compared with PyTorch fed with its own.
 
-    A text differs at the first other character; it is a tie if the two are no further apart than
-    the tolerance. A forecast differs where it is further off than the float64 twin's would be if
-    each of its numbers, those of the state among them, were off by the tolerance.
+    A text differs at the first other character; it is a tie if the logits of the two characters are
+    no further apart than the tolerance. A forecast differs at the first step that is further off
+    than the float64 twin's would be if each number of its outputs and states were off by the
+    tolerance.
     """
 
-    steps: int = Field(description="compared, counted from the first that was not given")
-    first_difference: int | None = Field(description="counted from 0; null: there is none")
+    steps: int = Field(description="steps compared, counted from the first that was not given")
+    first_difference: int | None = Field(
+        description="first step that differs, counted from 0; null if there is none"
+    )
     tie: bool
     note: str
     passed: bool
 
 
 class Replay(Record):
-    """What an embedded client says of the golden trajectories that it replayed.
+    """The report of an embedded client that replayed the golden trajectories.
 
     Errors are the largest absolute differences; an error that is null is NaN or infinite.
     """
 
     target: str
-    runtime: str = Field(description="what ran the model, with its version")
+    runtime: str = Field(description="name and version of the runtime that ran the model")
     model: str
     calls: int = Field(ge=1)
     output: float | None
     next_state: float | None = Field(description="0 without a state")
-    share: float | None = Field(description="largest error as a share of what was allowed")
-    microseconds_per_step: float = Field(gt=0, description="batch 1, the state carried")
+    share: float | None = Field(description="largest ratio of an error to its limit")
+    microseconds_per_step: float = Field(gt=0, description="at batch 1, with the state carried")
     passed: bool
 
 
 class Row(Record):
-    """All cases of one graph of a model in one format with one runtime on one provider."""
+    """The results of one graph of a model, in one format, with one runtime on one provider."""
 
     model: str
     graph: Literal["model", "generate", "forecast"] = Field(
@@ -94,35 +98,38 @@ class Row(Record):
     status: Status
     reason: str = ""
     unsafe: bool = Field(
-        False, description="not run since its file is code, and nothing says whose; see the reason"
+        False, description="not run because its file is code that is not trusted; see the reason"
     )
-    note: str = Field("", description="what a reader of the row must know of the runtime")
-    precision: Precision = Field("float32", description="what it computes in")
-    tolerance: Tolerance | None = Field(None, description="by which it was judged; null: not run")
+    note: str = Field("", description="what a reader of the row must know about the runtime")
+    precision: Precision = Field("float32", description="precision that the runtime computes in")
+    tolerance: Tolerance | None = Field(
+        None, description="tolerance by which the row was judged; null if it did not run"
+    )
     placement: dict[str, str] = Field(default_factory=dict)
     output_error: float | None = None
     state_error: float | None = None
     pytorch_difference: float | None = Field(
         None, description="largest difference from PyTorch's float32 on inputs of the task"
     )
-    share: float | None = Field(None, description="largest error as a share of what was allowed")
+    share: float | None = Field(None, description="largest ratio of an error to its limit")
     seconds: float = 0.0
     cases: tuple[CaseRecord, ...] = ()
     free_run: FreeRun | None = Field(
-        None, description="null: it was not reached, or the model does not forecast its own input"
+        None,
+        description="null if it was not reached, or the model does not forecast its own input",
     )
     replay: Replay | None = Field(
-        None, description="of a project that embeds the model, in place of cases"
+        None, description="replay by a project that embeds the model, in place of cases"
     )
 
     @property
     def compared(self) -> int:
-        """How many cases were compared, or calls replayed."""
+        """The number of cases compared, or of calls replayed."""
         return self.replay.calls if self.replay else len(self.cases)
 
     @property
     def label(self) -> str:
-        """The runtime, and what it runs where that is not the model itself."""
+        """The runtime, followed by the graph that it runs if that is not the model itself."""
         return self.runtime if self.graph == "model" else f"{self.runtime}, {self.graph}"
 
 
@@ -139,17 +146,18 @@ class Validation(Record):
     machine: str
     rows: tuple[Row, ...]
     mark: str | None = Field(
-        None, description="by which the user who validated knows it; it means nothing to others"
+        None,
+        description="HMAC by which the user who validated recognizes the file; others ignore it",
     )
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared and nothing failed."""
+        """Whether at least one row ran and no row failed."""
         ran = [row.status for row in self.rows if row.status != "not run"]
         return bool(ran) and set(ran) == {"pass"}
 
     def with_row(self, row: Row) -> "Validation":
-        """The same with ``row``, in place of one of its format and provider."""
+        """A copy with ``row`` in place of any row of the same format and provider."""
         others = [
             other
             for other in self.rows
@@ -164,13 +172,13 @@ def validation_schema() -> dict[str, Any]:
 
 
 def read_validation(bundle: Bundle) -> Validation | None:
-    """The validation in a bundle, of whatever files it was; None if there is none.
+    """The validation in a bundle, which may be of earlier files; None if there is none.
 
     Raises:
-        MalformedError: it is not one, or no regular file.
-        IntegrityError: it was changed.
-        UnsafeError: a link stands in its place.
-        StorageError: it cannot be read.
+        MalformedError: ``validation.json`` is no validation, or no regular file.
+        IntegrityError: ``validation.json`` was changed.
+        UnsafeError: ``validation.json`` is a link.
+        StorageError: ``validation.json`` cannot be read.
     """
     if not os.path.lexists(bundle.folder / VALIDATION_FILE):
         return None

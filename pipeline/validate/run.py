@@ -1,4 +1,4 @@
-"""Validate a bundle: every case on every runtime, one row each."""
+"""The validation of a bundle: one row for each runtime, with every case."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,12 +24,12 @@ from pipeline.validate.loops import looped_rows
 from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation
 from pipeline.verify import Answer, answer, own_errors
 
-_ROUNDINGS = 3  # of the weights, in which a precision less than float32 is tried besides its own
+_ROUNDINGS = 3  # other roundings of the weights that a precision below float32 is tried with
 
 
 @dataclass(frozen=True)
 class Answered:
-    """PyTorch's answers to every case on ``source``, and its free run."""
+    """PyTorch's answers to every case, with inputs from ``source``, and its free run."""
 
     network: Network
     source: Input
@@ -37,10 +37,11 @@ class Answered:
     free_run: FreeAnswer | None
 
     def judging(self, precision: Precision) -> "Answered":
-        """The answers for a runtime that computes in ``precision``.
+        """The answers that a runtime which computes in ``precision`` is judged by.
 
-        What one rounding of the weights does to a network can be little by luck, so PyTorch's own
-        errors in that precision are taken from several. Errors that are not finite allow nothing.
+        Their own errors are PyTorch's in that precision. The error from one rounding of the weights
+        can be small by luck, so the largest over several roundings is taken. Errors that are not
+        finite are left out.
         """
         if precision == "float32":
             return self
@@ -60,7 +61,7 @@ class Answered:
 
 
 def answered(network: Network, source: Input, tolerance: Tolerance = FLOAT32) -> Answered:
-    """The answers of ``network`` to every case on inputs drawn from ``source`` ``[time, …]``."""
+    """The answers of ``network`` to every case, with inputs cut from ``source`` ``[time, …]``."""
     pytorch, twin = PyTorch(network), Twin(network)
     contract = network.signature.contract
     with torch_threads(weights_of(network)):
@@ -72,7 +73,7 @@ def answered(network: Network, source: Input, tolerance: Tolerance = FLOAT32) ->
 def validate_bundle(
     bundle: Bundle, runtimes: Runtimes, report: Callable[[Row], None] = lambda row: None
 ) -> Validation:
-    """Compare ``runtimes`` with PyTorch; ``report`` sees each row when done.
+    """Compare ``runtimes`` with PyTorch on ``bundle``; ``report`` is called with each row.
 
     Raises:
         IntegrityError: a file of the bundle was changed.
@@ -83,19 +84,19 @@ def validate_bundle(
     network, manifest = network_of(bundle), bundle.manifest
     require_golden(bundle, network)
     audits = {"ONNX": audit_onnx(bundle.read(ONNX_FILE), network, manifest.opset)}
-    if not runtimes.trust.judge(bundle).refusal:  # to open the file is to run it
+    if not runtimes.trust.judge(bundle).refusal:  # opening TorchScript runs its code
         audits["TorchScript"] = audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network)
     finished = []
     with torch_threads(weights_of(network)):
-        exact = answered(network, bundle.held_out(), manifest.tolerance)
+        reference = answered(network, bundle.held_out(), manifest.tolerance)
         itself = [PyTorch(network)] if "cpu" in runtimes.providers else []
         for runtime in chain(itself, runtimes.open(bundle)):
             audit = audits.get(runtime.format, [])
-            row = validation_row(manifest.name, runtime, exact, manifest.tolerance, audit)
+            row = validation_row(manifest.name, runtime, reference, manifest.tolerance, audit)
             report(row)
             finished.append(row)
         failed = {(row.runtime, row.provider) for row in finished if row.status == "fail"}
-        for row in looped_rows(bundle, runtimes, network, exact.source, failed):
+        for row in looped_rows(bundle, runtimes, network, reference.source, failed):
             report(row)
             finished.append(row)
     return Validation(
@@ -113,21 +114,21 @@ def validate_bundle(
 def validation_row(
     model: str,
     runtime: Runtime | Absent,
-    exact: Answered,
+    reference: Answered,
     tolerance: Tolerance,
     audit: Sequence[str] = (),
 ) -> Row:
-    """One runtime through all cases.
+    """The row of one runtime, judged by all cases and the free run of ``reference``.
 
-    ``audit`` lists what is wrong with the weights in the file that it runs. ``tolerance``
-    judges it if it computes in float32.
+    ``audit`` lists the faults in the weights of the file that it runs. ``tolerance`` applies to a
+    runtime that computes in float32; other precisions have their own.
     """
 
     def trial(runtime: Runtime, tolerance: Tolerance) -> Iterator[CaseRecord | FreeRun]:
-        judge = exact.judging(runtime.precision)
-        for truth in judge.answers:
-            yield compare(runtime, truth, tolerance)
-        if judge.free_run is not None:
-            yield compare_free_run(runtime, judge.free_run)
+        expected = reference.judging(runtime.precision)
+        for one in expected.answers:
+            yield compare(runtime, one, tolerance)
+        if expected.free_run is not None:
+            yield compare_free_run(runtime, expected.free_run)
 
     return judged_row(model, runtime, trial, tolerance, audit)

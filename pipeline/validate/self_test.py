@@ -1,4 +1,4 @@
-"""Is the validator to be trusted? Planted faults must be caught, honest models must pass."""
+"""The test of the validator itself: planted faults must be caught, correct models must pass."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -26,7 +26,7 @@ _LARGEST_GAIN = 4.0
 
 
 class Outcome(Record):
-    """What validation said to one planted fault, or to an honest model (``fault`` is empty)."""
+    """The outcome of validating one planted fault, or a correct model (``fault`` is empty)."""
 
     model: str
     fault: str
@@ -35,10 +35,10 @@ class Outcome(Record):
 
 
 class _AskedForCuda(OnnxRuntime):
-    """A session that was to run on CUDA and ran on the CPU, without a word."""
+    """A session that was asked to run on CUDA and silently ran on the CPU."""
 
     def placement(self) -> dict[str, str]:
-        """Where the nodes ran, which is not where they should have."""
+        """Where the nodes ran, which is not the provider that was asked for."""
         found = super().placement()
         self.home = EXECUTION_PROVIDER["cuda"]
         return found
@@ -73,7 +73,7 @@ def _source(network: Network, seed: int) -> Input:
 
 
 def planted_faults(report: Callable[[str], None] = lambda line: None) -> Iterator[Outcome]:
-    """Every fault in a freshly exported model of every task and cell, one at a time."""
+    """Plant every fault, one at a time, in a newly exported model of every task and cell."""
     for task in ("series", "text"):
         for seed, cell in enumerate(CELLS):
             name = f"{task}-{cell}"
@@ -95,7 +95,7 @@ def planted_faults(report: Callable[[str], None] = lambda line: None) -> Iterato
 def honest_models(
     count: int, report: Callable[[str], None] = lambda line: None
 ) -> Iterator[Outcome]:
-    """``count`` random architectures, ill-conditioned ones among them, exported as they are."""
+    """Validate ``count`` random architectures without faults, ill-conditioned ones among them."""
     for seed in range(count):
         rng = np.random.default_rng(seed)
         task, cell = ("series", "text")[seed % 2], CELLS[seed // 2 % len(CELLS)]
@@ -111,10 +111,10 @@ def honest_models(
 def _row(
     name: str, file: bytes, exact: Answered, runtime_type: type[OnnxRuntime] = OnnxRuntime
 ) -> Row:
-    """The ordinary validation of one ONNX file; a file that does not load fails it."""
+    """The validation row of one ONNX file; it fails if the file does not load."""
     try:
         runtime = runtime_type(file, "cpu")
-    except Exception as error:  # the many ways in which ONNX Runtime refuses a graph
+    except Exception as error:  # the errors of ONNX Runtime have no common class
         return Row(
             model=name,
             format="ONNX",

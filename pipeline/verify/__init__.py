@@ -1,9 +1,9 @@
-"""One engine of verification: any callable beside a reference, over any contract.
+"""The engine of verification: it compares any callable with a reference, over any contract.
 
-A :class:`Case` is what goes in. :func:`answer` asks the reference for the truth of it,
-:func:`replay` puts a model through it, and :func:`deviations` says how far off that is, by the law.
-The export's post-conditions, the validation of bundles and the comparison of strangers' files all
-stand on these.
+A :class:`Case` holds the inputs. :func:`answer` runs the reference on it, :func:`replay` runs a
+model on it, and :func:`deviations` tells how far the model is from the reference, by the law. The
+export's post-conditions, the validation of bundles and the comparison of other people's files use
+these.
 """
 
 from pipeline.verify.answer import Answer, answer, own_errors

@@ -1,4 +1,4 @@
-"""The truth of a case: what the reference says in float64, and how far its float32 is from that."""
+"""The answer to a case: the reference's float64 results, and the own error of its float32."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,21 +9,21 @@ from pipeline.contract.law import ILL_CONDITIONED, nudged, own_error
 from pipeline.contract.tensors import Contract, Tensors
 from pipeline.verify.case import Case, Model, chained
 
-_STREAMS = 32  # about so many say what the reference's own error is, where they fit into a batch
-_RUNS = 8  # or so many, where each is a run of its own
+_ROWS = 32  # rows of the batch of nudged runs that the own error is taken from
+_RUNS = 8  # nudged runs that it is taken from if they cannot be rows of one batch
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the reference says to a case: in float32 (``expected``) and in float64 (``exact``).
+    """The results of the reference for a case, in float32 (``expected``) and float64 (``exact``).
 
-    There is one result where a sequence may be cut, for the whole of it, and else one for each
-    call. ``own`` is the largest error of the reference's float32, by the outputs' names.
+    If the contract has a time axis, there is one result, for the whole sequence; otherwise there is
+    one for each call. ``own`` is the own error of the reference's float32, for each output by name.
 
-    ``contract`` and ``case`` are what every model is to be put through. They are those that were
-    asked, but in an ill-conditioned case: there they are single steps that do not depend on each
-    other, each from the state that the reference had, so that a state is an input like others.
-    Without states there are no steps, and the own error of the reference is all that is allowed.
+    ``contract`` and ``case`` are what every model is run on. They are those that were given, unless
+    the case is ill-conditioned: then the case is single steps that do not depend on each other,
+    each from the state that the reference had, and states are inputs like others. An
+    ill-conditioned case without states is not taken apart; its limits follow from the own error.
     """
 
     contract: Contract
@@ -45,8 +45,8 @@ def answer(
 ) -> Answer:
     """The answer of ``reference`` to ``case``.
 
-    ``twin`` is the same in float64; without one the reference is its own truth. So many ``runs``
-    from nudged inputs say what its own error is, where the batch cannot hold them.
+    ``twin`` is the reference in float64. Without one, ``reference`` itself is taken as exact. The
+    own error is the largest over nudged runs: rows of one batch, or else ``runs`` separate runs.
     """
     found = _answered(contract, case, reference, twin)
     if twin is None:
@@ -67,12 +67,12 @@ def answer(
 def own_errors(
     answer: Answer, reference: Model, eps: float | None = None, runs: int = _RUNS
 ) -> dict[str, float]:
-    """The largest errors of ``reference`` itself, by the outputs' names, in any of many runs.
+    """The own errors of ``reference``: for each output, by name, the largest over several runs.
 
     In a network that amplifies rounding, one run can come close to the truth by luck. So the case
-    is also run from nudged states and inputs; over a stream that is long enough to be followed, and
-    over single steps, luck does not last. ``eps`` is how the reference rounds a number near one, if
-    not as the type of its inputs does.
+    is also run from nudged states and inputs. A long stream that is followed, and single steps, are
+    run once: over so many numbers, luck averages out. ``eps`` is the rounding of a number near one
+    in the reference's precision, by default that of its inputs' type.
     """
     contract, case = answer.contract, answer.case
     calls = _whole(contract, case)
@@ -94,7 +94,7 @@ def own_errors(
 
 
 def _answered(contract: Contract, case: Case, reference: Model, twin: Model | None) -> Answer:
-    """The answer as it is, its own error not yet known."""
+    """The answer without its own error, which is set to 0."""
     calls = _whole(contract, case)
     expected = chained(reference, contract, calls, case.start)
     exact = chained(twin, contract, calls, case.start) if twin else expected
@@ -103,15 +103,18 @@ def _answered(contract: Contract, case: Case, reference: Model, twin: Model | No
 
 
 def _whole(contract: Contract, case: Case) -> tuple[Tensors, ...]:
-    """The calls of a case, in one where a sequence may be cut."""
+    """The calls of a case, joined to one if the contract has a time axis."""
     return (contract.joined(case.calls, contract.time),) if contract.time else case.calls
 
 
 def _side_by_side(
     contract: Contract, case: Case, inputs: Tensors, reference: Model, eps: float | None
 ) -> Iterator[list[Tensors]]:
-    """Runs from nudged states, which are rows of one batch; none where there are no states."""
-    copies = _STREAMS // case.batch - 1
+    """The results of runs from nudged states, computed as rows of one batch.
+
+    There are none if the contract has no states, or the batch of the case is too large.
+    """
+    copies = _ROWS // case.batch - 1
     if copies < 1 or not contract.states:
         return
     rows = [*range(case.batch)] * copies
@@ -126,9 +129,9 @@ def _nudged(calls: Sequence[Tensors], eps: float | None, seed: int = 0) -> list[
 
 
 def _steps(contract: Contract, case: Case, reference: Model) -> Case:
-    """Every step, or call, with the state that the reference has there, as calls of their own.
+    """The case with every step, or every call, taken alone, from the state of the reference there.
 
-    Where the rows of a batch are independent, the steps are rows of one call.
+    If the rows of a batch are independent, the steps become rows of one call.
     """
     calls = case.calls
     if contract.time:

@@ -1,4 +1,4 @@
-"""What a model is tried on, and how it is called: chained calls, the state carried on."""
+"""A case, and how a model is run on it: chained calls that pass the state on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,19 +11,20 @@ from pipeline.contract.tensors import Contract, Tensors
 
 
 class Model(Protocol):
-    """Anything that can be called: a runtime, eager PyTorch, its float64 copy."""
+    """A model that can be called: a runtime, eager PyTorch, or its float64 copy."""
 
     def call(self, inputs: Mapping[str, Array], /) -> Sequence[Array]:
-        """One call: the inputs come, and the outputs go, in the order of the contract."""
+        """One call: inputs are in the order of the contract, and so are the returned outputs."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Inputs of one call or of several, from one state on.
+    """The inputs of one call or of several chained calls.
 
-    ``calls`` have all inputs but the states, and ``start`` has those of the first call. The rows of
-    the batch are given in ``order`` and put back. ``batch`` and ``time`` are for the record. Where
-    the case is ``followed``, the record tells the errors all along.
+    ``calls`` hold all inputs but the states; ``start`` holds the states of the first call. With an
+    ``order``, the rows of the batch are permuted before the call and put back after it. ``batch``
+    and ``time`` are for the record. If the case is ``followed``, the record holds the errors along
+    the sequence. A case that is not ``of_the_task`` has inputs or states that the task never gives.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Case:
 def chained(
     model: Model, contract: Contract, calls: Sequence[Tensors], start: Tensors
 ) -> list[Tensors]:
-    """The outputs of each call, the states of every next one being those that came out."""
+    """The outputs of each call; the states that come out of one call go into the next."""
     results: list[Tensors] = []
     state: Mapping[str, Array] = start
     for given in calls:
@@ -55,10 +56,10 @@ def in_order(contract: Contract, given: Mapping[str, Array]) -> Tensors:
 
 
 def replay(model: Model, contract: Contract, case: Case) -> list[Tensors]:
-    """What ``model`` gives for ``case``: one result for each call.
+    """The results of ``model`` for ``case``, one for each call.
 
-    Where a sequence may be cut, it is one result for all calls: outputs joined along the time, and
-    the last states.
+    If the contract has a time axis, they are joined to one result: outputs along the time axis, and
+    the states of the last call.
     """
     calls, start = case.calls, case.start
     if case.order is not None:

@@ -1,4 +1,4 @@
-"""How far a model is from the truth of a case."""
+"""The distance of a model's results from the answer to a case."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from pipeline.verify.answer import Answer
 def deviations(
     found: Sequence[Tensors], answer: Answer, tolerance: Tolerance = FLOAT32
 ) -> dict[str, list[Deviation]]:
-    """How far each result of :func:`replay` is from the truth, by the outputs' names.
+    """The deviations of the results of :func:`replay` from the exact ones, by output name.
 
     Raises:
         ValueError: a tensor has another shape than the reference's.

@@ -50,7 +50,7 @@ def write_c(network: Network, name: str, digest: str) -> dict[str, bytes]:
 
     Whatever ``name`` and ``digest`` are, they stand there in comments and strings.
     """
-    if not network.signature.streams:
+    if not network.signature.has_state:
         raise UsageError(
             f"{name} reads whole sequences in both directions and has no state to step with; "
             "C and WebAssembly need a network in one direction, so choose another target"

@@ -1,4 +1,4 @@
-"""Models that others exported: a file of ONNX or TorchScript, called with a list of arrays."""
+"""Model files that were exported elsewhere, ONNX or TorchScript, called with lists of arrays."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from onnx.external_data_helper import load_external_data_for_model
 
-from pipeline.contract.tensors import Number, TensorSpec
+from pipeline.contract.tensors import ElementType, TensorSpec
 from pipeline.errors import MalformedError, PipelineError, one_line
 from pipeline.reading import read_file
 from pipeline.runtimes.onnx_runtime import execution_providers, node_placement, open_session
@@ -20,12 +20,12 @@ from pipeline.runtimes.torchscript import TorchScript
 Array = NDArray[Any]
 
 # What ONNX calls the types that can be compared; the others are called as in NumPy.
-_TYPES: dict[str, Number] = {f"tensor({name})": name for name in get_args(Number)}
+_TYPES: dict[str, ElementType] = {f"tensor({name})": name for name in get_args(ElementType)}
 _TYPES |= {"tensor(float)": "float32", "tensor(double)": "float64"}
 
 
-class Model(Protocol):
-    """A file that can be called; ``takes`` names what goes in, in order."""
+class ForeignModel(Protocol):
+    """A model file that can be called; ``takes`` names its inputs in order."""
 
     path: Path
     data: bytes
@@ -35,13 +35,13 @@ class Model(Protocol):
     home: str
     takes: tuple[str, ...]
     optional: int
-    """How many of the last of ``takes`` may be left out."""
+    """The number of inputs at the end of ``takes`` that may be left out."""
 
     def call(self, given: Sequence[Array]) -> list[Array]:
-        """One call; whatever the runtime raises comes through."""
+        """One call; errors of the runtime are not caught."""
 
     def placement(self, given: Sequence[Array]) -> dict[str, str]:
-        """On which provider every recurrent node ran in one call; empty if there is but one."""
+        """The provider of each recurrent node in one call; empty if the runtime has only one."""
 
 
 class OnnxModel:
@@ -115,7 +115,7 @@ def _read_onnx(path: Path) -> tuple[bytes, str]:
 
 
 def _tensor(path: Path, argument: Any) -> TensorSpec:
-    """What ONNX Runtime says of an input or output; an axis without a name gets one."""
+    """The tensor that ONNX Runtime declares as input or output; axes without a name get one."""
     if argument.type not in _TYPES:
         raise MalformedError(
             f"'{argument.name}' of {path} is {argument.type}; only numbers and booleans "
@@ -175,7 +175,7 @@ class TorchScriptModel:
                 raise RuntimeError(said.removeprefix("RuntimeError: ")) from error
 
     def placement(self, given: Sequence[Array]) -> dict[str, str]:
-        """One place only."""
+        """Empty, since TorchScript runs on one device."""
         return {}
 
     def _leaves(self, argument: Any) -> list[str]:
@@ -207,7 +207,7 @@ class TorchScriptModel:
 
 
 def _plain(kind: Any) -> Any:
-    """The type inside an Optional."""
+    """The type inside an Optional, or the type itself."""
     return kind.getElementType() if kind.kind() == "OptionalType" else kind
 
 

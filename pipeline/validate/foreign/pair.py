@@ -1,4 +1,4 @@
-"""Which tensors of two models of others belong together, and what the user fixed of them."""
+"""The common contract of two model files: their tensors matched, with what the user fixed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 
 from pipeline.contract.tensors import Contract, TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
-from pipeline.validate.foreign.model import Model, OnnxModel
+from pipeline.validate.foreign.model import ForeignModel, OnnxModel
 from pipeline.validate.foreign.state import find_states
 
 
 @dataclass(frozen=True)
-class Choices:
-    """What the user fixed: ``NAME:NEXT``, ``NAME=VALUE`` and ``NAME=SIZE,…``, as typed."""
+class PairChoices:
+    """The user's options as typed: ``NAME:NEXT``, ``NAME=VALUE`` and ``NAME=SIZE,…``."""
 
     states: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
@@ -23,11 +23,11 @@ class Choices:
 
 @dataclass(frozen=True)
 class Plan:
-    """What both models are given, and what comes out: the contract of both.
+    """The contract that both models share, and how each of them maps to it.
 
-    ``order`` and ``other_order`` say which of its inputs each model takes, in its own order;
-    ``other_outputs`` where in the other's results each of its outputs is. ``values`` are those of
-    inputs that the user fixed.
+    ``order`` and ``other_order`` are, for the reference and the other model, the indices of the
+    contract's inputs in the model's own order. ``other_outputs`` holds, for each output of the
+    contract, its index in the other model's results. ``values`` are the inputs that the user fixed.
     """
 
     contract: Contract
@@ -44,7 +44,7 @@ class Plan:
         return tuple(dict.fromkeys(axis for axis in axes if isinstance(axis, str)))
 
 
-def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
+def make_plan(reference: ForeignModel, other: ForeignModel, choices: PairChoices) -> Plan:
     """Match two models, one of them ONNX, which declares the types and shapes for both.
 
     Raises:
@@ -84,9 +84,12 @@ def make_plan(reference: Model, other: Model, choices: Choices) -> Plan:
 
 
 def _inputs(
-    graph: OnnxModel, partner: Model, fixed: set[str]
+    graph: OnnxModel, partner: ForeignModel, fixed: set[str]
 ) -> tuple[tuple[TensorSpec, ...], tuple[int, ...]]:
-    """All inputs, and which of them ``partner`` takes; one that only one takes must be fixed."""
+    """All inputs, and the indices of those that ``partner`` takes.
+
+    An input that only one of the two models takes must be in ``fixed``.
+    """
     inputs = graph.inputs
     order = _matched(graph.takes, partner.takes, partner.optional)
     if order is None:
@@ -157,7 +160,7 @@ def _renamed(inputs: Sequence[TensorSpec], axes: dict[str, int | str]) -> tuple[
 def _reshaped(
     inputs: tuple[TensorSpec, ...], texts: Iterable[str], graph: OnnxModel
 ) -> tuple[TensorSpec, ...]:
-    """The inputs with what ``--shape`` says; other axes of the same name follow."""
+    """The inputs with the shapes of ``--shape``; other axes of the same name change with them."""
     for text in texts:
         name, _, shape = text.rpartition("=")
         axes = [int(axis) if axis.isdecimal() else axis.strip() for axis in shape.split(",")]
@@ -186,7 +189,7 @@ def _reshaped(
 
 
 def _value(text: str, inputs: Sequence[TensorSpec]) -> tuple[str, float]:
-    """``NAME=VALUE``, a value that the input's type can hold."""
+    """The name and the value in ``NAME=VALUE``; the input's type must be able to hold the value."""
     name, _, value = text.rpartition("=")
     try:
         number = float({"true": "1", "false": "0"}.get(value.lower(), value))

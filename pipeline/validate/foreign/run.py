@@ -1,8 +1,7 @@
-"""Compare two models of others: chained calls at several sizes, call by call.
+"""The comparison of two model files by chained calls at several sizes, call by call.
 
-The first file is the reference. Where it is TorchScript that also works in float64, the rule is
-that of bundles: as good as the reference itself, or within the tolerance. Elsewhere it is the
-tolerance alone, around the reference's own numbers.
+The first file is the reference. If it is TorchScript that also runs in float64, the law of bundles
+applies, with its own error. Otherwise the tolerance alone applies, around the reference's numbers.
 """
 
 import time
@@ -20,8 +19,8 @@ from pipeline.signature import BATCH, TIME
 from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_in
 from pipeline.validate.current import machine, validation_versions
-from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
-from pipeline.validate.foreign.pair import Choices, Plan, make_plan
+from pipeline.validate.foreign.model import Array, ForeignModel, OnnxModel, TorchScriptModel
+from pipeline.validate.foreign.pair import PairChoices, Plan, make_plan
 from pipeline.validate.foreign.state import first_like
 from pipeline.validate.foreign.trial import Trial
 from pipeline.validate.judge import failures, finished
@@ -46,23 +45,23 @@ class ForeignFile:
     format: str
     path: Path
 
-    def open(self, provider: str = "cpu") -> Model:
-        """The file in its runtime.
+    def open(self, provider: str = "cpu") -> ForeignModel:
+        """Open the file in its runtime.
 
         Raises:
-            MalformedError: it is not what it was given as.
+            MalformedError: the file does not have that format.
             UnavailableError: the provider cannot be started.
         """
         return _KINDS[self.format](self.path, provider)
 
 
 def validate_pair(
-    first: ForeignFile, second: ForeignFile, providers: tuple[str, ...], choices: Choices
+    first: ForeignFile, second: ForeignFile, providers: tuple[str, ...], choices: PairChoices
 ) -> Validation:
     """Compare the second file, on every provider, with the first on the CPU.
 
     Raises:
-        MalformedError: a file is not what it should be, or the two do not correspond.
+        MalformedError: a file is malformed, or the tensors of the two do not correspond.
         UsageError: ``choices`` do not fit the files.
     """
     reference = first.open()
@@ -83,7 +82,7 @@ def validate_pair(
     )
 
 
-def _row(label: str, reference: Model, file: ForeignFile, provider: str, plan: Plan) -> Row:
+def _row(label: str, reference: ForeignModel, file: ForeignFile, provider: str, plan: Plan) -> Row:
     row = Row(
         model=label,
         format=file.format,
@@ -136,7 +135,7 @@ def _cases(plan: Plan) -> Iterator[Case]:
 
 
 def _filled(item: TensorSpec, sizes: dict[str, int], plan: Plan, rng: np.random.Generator) -> Array:
-    """An input of its declared type: normal floats, small integers, or the value that is told."""
+    """A random input of its declared type: normal floats, small integers, or the fixed value."""
     shape = [axis if isinstance(axis, int) else sizes[axis] for axis in item.shape]
     kind = np.dtype(item.type)
     if item.name in plan.values:

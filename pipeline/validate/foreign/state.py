@@ -1,4 +1,4 @@
-"""Which output of a graph is the next value of which input."""
+"""The search for state pairs: which output of a graph is the next value of which input."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -7,18 +7,18 @@ from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
 from pipeline.validate.foreign.model import OnnxModel
 
-STATELESS = "none"  # what --state says of a pair that has no state
+STATELESS = "none"  # value of --state for models without a state
 _TIME = re.compile(r"time|seq|len|frame|step|^t$", re.IGNORECASE)
 _BATCH = re.compile(r"batch|^[bn]$", re.IGNORECASE)
 
-# Words of a name that say when a state is, and not which: h_in and h_out are both h.
+# Words of a name that tell before from after, and not one state from another: h_in and h_out are h.
 _BEFORE = {"in", "input", "past", "prev", "previous", "old", "init", "initial", "start"}
 _AFTER = {"out", "output", "next", "present", "new", "n", "y", "final", "last", "updated"}
 _SHORT = {"hx": "h", "hn": "h", "hy": "h", "cx": "c", "cn": "c", "cy": "c"}
 
 
 def first_like(kind: str, symbols: Iterable[str]) -> str | None:
-    """The first axis that is named like a ``batch`` or like ``time``."""
+    """The first axis whose name is one for ``batch`` or for ``time``."""
     pattern = {"batch": _BATCH, "time": _TIME}[kind]
     return next((symbol for symbol in symbols if pattern.search(symbol)), None)
 
@@ -44,7 +44,7 @@ def find_states(graph: OnnxModel, told: Sequence[str]) -> tuple[tuple[str, str],
 
 
 def _told(text: str, ins: Sequence[str], outs: Sequence[str]) -> tuple[str, str]:
-    """``NAME:NEXT``; names may hold colons themselves."""
+    """The input and the output in ``NAME:NEXT``; the names themselves may contain colons."""
     parts = text.split(":")
     cuts = [(":".join(parts[:i]), ":".join(parts[i:])) for i in range(1, len(parts))]
     if not cuts or not all(cuts[0]):
@@ -58,7 +58,7 @@ def _told(text: str, ins: Sequence[str], outs: Sequence[str]) -> tuple[str, str]
 
 
 def _by_name(graph: OnnxModel) -> list[tuple[str, str]]:
-    """Pairs such as state and stateN, h0 and hn, past_x and present_x, x_in and x_out."""
+    """Pairs that are found by name: state and stateN, h0 and hn, past_x and present_x, …"""
     pairs: dict[str, str] = {}
     steps: list[tuple[Callable[[str], tuple[str, ...]], Callable[[str], tuple[str, ...]]]] = [
         (lambda name: _stem(name, _BEFORE), lambda name: _stem(name, _AFTER)),
@@ -90,7 +90,7 @@ def _stem(name: str, marks: set[str]) -> tuple[str, ...]:
 
 
 def _alike(before: TensorSpec, after: TensorSpec) -> bool:
-    """Whether an output may be fed back; graphs are often vague about the shapes of outputs."""
+    """Whether an output fits an input; a dynamic axis fits any, and so does a missing shape."""
     return before.type == after.type and (
         not after.shape
         or (
@@ -104,7 +104,7 @@ def _alike(before: TensorSpec, after: TensorSpec) -> bool:
 
 
 def _by_shape(graph: OnnxModel) -> list[tuple[str, str]]:
-    """Pairs of the same type and shape without an axis of time, if there is but one way."""
+    """Pairs of the same type and shape without a time axis, if they are unambiguous."""
     found = {
         before.name: [
             after.name

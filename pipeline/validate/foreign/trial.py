@@ -1,4 +1,4 @@
-"""One model beside the reference: the same chained calls of both, compared call by call."""
+"""One model compared with the reference, by the same chained calls, call by call."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pipeline.contract.law import ILL_CONDITIONED
 from pipeline.contract.tensors import Tensors
 from pipeline.errors import MalformedError, one_line
 from pipeline.validate.compare import record_of
-from pipeline.validate.foreign.model import Array, Model, OnnxModel, TorchScriptModel
+from pipeline.validate.foreign.model import Array, ForeignModel, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import Plan
 from pipeline.validate.records import CaseRecord
 from pipeline.verify import Answer, Case, answer, replay
@@ -19,7 +19,7 @@ from pipeline.verify import Answer, Case, answer, replay
 class _Called:
     """A file, called by the names of the contract that it shares with the other file."""
 
-    model: Model
+    model: ForeignModel
     plan: Plan
     order: Sequence[int]
     outputs: Sequence[int]
@@ -40,14 +40,14 @@ class _Called:
         return [found[index] for index in self.outputs]
 
     def given(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """The inputs that it takes, in its own order."""
+        """The inputs that the model takes, in its own order."""
         return [inputs[self.plan.contract.inputs[index].name] for index in self.order]
 
 
 class Trial:
-    """One model beside the reference, through all cases."""
+    """One model compared with the reference on all cases."""
 
-    def __init__(self, reference: Model, other: Model, plan: Plan) -> None:
+    def __init__(self, reference: ForeignModel, other: ForeignModel, plan: Plan) -> None:
         self.plan, self.contract = plan, plan.contract
         outputs = range(len(self.contract.outputs))
         self.reference = _Called(reference, plan, plan.order, outputs)
@@ -63,7 +63,7 @@ class Trial:
         self.ill_conditioned: list[str] = []
 
     def run(self, case: Case) -> None:
-        """Both models through one case; whatever a runtime throws is a finding."""
+        """Run both models on one case; an error of a runtime is recorded, not raised."""
         truth = self._answered(case)
         found = self._refusal_or(self.other, case)
         if isinstance(truth, str) and isinstance(found, str):
@@ -81,7 +81,7 @@ class Trial:
                 self.placement = self.other.model.placement(given)
 
     def _answered(self, case: Case) -> Answer | str:
-        """The reference's answer; what it says when it refuses comes back as a string."""
+        """The reference's answer, or its error as a string if it refuses the case."""
         if self.twin is not None:
             exact = self._refusal_or(self.twin, case)
             if isinstance(exact, str) or not _finite(exact):
@@ -131,7 +131,7 @@ class Trial:
         return record_of(truth, found)
 
     def finish(self) -> list[str]:
-        """What is wrong beside the numbers."""
+        """The faults that are not about numbers."""
         faults = self.faults[:1]
         if len(self.faults) > 1:
             faults.append(f"{len(self.faults)} cases fail like this")
@@ -144,7 +144,7 @@ class Trial:
         return faults
 
     def notes(self) -> list[str]:
-        """What a reader should know besides."""
+        """The notes for a reader of the row."""
         notes = list(self.plan.notes)
         if self.refused_by_both:
             notes.append(

@@ -1,4 +1,4 @@
-"""Graphs with the loop inside, beside eager loops of PyTorch with the same numbers."""
+"""Validation of graphs with the loop inside, against the same loops in eager PyTorch."""
 
 from pipeline.validate.loops.run import loop_row, looped_rows
 

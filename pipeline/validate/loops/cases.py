@@ -1,4 +1,4 @@
-"""What graphs with the loop inside are tried on, with the answers of eager PyTorch."""
+"""Test cases for graphs with the loop inside, with the answers of eager PyTorch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bundle.golden import outside, streams
+from pipeline.bundle.golden import cut_sequences, outside
 from pipeline.contract.law import FLOAT32, Exact, allowed, own_error
 from pipeline.model import Network
 from pipeline.runtimes.base import Input, State
@@ -33,8 +33,8 @@ from pipeline.validate.loops.eager import forecast, generate
 from pipeline.validate.loops.sampler import Draw
 
 LENGTH = 500  # characters of the long texts
-_SHORT = 40  # steps of the others
-_READ = 50  # steps that are read before
+_SHORT = 40  # steps of the other cases
+_READ = 50  # steps that are read before the loop begins
 _SEED = 20_241_124
 
 SETTINGS = {
@@ -45,7 +45,7 @@ SETTINGS = {
     "top-p 0.9": Sampling(top_p=0.9),
     "all filters": Sampling(temperature=0.8, top_k=20, top_p=0.95),
 }
-# What no program should ask for is defined, and comes to the same as something that it may.
+# Settings outside their ranges, each with the valid settings that it is defined to equal.
 _ODD = {
     "temperature below 0": (Sampling(temperature=-1.0), SETTINGS["greedy"]),
     "top-k beyond the vocabulary": (Sampling(top_k=10**6), Sampling()),
@@ -56,10 +56,12 @@ _ODD = {
 
 
 @dataclass(frozen=True)
-class Generated:
-    """A text that is to be generated from ``feeds``; ``draws`` are how PyTorch did, by step.
+class TextCase:
+    """A text to generate from ``feeds``, with the text that PyTorch generates.
 
-    ``points`` are the code points of the entries that can be drawn.
+    ``draws`` hold, for each step and stream, how PyTorch drew the character. ``state`` is the exact
+    last state, and ``state_limits`` says how far off it may be. ``points`` are the code points of
+    the vocabulary, by the index of their logits.
     """
 
     name: str
@@ -72,10 +74,11 @@ class Generated:
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """A forecast that is to be made from ``feeds``, its exact values, and how far they may be off.
+class ForecastCase:
+    """A forecast to make from ``feeds``.
 
-    By the names of the graph's outputs.
+    ``exact`` and ``limits`` hold, for each output of the graph, its exact values and how far off
+    each of them may be.
     """
 
     name: str
@@ -84,8 +87,11 @@ class Forecast:
     limits: dict[str, Exact]
 
 
-def generations(network: Network, source: Input) -> Iterator[Generated]:
-    """Texts of all settings, batch sizes, prompt lengths and starts, from ``source`` ``[time]``."""
+def generations(network: Network, source: Input) -> Iterator[TextCase]:
+    """Text cases over all settings, batch sizes, prompt lengths and initial states.
+
+    Prompts are cut from ``source`` ``[time]``.
+    """
     assert network.vocabulary is not None
     pytorch, twin, rng = PyTorch(network), Twin(network), np.random.default_rng(_SEED)
     points = tuple(map(ord, network.vocabulary))
@@ -100,8 +106,8 @@ def generations(network: Network, source: Input) -> Iterator[Generated]:
         start: State | None = None,
         prompt: NDArray[np.int64] | None = None,
         uniform: NDArray[np.float32] | None = None,
-    ) -> Generated:
-        prompt = streams(source, batch, read).astype(np.int64) if prompt is None else prompt
+    ) -> TextCase:
+        prompt = cut_sequences(source, batch, read).astype(np.int64) if prompt is None else prompt
         numbers = rng.random((batch, steps), np.float32) if uniform is None else uniform
         state = network.zero_state(batch).numpy() if start is None else start
         text, draws, after = generate(network, pytorch, prompt, numbers, meant or given, state)
@@ -117,18 +123,18 @@ def generations(network: Network, source: Input) -> Iterator[Generated]:
             TOP_P: np.array(given.top_p, np.float32),
             STATE: state,
         }
-        return Generated(name, feeds, text, draws, exact, limits, points)
+        return TextCase(name, feeds, text, draws, exact, limits, points)
 
     for name, settings in SETTINGS.items():
         yield case(name, 1, _READ, LENGTH, settings)
     for batch, read in ((1, 1), (3, 7), (32, 2)):
         yield case("batches and lengths", batch, read, _SHORT, SETTINGS["all filters"])
-    carried = pytorch.run(streams(source, 3, _READ), network.zero_state(3).numpy())[1]
+    carried = pytorch.run(cut_sequences(source, 3, _READ), network.zero_state(3).numpy())[1]
     yield case("empty prompt", 2, 0, _SHORT, Sampling())
     yield case("empty prompt, carried state", 3, 0, _SHORT, Sampling(), start=carried)
     yield case("carried state", 3, 5, _SHORT, Sampling(), start=carried)
     yield case("no steps", 2, 5, 0, Sampling())
-    strange = outside(streams(source, 2, 6), network.vocabulary).astype(np.int64)
+    strange = outside(cut_sequences(source, 2, 6), network.vocabulary).astype(np.int64)
     yield case("unknown characters", 2, 6, _SHORT, Sampling(), prompt=strange)
     beyond = np.array([[-1.0, 1.0, 2.0, -0.0, np.inf, -np.inf] * 4], np.float32)
     yield case("numbers outside [0, 1)", 1, 3, 24, Sampling(), uniform=beyond)
@@ -136,10 +142,16 @@ def generations(network: Network, source: Input) -> Iterator[Generated]:
         yield case(name, 1, 3, _SHORT, given, meant)
 
 
-def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Iterator[Forecast]:
-    """Forecasts of several sizes and starts, from ``source`` ``[time, features]``."""
+def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Iterator[ForecastCase]:
+    """Forecast cases of several sizes and initial states.
+
+    Histories are cut from ``source`` ``[time, features]``. ``spread`` holds the standard deviation
+    of the noise, one for each target.
+    """
     twin, rng = Twin(network), np.random.default_rng(_SEED)
-    carried = PyTorch(network).run(streams(source, 3, _READ), network.zero_state(3).numpy())[1]
+    carried = PyTorch(network).run(cut_sequences(source, 3, _READ), network.zero_state(3).numpy())[
+        1
+    ]
     for name, batch, read, steps, samples, start in (
         ("forecast", 1, _READ, 100, 0, None),
         ("forecast with samples", 3, _READ, _SHORT, 5, None),
@@ -148,7 +160,7 @@ def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Itera
         ("carried state", 3, 5, _SHORT, 2, carried),
         ("no steps", 2, 5, 0, 2, None),
     ):
-        history = streams(source, batch, read).astype(np.float32)
+        history = cut_sequences(source, batch, read).astype(np.float32)
         noise = rng.normal(size=(batch, samples, steps)).astype(np.float32)
         state = network.zero_state(batch).numpy() if start is None else start
 
@@ -168,4 +180,4 @@ def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Itera
                 for name, limit in limits.items()
             }
         feeds = {HISTORY: history, STEPS: np.array(steps), NOISE: noise, STATE: state}
-        yield Forecast(name, feeds, exact, limits)
+        yield ForecastCase(name, feeds, exact, limits)

@@ -1,4 +1,4 @@
-"""The loops in eager PyTorch, step by step: what a program would do without a graph for it."""
+"""The loops in eager PyTorch, step by step, as a program without the graph would run them."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,10 @@ _Array = NDArray[np.float32] | NDArray[np.int64]
 def read(
     network: Network, runtime: Runs, given: _Array, state: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The last output ``[batch, 1, …]`` after ``given`` ``[batch, time, …]``, and the state."""
+    """The last output ``[batch, 1, …]`` and the state after ``given`` ``[batch, time, …]``.
+
+    If ``given`` has no steps, the output is computed from ``state`` alone.
+    """
     if given.shape[1] == 0:
         given_state = torch.from_numpy(state).to(network.head.weight.dtype)
         with torch.inference_mode():
@@ -34,7 +37,10 @@ def generate(
     settings: Sampling,
     state: NDArray[np.float32],
 ) -> tuple[NDArray[np.int64], list[list[Draw]], NDArray[np.float32]]:
-    """Text ``[batch, steps]``, how each character of it was drawn (by step), and the state."""
+    """The text ``[batch, steps]``, the draws of each step, and the last state.
+
+    ``uniform`` ``[batch, steps]`` holds the random number of each draw.
+    """
     vocabulary = np.array([ord(character) for character in network.vocabulary or ""])
     output, state = read(network, runtime, prompt, state)
     text = np.zeros(uniform.shape, np.int64)
@@ -58,8 +64,12 @@ def forecast(
     spread: Sequence[float],
     state: NDArray[np.float32],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Streams ``[batch, 1 + samples, steps, targets]``, the first without noise, and the state
-    after each ``[batch, 1 + samples, S, hidden]``."""
+    """The paths ``[batch, 1 + samples, steps, targets]``, the first of them without noise, and the
+    last state of each path ``[batch, 1 + samples, S, hidden]``.
+
+    ``noise`` ``[batch, samples, steps]`` is multiplied by ``spread`` ``[targets]`` and added to
+    each forecast before it is fed back.
+    """
     batch, samples, steps = noise.shape
     output, state = read(network, runtime, history, state)
     output, state = (np.repeat(part, 1 + samples, axis=0) for part in (output, state))
@@ -71,6 +81,6 @@ def forecast(
         made.append(value)
         output, state = runtime.run(value.astype(output.dtype), state)
     nothing = np.zeros((len(output), 0, len(spread)))
-    streams = np.concatenate([nothing, *made], axis=1), state.astype(np.float64)
-    values, after = (part.reshape(batch, 1 + samples, *part.shape[1:]) for part in streams)
+    paths = np.concatenate([nothing, *made], axis=1), state.astype(np.float64)
+    values, after = (part.reshape(batch, 1 + samples, *part.shape[1:]) for part in paths)
     return values, after

@@ -1,4 +1,4 @@
-"""The rows of a validation for a graph with the loop inside."""
+"""The rows of a validation for the graph with the loop inside."""
 
 from collections.abc import Container, Iterator, Sequence
 
@@ -10,7 +10,7 @@ from pipeline.runtimes.base import Absent, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes
 from pipeline.signature import Loop
 from pipeline.validate.judge import judged_row
-from pipeline.validate.loops.cases import Forecast, Generated, forecasts, generations
+from pipeline.validate.loops.cases import ForecastCase, TextCase, forecasts, generations
 from pipeline.validate.loops.compare import compare_forecast, compare_text
 from pipeline.validate.records import CaseRecord, Row
 
@@ -22,10 +22,10 @@ def looped_rows(
     source: Input,
     failed: Container[tuple[str, str]] = (),
 ) -> Iterator[Row]:
-    """One row for each runtime that can be asked; none if the bundle has no such graph.
+    """One row for each runtime that runs the graph; none if the bundle has no such graph.
 
-    ``network`` and ``source`` are those of the bundle. ``failed`` are names and providers of
-    runtimes that do not run the model itself.
+    ``network`` and ``source`` ``[time, …]`` are the network and the held-out input of the bundle.
+    ``failed`` are names and providers of runtimes whose row for the model failed; they are skipped.
 
     Raises:
         IntegrityError: the graph was changed.
@@ -33,7 +33,7 @@ def looped_rows(
     manifest = bundle.manifest
     if manifest.loop is None:
         return
-    cases: list[Generated] | list[Forecast]
+    cases: list[TextCase] | list[ForecastCase]
     if manifest.loop.name == "generate":
         cases = list(generations(network, source))
     else:
@@ -47,16 +47,16 @@ def loop_row(
     model: str,
     contract: Loop,
     runtime: Runtime | Absent,
-    cases: Sequence[Generated] | Sequence[Forecast],
+    cases: Sequence[TextCase] | Sequence[ForecastCase],
 ) -> Row:
-    """One runtime through ``cases``."""
+    """The row of one runtime, judged by ``cases``."""
 
     def trial(_: Runtime, tolerance: Tolerance) -> Iterator[CaseRecord | str]:
         assert not isinstance(runtime, Absent)
         names = [spec.name for spec in contract.outputs]
         for case in cases:
             found = dict(zip(names, runtime.call(case.feeds), strict=True))
-            if isinstance(case, Generated):
+            if isinstance(case, TextCase):
                 record, tie = compare_text(found, case)
                 if tie:
                     yield f"{case.name}: {tie}"

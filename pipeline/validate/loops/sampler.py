@@ -1,4 +1,4 @@
-"""The sampler of generated text in NumPy, written for itself, and how narrow its choices were."""
+"""A sampler in NumPy, independent of the one in the graph, that records how close each draw was."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Draw:
-    """One entry drawn from ``logits`` ``[size]`` by ``number``, and what it was drawn from.
+    """The ``index`` of the entry that ``number`` drew from ``logits`` ``[size]``.
 
-    ``reached`` is the cumulative probability of the entries that were ``allowed``, in their order.
+    ``allowed`` says which entries top-k and top-p left, and ``reached`` is the cumulative
+    probability over them, both ``[size]``.
     """
 
     logits: Floats
@@ -26,11 +27,11 @@ class Draw:
     log_prob: float
 
     def margin(self, other: int) -> float:
-        """How far ``other`` was from being drawn, in logits.
+        """The distance of the entry ``other`` from being drawn, in logits.
 
-        A number that lies δ beside the share of an entry would have drawn it, had the logits been
-        off by about δ / 2 · temperature; an entry that was not allowed, by its distance from those
-        that were.
+        If the number lies δ outside the interval of an allowed entry, an error of about
+        δ / 2 · temperature in the logits would have drawn that entry. For an entry that was not
+        allowed, it is the distance of its logit from the smallest allowed one.
         """
         if not self.allowed[other]:
             return float(np.abs(self.logits[other] - self.logits[self.allowed].min()))
@@ -43,9 +44,10 @@ class Draw:
 
 
 def draw(logits: Floats, number: float, settings: Sampling) -> Draw:
-    """Draw from ``logits`` ``[size]``: top-k, temperature, top-p, inverse cumulative distribution.
+    """Draw from ``logits`` ``[size]``: apply top-k, temperature and top-p, then invert the
+    cumulative distribution at ``number``.
 
-    All in float32, as ``exported/README.md`` says it.
+    All steps are in float32, as ``exported/README.md`` specifies them.
     """
     size = len(logits)
     temperature = np.float32(settings.temperature if settings.temperature > 0 else 1.0)

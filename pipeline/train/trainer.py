@@ -1,4 +1,4 @@
-"""The training loop: a generator of progress that can be stopped, saved and taken up again."""
+"""The training loop: a generator of progress that can be stopped, saved and resumed."""
 
 import copy
 import math
@@ -14,7 +14,7 @@ from pipeline.errors import MalformedError
 from pipeline.model import Network
 from pipeline.train.batches import Batch, Task
 from pipeline.train.speed import check_precision, choose_speed, on_threads
-from pipeline.train.step import Precision, make_optimizer, train_step
+from pipeline.train.step import TrainingPrecision, make_optimizer, train_step
 
 _WARM_UP_STEPS = 50
 _FINAL_RATE = 0.02  # share of the learning rate that the cosine schedule ends with
@@ -22,7 +22,7 @@ _FINAL_RATE = 0.02  # share of the learning rate that the cosine schedule ends w
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands after a step; ``validation_loss`` is there at the end of an epoch."""
+    """The progress after a step; ``validation_loss`` is set at the end of an epoch."""
 
     epoch: int
     step: int
@@ -33,9 +33,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that the rest of a training depends on, taken after a step or at the end of an epoch.
+    """Everything that the rest of a training depends on, after a step or at the end of an epoch.
 
-    ``epoch`` epochs are over, and ``step`` steps of the next one with a sum of losses of
+    ``epoch`` epochs are finished, and ``step`` steps of the next one, whose losses sum to
     ``total``. ``tensors`` holds the current weights (``network.*``), the best ones (``best.*``),
     the moments of the optimiser (``optimizer.*``) and, within an epoch, ``carried.state``.
     """
@@ -47,7 +47,7 @@ class Snapshot:
     best_loss: float
     best_epoch: int
     seconds: float
-    precision: Precision
+    precision: TrainingPrecision
     threads: int
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -57,7 +57,7 @@ def _copied(tensor: Tensor) -> Tensor:
 
 
 class Trainer:
-    """Trains one network; ``run`` does the work, ``snapshot`` can be taken whenever it yields."""
+    """The training of one network; whenever :meth:`run` yields, a snapshot can be taken."""
 
     def __init__(self, config: Config, task: Task, device: torch.device) -> None:
         self.options: TrainingConfig = config.training
@@ -67,28 +67,28 @@ class Trainer:
         self.network = task.network().to(device)
         self.optimizer = make_optimizer(self.network, self.options)
         self.steps = self.options.epochs * task.steps_per_epoch
-        self.epoch, self.step = 0, 0  # epochs that are over, and steps of the one that is not
-        self.state, self.total = self.network.zero_state(0), 0.0  # carried on, and its losses
+        self.epoch, self.step = 0, 0  # finished epochs, and steps of the present one
+        self.state, self.total = self.network.zero_state(0), 0.0  # carried state, sum of losses
         self.best = copy.deepcopy(self.network.state_dict())
         self.best_loss, self.best_epoch = math.inf, 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
-        self.precision: Precision | None = None
+        self.precision: TrainingPrecision | None = None
         self.threads: int | None = None
 
     def run(self) -> Iterator[Progress]:
-        """Train from where it stands to the end, or to the step with which the time is over.
+        """Train to the last epoch, or to the step at which the time budget is used up.
 
-        The epoch of that step ends with it, and is validated like any other.
+        That step ends its epoch, which is then validated as usual.
 
         Raises:
             MalformedError: the loss became NaN or infinite.
-            UnavailableError: PyTorch cannot train in the precision that was asked for.
+            UnavailableError: PyTorch cannot train in the chosen precision on this machine.
         """
         started = time.monotonic() - self.seconds
         if self.precision is None or self.threads is None:
             self.precision, self.threads = choose_speed(self.network, self.task, self.options)
-        else:  # chosen before it was interrupted, on another machine perhaps
+        else:  # chosen before the interruption, perhaps on another machine
             given = (self.network, self.task, self.options, self.precision, self.threads)
             check_precision(*given)
         with on_threads(self.threads):
@@ -119,7 +119,7 @@ class Trainer:
     def _step(self, batch: Batch) -> float:
         assert self.precision is not None
         number = self._steps_done + 1
-        if self.network.config.dropout:  # a seed for each step, so that any can be the next
+        if self.network.config.dropout:  # a seed for each step, so that resuming repeats it
             torch.manual_seed(self.options.seed * 1_000_003 + number)
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.learning_rate * self._rate(number)
@@ -130,7 +130,7 @@ class Trainer:
         return loss
 
     def _end_epoch(self) -> Progress:
-        """Validate the epoch, keep its weights if they are the best, and write it down."""
+        """Validate the epoch, keep its weights if they are the best, and add it to the history."""
         self.network.eval()
         with torch.no_grad():
             validation_loss = self.task.validation_loss(self.network)
@@ -151,7 +151,8 @@ class Trainer:
             )
 
     def _rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine over the steps or the time budget."""
+        """The share of the learning rate: linear warm-up, then half a cosine over the steps or the
+        time budget."""
         done = (step - 1) / self.steps
         if self.options.minutes is not None:
             done = max(done, min(1.0, self.seconds / (60 * self.options.minutes)))
@@ -160,13 +161,13 @@ class Trainer:
         return warm_up * (_FINAL_RATE + (1 - _FINAL_RATE) * cosine)
 
     def best_network(self) -> Network:
-        """The network with the lowest validation loss so far, on the CPU, ready to use."""
+        """The network with the lowest validation loss, on the CPU, in evaluation mode."""
         network = self.task.network()
         network.load_state_dict(self.best)
         return network.eval()
 
     def snapshot(self) -> Snapshot:
-        """Everything that :meth:`restore` needs; take it when ``run`` has yielded."""
+        """The state of the training, for :meth:`restore`; call it when ``run`` has yielded."""
         assert self.precision is not None
         assert self.threads is not None
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
@@ -189,10 +190,10 @@ class Trainer:
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from ``snapshot``; the end is the same as that of an uninterrupted run.
+        """Continue from ``snapshot``; the result equals that of an uninterrupted run.
 
         Raises:
-            MalformedError: the steps or the tensors cannot be those of this training.
+            MalformedError: the steps or the tensors do not fit this training.
         """
         if fault := self._fault(snapshot):
             raise MalformedError(
@@ -219,7 +220,7 @@ class Trainer:
         self.seconds, self.history = snapshot.seconds, list(snapshot.history)
 
     def _fault(self, snapshot: Snapshot) -> str | None:
-        """Why ``snapshot`` cannot be one of this training, or None."""
+        """The reason why ``snapshot`` does not fit this training; None if it fits."""
         if snapshot.step > self.task.steps_per_epoch:
             return f"it stands at step {snapshot.step} of an epoch of {self.task.steps_per_epoch}"
         expected, found = self._tensors_within(snapshot), snapshot.tensors
@@ -238,7 +239,7 @@ class Trainer:
         return None
 
     def _tensors_within(self, snapshot: Snapshot) -> dict[str, Tensor]:
-        """Tensors of the names, shapes and types that a snapshot has where this one stands."""
+        """Tensors of the names, shapes and types that ``snapshot`` should have."""
         tensors = {
             f"{part}.{name}": tensor
             for part in ("network", "best")
