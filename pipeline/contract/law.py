@@ -70,7 +70,7 @@ def allowed(exact: Array | float, own: float | Exact, tolerance: Tolerance = FLO
 
 def own_error(exact: Exact, runs: Iterable[Array]) -> float:
     """PyTorch's own error: the largest error of one tensor over ``runs``; 0 if it is empty."""
-    return float(max((np.abs(run - exact).max(initial=0.0) for run in runs), default=0.0))
+    return float(max((errors(run, exact).max(initial=0.0) for run in runs), default=0.0))
 
 
 def nudged(array: Array, eps: float | None = None, seed: int = 0) -> Array:
