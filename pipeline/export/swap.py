@@ -1,9 +1,11 @@
-"""Any module with its recurrent layers and its packed sequences made exportable, for a while."""
+"""The recurrent layers and packed sequences of one module, made exportable for a while.
+
+Only that module changes, and only calls of this thread: torch's own classes stay as they are.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
-from unittest.mock import patch
+from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,42 +17,61 @@ from pipeline.export.recurrent import OnnxLayers
 
 _CLASSES = (nn.RNN, nn.LSTM, nn.GRU)
 _STAND_IN = "onnx"  # the child that a recurrent layer has during an export
+_KERNELS = {"rnn_tanh", "rnn_relu", "lstm", "gru"}  # what ``forward`` of these classes ends in
 
 
 @contextmanager
 def exportable(module: nn.Module) -> Iterator[None]:
     """Compute ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU`` inside ``module`` by ONNX's operators.
 
-    The layers stay where they are, with their class, attributes and hooks: only the three
-    ``forward`` methods look for a child with the weights in ONNX's layout, which layers outside
-    ``module`` do not have.
+    The layers stay where they are, with their attributes and hooks. Each gets a child with its
+    weights in ONNX's layout, and a ``forward`` of its own that runs the child. A layer whose class
+    has written a ``forward`` goes on running that one; PyTorch's, which it calls, is then the one
+    that runs the child.
     """
-    layers = [layer for layer in module.modules() if isinstance(layer, _CLASSES)]
+    layers: list[nn.RNNBase] = [layer for layer in module.modules() if isinstance(layer, _CLASSES)]
+    classes = [type(layer) for layer in layers]
+    plain = [layer for layer in layers if _runs_pytorchs_forward(layer)]
     try:
         for layer in layers:
             layer.add_module(_STAND_IN, OnnxLayers(layer))
-        with ExitStack() as stack:
-            for kind in _CLASSES:
-                stack.enter_context(patch.object(kind, "forward", _forward(kind.forward)))
-            stack.enter_context(PaddedInsteadOfPacked())
+            if layer in plain:
+                vars(layer)["forward"] = _forward.__get__(layer)
+            else:
+                layer.__class__ = _with_forward_below(type(layer))
+        with OnnxFunctions(layers):
             yield
     finally:
-        for layer in layers:
+        for layer, its_class in zip(layers, classes, strict=True):
+            layer.__class__ = its_class
             layer._modules.pop(_STAND_IN, None)
+        for layer in plain:
+            vars(layer).pop("forward", None)
 
 
-def _forward(original: Callable[..., Any]) -> Callable[..., Any]:
-    def forward(self: nn.RNNBase, input: Any, hx: Any = None) -> Any:
-        onnx = self._modules.get(_STAND_IN)
-        if onnx is None:
-            return original(self, input, hx)
-        return _run(self, onnx, input, hx)
+def _runs_pytorchs_forward(layer: nn.RNNBase) -> bool:
+    forwards = [kind.forward for kind in _CLASSES]
+    return "forward" not in vars(layer) and type(layer).forward in forwards
 
-    return forward
+
+def _with_forward_below(its_class: type[nn.RNNBase]) -> type[nn.RNNBase]:
+    """A class like ``its_class``, whose ``super().forward`` is :func:`_forward`.
+
+    Python looks methods up in a class, then in its bases from left to right, but in a base only
+    after its subclasses. So a subclass of PyTorch's class, named as a second base, comes between
+    ``its_class`` and PyTorch's.
+    """
+    kind = next(base for base in its_class.__mro__ if base in _CLASSES)
+    below = type(kind.__name__, (kind,), {"forward": _forward})
+    return type(its_class.__name__, (its_class, below), {})
+
+
+def _forward(self: nn.RNNBase, input: Any, hx: Any = None) -> Any:
+    return _run(self, cast(OnnxLayers, self._modules[_STAND_IN]), input, hx)
 
 
 def _run(
-    layer: nn.RNNBase, onnx: nn.Module, input: Tensor | PackedSequence, hx: Any
+    layer: nn.RNNBase, onnx: OnnxLayers, input: Tensor | PackedSequence, hx: Any
 ) -> tuple[Tensor | PackedSequence, Any]:
     """What ``layer`` gives for ``input`` and ``hx``, in any of the forms that PyTorch takes."""
     packed = input if isinstance(input, PackedSequence) else None
@@ -87,13 +108,20 @@ def _run(
     return output, tuple(rows) if layer.mode == "LSTM" else rows[0]
 
 
-class PaddedInsteadOfPacked(TorchFunctionMode):
-    """Packed sequences that hold the padded batch, for ONNX has sequence lengths and no packing.
+class OnnxFunctions(TorchFunctionMode):
+    """torch's functions of packed sequences and recurrent layers, by what ONNX has.
 
-    ``data`` is ``[time, batch, …]`` and every row of ``batch_sizes`` ``[time, batch]`` holds the
-    lengths. What works on each element of ``data`` alone (dropout, embedding, linear layers)
-    needs no change.
+    ONNX has sequence lengths and no packing. So packed sequences hold the padded batch: ``data`` is
+    ``[time, batch, …]`` and every row of ``batch_sizes`` ``[time, batch]`` holds the lengths. What
+    works on each element of ``data`` alone (dropout, embedding, linear layers) needs no change.
+
+    A class may also call ``nn.LSTM.forward(self, …)`` by name. That runs PyTorch's code up to the
+    kernel with the weights of one of ``layers``, in whose place its child runs.
     """
+
+    def __init__(self, layers: Sequence[nn.RNNBase]) -> None:
+        super().__init__()
+        self.layers = layers
 
     def __torch_function__(
         self,
@@ -102,12 +130,17 @@ class PaddedInsteadOfPacked(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Answer the two functions below :mod:`torch.nn.utils.rnn`, leave all others alone."""
+        """Answer the functions named here, leave all others alone."""
         name = getattr(func, "__name__", "")
         if name == "_pack_padded_sequence":
             return self.pack(*args, **(kwargs or {}))
         if name == "_pad_packed_sequence":
             return self.pad(*args, **(kwargs or {}))
+        if name in _KERNELS:
+            for layer in self.layers:
+                if args[2] is layer._flat_weights:  # input, hx, weights, …
+                    y, state = _forward(layer, *args[:2])
+                    return (y, *state) if isinstance(state, tuple) else (y, state)
         return func(*args, **(kwargs or {}))
 
     def pack(self, input: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
