@@ -22,6 +22,8 @@ from pipeline.export import export, export_loop
 from pipeline.export.compose import FLOAT, INT64, call, constant, tensor
 from pipeline.export.generate import _TAKEN
 from pipeline.export.pieces import SAMPLE, SETTINGS
+from pipeline.export.script import SeriesLoop, TextLoop
+from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.torchscript import TorchScript
@@ -166,6 +168,46 @@ def test_several_targets_layers_and_projections_go_round(
     for runtime in (OnnxRuntime(file, "cpu"), TorchScript(torchscript_file)):
         row = loop_row("three", contract, runtime, cases)
         assert row.status == "pass", row.reason
+
+
+class Writes(Network, TextLoop):
+    """A text network whose loop is run by Python, not by TorchScript."""
+
+
+class Forecasts(Network, SeriesLoop):
+    """The same of a series."""
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_python_runs_the_loop_of_a_text_as_torchscript_does(temperature: float) -> None:
+    network = fresh_network(TextModel(cell="gru", hidden_size=5, embedding_size=2))
+    eager = Writes(network.config, vocabulary=network.vocabulary)
+    eager.load_state_dict(network.state_dict())
+    eager.points = [ord(character) for character in network.vocabulary]
+    prompt = torch.tensor([[ord("a"), ord("d")]] * 3)
+    uniform = torch.rand(3, 20, generator=torch.Generator().manual_seed(0))
+    given = prompt, uniform, temperature, 4, 0.9, network.zero_state(3)
+    with torch.no_grad():
+        expected = eager.generate(*given)
+        found = TorchScript(to_torchscript(network)).module.generate(*given)
+    assert expected[0].equal(found[0])
+    assert (temperature == 0) == (len(expected[0].unique(dim=0)) == 1)
+    torch.testing.assert_close(expected[1:], found[1:])
+
+
+def test_python_runs_the_loop_of_a_series_as_torchscript_does() -> None:
+    network = fresh_network(SeriesModel(cell="rnn", hidden_size=5, features=2, targets=2))
+    eager = Forecasts(network.config, scaler=network.scaler)
+    eager.load_state_dict(network.state_dict())
+    eager.spread = [0.1, 0.2]
+    generator = torch.Generator().manual_seed(0)
+    history, noise = (torch.randn(2, 4, n, generator=generator) for n in (2, 9))
+    given = history, 9, noise, network.zero_state(2)
+    with torch.no_grad():
+        expected = eager.forecast(*given)
+        found = TorchScript(to_torchscript(network, eager.spread)).module.forecast(*given)
+    assert expected[1].shape == (2, 4, 9, 2)
+    torch.testing.assert_close(expected, found)
 
 
 @pytest.mark.parametrize("preset", ["char-rnn", "char-lstm", "sine-gru"])
