@@ -13,21 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import NodeProto, helper
-from tiny import open_session, validation_of
+from tiny import open_session, refused, validation_of
 
 from pipeline.bundle import Bundle, network_of
 from pipeline.config import SeriesModel, TextModel
 from pipeline.contract import Scaler
+from pipeline.errors import ParityError
 from pipeline.export import export, export_loop
 from pipeline.export.compose import FLOAT, INT64, call, constant, tensor
-from pipeline.export.generate import _TAKEN
+from pipeline.export.generate import SAMPLER
 from pipeline.export.pieces import SAMPLE, SETTINGS
 from pipeline.export.script import SeriesLoop, TextLoop
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.signature import LOG_PROB, NEXT_STATE, TEXT, Sampling, loop
+from pipeline.signature import LOG_PROB, NEXT_STATE, STATE, TEXT, Sampling, loop
 from pipeline.validate.loops import loop_row
 from pipeline.validate.loops.cases import Generated, forecasts, generations
 from pipeline.validate.loops.compare import compare_text
@@ -39,8 +40,8 @@ def sampler(size: int) -> onnxruntime.InferenceSession:
     names = ["uniform", "temperature", "top_k", "top_p", "size"]
     nodes = [
         constant("size", np.array(size)),
-        *call(SETTINGS, "settings/", names, ["number", *_TAKEN]),
-        *call(SAMPLE, "sample/", ["logits", "number", *_TAKEN], ["index", "chance"]),
+        *call(SETTINGS, "settings/", names, ["number", *SAMPLER]),
+        *call(SAMPLE, "sample/", ["logits", "number", *SAMPLER], ["index", "chance"]),
     ]
     inputs = [
         tensor("logits", FLOAT, 1, "batch", size),
@@ -168,6 +169,73 @@ def test_several_targets_layers_and_projections_go_round(
     for runtime in (OnnxRuntime(file, "cpu"), TorchScript(torchscript_file)):
         row = loop_row("three", contract, runtime, cases)
         assert row.status == "pass", row.reason
+
+
+def disguised(file: bytes) -> bytes:
+    """The same graph with other names inside, its nodes in another order that goes as well."""
+    model = onnx.load_from_string(file)
+    graph, rng = model.graph, np.random.default_rng(0)
+    known = {value.name for value in (*graph.input, *graph.output)} | {""}
+
+    names = sorted({name for node in graph.node for name in (*node.input, *node.output)} - known)
+    numbers = dict(zip(names, rng.permutation(len(names)), strict=True))
+
+    def other(name: str) -> str:
+        return f"t{numbers[name]}" if name in numbers else name
+
+    for weight in graph.initializer:
+        weight.name = other(weight.name)
+    for node in graph.node:
+        node.name = ""
+        node.input[:], node.output[:] = map(other, node.input), map(other, node.output)
+    del graph.value_info[:]
+    waiting = list(graph.node)
+    ready = {value.name for value in (*graph.input, *graph.initializer)} | {""}
+    del graph.node[:]
+    while waiting:
+        able = [k for k, node in enumerate(waiting) if ready.issuperset(node.input)]
+        node = waiting.pop(able[-1])  # the last of those that may come next
+        ready.update(node.output)
+        graph.node.append(node)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TextModel(cell="lstm", hidden_size=5, num_layers=2, proj_size=2),
+        TextModel(cell="gru", hidden_size=5),
+        SeriesModel(cell="lstm", hidden_size=5, num_layers=2),
+    ],
+)
+def test_names_and_order_inside_the_core_graph_do_not_matter(
+    config: SeriesModel | TextModel,
+) -> None:
+    network = fresh_network(config)
+    core, _ = export(network, "core")
+    other = disguised(core)
+    files = [export_loop(file, network, None) for file in (core, other)]
+    assert core != other
+    assert files[0] != files[1]
+    points = np.array([ord(character) for character in network.vocabulary or ""])
+    case = next(
+        generations(network, np.resize(points, 100))
+        if isinstance(config, TextModel)
+        else forecasts(network, np.zeros((100, 1), np.float32), [0.1])
+    )
+    found = [OnnxRuntime(file, "cpu").call(case.feeds) for file in files]
+    for some, others in zip(*found, strict=True):
+        np.testing.assert_allclose(some, others, rtol=1e-5, atol=1e-6)
+
+
+def test_a_core_graph_of_another_form_is_refused() -> None:
+    network = fresh_network(SeriesModel(cell="gru", hidden_size=3))
+    core, _ = export(network, "core")
+    model = onnx.load_from_string(core)
+    model.graph.node.append(helper.make_node("Transpose", [STATE], ["turned"], perm=[1, 0, 2]))
+    with refused(ParityError, "2 nodes of type Transpose", "reads the state", "constraints.txt"):
+        export_loop(model.SerializeToString(), network, None)
 
 
 class Writes(Network, TextLoop):
