@@ -198,7 +198,8 @@ def disguised(file: bytes) -> bytes:
         ready.update(node.output)
         graph.node.append(node)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    found: bytes = model.SerializeToString()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -215,16 +216,15 @@ def test_names_and_order_inside_the_core_graph_do_not_matter(
     network = fresh_network(config)
     core, _ = export(network, "core")
     other = disguised(core)
-    files = [export_loop(file, network, None) for file in (core, other)]
+    files = [export_loop(file, network, None) or b"" for file in (core, other)]
     assert core != other
     assert files[0] != files[1]
-    points = np.array([ord(character) for character in network.vocabulary or ""])
-    case = next(
-        generations(network, np.resize(points, 100))
-        if isinstance(config, TextModel)
-        else forecasts(network, np.zeros((100, 1), np.float32), [0.1])
-    )
-    found = [OnnxRuntime(file, "cpu").call(case.feeds) for file in files]
+    if isinstance(config, TextModel):
+        points = np.array([ord(character) for character in network.vocabulary or ""])
+        feeds = next(generations(network, np.resize(points, 100))).feeds
+    else:
+        feeds = next(forecasts(network, np.zeros((100, 1), np.float32), [0.1])).feeds
+    found = [OnnxRuntime(file, "cpu").call(feeds) for file in files]
     for some, others in zip(*found, strict=True):
         np.testing.assert_allclose(some, others, rtol=1e-5, atol=1e-6)
 
@@ -241,9 +241,13 @@ def test_a_core_graph_of_another_form_is_refused() -> None:
 class Writes(Network, TextLoop):
     """A text network whose loop is run by Python, not by TorchScript."""
 
+    points: list[int]
+
 
 class Forecasts(Network, SeriesLoop):
     """The same of a series."""
+
+    spread: list[float]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
@@ -251,7 +255,7 @@ def test_python_runs_the_loop_of_a_text_as_torchscript_does(temperature: float) 
     network = fresh_network(TextModel(cell="gru", hidden_size=5, embedding_size=2))
     eager = Writes(network.config, vocabulary=network.vocabulary)
     eager.load_state_dict(network.state_dict())
-    eager.points = [ord(character) for character in network.vocabulary]
+    eager.points = [ord(character) for character in network.vocabulary or ""]
     prompt = torch.tensor([[ord("a"), ord("d")]] * 3)
     uniform = torch.rand(3, 20, generator=torch.Generator().manual_seed(0))
     given = prompt, uniform, temperature, 4, 0.9, network.zero_state(3)

@@ -61,9 +61,14 @@ def _with_forward_below(its_class: type[nn.RNNBase]) -> type[nn.RNNBase]:
     after its subclasses. So a subclass of PyTorch's class, named as a second base, comes between
     ``its_class`` and PyTorch's.
     """
-    kind = next(base for base in its_class.__mro__ if base in _CLASSES)
-    below = type(kind.__name__, (kind,), {"forward": _forward})
-    return type(its_class.__name__, (its_class, below), {})
+    kind: Any = next(base for base in its_class.__mro__ if base in _CLASSES)
+
+    def check_forward_args(self: nn.RNNBase, x: Any, hidden: Any, batch_sizes: Any) -> None:
+        if batch_sizes is None:  # a packed sequence is padded, which PyTorch's check refuses
+            kind.check_forward_args(self, x, hidden, None)
+
+    methods = {"forward": _forward, "check_forward_args": check_forward_args}
+    return type(its_class.__name__, (its_class, type(kind.__name__, (kind,), methods)), {})
 
 
 def _forward(self: nn.RNNBase, input: Any, hx: Any = None) -> Any:
@@ -115,13 +120,14 @@ class OnnxFunctions(TorchFunctionMode):
     ``[time, batch, …]`` and every row of ``batch_sizes`` ``[time, batch]`` holds the lengths. What
     works on each element of ``data`` alone (dropout, embedding, linear layers) needs no change.
 
-    A class may also call ``nn.LSTM.forward(self, …)`` by name. That runs PyTorch's code up to the
-    kernel with the weights of one of ``layers``, in whose place its child runs.
+    A class may also call ``nn.LSTM.forward(self, …)`` by name. That runs PyTorch's own code up to
+    the kernel, which gets the weights of one of ``layers``; the child of that layer runs instead.
     """
 
     def __init__(self, layers: Sequence[nn.RNNBase]) -> None:
         super().__init__()
         self.layers = layers
+        self.batch_sizes: list[Tensor] = []  # of all that was packed
 
     def __torch_function__(
         self,
@@ -136,17 +142,28 @@ class OnnxFunctions(TorchFunctionMode):
             return self.pack(*args, **(kwargs or {}))
         if name == "_pad_packed_sequence":
             return self.pad(*args, **(kwargs or {}))
+        if name == "__getitem__" and any(args[0] is sizes for sizes in self.batch_sizes):
+            return args[0].size(1)  # PyTorch asks for the first batch size: that of all streams
         if name in _KERNELS:
             for layer in self.layers:
-                if args[2] is layer._flat_weights:  # input, hx, weights, …
-                    y, state = _forward(layer, *args[:2])
-                    return (y, *state) if isinstance(state, tuple) else (y, state)
+                if any(value is layer._flat_weights for value in args):
+                    return self.run(layer, *args)
         return func(*args, **(kwargs or {}))
+
+    def run(self, layer: nn.RNNBase, *args: Any) -> tuple[Tensor, ...]:
+        """A kernel: ``(x, hx, weights, …)``, or ``(data, batch_sizes, hx, weights, …)``."""
+        if args[2] is layer._flat_weights:
+            y, state = _forward(layer, *args[:2])
+        else:
+            packed, state = _forward(layer, PackedSequence(*args[:2]), args[2])
+            y = packed.data
+        return (y, *state) if isinstance(state, tuple) else (y, state)
 
     def pack(self, input: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         """``torch._C._VariableFunctions._pack_padded_sequence``."""
         data = input.transpose(0, 1) if batch_first else input
-        return data, lengths.expand(data.size(0), data.size(1))
+        self.batch_sizes.append(lengths.expand(data.size(0), data.size(1)))
+        return data, self.batch_sizes[-1]
 
     def pad(
         self,
@@ -157,7 +174,7 @@ class OnnxFunctions(TorchFunctionMode):
         total_length: int,
     ) -> tuple[Tensor, Tensor]:
         """``torch._C._VariableFunctions._pad_packed_sequence``; ``[time, …]``, as it was packed."""
-        lengths = batch_sizes[0]
+        lengths = batch_sizes.select(0, 0)
         steps = torch.arange(data.size(0), device=data.device)[:, None]
         inside = (steps < lengths).reshape(*batch_sizes.shape, *[1] * (data.dim() - 2))
         padded = torch.where(inside, data, torch.full_like(data[:1, :1], padding_value))
@@ -174,4 +191,4 @@ def _lengths(packed: PackedSequence) -> Tensor:
             "its PackedSequence was not made by pack_padded_sequence inside forward; take the "
             "padded batch and a tensor of lengths as inputs and pack them there"
         )
-    return packed.batch_sizes[0]
+    return packed.batch_sizes.select(0, 0)
