@@ -23,12 +23,12 @@ from onnx import (
     numpy_helper,
 )
 
-from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import ParityError
 from pipeline.model import Network
 from pipeline.signature import BATCH, INPUT, NEXT_STATE, OUTPUT, STATE, loop, signature
 
 INT64, FLOAT, BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
+_TYPES: dict[str, int] = {"int64": INT64, "float32": FLOAT}
 
 _SIZED = "batch_time"  # a tensor [batch, time, …] in a loop, which is only asked for its sizes
 
@@ -54,9 +54,9 @@ class Core:
 
         # The state comes in as [batch, S, hidden]; one node makes rows of it, and one node makes
         # the next state of the rows after the step.
-        first = _only(graph.node, "Transpose", "reads the state", reads=STATE)
-        last = _only(graph.node, "Transpose", "makes the next state", makes=NEXT_STATE)
-        self._rows, self._rows_after = first.output[0], last.input[0]
+        to_rows = _only(graph.node, "Transpose", "reads the state", reads=STATE)
+        from_rows = _only(graph.node, "Transpose", "makes the next state", makes=NEXT_STATE)
+        self._rows, self._rows_after = to_rows.output[0], from_rows.input[0]
         # Several rows are split for the layers and joined again; a single row goes as it is.
         self._each, self._each_after = [self._rows], [self._rows_after]
         if self.rows_shape[0] > 1:
@@ -167,8 +167,8 @@ class Core:
         graph = helper.make_graph(
             nodes,
             self.model.graph.name,
-            [_value(spec) for spec in contract.inputs],
-            [_value(spec) for spec in contract.outputs],
+            [tensor(spec.name, _TYPES[spec.type], *spec.shape) for spec in contract.inputs],
+            [tensor(spec.name, _TYPES[spec.type], *spec.shape) for spec in contract.outputs],
             [weight for name, weight in self.weights.items() if name in used],
         )
         model = helper.make_model(graph, opset_imports=self.model.opset_import)
@@ -222,10 +222,6 @@ def _copies(
                     output.name = renamed(output.name)
         copies.append(copy)
     return copies
-
-
-def _value(spec: TensorSpec) -> ValueInfoProto:
-    return tensor(spec.name, {"float32": FLOAT, "int64": INT64}[spec.type], *spec.shape)
 
 
 def _needed(graph: GraphProto, outputs: Iterable[str], given: set[str]) -> list[NodeProto]:
