@@ -17,7 +17,6 @@ from pipeline.export.recurrent import OnnxLayers
 
 _CLASSES = (nn.RNN, nn.LSTM, nn.GRU)
 _STAND_IN = "onnx"  # the child that a recurrent layer has during an export
-_KERNELS = {"rnn_tanh", "rnn_relu", "lstm", "gru"}  # what ``forward`` of these classes ends in
 
 
 @contextmanager
@@ -144,10 +143,9 @@ class OnnxFunctions(TorchFunctionMode):
             return self.pad(*args, **(kwargs or {}))
         if name == "__getitem__" and any(args[0] is sizes for sizes in self.batch_sizes):
             return args[0].size(1)  # PyTorch asks for the first batch size: that of all streams
-        if name in _KERNELS:
-            for layer in self.layers:
-                if any(value is layer._flat_weights for value in args):
-                    return self.run(layer, *args)
+        for layer in self.layers:  # whose mode is called as its kernel, in capital letters
+            if name == layer.mode.lower() and any(value is layer._flat_weights for value in args):
+                return self.run(layer, *args)
         return func(*args, **(kwargs or {}))
 
     def run(self, layer: nn.RNNBase, *args: Any) -> tuple[Tensor, ...]:
