@@ -18,20 +18,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import NodeProto, helper
-from tiny import open_session, validation_of
+from tiny import open_session, refused, validation_of
 
 from pipeline.bundle import Bundle, network_of
 from pipeline.config import SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.contract.records import SeriesScores
+from pipeline.errors import ParityError
 from pipeline.export import export, export_loop
 from pipeline.export.compose import FLOAT, INT64, call, constant, tensor
-from pipeline.export.generate import _TAKEN
+from pipeline.export.generate import SAMPLER
 from pipeline.export.pieces import SAMPLE, SETTINGS
+from pipeline.export.script import SeriesLoop, TextLoop
+from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.signature import LOG_PROB, NEXT_STATE, TEXT, Sampling, loop
+from pipeline.signature import LOG_PROB, NEXT_STATE, STATE, TEXT, Sampling, loop
 from pipeline.validate.loops import loop_row
 from pipeline.validate.loops.cases import TextCase, forecasts, generations
 from pipeline.validate.loops.compare import compare_text
@@ -43,8 +46,8 @@ def sampler(size: int) -> onnxruntime.InferenceSession:
     names = ["uniform", "temperature", "top_k", "top_p", "size"]
     nodes = [
         constant("size", np.array(size)),
-        *call(SETTINGS, "settings/", names, ["number", *_TAKEN]),
-        *call(SAMPLE, "sample/", ["logits", "number", *_TAKEN], ["index", "chance"]),
+        *call(SETTINGS, "settings/", names, ["number", *SAMPLER]),
+        *call(SAMPLE, "sample/", ["logits", "number", *SAMPLER], ["index", "chance"]),
     ]
     inputs = [
         tensor("logits", FLOAT, 1, "batch", size),
@@ -172,6 +175,117 @@ def test_several_targets_layers_and_projections_go_round(
     for runtime in (OnnxRuntime(file, "cpu"), TorchScript(torchscript_file)):
         row = loop_row("three", contract, runtime, cases)
         assert row.status == "pass", row.reason
+
+
+def disguised(file: bytes) -> bytes:
+    """The same graph with other names inside, its nodes in another order that goes as well."""
+    model = onnx.load_from_string(file)
+    graph, rng = model.graph, np.random.default_rng(0)
+    known = {value.name for value in (*graph.input, *graph.output)} | {""}
+
+    names = sorted({name for node in graph.node for name in (*node.input, *node.output)} - known)
+    numbers = dict(zip(names, rng.permutation(len(names)), strict=True))
+
+    def other(name: str) -> str:
+        return f"t{numbers[name]}" if name in numbers else name
+
+    for weight in graph.initializer:
+        weight.name = other(weight.name)
+    for node in graph.node:
+        node.name = ""
+        node.input[:], node.output[:] = map(other, node.input), map(other, node.output)
+    del graph.value_info[:]
+    waiting = list(graph.node)
+    ready = {value.name for value in (*graph.input, *graph.initializer)} | {""}
+    del graph.node[:]
+    while waiting:
+        able = [k for k, node in enumerate(waiting) if ready.issuperset(node.input)]
+        node = waiting.pop(able[-1])  # the last of those that may come next
+        ready.update(node.output)
+        graph.node.append(node)
+    onnx.checker.check_model(model)
+    found: bytes = model.SerializeToString()
+    return found
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TextModel(cell="lstm", hidden_size=5, num_layers=2, proj_size=2),
+        TextModel(cell="gru", hidden_size=5),
+        SeriesModel(cell="lstm", hidden_size=5, num_layers=2),
+    ],
+)
+def test_names_and_order_inside_the_core_graph_do_not_matter(
+    config: SeriesModel | TextModel,
+) -> None:
+    network = fresh_network(config)
+    core, _ = export(network, "core")
+    other = disguised(core)
+    files = [export_loop(file, network, None) or b"" for file in (core, other)]
+    assert core != other
+    assert files[0] != files[1]
+    if isinstance(config, TextModel):
+        points = np.array([ord(character) for character in network.vocabulary or ""])
+        feeds = next(generations(network, np.resize(points, 100))).feeds
+    else:
+        feeds = next(forecasts(network, np.zeros((100, 1), np.float32), [0.1])).feeds
+    found = [OnnxRuntime(file, "cpu").call(feeds) for file in files]
+    for some, others in zip(*found, strict=True):
+        np.testing.assert_allclose(some, others, rtol=1e-5, atol=1e-6)
+
+
+def test_a_core_graph_of_another_form_is_refused() -> None:
+    network = fresh_network(SeriesModel(cell="gru", hidden_size=3))
+    core, _ = export(network, "core")
+    model = onnx.load_from_string(core)
+    model.graph.node.append(helper.make_node("Transpose", [STATE], ["turned"], perm=[1, 0, 2]))
+    with refused(ParityError, "2 nodes of type Transpose", "reads the state", "constraints.txt"):
+        export_loop(model.SerializeToString(), network, None)
+
+
+class Writes(Network, TextLoop):
+    """A text network whose loop is run by Python, not by TorchScript."""
+
+    points: list[int]
+
+
+class Forecasts(Network, SeriesLoop):
+    """The same of a series."""
+
+    spread: list[float]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_python_runs_the_loop_of_a_text_as_torchscript_does(temperature: float) -> None:
+    network = fresh_network(TextModel(cell="gru", hidden_size=5, embedding_size=2))
+    eager = Writes(network.config, vocabulary=network.vocabulary)
+    eager.load_state_dict(network.state_dict())
+    eager.points = [ord(character) for character in network.vocabulary or ""]
+    prompt = torch.tensor([[ord("a"), ord("d")]] * 3)
+    uniform = torch.rand(3, 20, generator=torch.Generator().manual_seed(0))
+    given = prompt, uniform, temperature, 4, 0.9, network.zero_state(3)
+    with torch.no_grad():
+        expected = eager.generate(*given)
+        found = TorchScript(to_torchscript(network)).module.generate(*given)
+    assert expected[0].equal(found[0])
+    assert (temperature == 0) == (len(expected[0].unique(dim=0)) == 1)
+    torch.testing.assert_close(expected[1:], found[1:])
+
+
+def test_python_runs_the_loop_of_a_series_as_torchscript_does() -> None:
+    network = fresh_network(SeriesModel(cell="rnn", hidden_size=5, features=2, targets=2))
+    eager = Forecasts(network.config, scaler=network.scaler)
+    eager.load_state_dict(network.state_dict())
+    eager.spread = [0.1, 0.2]
+    generator = torch.Generator().manual_seed(0)
+    history, noise = (torch.randn(2, 4, n, generator=generator) for n in (2, 9))
+    given = history, 9, noise, network.zero_state(2)
+    with torch.no_grad():
+        expected = eager.forecast(*given)
+        found = TorchScript(to_torchscript(network, eager.spread)).module.forecast(*given)
+    assert expected[1].shape == (2, 4, 9, 2)
+    torch.testing.assert_close(expected, found)
 
 
 @pytest.mark.parametrize("preset", ["char-rnn", "char-lstm", "sine-gru"])

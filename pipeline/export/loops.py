@@ -13,16 +13,22 @@ from pipeline.export.forecast import forecast_graph, known_spread
 from pipeline.export.generate import generate_graph
 from pipeline.model import Network
 from pipeline.signature import (
+    FORECAST,
     HISTORY,
     INPUT,
+    NEXT_STATE,
     NOISE,
+    OUTPUT,
+    PATHS,
     PROMPT,
     STATE,
     STEPS,
     TEMPERATURE,
+    TEXT,
     TOP_K,
     TOP_P,
     UNIFORM,
+    Loop,
     loop,
 )
 
@@ -30,13 +36,14 @@ _BATCH, _READ, _STEPS = 2, 3, 5  # what the check runs
 
 
 def export_loop(onnx_file: bytes, network: Network, spread: Sequence[float] | None) -> bytes | None:
-    """The graph that generates or forecasts, of the core graph in ``onnx_file``; None if none can.
+    """The graph that generates or forecasts, made of the core graph in ``onnx_file``.
 
-    ``spread`` is the standard deviation of the residuals of each target; without it, samples have
-    no noise.
+    None where the outputs of the network cannot be its next inputs. ``spread`` is the standard
+    deviation of the residuals of each target; without it, samples have no noise.
 
     Raises:
-        ParityError: the graph is not sound, or does not go the way of the core graph.
+        ParityError: the core graph has an unknown form, or the graph made of it is not sound or
+            gives other numbers.
     """
     contract = loop(network.config)
     if contract is None:
@@ -49,12 +56,16 @@ def export_loop(onnx_file: bytes, network: Network, spread: Sequence[float] | No
     if breaches := list(format_breaches(model)):
         raise ParityError(f"the graph '{contract.name}' is not sound: {'; '.join(breaches)}")
     file: bytes = model.SerializeToString(deterministic=True)
-    _check(file, onnx_file, network)
+    _check(file, onnx_file, network, contract)
     return file
 
 
-def _check(file: bytes, onnx_file: bytes, network: Network) -> None:
-    """Compare the likeliest text, or the forecast, with the core graph called step by step."""
+def _check(file: bytes, onnx_file: bytes, network: Network, contract: Loop) -> None:
+    """Compare one run of the loop with the core graph called step by step.
+
+    A text takes the likeliest character each time; a forecast has one sample, without noise, which
+    must equal it.
+    """
     vocabulary, scaler = network.vocabulary, network.scaler
     state = network.zero_state(_BATCH).numpy()
     given: NDArray[np.int64] | NDArray[np.float32]
@@ -73,15 +84,25 @@ def _check(file: bytes, onnx_file: bytes, network: Network) -> None:
         given = np.tile(np.array(scaler.input_mean, np.float32), (_BATCH, _READ, 1))
         noise = np.zeros((_BATCH, 1, _STEPS), np.float32)
         feeds = {HISTORY: given, STEPS: np.array(_STEPS), NOISE: noise}
-    made, beside, after = cpu_session(file).run(None, feeds | {STATE: state})
-    core, expected = cpu_session(onnx_file), []
+    names = [spec.name for spec in contract.outputs]
+    made = dict(zip(names, cpu_session(file).run(names, feeds | {STATE: state}), strict=True))
+
+    core, steps = cpu_session(onnx_file), []
     for _ in range(_STEPS):
-        output, state = core.run(None, {INPUT: given, STATE: state})
+        output, state = core.run([OUTPUT, NEXT_STATE], {INPUT: given, STATE: state})
+        # Column 0 of the logits is the unknown entry, which is never written.
         given = output[:, -1:] if vocabulary is None else points[output[:, -1:, 1:].argmax(-1)]
-        expected.append(given)
-    _, state = core.run(None, {INPUT: given, STATE: state})
-    pairs = [(made, np.concatenate(expected, axis=1)), (after, state)]
+        steps.append(given)
+    (state,) = core.run([NEXT_STATE], {INPUT: given, STATE: state})
+
+    expected = np.concatenate(steps, axis=1)
+    pairs = [(made[NEXT_STATE], state)]
     if vocabulary is None:
-        pairs.append((beside[:, 0], made))
+        pairs += [(made[FORECAST], expected), (made[PATHS][:, 0], made[FORECAST])]
+    else:
+        pairs.append((made[TEXT], expected))
     if not all(deviation("", y, wanted, allowed(wanted, 0.0)).within for y, wanted in pairs):
-        raise ParityError("the graph with the loop does not go the way of the core graph")
+        raise ParityError(
+            f"the graph '{contract.name}' gives other numbers than the core graph called step by "
+            "step"
+        )

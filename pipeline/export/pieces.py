@@ -13,10 +13,10 @@ FLOAT, BOOL = 1, 9  # of onnx.TensorProto; onnxscript takes plain numbers only
 
 @script()
 def _filled(source, filler):  # type: ignore[no-untyped-def]
-    """``source`` ``[batch, time, …]``, or one step of filler where time is 0; and whether it is.
+    """``source`` ``[batch, time, …]`` with a step of ``filler`` if time is 0; and whether it is.
 
-    Neither recurrent operators nor ``Scan`` are defined for no steps at all, so what they make of
-    the filler is to be forgotten.
+    Neither recurrent operators nor ``Scan`` are defined for no steps at all. They run on the filler
+    instead, and the caller throws away what they make of it.
     """
     time = op.Shape(source, start=1, end=2)
     missing = op.Sub(op.Max(time, op.Constant(value_ints=[1])), time)
@@ -27,7 +27,10 @@ def _filled(source, filler):  # type: ignore[no-untyped-def]
 
 @script()
 def _by_stream(by_step, steps):  # type: ignore[no-untyped-def]
-    """``[steps, batch, values]`` with the batch first, without the step of a filler."""
+    """``[steps, batch, values]`` as ``[batch, steps, values]``, cut to ``steps`` of them.
+
+    The cut drops the step of a filler.
+    """
     zero, axis = op.Constant(value_ints=[0]), op.Constant(value_ints=[1])
     count = op.Reshape(steps, op.Constant(value_ints=[-1]))
     return op.Slice(op.Transpose(by_step, perm=[1, 0, 2]), zero, count, axis)
@@ -35,17 +38,17 @@ def _by_stream(by_step, steps):  # type: ignore[no-untyped-def]
 
 @script()
 def _by_step(numbers):  # type: ignore[no-untyped-def]
-    """``[batch, steps]`` as ``[steps, batch, 1]``."""
+    """Numbers ``[batch, steps]`` as ``[steps, batch, 1]``, of which a ``Scan`` takes one step."""
     return op.Unsqueeze(op.Transpose(numbers, perm=[1, 0]), op.Constant(value_ints=[2]))
 
 
 @script()
 def _streams(noise, steps, rows):  # type: ignore[no-untyped-def]
-    """One stream without noise and one for each sample, side by side.
+    """Numbers, states and counts of all streams: for each history a silent one, and its samples.
 
-    ``noise`` ``[batch, samples, steps]`` becomes ``[streams, steps]``, and ``rows``
-    ``[S, batch, hidden]`` are repeated; the last result is ``[batch, 1 + samples]``, the streams of
-    each history.
+    ``noise`` ``[batch, samples, steps]`` gets zeros before its samples and becomes the numbers
+    ``[streams, steps]``. ``rows`` ``[S, batch, hidden]`` are repeated to ``[S, streams, hidden]``.
+    The last result is the shape ``[batch, 1 + samples]`` that tells the streams of each history.
     """
     one, none = op.Constant(value_ints=[1]), op.Constant(value_float=0.0)
     third, steps_1 = op.Constant(value_ints=[2]), op.Reshape(steps, op.Constant(value_ints=[-1]))
@@ -62,8 +65,11 @@ def _streams(noise, steps, rows):  # type: ignore[no-untyped-def]
 
 @script()
 def _by_history(made, streams):  # type: ignore[no-untyped-def]
-    """Of ``made`` ``[streams, …]`` the stream without noise ``[batch, …]``, and the others
-    ``[batch, samples, …]``."""
+    """The streams ``made`` ``[streams, …]``, parted by history.
+
+    The first result is the stream without noise ``[batch, …]``, the second are the samples
+    ``[batch, samples, …]``.
+    """
     first, second = op.Constant(value_ints=[0]), op.Constant(value_ints=[1])
     end = op.Constant(value_ints=[9223372036854775807])
     shape = op.Concat(streams, op.Shape(made, start=1), axis=0)
@@ -74,9 +80,12 @@ def _by_history(made, streams):  # type: ignore[no-untyped-def]
 
 @script()
 def _settings(uniform, temperature, top_k, top_p, size):  # type: ignore[no-untyped-def]
-    """What the sampler needs of its settings, once for all steps; ``size`` counts the entries.
+    """Random numbers and settings as the sampler wants them, made once for all steps.
 
-    A temperature of 0 or less makes every number 0.
+    ``size`` counts the entries of the vocabulary. Numbers are brought into [0, 1), and all are 0
+    where the temperature is 0 or less. The results after the numbers are: whether something is
+    drawn at all, the divisor of the logits, whether a filter is on, how many of the likeliest
+    entries are kept, and up to which share of probability.
     """
     none, one = op.Constant(value_float=0.0), op.Constant(value_float=1.0)
     least = op.Constant(value_float=1.0e-30)
@@ -91,20 +100,22 @@ def _settings(uniform, temperature, top_k, top_p, size):  # type: ignore[no-unty
 
 @script()
 def _sample(logits, number, warm, divisor, filtered, count, limit):  # type: ignore[no-untyped-def]
-    """An index ``[1, batch]`` and its log-probability ``[batch, 1]``, from logits
-    ``[1, batch, size]``.
+    """An entry ``[1, batch]`` drawn from logits ``[1, batch, size]``, and its log-probability.
 
-    In this order: keep the ``count`` likeliest entries, divide by the temperature, keep the
-    likeliest whose probabilities reach the limit; then take the first entry at which the cumulative
-    probability exceeds the number ``[batch, 1]``. Entries that tie with the last one kept are kept
-    too. Unless it is warm, the likeliest is taken, the first of several.
+    The log-probability is ``[batch, 1]``. Where ``warm``, logits are divided by the temperature and
+    filtered, and an entry is drawn by the number ``[batch, 1]``. Otherwise the likeliest is taken,
+    the first of several, with a log-probability of 0.
 
-    What a step takes is hardly more than the number of its nodes, so those that are not needed
-    stand in branches.
+    The time of a step depends on how many nodes it runs, hardly on what they do. So nodes that are
+    not always needed stand in branches. onnxscript names a branch by its line in this function,
+    counted from the first, so a line more or less above a branch changes the bytes of a graph that
+    has it.
     """
     if warm:
         scaled = op.Div(op.Squeeze(logits, op.Constant(value_ints=[0])), divisor)
         if filtered:
+            # Keep the ``count`` likeliest entries, and of these the likeliest whose probabilities
+            # together reach the limit. An entry that ties with the last one kept is kept, too.
             ordered, _ = op.TopK(scaled, op.Reshape(count, op.Constant(value_ints=[1])))
             before = op.CumSum(op.Softmax(ordered), op.Constant(value_int=1), exclusive=1)
             high = op.Constant(value_float=3.0e38)
@@ -114,6 +125,7 @@ def _sample(logits, number, warm, divisor, filtered, count, limit):  # type: ign
             left = op.Where(op.GreaterOrEqual(scaled, least), scaled, low)
         else:
             left = op.Identity(scaled)
+        # Take the first entry at which the cumulative probability exceeds the number.
         chances = op.Softmax(left)
         reached = op.CumSum(chances, op.Constant(value_int=1))
         total = op.Gather(reached, op.Constant(value_ints=[-1]), axis=1)

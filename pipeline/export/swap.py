@@ -1,9 +1,11 @@
-"""Any module with its recurrent layers and its packed sequences made exportable, for a while."""
+"""The recurrent layers and packed sequences of one module, made exportable for a while.
+
+Only that module changes, and only calls of this thread: torch's own classes stay as they are.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
-from unittest.mock import patch
+from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,32 +24,55 @@ _STAND_IN = "onnx"  # the child that a recurrent layer has during an export
 def exportable(module: nn.Module) -> Iterator[None]:
     """Compute the recurrent layers inside ``module`` by ONNX's operators.
 
-    The layers stay where they are, with their class, attributes and hooks: only their
-    ``forward`` methods look for a child with the weights in ONNX's layout, which layers outside
-    ``module`` do not have.
+    The layers stay where they are, with their attributes and hooks. Each gets a child with its
+    weights in ONNX's layout, and a ``forward`` of its own that runs the child. A layer whose class
+    has written a ``forward`` goes on running that one; PyTorch's, which it calls, is then the one
+    that runs the child.
     """
-    layers = [layer for layer in module.modules() if isinstance(layer, _CLASSES)]
+    layers: list[nn.RNNBase] = [layer for layer in module.modules() if isinstance(layer, _CLASSES)]
+    classes = [type(layer) for layer in layers]
+    plain = [layer for layer in layers if _runs_pytorchs_forward(layer)]
     try:
         for layer in layers:
             layer.add_module(_STAND_IN, OnnxLayers(layer))
-        with ExitStack() as stack:
-            for kind in _CLASSES:
-                stack.enter_context(patch.object(kind, "forward", _forward(kind.forward)))
-            stack.enter_context(PaddedInsteadOfPacked())
+            if layer in plain:
+                vars(layer)["forward"] = _forward.__get__(layer)
+            else:
+                layer.__class__ = _with_forward_below(type(layer))
+        with OnnxFunctions(layers):
             yield
     finally:
-        for layer in layers:
+        for layer, its_class in zip(layers, classes, strict=True):
+            layer.__class__ = its_class
             layer._modules.pop(_STAND_IN, None)
+        for layer in plain:
+            vars(layer).pop("forward", None)
 
 
-def _forward(original: Callable[..., Any]) -> Callable[..., Any]:
-    def forward(self: nn.RNNBase, input: Any, hx: Any = None) -> Any:
-        onnx = self._modules.get(_STAND_IN)
-        if not isinstance(onnx, OnnxLayers):
-            return original(self, input, hx)
-        return _run(self, onnx, input, hx)
+def _runs_pytorchs_forward(layer: nn.RNNBase) -> bool:
+    forwards = [kind.forward for kind in _CLASSES]
+    return "forward" not in vars(layer) and type(layer).forward in forwards
 
-    return forward
+
+def _with_forward_below(its_class: type[nn.RNNBase]) -> type[nn.RNNBase]:
+    """A class like ``its_class``, whose ``super().forward`` is :func:`_forward`.
+
+    Python looks methods up in a class, then in its bases from left to right, but in a base only
+    after its subclasses. So a subclass of PyTorch's class, named as a second base, comes between
+    ``its_class`` and PyTorch's.
+    """
+    kind: Any = next(base for base in its_class.__mro__ if base in _CLASSES)
+
+    def check_forward_args(self: nn.RNNBase, x: Any, hidden: Any, batch_sizes: Any) -> None:
+        if batch_sizes is None:  # a packed sequence is padded, which PyTorch's check refuses
+            kind.check_forward_args(self, x, hidden, None)
+
+    methods = {"forward": _forward, "check_forward_args": check_forward_args}
+    return type(its_class.__name__, (its_class, type(kind.__name__, (kind,), methods)), {})
+
+
+def _forward(self: nn.RNNBase, input: Any, hx: Any = None) -> Any:
+    return _run(self, cast(OnnxLayers, self._modules[_STAND_IN]), input, hx)
 
 
 def _run(
@@ -88,13 +113,21 @@ def _run(
     return output, tuple(rows) if onnx.entry.has_c else rows[0]
 
 
-class PaddedInsteadOfPacked(TorchFunctionMode):
-    """Packed sequences that hold the padded batch, for ONNX has sequence lengths and no packing.
+class OnnxFunctions(TorchFunctionMode):
+    """torch's functions of packed sequences and recurrent layers, by what ONNX has.
 
-    ``data`` is ``[time, batch, …]`` and every row of ``batch_sizes`` ``[time, batch]`` holds the
-    lengths. What works on each element of ``data`` alone (dropout, embedding, linear layers)
-    needs no change.
+    ONNX has sequence lengths and no packing. So packed sequences hold the padded batch: ``data`` is
+    ``[time, batch, …]`` and every row of ``batch_sizes`` ``[time, batch]`` holds the lengths. What
+    works on each element of ``data`` alone (dropout, embedding, linear layers) needs no change.
+
+    A class may also call ``nn.LSTM.forward(self, …)`` by name. That runs PyTorch's own code up to
+    the kernel, which gets the weights of one of ``layers``; the child of that layer runs instead.
     """
+
+    def __init__(self, layers: Sequence[nn.RNNBase]) -> None:
+        super().__init__()
+        self.layers = layers
+        self.batch_sizes: list[Tensor] = []  # of all that was packed
 
     def __torch_function__(
         self,
@@ -103,18 +136,33 @@ class PaddedInsteadOfPacked(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Answer the two functions below :mod:`torch.nn.utils.rnn`, leave all others alone."""
+        """Answer the functions named here, leave all others alone."""
         name = getattr(func, "__name__", "")
         if name == "_pack_padded_sequence":
             return self.pack(*args, **(kwargs or {}))
         if name == "_pad_packed_sequence":
             return self.pad(*args, **(kwargs or {}))
+        if name == "__getitem__" and any(args[0] is sizes for sizes in self.batch_sizes):
+            return args[0].size(1)  # PyTorch asks for the first batch size: that of all streams
+        for layer in self.layers:  # whose mode is called as its kernel, in capital letters
+            if name == layer.mode.lower() and any(value is layer._flat_weights for value in args):
+                return self.run(layer, *args)
         return func(*args, **(kwargs or {}))
+
+    def run(self, layer: nn.RNNBase, *args: Any) -> tuple[Tensor, ...]:
+        """A kernel: ``(x, hx, weights, …)``, or ``(data, batch_sizes, hx, weights, …)``."""
+        if args[2] is layer._flat_weights:
+            y, state = _forward(layer, *args[:2])
+        else:
+            packed, state = _forward(layer, PackedSequence(*args[:2]), args[2])
+            y = packed.data
+        return (y, *state) if isinstance(state, tuple) else (y, state)
 
     def pack(self, input: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         """``torch._C._VariableFunctions._pack_padded_sequence``."""
         data = input.transpose(0, 1) if batch_first else input
-        return data, lengths.expand(data.size(0), data.size(1))
+        self.batch_sizes.append(lengths.expand(data.size(0), data.size(1)))
+        return data, self.batch_sizes[-1]
 
     def pad(
         self,
@@ -125,7 +173,7 @@ class PaddedInsteadOfPacked(TorchFunctionMode):
         total_length: int,
     ) -> tuple[Tensor, Tensor]:
         """``torch._C._VariableFunctions._pad_packed_sequence``; ``[time, …]``, as it was packed."""
-        lengths = batch_sizes[0]
+        lengths = batch_sizes.select(0, 0)
         steps = torch.arange(data.size(0), device=data.device)[:, None]
         inside = (steps < lengths).reshape(*batch_sizes.shape, *[1] * (data.dim() - 2))
         padded = torch.where(inside, data, torch.full_like(data[:1, :1], padding_value))
@@ -142,4 +190,4 @@ def _lengths(packed: PackedSequence) -> Tensor:
             "its PackedSequence was not made by pack_padded_sequence inside forward; take the "
             "padded batch and a tensor of lengths as inputs and pack them there"
         )
-    return packed.batch_sizes[0]
+    return packed.batch_sizes.select(0, 0)

@@ -1,4 +1,4 @@
-"""A network as TorchScript, by tracing."""
+"""A network, or any module, as a TorchScript file, by tracing."""
 
 import io
 import zipfile
@@ -15,9 +15,10 @@ from pipeline.signature import loop
 
 
 def to_torchscript(network: Network, spread: Sequence[float] | None = None) -> bytes:
-    """Trace ``network``; the result loads with ``torch.jit.load`` in Python and C++.
+    """``network`` as a TorchScript file, which ``torch.jit.load`` reads in Python and C++.
 
-    Where the outputs can be the next inputs, it has the loop as a further method.
+    Where its outputs can be its next inputs, the file has the loop as a further method. ``spread``
+    is the standard deviation of the residuals of each target, for samples of a forecast.
     """
     inputs = example_inputs(network, batch=2, time=3)
     if loop(network.config) is None:
@@ -32,14 +33,14 @@ def trace(
     further: Mapping[str, tuple[Any, ...]] | None = None,
     definition: str = "",
 ) -> bytes:
-    """Any module, called with ``inputs``, as a TorchScript file.
+    """``module`` as a TorchScript file, traced while it is called with ``inputs``.
 
-    ``further`` are the inputs of other methods to trace; ``definition`` is TorchScript that calls
-    them.
+    ``further`` has the names of other methods to trace, with their inputs. ``definition`` is the
+    source of methods to compile, which may call the traced ones.
     """
     with quiet_exporter(), torch.no_grad():
         _forget_traced_classes()
-        # What tracing would check, the post-condition checks of the export do at more sizes.
+        # Tracing could check its result itself, yet the export does so afterwards at more sizes.
         traced = torch.jit.trace_module(
             module,
             {"forward": inputs, **(further or {})},
@@ -55,14 +56,21 @@ def trace(
 
 
 def _forget_traced_classes() -> None:
-    """Without this, the names in the archive count the traces that this process made before."""
+    """Let torch number classes from the start again.
+
+    Otherwise the names in the file would depend on how many traces this process has made.
+    """
     torch._C._jit_clear_class_registry()
     torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
     torch.jit._state._clear_class_state()
 
 
 def _without_traces_of_this_machine(archive: bytes) -> bytes:
-    """Leave out the map from code to Python sources, and the checksum that counts it in."""
+    """The archive without the files that tell where it was made.
+
+    These are the map from code to lines of Python sources, with their paths, and the checksum over
+    it. TorchScript does without both.
+    """
     target_bytes = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(archive)) as source,
