@@ -166,7 +166,7 @@ def replace_listed(bundle: Bundle, name: str, data: bytes) -> Bundle:
         (lambda g: g.update(name="other"), "name is not that"),
         (lambda g: g["tolerance"].update(rtol=1.0), "tolerance allows more"),
         (lambda g: g["trajectories"][0].update(calls=[]), "calls"),
-        (lambda g: g["trajectories"][0].pop("state"), "state is there or missing"),
+        (lambda g: g["trajectories"][0].pop("state"), "state must be there"),
         (lambda g: g["trajectories"][0]["state"].update(shape=[1]), "state has another shape"),
         (lambda g: g["trajectories"][0]["calls"][0]["input"]["data"].pop(), "input has another"),
         (lambda g: g["trajectories"][0]["calls"][0]["input"]["data"].__setitem__(0, 0.5), "whole"),

@@ -53,6 +53,8 @@ def spelled() -> Iterator[tuple[str, str]]:
         name = path.relative_to(PACKAGE).as_posix()
         if name.startswith("cells/") or "__pycache__" in name or not path.is_file():
             continue
+        if path.suffix == ".md":  # prose, and commands that it explains
+            continue
         if path.suffix == ".py":
             words = python_words(path)
         else:

@@ -602,8 +602,8 @@ def test_what_is_no_function_of_its_inputs_is_refused(
 
 
 def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"```python\n(import torch.*?)```", readme, flags=re.S)
+    readme = Path(__file__).parents[1] / "pipeline/export/README.md"
+    block = re.search(r"```python\n(import torch.*?)```", readme.read_text("utf-8"), flags=re.S)
     assert block
     code = block[1].replace('"tagger.', f'"{tmp_path.as_posix()}/tagger.')
     namespace: dict[str, Any] = {}
