@@ -19,6 +19,7 @@ NAME = re.compile(rf"(?<![a-z])({'|'.join(CELLS)})(?![a-z])", re.IGNORECASE)
 # By a part of the path and of the text: code that has to name a cell, and why.
 EXCEPTIONS = {
     ("export/", "torch.nn.utils.rnn"): "a module of torch, where packed sequences are",
+    ("exporters_modules", ""): "modules as users write them, which is what is tried",
     ("config/", "as in torch.nn.LSTM"): "words of the published schema",
     ("reference", "has no RNN with relu"): "a limit of that runtime, in words",
     ("tract", "computes every RNN with tanh"): "a bug of that runtime, in words",
@@ -26,7 +27,7 @@ EXCEPTIONS = {
     ("tract", "LSTM"): "a bug of that runtime in one operator",
     ("rtneural", "LSTM"): "a program for the classes of RTNeural",
     ("rtneural", "GRU"): "a program for the classes of RTNeural",
-    ("cpp-libtorch", "doubles the time of an LSTM"): "a comment",
+    ("cpp_libtorch", "doubles the time of an LSTM"): "a comment",
 }
 FUNCTIONS = [
     (cell, nonlinearity)

@@ -128,6 +128,13 @@ def test_semicolons_with_decimal_commas_are_read(read: Reader) -> None:
     np.testing.assert_allclose(read(text, fill="previous").values[:2, 0], [1.01, 1.02])
 
 
+def test_a_row_without_an_id_is_refused_and_is_of_no_series(read: Reader) -> None:
+    table = frame().assign(unique_id=["A"] * (LENGTH - 1) + [None])
+    with refused(MalformedError, "'unique_id' is empty in row", str(LENGTH), "--id"):
+        read(table)
+    assert len(read(table, id="A").values) == LENGTH - 1
+
+
 def test_parquet_is_read_as_the_same_csv(read: Reader, tmp_path: Path) -> None:
     table = frame("h", x=np.sin(np.arange(LENGTH)))
     file = tmp_path / "data.parquet"

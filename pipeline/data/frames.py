@@ -85,7 +85,13 @@ def _one_of_several(table: pd.DataFrame, chosen: str | None, path: Path) -> pd.D
             f"{path} has no column '{ID}'; say which holds the ids with --id COLUMN={chosen}"
         )
     ids = table[column].astype(str)
-    known = list(dict.fromkeys(ids))
+    without = table[column].isna() | (ids == "")
+    if chosen is None and without.any():
+        raise MalformedError(
+            f"{path}: column '{column}' is empty in row {int(without.argmax()) + 1}; give every "
+            "row the id of its series, or choose one with --id"
+        )
+    known = list(dict.fromkeys(ids[~without]))
     if chosen is None and len(known) > 1:
         raise UsageError(
             f"{path} holds {len(known)} series ({listed(known)}); choose one, for example "
@@ -93,7 +99,7 @@ def _one_of_several(table: pd.DataFrame, chosen: str | None, path: Path) -> pd.D
         )
     if chosen is not None and value not in known:
         raise unknown(f"series in {path}", value, known)
-    return (table if chosen is None else table[ids == value]).drop(columns=column)
+    return (table if chosen is None else table[~without & (ids == value)]).drop(columns=column)
 
 
 def time_column(table: pd.DataFrame, chosen: str | None) -> str | None:
