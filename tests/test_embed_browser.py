@@ -693,7 +693,9 @@ def test_the_command_serves_the_page_until_it_is_interrupted(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stderr
-        found = next(filter(None, (re.match(r"http://\S+", line) for line in process.stderr)))
+        lines = (re.search(r"http://[^;\s]+", line) for line in process.stderr)
+        found = next(filter(None, lines), None)
+        assert found
         status, _, body = asked(found[0], "/index.html")
         assert (status, body) == (200, (CLIENT / "index.html").read_bytes())
         assert (tmp_path / "page" / RUNTIME).is_dir()
