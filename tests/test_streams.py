@@ -95,9 +95,16 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path: Path, exported:
     assert (done.returncode, done.stdout, done.stderr) == (0, "x", "")
 
 
+def raised_from(error: Exception, cause: Exception) -> Exception:
+    """``error`` as ``raise error from cause`` leaves it."""
+    error.__cause__ = cause
+    return error
+
+
 FAILURES = [
     (MemoryError("2 TiB"), 7, "not enough memory"),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 7, "not enough memory"),
+    (raised_from(RuntimeError("export failed"), MemoryError()), 7, "not enough memory"),
     (RecursionError("maximum recursion depth exceeded"), 3, "nested too deeply"),
     (PermissionError(13, "Permission denied", "/a/b"), 8, "cannot use /a/b: permission denied"),
     (OSError(113, "No route to host"), 8, "cannot use a file: no route to host"),

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def _failure(error: Exception | KeyboardInterrupt) -> tuple[str, int]:
             return _refused(error), StorageError.exit_code
         case RecursionError():
             return "the input is nested too deeply; simplify it", MalformedError.exit_code
-        case _ if _is_of_memory(error):
+        case _ if any(map(_is_of_memory, _causes(error))):
             return (
                 "there is not enough memory; give a smaller file, model or batch, or free some",
                 UnavailableError.exit_code,
@@ -103,6 +104,14 @@ def _refused(error: OSError) -> str:
     if error.filename is None and error.errno in _OF_WRITING:
         return f"cannot write standard output: {advice(error)}"
     return f"cannot use {error.filename or 'a file'}: {advice(error)}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """``error``, the error that it was raised from, and so on; torch's exporter raises three."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def _is_of_memory(error: BaseException) -> bool:
