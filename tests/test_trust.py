@@ -21,8 +21,7 @@ from tiny import installed, refused
 from pipeline.bundle import Bundle, open_bundle
 from pipeline.config import PRESETS
 from pipeline.contract.manifest import TORCHSCRIPT_FILE
-from pipeline.embed import replay
-from pipeline.embed.targets import TARGETS
+from pipeline.embed import replay, targets
 from pipeline.errors import UnsafeError
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
@@ -95,8 +94,8 @@ def test_code_of_a_stranger_does_not_run(
 ) -> None:
     monkeypatch.setattr(catalog, "ALL", ("torchscript",))
     if "--embedded" in arguments:
-        for name in set(TARGETS) - {"cpp-libtorch"}:
-            monkeypatch.delitem(TARGETS, name)
+        alone = {"cpp-libtorch": targets.TARGETS["cpp-libtorch"]}
+        monkeypatch.setattr(targets, "TARGETS", alone)
     Path("m.onnx").write_bytes((evil / "onnx" / "model.onnx").read_bytes())
     Path("link.pt").symlink_to(evil / "model.pt")
     Path("copy.pt").write_bytes((evil / "model.pt").read_bytes())
@@ -294,7 +293,7 @@ def test_a_project_gets_torchscript_that_is_trusted(
 def test_every_target_without_torchscript_takes_a_strangers_bundle(
     pipeline: Here, evil: Path
 ) -> None:
-    for target in set(TARGETS) - {"cpp-libtorch"}:
+    for target in set(targets.TARGETS) - {"cpp-libtorch"}:
         assert pipeline("embed", "evil", target, "--out", target).code == 0
         assert not list(Path(target).rglob("model.pt"))
     assert no_canary()
