@@ -8,13 +8,12 @@ the line and hashes the rest. Files of earlier versions have no seal; they are r
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import IntegrityError, MalformedError
 from pipeline.reading import JSON_LIMIT, parse_json, read_inside
-from pipeline.signature import check_format
 from pipeline.storage import canonical_json, sha256
 
 _KEY = "sha256"
@@ -111,25 +110,36 @@ def parse_record(
 ) -> R:
     """Parse JSON as a record of ``kind``; messages name it ``what`` and end in ``todo``.
 
-    ``older`` converts, in place, content that earlier versions wrote in another form.
+    ``older`` converts, in place, content that earlier versions wrote in another form, and raises
+    ValueError if it cannot.
 
     Raises:
         MalformedError: it is not JSON, of a newer format, or does not fit its schema.
     """
     content = parse_json(data, path)
-    check_format(content, str(path))
+    _check_format(content, kind, path)
     try:
         if isinstance(content, dict):
             older(content)
         return kind.model_validate_json(canonical_json(content, None), strict=True)
-    except ValidationError as error:
+    except ValidationError as error:  # a ValueError, too
         first = error.errors(include_url=False)[0]
         where = ".".join(_place(content, first["loc"]))
         why = first["msg"].removeprefix("Value error, ")
         fault = f"{why} at {where or 'the top'}" if first["type"] != "value_error" else why
+    except ValueError as error:
+        fault = str(error)
     except RecursionError:
         fault = "it is nested too deeply"
     raise MalformedError(f"{path} is not {what}: {_shown(fault)}; {todo}")
+
+
+def _check_format(content: Any, kind: type[BaseModel], path: Path) -> None:
+    """Refuse JSON of a higher format than ``kind`` has; raises MalformedError."""
+    known = max(get_args(kind.model_fields["format"].annotation), default=1)
+    found = isinstance(content, dict) and content.get("format")
+    if isinstance(found, int) and found > known:
+        raise MalformedError(f"{path} has format {found}; this pipeline reads {known}, update it")
 
 
 def _place(content: Any, place: tuple[int | str, ...]) -> Iterator[str]:

@@ -7,15 +7,12 @@ defined only here.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pipeline.cells import ENTRIES
 from pipeline.config import Record, SeriesModel, TextModel
-from pipeline.contract.tensors import Contract, TensorSpec
-from pipeline.errors import MalformedError
+from pipeline.contract.tensors import Axis, Contract, HeldOutData, StatePair, TensorSpec
 
-FORMAT: Literal[1] = 1  # format of bundles
-MANIFEST_FILE = "manifest.json"
 OPSETS = range(18, 24)
 DEFAULT_OPSET = 18  # the oldest that torch.onnx writes, for old runtimes
 
@@ -26,6 +23,9 @@ PROMPT, UNIFORM, TEXT, LOG_PROB = "prompt", "uniform", "text", "log_prob"
 TEMPERATURE, TOP_K, TOP_P = "temperature", "top_k", "top_p"
 HISTORY, STEPS, NOISE, FORECAST, PATHS = "history", "steps", "noise", "forecast", "paths"
 SAMPLES = "samples"
+
+AXES = {BATCH: Axis(role="batch"), TIME: Axis(role="time")}
+SAMPLE = HeldOutData()  # of the input
 
 UNKNOWN_INDEX = 0  # logit and embedding row of all characters outside the vocabulary
 
@@ -86,17 +86,6 @@ class Loop(Record):
         return f"onnx/{self.name}.onnx"
 
 
-def check_format(manifest: Any, where: str) -> None:
-    """Refuse the JSON of a manifest that is newer than this package.
-
-    Raises:
-        MalformedError: its format is higher; the message names ``where``.
-    """
-    newer = isinstance(manifest, dict) and manifest.get("format")
-    if isinstance(newer, int) and newer > FORMAT:
-        raise MalformedError(f"{where} has format {newer}; this pipeline reads {FORMAT}, update it")
-
-
 def state_rows(config: SeriesModel | TextModel) -> tuple[str, ...]:
     """Names of the rows of ``state``: ``h_0 … h_{L-1}``, then for an LSTM ``c_0 … c_{L-1}``.
 
@@ -106,6 +95,13 @@ def state_rows(config: SeriesModel | TextModel) -> tuple[str, ...]:
         return ()
     layers = range(config.num_layers)
     return tuple(f"{part}_{layer}" for part in ENTRIES[config.cell].parts for layer in layers)
+
+
+def state_pairs(config: SeriesModel | TextModel) -> tuple[StatePair, ...]:
+    """The one pair of states of a model; empty for a model of whole sequences."""
+    rows = state_rows(config)
+    pair = StatePair(input=STATE, output=NEXT_STATE, rows=rows, h_columns=config.h_size)
+    return (pair,) if rows else ()
 
 
 def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Signature:
@@ -139,7 +135,9 @@ def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Sign
         return TensorSpec(name=name, type="float32", shape=shape, meaning=meaning)
 
     return Signature(
-        input=TensorSpec(name=INPUT, type=input_type, shape=input_shape, meaning=input_meaning),
+        input=TensorSpec(
+            name=INPUT, type=input_type, shape=input_shape, meaning=input_meaning, sample=SAMPLE
+        ),
         state=float32(STATE, state_shape, state_meaning),
         output=float32(OUTPUT, output_shape, output_meaning),
         next_state=float32(NEXT_STATE, state_shape, next_meaning),

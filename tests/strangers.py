@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from pipeline.bundle import Bundle, open_bundle
 from pipeline.bundle.write import file_entry
-from pipeline.contract.manifest import TORCHSCRIPT_FILE
+from pipeline.contract.files import MANIFEST_FILE, TORCHSCRIPT_FILE
 from pipeline.seal import sealed
-from pipeline.signature import MANIFEST_FILE
 
 
 class _Trap(nn.Module):

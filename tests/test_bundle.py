@@ -16,10 +16,10 @@ from tiny import open_session
 
 from pipeline.bundle import Bundle, current_bundle
 from pipeline.bundle.card import first_lines
-from pipeline.bundle.golden import cut_sequences, outside
 from pipeline.config import CELLS, PRESETS, Cell, SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.contract.manifest import manifest_schema
+from pipeline.contract.samples import cut_sequences, outside
 from pipeline.contract.weights import parameters, weight_shapes
 from pipeline.errors import IntegrityError
 from pipeline.model import Network

@@ -180,7 +180,7 @@ def test_golden_data_that_do_not_fit_are_refused(
     change(content)
     changed = replace_listed(copied, "golden.json", canonical_json(content, None))
     with pytest.raises(MalformedError, match=message):
-        changed.held_out()
+        changed.task_data()
 
 
 @pytest.mark.parametrize("name", ["onnx/model.onnx", "onnx/test_data_set_0/input_1.pb"])

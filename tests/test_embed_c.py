@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from tiny import refused, tool
 
 from pipeline.bundle import Bundle, network_of
-from pipeline.bundle.golden import outside
 from pipeline.config import CELLS, SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.contract.law import FLOAT32
+from pipeline.contract.samples import outside
 from pipeline.embed.c.source import c_source, identifier, write_c
 from pipeline.errors import UsageError
 from pipeline.model import Network

@@ -30,7 +30,7 @@ READMES = {
     "targets": ROOT / "pipeline/embed/README.md",
 }
 RUNTIME = """
-from pipeline.contract.manifest import ONNX_FILE
+from pipeline.contract.files import ONNX_FILE
 from pipeline.runtimes.kind import Kind
 
 KIND = Kind("abacus", "ONNX", "abacus", ONNX_FILE, lambda file, provider: [], "Beads on a wire")

@@ -29,10 +29,10 @@ from torch import nn
 
 from pipeline.bundle import Bundle
 from pipeline.bundle.card import first_lines
-from pipeline.bundle.golden import outside
 from pipeline.config import WHOLE_SEQUENCES, SeriesModel, TextModel
 from pipeline.contract import Scaler, SeriesScores, TextScores
 from pipeline.contract.held_out import code_points
+from pipeline.contract.samples import outside
 from pipeline.data import Series, Text
 from pipeline.errors import ParityError, UsageError
 from pipeline.export import export

@@ -37,7 +37,7 @@ class Changed(PyTorch):
 
 
 def answer_of(bundle: Bundle) -> FreeAnswer:
-    found = free_answer(network_of(bundle), bundle.held_out(), FLOAT32)
+    found = free_answer(network_of(bundle), bundle.task_data(), FLOAT32)
     assert found is not None
     return found
 
@@ -52,7 +52,7 @@ def test_the_real_streams_are_long() -> None:
 def test_a_text_is_made_of_the_likeliest_characters(tiny_bundle: Bundles) -> None:
     bundle = tiny_bundle("char-lstm")
     runtime, vocabulary = PyTorch(network_of(bundle)), bundle.manifest.vocabulary or ""
-    given, state = bundle.held_out()[None, :10], runtime.network.zero_state(1).numpy()
+    given, state = bundle.task_data()[None, :10], runtime.network.zero_state(1).numpy()
     made = free_run(runtime, given, state, 8, vocabulary)
     whole = np.concatenate([given, made[None]], axis=1)
     logits = runtime.run(whole, state)[0][0, 9:-1, 1:]
@@ -62,7 +62,7 @@ def test_a_text_is_made_of_the_likeliest_characters(tiny_bundle: Bundles) -> Non
 def test_a_forecast_is_made_of_its_own_values(tiny_bundle: Bundles) -> None:
     bundle = tiny_bundle("sine-gru")
     runtime = PyTorch(network_of(bundle))
-    given, state = bundle.held_out()[None, :10], runtime.network.zero_state(1).numpy()
+    given, state = bundle.task_data()[None, :10], runtime.network.zero_state(1).numpy()
     made = free_run(runtime, given, state, 8, None)
     whole = np.concatenate([given, made[None]], axis=1)
     np.testing.assert_allclose(made, runtime.run(whole, state)[0][0, 9:-1], rtol=1e-4, atol=1e-5)
@@ -138,7 +138,7 @@ def test_in_less_than_float32_a_forecast_that_strays_is_shown_and_no_failure(
 ) -> None:
     bundle = tiny_bundle("sine-lstm")
     exact = free_answer(
-        network_of(bundle), bundle.held_out(), LESS_THAN_FLOAT32["bfloat16"], "bfloat16"
+        network_of(bundle), bundle.task_data(), LESS_THAN_FLOAT32["bfloat16"], "bfloat16"
     )
     assert exact is not None
 

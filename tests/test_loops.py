@@ -344,7 +344,7 @@ def test_a_fault_in_the_sampler_is_found_with_its_place(
     network, contract = network_of(bundle), bundle.manifest.loop
     assert contract is not None
     file = broken(bundle.read("onnx/generate.onnx"), old, new)
-    cases = list(generations(network, bundle.held_out()))
+    cases = list(generations(network, bundle.task_data()))
     row = loop_row("char-gru", contract, OnnxRuntime(file, "cpu"), cases)
     if old == "Greater":  # differs only where a number is just at the end of a share
         assert row.status == "pass" or "text" in row.reason
@@ -355,7 +355,7 @@ def test_a_fault_in_the_sampler_is_found_with_its_place(
 
 def case_of(bundle: Bundle) -> tuple[TextCase, dict[str, NDArray[Any]]]:
     """A case, and what a right graph gives for it."""
-    case = next(iter(generations(network_of(bundle), bundle.held_out())))
+    case = next(iter(generations(network_of(bundle), bundle.task_data())))
     runtime = OnnxRuntime(bundle.read("onnx/generate.onnx"), "cpu")
     return case, dict(zip((TEXT, LOG_PROB, NEXT_STATE), runtime.call(case.feeds), strict=True))
 
@@ -400,7 +400,7 @@ def test_nan_beside_the_right_text_is_a_fault(
 
 def test_a_forecast_needs_as_much_noise_as_steps(tiny_bundle: Callable[[str], Bundle]) -> None:
     bundle = tiny_bundle("sine-rnn")
-    cases = forecasts(network_of(bundle), bundle.held_out(), [0.1])
+    cases = forecasts(network_of(bundle), bundle.task_data(), [0.1])
     case = next(case for case in cases if case.name == "forecast with samples")
     feeds = {**case.feeds, "steps": np.array(7)}
     for runtime in (

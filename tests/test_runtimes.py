@@ -87,7 +87,7 @@ def test_one_opened_model_takes_any_size_and_carries_the_state(
     for runtime in opened(bundle, name):
         tolerance = LESS_THAN_FLOAT32.get(runtime.precision, bundle.manifest.tolerance)
         for batch, length in ((2, 5), (1, 1), (7, 3), (1, 40)):
-            input = np.resize(bundle.held_out(), (batch, length, *bundle.held_out().shape[1:]))
+            input = np.resize(bundle.task_data(), (batch, length, *bundle.task_data().shape[1:]))
             state = honest.run(input, honest.network.zero_state(batch).numpy())[1]
             for found, expected in zip(
                 runtime.run(input, state), honest.run(input, state), strict=True
@@ -101,7 +101,7 @@ def test_results_are_not_overwritten_by_the_next_call(
     tiny_bundle: Bundles, opened: Opened, name: str
 ) -> None:
     bundle = tiny_bundle("sine-lstm")
-    input = bundle.held_out()[None, :4]
+    input = bundle.task_data()[None, :4]
     state = PyTorch(network_of(bundle)).network.zero_state(1).numpy()
     for runtime in opened(bundle, name):
         first = runtime.run(input, state)
@@ -148,7 +148,7 @@ class Lesser(PyTorch):
 @pytest.fixture(scope="module", params=["sine-rnn", "sine-gru", "char-lstm"])
 def exact(tiny_bundle: Bundles, request: pytest.FixtureRequest) -> Answered:
     bundle = tiny_bundle(request.param)
-    return answered(network_of(bundle), bundle.held_out())
+    return answered(network_of(bundle), bundle.task_data())
 
 
 def test_a_runtime_in_bfloat16_is_judged_by_that_and_by_pytorch_in_bfloat16(
@@ -193,7 +193,7 @@ def test_logits_too_large_for_the_tolerance_of_tf32_are_judged_by_pytorch_rounde
     network = network_of(bundle)
     with torch.no_grad():
         network.head.weight.mul_(300)  # as a network that is sure of itself
-    exact = answered(network, bundle.held_out())
+    exact = answered(network, bundle.task_data())
     row = validation_row("m", Tf32(network), exact, FLOAT32)
     assert (row.status, row.reason, row.precision) == ("pass", "", "tf32")
     case = max(row.cases, key=lambda case: case.output_error or 0)

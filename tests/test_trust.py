@@ -20,7 +20,7 @@ from tiny import installed, refused
 
 from pipeline.bundle import Bundle, open_bundle
 from pipeline.config import PRESETS
-from pipeline.contract.manifest import TORCHSCRIPT_FILE
+from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.embed import replay, targets
 from pipeline.errors import UnsafeError
 from pipeline.export.torchscript import to_torchscript

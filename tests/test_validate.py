@@ -64,7 +64,7 @@ def test_an_honest_bundle_passes_on_every_runtime_of_this_machine(
 def test_the_cases_are_those_of_the_design(tiny_bundle: Bundles, preset: str) -> None:
     bundle = tiny_bundle(preset)
     cases = list(
-        make_cases(bundle.held_out(), bundle.manifest.vocabulary, PyTorch(network_of(bundle)))
+        make_cases(bundle.task_data(), bundle.manifest.vocabulary, PyTorch(network_of(bundle)))
     )
     whole = {(case.batch, case.time) for case in cases if case.name == "whole"}
     assert whole == {(batch, time) for batch in BATCHES for time in shortened.TIMES}
@@ -150,10 +150,10 @@ def answered(tiny_bundle: Bundles, request: pytest.FixtureRequest) -> Answered:
     bundle = tiny_bundle(request.param)
     network = network_of(bundle)
     pytorch, twin = PyTorch(network), Twin(network)
-    cases = make_cases(bundle.held_out(), bundle.manifest.vocabulary, pytorch)
+    cases = make_cases(bundle.task_data(), bundle.manifest.vocabulary, pytorch)
     contract = network.signature.contract
     answers = [answer(contract, c, pytorch, twin) for c in cases if c.batch * c.time < 2000]
-    exact = Answered(network, bundle.held_out(), answers, None)
+    exact = Answered(network, bundle.task_data(), answers, None)
     assert validation_row("m", Faulty(pytorch, no_fault), exact, FLOAT32).status == "pass"
     return exact
 
@@ -277,8 +277,8 @@ def test_an_onnx_file_that_is_wrong_fails(tiny_bundle: Bundles) -> None:
             if attribute.name == "linear_before_reset":
                 attribute.i = 0
     network = network_of(bundle)
-    exact = answer_to(network, bundle.held_out()[None, :50])
-    answered = Answered(network, bundle.held_out(), [exact], None)
+    exact = answer_to(network, bundle.task_data()[None, :50])
+    answered = Answered(network, bundle.task_data(), [exact], None)
     wrong = OnnxRuntime(model.SerializeToString(), "cpu")
     assert validation_row("m", wrong, answered, FLOAT32).status == "fail"
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
 from pipeline.config import Record
-from pipeline.contract.manifest import ONNX_FILE
+from pipeline.contract.files import ONNX_FILE
 from pipeline.errors import UsageError
 from pipeline.runtimes.onnx_runtime import graph_errors, one_thread_session
 from pipeline.signature import (
@@ -106,12 +106,10 @@ def sides(bundle: Bundle, steps: int) -> Iterator[Sides]:
         raise UsageError(f"{manifest.name} has no graph with a loop inside; name others")
     looped = _session(bundle, manifest.loop.file)
     core = _session(bundle, ONNX_FILE)
-    source, rng = bundle.held_out(), np.random.default_rng(_SEED)
-    assert manifest.state is not None
-    rows = [axis for axis in manifest.state.shape if isinstance(axis, int)]
+    source, rng = bundle.task_data(), np.random.default_rng(_SEED)
     for batch in _BATCHES:
         given = np.stack([source[:_READ]] * batch)
-        state = np.zeros((batch, *rows), np.float32)
+        state = bundle.initial_states(batch)[STATE]
         if manifest.vocabulary is None:
             noise = np.zeros((batch, 0, steps), np.float32)
             feeds = {HISTORY: given, STEPS: np.array(steps), NOISE: noise, STATE: state}

@@ -1,161 +1,142 @@
 """Golden trajectories: chained calls with their results, which every client can replay."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
-from numpy.typing import NDArray
 
-from pipeline.checkpoint import Checkpoint
-from pipeline.contract.held_out import Array
 from pipeline.contract.law import FLOAT32
-from pipeline.model import Network
-from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
-from pipeline.threads import torch_threads, weights_of
+from pipeline.contract.manifest import FORMAT
+from pipeline.contract.stored import stored
+from pipeline.contract.tensors import Contract, Tensors
+from pipeline.verify import Model, chained
 
-FORMAT = 1
+Draw = Callable[[int, int, int], Tensors]
+"""Inputs of a batch size and a number of steps, from a place in the data on."""
+
+_READ_BEFORE = 50  # steps that are read to reach a state that was carried
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a model; shapes as in the signature."""
+    """One call of a model: its inputs and its outputs by name, in the order of the contract."""
 
-    input: Array
-    state: NDArray[np.float32]
-    output: NDArray[np.float32]
-    next_state: NDArray[np.float32]
-
-    @property
-    def inputs(self) -> dict[str, Array]:
-        """The inputs by name; a state without rows is left out."""
-        return _in_files({INPUT: self.input, STATE: self.state})
-
-    @property
-    def outputs(self) -> dict[str, Array]:
-        """The outputs by name; a state without rows is left out."""
-        return _in_files({OUTPUT: self.output, NEXT_STATE: self.next_state})
+    inputs: Tensors
+    outputs: Tensors
 
 
-def _in_files(tensors: dict[str, Array]) -> dict[str, Array]:
-    return {name: array for name, array in tensors.items() if array.shape[1]}
+@dataclass(frozen=True)
+class Exact:
+    """A model in float64, and where its inputs come from.
 
-
-def cut_sequences(source: Array, batch: int, time: int, start: int = 0) -> Array:
-    """``batch`` sequences cut from ``source``, spread over it from ``start``, ``[batch, time, …]``.
-
-    A sequence that reaches the end of ``source`` continues at its beginning.
+    ``draw`` gives the inputs, ``initial`` the states that a number of streams start from. Steps are
+    counted in units of ``unit``, the smallest piece that a sequence may be cut into.
     """
-    offsets = start + np.arange(batch) * max(1, len(source) // batch)
-    windows: Array = source[(offsets[:, None] + np.arange(time)) % len(source)]
-    return windows
+
+    contract: Contract
+    model: Model
+    draw: Draw
+    initial: Callable[[int], Tensors]
+    unit: int = 1
+
+    def pieces(self, batch: int, cuts: Sequence[int], start: int = 0) -> Sequence[Tensors]:
+        """Inputs of chained calls: one sequence cut into ``cuts``, or so many calls of one step."""
+        batch = batch if self.contract.batch else 1
+        if self.contract.time is None:
+            return [self.draw(batch, 1, start + place) for place in range(len(cuts))]
+        steps = [self.unit * cut for cut in cuts]
+        return self.contract.cut(self.draw(batch, sum(steps), start), steps)
+
+    def calls(self, pieces: Sequence[Tensors], states: Tensors | None = None) -> list[Call]:
+        """Chained calls, from ``states`` or else the initial ones, with their results.
+
+        The results are those of float64, rounded to the types of the contract, so they do not
+        depend on the float32 rounding of one machine.
+        """
+        contract, calls = self.contract, []
+        carried = states if states is not None else self.initial(self._batch(pieces[0]))
+        results = chained(self.model, contract, pieces, carried)
+        for piece, exact in zip(pieces, results, strict=True):
+            given = {**piece, **carried}
+            calls.append(Call(_rounded(contract.inputs, given), _rounded(contract.outputs, exact)))
+            carried = {before: exact[after] for before, after in contract.states}
+        return calls
+
+    def _batch(self, piece: Tensors) -> int:
+        axes = {name: self.contract.axis(self.contract.batch, name) for name in piece}
+        return next((piece[name].shape[at] for name, at in axes.items() if at is not None), 1)
 
 
-def outside(source: Array, vocabulary: str | None) -> Array:
-    """``source`` with some unknown characters, or some values far outside the training range."""
-    changed = source.copy()
-    if vocabulary is not None:
-        known = {ord(character) for character in vocabulary}
-        strange = [0x10FFFF, 0x1F600, 0x0627, 0x05D0, 0, -1, max(known) + 1, 2**40]
-        unseen = [point for point in strange if point not in known]
-        places = changed.reshape(-1)[1::3]  # a view: every third element
-        places[:] = np.resize(unseen, len(places))
-        return changed
-    changed[:, 1::3] *= 100
-    changed[:, 2::3] -= 1000
-    return changed
+def _rounded(specs: Sequence[Any], tensors: Tensors) -> Tensors:
+    return {spec.name: tensors[spec.name].astype(spec.type) for spec in specs}
 
 
-def trajectory(
-    network: Network, source: Array, cuts: Sequence[int], state: NDArray[np.float32] | None = None
-) -> list[Call]:
-    """Chained calls over ``source`` ``[batch, time, …]``, cut into pieces of ``cuts`` steps.
-
-    The results are those of the float64 twin, rounded to float32, so they do not depend on the
-    float32 rounding of one machine.
-    """
-    twin = network.twin(torch.float64)
-    first = twin.zero_state(len(source)) if state is None else torch.from_numpy(state).double()
-    calls, carried, start = [], first, 0
-    for length in cuts:
-        piece = source[:, start : start + length]
-        start += length
-        tensor = torch.from_numpy(piece)
-        with torch.inference_mode(), torch_threads(weights_of(network)):
-            exact = tensor.double() if tensor.is_floating_point() else tensor
-            output, following = twin(exact, carried)
-        calls.append(Call(piece, *(part.float().numpy() for part in (carried, output, following))))
-        carried = following
-    return calls
-
-
-def golden_trajectories(network: Network, source: Array) -> dict[str, list[Call]]:
-    """The trajectories of ``golden.json``; ``source`` is the held-out input."""
-    strange = outside(cut_sequences(source, 2, 6), network.vocabulary)
-    if not network.signature.has_state:
-        return {
-            "one sequence": trajectory(network, cut_sequences(source, 1, 10), [10]),
-            "one step": trajectory(network, cut_sequences(source, 1, 1), [1]),
-            "three sequences at once": trajectory(network, cut_sequences(source, 3, 5), [5]),
-            "input that training did not know": trajectory(network, strange, [6]),
+def golden_trajectories(
+    exact: Exact, strange: Sequence[Tensors] | None = None
+) -> dict[str, list[Call]]:
+    """The trajectories of ``golden.json``; ``strange`` are inputs that training never gave."""
+    pieces, calls = exact.pieces, exact.calls
+    if exact.contract.states:
+        last = calls(pieces(1, [_READ_BEFORE]))[0].outputs
+        carried = {before: last[after] for before, after in exact.contract.states}
+        found = {
+            "one stream from its start": calls(pieces(1, [1, 2, 7])),
+            "three streams at once": calls(pieces(3, [4, 1])),
+            "from a state that was carried": calls(pieces(1, [1, 3], _READ_BEFORE), carried),
         }
-    warmed_up = trajectory(network, cut_sequences(source, 1, 50), [50])[0].next_state
-    return {
-        "one stream from zeros": trajectory(network, cut_sequences(source, 1, 10), [1, 2, 7]),
-        "three streams at once": trajectory(network, cut_sequences(source, 3, 5), [4, 1]),
-        "from a state that is not zero": trajectory(
-            network, cut_sequences(source, 1, 4, start=50), [1, 3], warmed_up
-        ),
-        "input that training did not know": trajectory(network, strange, [3, 3]),
-    }
+    else:
+        found = {
+            "one sequence": calls(pieces(1, [10])),
+            "one step": calls(pieces(1, [1])),
+            "three sequences at once": calls(pieces(3, [5])),
+        }
+    if strange is not None:
+        found["input that training did not know"] = calls(strange)
+    return found
 
 
-def _tensor(array: Array) -> dict[str, Any]:
-    """Shape and flat values; float32 has the fewest digits that give the same float32 again."""
-    flat = array.ravel()
-    is_float = flat.dtype == np.float32
-    return {
-        "shape": list(array.shape),
-        "data": [float(str(value)) for value in flat] if is_float else flat.tolist(),
-    }
+def golden_json(
+    name: str, contract: Contract, trajectories: dict[str, list[Call]], held_out: dict[str, Any]
+) -> dict[str, Any]:
+    """The content of ``golden.json``; ``held_out`` is the JSON of the held-out data."""
+    carried = {before for before, _ in contract.states}
 
+    def tensors(call: Call) -> dict[str, Any]:
+        given = {name: y for name, y in call.inputs.items() if name not in carried}
+        return {name: stored(y) for name, y in (given | call.outputs).items()}
 
-def golden_json(checkpoint: Checkpoint, trajectories: dict[str, list[Call]]) -> dict[str, Any]:
-    """The content of ``golden.json``."""
     return {
         "format": FORMAT,
-        "name": checkpoint.config.name,
+        "name": name,
         "tolerance": FLOAT32.model_dump(),
         "trajectories": [
             {
-                "name": name,
-                **{key: _tensor(array) for key, array in calls[0].inputs.items() if key == STATE},
-                "calls": [
-                    {
-                        INPUT: _tensor(call.input),
-                        **{key: _tensor(array) for key, array in call.outputs.items()},
-                    }
-                    for call in calls
-                ],
+                "name": title,
+                "states": {before: stored(calls[0].inputs[before]) for before in sorted(carried)},
+                "calls": [tensors(call) for call in calls],
             }
-            for name, calls in trajectories.items()
+            for title, calls in trajectories.items()
         ],
-        "held_out": checkpoint.held_out,
+        "held_out": held_out,
     }
 
 
-def backend_test_files(network: Network, source: Array) -> dict[str, bytes]:
+def backend_test_files(exact: Exact) -> dict[str, bytes]:
     """Test data in the layout of ONNX's backend tests: a call from the initial state, the call
     after it with the carried state, and a call of other sizes.
 
-    A network of whole sequences has no state; its first two sets are two sequences.
+    A model of whole sequences has no state; its first two sets are two sequences.
     """
-    fresh, carried = trajectory(network, cut_sequences(source, 1, 10), [5, 5])
-    other = trajectory(network, cut_sequences(source, 3, 11), [11])[0]
+    pair = exact.pieces(1, [5, 5])
+    if exact.contract.states:
+        first, second = exact.calls(pair)
+    else:
+        [first], [second] = (exact.calls([piece]) for piece in pair)
+    [other] = exact.calls(exact.pieces(3, [11]))
     files = {}
-    for index, call in enumerate((fresh, carried, other)):
+    for index, call in enumerate((first, second, other)):
         for kind, tensors in (("input", call.inputs), ("output", call.outputs)):
             for place, (name, array) in enumerate(tensors.items()):
                 tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)

@@ -4,25 +4,27 @@ from safetensors.torch import save as save_safetensors
 
 from pipeline.bundle.card import model_card
 from pipeline.bundle.golden import backend_test_files, golden_json, golden_trajectories
+from pipeline.bundle.network import exact_network, strange_pieces
 from pipeline.checkpoint import Checkpoint, versions
 from pipeline.config import ImportedConfig
-from pipeline.contract.held_out import held_out_input
-from pipeline.contract.law import FLOAT32
-from pipeline.contract.manifest import (
+from pipeline.contract.files import (
     CARD_FILE,
     GOLDEN_FILE,
+    MANIFEST_FILE,
     ONNX_FILE,
     TORCHSCRIPT_FILE,
     WEIGHTS_FILE,
-    FileEntry,
-    Manifest,
-    state_entry,
 )
+from pipeline.contract.held_out import held_out_input
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32
+from pipeline.contract.manifest import FORMAT, FileEntry, Manifest
+from pipeline.contract.stored import stored
 from pipeline.export import export, export_loop
 from pipeline.model import Network
 from pipeline.seal import require_readable, sealed
-from pipeline.signature import FORMAT, MANIFEST_FILE, loop
+from pipeline.signature import AXES, loop, state_pairs
 from pipeline.storage import canonical_json, sha256
+from pipeline.threads import torch_threads, weights_of
 
 
 def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[str, bytes]:
@@ -35,43 +37,53 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
     config = checkpoint.config
     spread = checkpoint.spread
     onnx_file, torchscript_file = export(network, config.name, opset, spread)
+    signature, looped = network.signature, loop(config.model)
     source = held_out_input(checkpoint.held_out)
-    content = golden_json(checkpoint, golden_trajectories(network, source))
-    golden = canonical_json(content, indent=None)
+    exact = exact_network(network, source)
+    with torch_threads(weights_of(network)):
+        trajectories = golden_trajectories(exact, strange_pieces(exact, network.vocabulary))
+        test_files = backend_test_files(exact)
+    held_out = checkpoint.held_out
+    data = held_out if isinstance(held_out, str) else stored(source)
+    golden = canonical_json(
+        golden_json(config.name, exact.contract, trajectories, {signature.input.name: data}),
+        indent=None,
+    )
     require_readable(golden, GOLDEN_FILE)
-    signature, contract = network.signature, loop(config.model)
-    looped = export_loop(onnx_file, network, spread)
+    loop_file = export_loop(onnx_file, network, spread)
     files = {
         WEIGHTS_FILE: save_safetensors(dict(network.state_dict())),
         TORCHSCRIPT_FILE: torchscript_file,
         ONNX_FILE: onnx_file,
-        **({contract.file: looped} if contract and looped else {}),
-        **backend_test_files(network, source),
+        **({looped.file: loop_file} if looped and loop_file else {}),
+        **test_files,
         GOLDEN_FILE: golden,
         CARD_FILE: model_card(checkpoint, signature).encode(),
     }
     manifest = Manifest(
         format=FORMAT,
         name=config.name,
-        task=config.model.task,
-        model=config.model,
-        opset=opset,
         inputs=signature.inputs,
         outputs=signature.outputs,
-        state=state_entry(config.model),
-        loop=contract,
-        spread=spread,
+        states=state_pairs(config.model),
+        axes=AXES,
+        tolerance={"float32": FLOAT32, **LESS_THAN_FLOAT32},
+        opset=opset,
+        task=config.model.task,
+        loop=looped,
         window=None
         if signature.has_state or isinstance(config, ImportedConfig)
         else config.training.window,
+        spread=spread,
         scaler=checkpoint.scaler,
         vocabulary=checkpoint.vocabulary,
         source=config.source,
-        parameters=checkpoint.parameters,
         training=checkpoint.training,
+        model=config.model,
+        module=None,
+        parameters=checkpoint.parameters,
         checkpoint_sha256=checkpoint.digest,
         versions=versions(),
-        tolerance=FLOAT32,
         files={name: file_entry(data) for name, data in files.items()},
     )
     return {**files, MANIFEST_FILE: sealed(manifest)}

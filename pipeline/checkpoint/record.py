@@ -8,7 +8,7 @@ from pydantic import Discriminator, Tag, model_validator
 from pipeline import __version__
 from pipeline.config import Config, Digest, ImportedConfig, Record
 from pipeline.contract.checks import check_parts
-from pipeline.contract.held_out import HeldOut, check_held_out
+from pipeline.contract.held_out import HeldOut, check_task_data
 from pipeline.contract.records import Scaler, TrainingRecord, Versions
 from pipeline.packages import package_version
 from pipeline.storage import canonical_json, sha256
@@ -63,7 +63,7 @@ class Checkpoint(Record):
             self.parameters,
             self.training,
         )
-        check_held_out(config.model, self.held_out)
+        check_task_data(config.model, self.held_out)
         return self
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.checkpoint.record import CHECKPOINT_FILE, Checkpoint
 from pipeline.config import Config, ImportedConfig
-from pipeline.contract.weights import check_header, largest_file, weight_shapes
+from pipeline.contract.weights import check_header, largest_file, parameters, weight_shapes
 from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.reading import read_inside
 from pipeline.seal import read_record, sealed
@@ -102,7 +102,7 @@ def check_weights(folder: Path, checkpoint: Checkpoint) -> bytes:
     """
     name, path = checkpoint.weights.file, folder / checkpoint.weights.file
     shapes = weight_shapes(checkpoint.config.model, len(checkpoint.vocabulary or ""))
-    data = read_inside(folder, name, "the weights file", largest_file(shapes))
+    data = read_inside(folder, name, "the weights file", largest_file(parameters(shapes)))
     if sha256(data) != checkpoint.weights.sha256:
         raise IntegrityError(f"{path} is not the file that training wrote; train it anew")
     check_header(data, shapes, path)

@@ -32,9 +32,9 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
     """
     from pipeline.benchmark.loops import benchmark as measure
     from pipeline.contract import open_bundle
+    from pipeline.contract.files import MANIFEST_FILE
     from pipeline.report.benchmarks import loops_table
     from pipeline.report.output import console, finish
-    from pipeline.signature import MANIFEST_FILE
 
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     bundles = [open_bundle(folder) for folder in folders]
@@ -81,10 +81,10 @@ def embed(
     from pipeline.benchmark.clients import measure_clients
     from pipeline.benchmark.engines import measure_engines
     from pipeline.contract import open_bundle
+    from pipeline.contract.files import MANIFEST_FILE
     from pipeline.embed.targets import TARGETS
     from pipeline.report.benchmarks import clients_table, engines_table
     from pipeline.report.output import console, finish, literal
-    from pipeline.signature import MANIFEST_FILE
 
     for name in targets:
         if name not in TARGETS:

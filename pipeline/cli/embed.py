@@ -66,11 +66,11 @@ def embed(
     pipeline embed sine-lstm c --out sine-c
     """
     from pipeline.contract import open_bundle
+    from pipeline.contract.files import MANIFEST_FILE
     from pipeline.embed.project import write_project
     from pipeline.embed.replay import build
     from pipeline.embed.targets import find_target
     from pipeline.report.output import finish, say
-    from pipeline.signature import MANIFEST_FILE
 
     chosen = find_target(target)
     page = chosen.page

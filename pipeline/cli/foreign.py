@@ -135,8 +135,7 @@ def foreign(
 def _must_be_trusted(path: Path, trust: "Trust") -> None:
     """Let a TorchScript file run by ``--trust`` alone, or as the file of a trusted bundle."""
     from pipeline.contract import open_bundle
-    from pipeline.contract.manifest import TORCHSCRIPT_FILE
-    from pipeline.signature import MANIFEST_FILE
+    from pipeline.contract.files import MANIFEST_FILE, TORCHSCRIPT_FILE
 
     file = path.resolve()
     if file.name != TORCHSCRIPT_FILE or not (file.parent / MANIFEST_FILE).is_file():

@@ -28,9 +28,9 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
     pipeline inspect sine-rnn sine-lstm sine-gru --plot forecast.svg
     """
     from pipeline.contract import open_bundle
+    from pipeline.contract.files import MANIFEST_FILE
     from pipeline.report.output import finish, say
     from pipeline.report.tables import manifest_table
-    from pipeline.signature import MANIFEST_FILE
     from pipeline.validate.records import read_validation
 
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")

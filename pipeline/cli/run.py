@@ -43,6 +43,11 @@ def run(
 
     context = click.get_current_context()
     opened = load(bundle, exported)
+    if opened.task is None:
+        raise UsageError(
+            f"{opened.name} is a module, which no task says how to feed; call "
+            "pipeline.load(...).stream() from Python, or embed it"
+        )
     for task, others in _OPTIONS.items():
         for option in others:
             given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE

@@ -27,8 +27,8 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
     pipeline sign sine-lstm --key private.pem
     """
     from pipeline.bundle import open_bundle
+    from pipeline.contract.files import MANIFEST_FILE
     from pipeline.report.output import finish, say
-    from pipeline.signature import MANIFEST_FILE
     from pipeline.storage import exclusive, write_file
     from pipeline.trust import SIGNATURE_FILE, sign_bundle
 
@@ -56,8 +56,8 @@ def verify(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> 
     pipeline verify sine-lstm --key public.pem
     """
     from pipeline.bundle import open_bundle
+    from pipeline.contract.files import MANIFEST_FILE
     from pipeline.report.output import finish, say
-    from pipeline.signature import MANIFEST_FILE
     from pipeline.trust import PublicKey
 
     public = PublicKey(key)

@@ -131,12 +131,12 @@ def validate(
     if on_trial:
         self_test(honest, as_json)
         return
+    from pipeline.contract.files import MANIFEST_FILE
     from pipeline.embed.targets import TARGETS
     from pipeline.report.current import is_current
     from pipeline.report.output import finish
     from pipeline.report.tables import matrix_table, validation_notes, validation_table
     from pipeline.runtimes.catalog import ALL, RUNTIMES, Runtimes, known_providers, require
-    from pipeline.signature import MANIFEST_FILE
     from pipeline.storage import update_file
 
     for name in runtimes:
@@ -194,7 +194,7 @@ def _all_known(
     now.
     """
     from pipeline.contract import open_bundle
-    from pipeline.signature import MANIFEST_FILE
+    from pipeline.contract.files import MANIFEST_FILE
     from pipeline.validate import last_validation
 
     now = {bundle.folder.resolve(): (bundle, found) for bundle, found in validated}

@@ -11,14 +11,14 @@ from pipeline.later import later
 
 if TYPE_CHECKING:
     from pipeline.contract.bundle import Bundle, open_bundle
-    from pipeline.contract.manifest import FileEntry, Manifest, StateEntry
+    from pipeline.contract.manifest import FileEntry, Manifest
     from pipeline.contract.records import Errors, Scaler, SeriesScores, TextScores, TrainingRecord
 else:
     __getattr__ = later(
         __name__,
         {
             "bundle": ("Bundle", "open_bundle"),
-            "manifest": ("FileEntry", "Manifest", "StateEntry"),
+            "manifest": ("FileEntry", "Manifest"),
             "records": ("Errors", "Scaler", "SeriesScores", "TextScores", "TrainingRecord"),
         },
     )
@@ -30,7 +30,6 @@ __all__ = [
     "Manifest",
     "Scaler",
     "SeriesScores",
-    "StateEntry",
     "TextScores",
     "TrainingRecord",
     "open_bundle",

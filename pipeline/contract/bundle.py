@@ -1,35 +1,56 @@
 """An open bundle: only files with the digest that the manifest lists are used."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
+import numpy as np
 from pydantic import BaseModel
 
-from pipeline.contract.golden import Golden, check_golden
+from pipeline.config import Record
+from pipeline.contract.files import (
+    GOLDEN_FILE,
+    INITIAL_FILE,
+    MANIFEST_FILE,
+    VALIDATION_FILE,
+    WEIGHTS_FILE,
+)
+from pipeline.contract.format1 import golden_of_format_1, manifest_of_format_1
+from pipeline.contract.golden import Golden, StoredTensors, check_golden
 from pipeline.contract.graph import require_own_data
-from pipeline.contract.held_out import Array, held_out_input
-from pipeline.contract.manifest import GOLDEN_FILE, WEIGHTS_FILE, FileEntry, Manifest
+from pipeline.contract.held_out import held_out_array
+from pipeline.contract.law import Array
+from pipeline.contract.manifest import FileEntry, Manifest
+from pipeline.contract.stored import unstored
+from pipeline.contract.tensors import Tensors, TensorSpec
 from pipeline.contract.weights import largest_file
 from pipeline.errors import IntegrityError, MalformedError
-from pipeline.reading import open_inside, safe_path, size_of
-from pipeline.seal import parse_record, read_record, sealed
-from pipeline.signature import MANIFEST_FILE
-from pipeline.storage import canonical_json, sha256, write_file
-
-VALIDATION_FILE = "validation.json"
+from pipeline.reading import open_inside, read_inside, safe_path, size_of
+from pipeline.seal import parse_record, sealed, unsealed
+from pipeline.storage import sha256, write_file
 
 _TODO = "export it anew"
 _BLOCK = 2**20  # bytes
 
 
+class InitialStates(Record):
+    """The content of ``initial.json``: one row of each state, by the name of its input."""
+
+    format: Literal[2]
+    states: StoredTensors
+
+
 @dataclass(frozen=True)
 class Bundle:
-    """An open bundle; :meth:`read` returns a file only if its digest is the one in the manifest."""
+    """An open bundle; :meth:`read` returns a file only if its digest is the one in the manifest.
+
+    ``content`` are the bytes of ``manifest.json``, which may be of format 1.
+    """
 
     folder: Path
     manifest: Manifest
+    content: bytes = field(repr=False)
 
     def read(self, name: str) -> bytes:
         """The bytes of one file of the bundle.
@@ -42,7 +63,7 @@ class Bundle:
         """
         entry = self._entry(name)
         path = self.folder / name
-        if name == WEIGHTS_FILE and entry.bytes > largest_file(self.manifest.weight_shapes):
+        if name == WEIGHTS_FILE and entry.bytes > largest_file(self.manifest.parameters):
             raise MalformedError(f"{path} is larger than the weights of its model; {_TODO}")
         with open_inside(self.folder, name, "a file of the bundle") as file:
             self._require_size(file, name, entry)
@@ -79,7 +100,7 @@ class Bundle:
     @property
     def digest(self) -> str:
         """SHA-256 of the manifest, which is also its seal."""
-        return sha256(canonical_json(self.manifest.model_dump(mode="json")))
+        return sha256(unsealed(self.content, self.folder / MANIFEST_FILE, _TODO))
 
     def golden(self) -> Golden:
         """The golden trajectories, and inputs that training never saw.
@@ -89,16 +110,59 @@ class Bundle:
             IntegrityError: ``golden.json`` was changed.
         """
         path = self.folder / GOLDEN_FILE
-        golden = parse_record(self.read(GOLDEN_FILE), path, "golden data", Golden, _TODO)
+        golden = parse_record(
+            self.read(GOLDEN_FILE), path, "golden data", Golden, _TODO, golden_of_format_1
+        )
         try:
             check_golden(golden, self.manifest)
         except ValueError as error:
             raise MalformedError(f"{path} is not golden data: {error}; {_TODO}") from error
         return golden
 
-    def held_out(self) -> Array:
-        """Inputs ``[time, …]`` of the task that training never saw; raises as :meth:`golden`."""
-        return held_out_input(self.golden().held_out)
+    def held_out(self) -> Tensors:
+        """Held-out data ``[time, …]`` of each input that has some; raises as :meth:`golden`."""
+        data = self.golden().held_out
+        specs = {spec.name: spec for spec in self.manifest.inputs}
+        return {name: held_out_array(specs[name], held) for name, held in data.items()}
+
+    def task_data(self) -> Array:
+        """The held-out data of a model with a task, which has one such input."""
+        (data,) = self.held_out().values()
+        return data
+
+    def initial_states(self, batch: int = 1) -> Tensors:
+        """The states that a stream of ``batch`` rows starts from, by the names of their inputs.
+
+        Raises:
+            MalformedError: ``initial.json`` is missing, or does not fit the states.
+            IntegrityError: ``initial.json`` was changed.
+        """
+        manifest, path = self.manifest, self.folder / INITIAL_FILE
+        specs = {spec.name: spec for spec in manifest.inputs}
+        axis = manifest.contract.batch
+        stored: StoredTensors = {}
+        if any(isinstance(pair.initial, str) for pair in manifest.states):
+            content = self.read(INITIAL_FILE)
+            stored = parse_record(content, path, "initial states", InitialStates, _TODO).states
+        found: Tensors = {}
+        for pair in manifest.states:
+            spec = specs[pair.input]
+            if isinstance(pair.initial, str):
+                found[spec.name] = self._stored_state(spec, stored, batch)
+            else:
+                shape = [batch if size == axis else _fixed(size) for size in spec.shape]
+                found[spec.name] = np.full(shape, pair.initial, spec.type)
+        return found
+
+    def _stored_state(self, spec: TensorSpec, stored: StoredTensors, batch: int) -> Array:
+        axis = self.manifest.contract.batch
+        try:
+            row = unstored(stored[spec.name], spec, {axis: 1} if axis else {})
+        except (KeyError, ValueError) as error:
+            path = self.folder / INITIAL_FILE
+            raise MalformedError(f"{path} does not fit {spec.name}: {error}; {_TODO}") from error
+        place = spec.shape.index(axis) if axis in spec.shape else None
+        return row if place is None else np.repeat(row, batch, place)
 
     def add_validation(self, validation: BaseModel) -> None:
         """Write ``validation.json`` atomically: a reader finds the old file or the new one.
@@ -118,14 +182,22 @@ def open_bundle(folder: Path) -> Bundle:
         UnsafeError: ``manifest.json`` lists a file outside the folder, or is a link.
         StorageError: ``manifest.json`` cannot be read.
     """
-    manifest = read_record(folder, MANIFEST_FILE, "the manifest", Manifest, _TODO, _of_this_version)
-    return Bundle(folder, manifest)
+    content = read_inside(folder, MANIFEST_FILE, "the manifest")
+    path = folder / MANIFEST_FILE
+    plain = unsealed(content, path, _TODO)
+    manifest = parse_record(plain, path, "the manifest", Manifest, _TODO, _older)
+    return Bundle(folder, manifest, content)
 
 
-def _of_this_version(content: dict[str, Any]) -> None:
-    """Drop ``validation.json``, which earlier versions listed, and check the names of files."""
+def _older(content: dict[str, Any]) -> None:
+    """Check the names of files, before anything is done with them, and convert format 1."""
     files = content.get("files")
     if isinstance(files, dict):
-        files.pop(VALIDATION_FILE, None)
         for name in files:
             safe_path(name)
+    manifest_of_format_1(content)
+
+
+def _fixed(size: int | str) -> int:
+    """A size of a state; a dynamic axis other than the batch starts at 1."""
+    return 1 if isinstance(size, str) else size

@@ -1,5 +1,7 @@
 """Checks that the parts of a model fit together, in checkpoints and in bundles."""
 
+from typing import TYPE_CHECKING
+
 from pipeline.config import (
     ImportedSource,
     SeriesModel,
@@ -8,7 +10,53 @@ from pipeline.config import (
     TextModel,
 )
 from pipeline.contract.records import Scaler, SeriesScores, TrainingRecord
+from pipeline.contract.tensors import TensorSpec
 from pipeline.contract.weights import parameters, weight_shapes
+from pipeline.signature import AXES, loop, signature, state_pairs
+
+if TYPE_CHECKING:
+    from pipeline.contract.manifest import Manifest
+
+
+def check_network(manifest: "Manifest", model: SeriesModel | TextModel) -> None:
+    """Raises ValueError for a manifest that does not follow from the built-in ``model``."""
+    if manifest.source is None or manifest.checkpoint_sha256 is None:
+        raise ValueError("source or checkpoint_sha256 is missing")
+    if model.task != manifest.task:
+        raise ValueError("task and model are not of the same task")
+    vocabulary = manifest.vocabulary
+    check_parts(
+        model,
+        manifest.source,
+        manifest.scaler,
+        vocabulary,
+        manifest.parameters,
+        manifest.training,
+    )
+    tensors, looped = signature(model, len(vocabulary or "")), loop(model)
+    _same("inputs", manifest.inputs, tensors.inputs)
+    _same("outputs", manifest.outputs, tensors.outputs)
+    if manifest.states != state_pairs(model):
+        raise ValueError("state is not that of the model")
+    if manifest.axes != AXES:
+        raise ValueError("axes are not those of the model")
+    if (manifest.loop and manifest.loop.name) != (looped and looped.name):
+        raise ValueError("loop is not that of the model")
+    if manifest.loop and looped:
+        _same("loop.inputs", manifest.loop.inputs, looped.inputs)
+        _same("loop.outputs", manifest.loop.outputs, looped.outputs)
+    if manifest.window is not None and tensors.has_state:
+        raise ValueError("window is for models of whole sequences, and this one has a state")
+    if manifest.spread != (manifest.training and manifest.training.spread):
+        raise ValueError("spread is not residual_std of the scores")
+
+
+def _same(what: str, found: tuple[TensorSpec, ...], expected: tuple[TensorSpec, ...]) -> None:
+    """Raise ValueError unless names, types, shapes and samples are the expected ones."""
+    if [(*spec.form, spec.sample) for spec in found] != [
+        (*spec.form, spec.sample) for spec in expected
+    ]:
+        raise ValueError(f"{what} are not those of the model")
 
 
 def check_parts(

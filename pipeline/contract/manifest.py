@@ -1,5 +1,9 @@
-"""``manifest.json``: everything that a machine needs to run a bundle, and its JSON schema."""
+"""``manifest.json``: the contract of a model, and all facts on it; its JSON schema."""
 
+import math
+import re
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -7,30 +11,34 @@ from pydantic import Field, model_validator
 from pipeline.config import (
     Digest,
     ImportedSource,
+    Line,
     ModelConfig,
     Name,
     Record,
-    SeriesModel,
     Source,
-    TextModel,
 )
-from pipeline.contract.checks import check_parts
-from pipeline.contract.law import FLOAT32, Tolerance
+from pipeline.contract.checks import check_network
+from pipeline.contract.files import (
+    CARD_FILE,
+    GOLDEN_FILE,
+    INITIAL_FILE,
+    ONNX_FILE,
+    TORCHSCRIPT_FILE,
+    WEIGHTS_FILE,
+)
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.contract.records import Scaler, Spread, TrainingRecord, Versions
-from pipeline.contract.tensors import TensorSpec
-from pipeline.contract.weights import Shapes, weight_shapes
+from pipeline.contract.tensors import Axis, Contract, HeldOutData, Integers, StatePair, TensorSpec
 from pipeline.reading import JSON_LIMIT
 from pipeline.seal import schema_of
-from pipeline.signature import NEXT_STATE, STATE, Loop, loop, signature
+from pipeline.signature import Loop
 
+FORMAT: Literal[2] = 2  # of manifests and golden data that are written
 SCHEMA_FILE = "manifest.schema.json"
-WEIGHTS_FILE = "model.safetensors"
-TORCHSCRIPT_FILE = "model.pt"
-ONNX_FILE = "onnx/model.onnx"
-GOLDEN_FILE = "golden.json"
-CARD_FILE = "README.md"
 
 _COPIES = 4  # largest number of copies of the weights in one file
+_LARGEST = 2**26  # numbers in a tensor whose dynamic axes are 1
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")  # of tensors and axes
 
 
 class FileEntry(Record):
@@ -40,56 +48,43 @@ class FileEntry(Record):
     bytes: int = Field(ge=0)
 
 
-class StateEntry(Record):
-    """The state of a model: ``output`` of one call is fed back as ``input`` of the next.
+class ModuleRecord(Record):
+    """What is known of a module that a user wrote.
 
-    ``rows`` name what each row holds. The first ``h_columns`` of a row of h are used; they are
-    fewer than the shape says if h is projected.
+    ``float64`` says whether its TorchScript gives the results of the module in float64, too.
+    ``states`` says for every state in which place of the module it is kept.
     """
 
-    input: str
-    output: str
-    type: Literal["float32"] = "float32"
-    shape: tuple[int | str, ...]
-    initial: float
-    rows: tuple[str, ...]
-    h_columns: int
-
-
-def state_entry(model: SeriesModel | TextModel) -> StateEntry | None:
-    """The state of a model; None for a model of whole sequences."""
-    tensors = signature(model)
-    if not tensors.has_state:
-        return None
-    return StateEntry(
-        input=STATE,
-        output=NEXT_STATE,
-        shape=tensors.state.shape,
-        initial=0.0,
-        rows=tensors.state_rows,
-        h_columns=model.h_size,
-    )
+    class_name: Line
+    float64: bool
+    states: tuple[Line, ...]
 
 
 class Manifest(Record):
-    """The content of ``manifest.json``, apart from its seal."""
+    """The content of ``manifest.json``, apart from its seal.
 
-    format: Literal[1]
+    The contract is ``inputs``, ``outputs``, ``states``, ``axes`` and ``tolerance``. ``task`` to
+    ``training`` are facets that not every model has. Either ``model`` is the configuration of a
+    built-in network, or ``module`` describes a user's module.
+    """
+
+    format: Literal[2]
     name: Name
-    task: Literal["series", "text"]
-    model: ModelConfig
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    outputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    states: tuple[StatePair, ...] = Field(description="empty for a model of whole sequences")
+    axes: dict[str, Axis]
+    tolerance: dict[Precision, Tolerance]
     opset: int = Field(ge=18, le=99)
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    state: StateEntry | None = Field(description="null for a model of whole sequences")
+    task: Literal["series", "text"] | None
+    loop: Loop | None = Field(
+        description="the graph with the loop inside, onnx/<name>.onnx; null if the outputs cannot "
+        "be the next inputs"
+    )
     window: int | None = Field(
         ge=1,
         description="steps that a network of whole sequences was trained on; null if unknown, and "
         "for a network with a state",
-    )
-    loop: Loop | None = Field(
-        description="the graph with the loop inside, onnx/<name>.onnx; null if the outputs cannot "
-        "be the next inputs"
     )
     spread: tuple[Spread, ...] | None = Field(
         description="standard deviation of the one-step residuals of each target, raw units; null "
@@ -97,44 +92,73 @@ class Manifest(Record):
     )
     scaler: Scaler | None
     vocabulary: str | None
-    source: Source | ImportedSource
-    parameters: int
+    source: Source | ImportedSource | None
     training: TrainingRecord | None
-    checkpoint_sha256: Digest
+    model: ModelConfig | None
+    module: ModuleRecord | None
+    parameters: int = Field(ge=0)
+    checkpoint_sha256: Digest | None
     versions: Versions
-    tolerance: Tolerance
     files: dict[str, FileEntry]
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Manifest":
-        model = self.model
-        if model.task != self.task:
-            raise ValueError("task and model are not of the same task")
-        check_parts(
-            model, self.source, self.scaler, self.vocabulary, self.parameters, self.training
-        )
-        tensors, contract = signature(model, len(self.vocabulary or "")), loop(model)
-        _same("inputs", self.inputs, tensors.inputs)
-        _same("outputs", self.outputs, tensors.outputs)
-        if self.state != state_entry(model):
-            raise ValueError("state is not that of the model")
-        if (self.loop and self.loop.name) != (contract and contract.name):
-            raise ValueError("loop is not that of the model")
-        if self.loop and contract:
-            _same("loop.inputs", self.loop.inputs, contract.inputs)
-            _same("loop.outputs", self.loop.outputs, contract.outputs)
-        if self.window is not None and tensors.has_state:
-            raise ValueError("window is for models of whole sequences, and this one has a state")
-        if self.spread != (self.training and self.training.spread):
-            raise ValueError("spread is not residual_std of the scores")
-        if not self.tolerance.within(FLOAT32):
-            raise ValueError(f"tolerance allows more than rtol {FLOAT32.rtol}, atol {FLOAT32.atol}")
+        self._check_tensors()
+        self._check_states()
+        self._check_tolerance()
+        if (self.model is None) == (self.module is None):
+            raise ValueError("it must have either a model or a module")
+        if self.model is not None:
+            check_network(self, self.model)
         self._check_files()
         return self
 
+    def _check_tensors(self) -> None:
+        specs = (*self.inputs, *self.outputs)
+        names = [spec.name for spec in specs]
+        if len(set(names)) < len(names):
+            raise ValueError("two tensors have the same name")
+        for word in (*names, *self.axes):
+            if not _WORD.fullmatch(word):
+                raise ValueError(f"{word[:80]!r} is no name of a tensor or an axis")
+        for spec in specs:
+            _check_shape(spec, self.axes)
+        for role in ("batch", "time"):
+            if sum(axis.role == role for axis in self.axes.values()) > 1:
+                raise ValueError(f"two axes are {role}")
+        for axis in self.axes.values():
+            if axis.largest is not None and axis.largest < axis.smallest:
+                raise ValueError("the largest size of an axis is less than its smallest")
+
+    def _check_states(self) -> None:
+        inputs, outputs = (
+            {spec.name: spec for spec in side} for side in (self.inputs, self.outputs)
+        )
+        for pair in self.states:
+            before, after = inputs.pop(pair.input, None), outputs.pop(pair.output, None)
+            if before is None or after is None or before.form[1:] != after.form[1:]:
+                raise ValueError("a state is no pair of an input and an output of the same form")
+            if isinstance(pair.initial, str) and pair.initial != INITIAL_FILE:
+                raise ValueError(f"a state starts from {pair.initial[:80]}, not {INITIAL_FILE}")
+        if not inputs or not outputs:
+            raise ValueError("all inputs, or all outputs, are states")
+
+    def _check_tolerance(self) -> None:
+        most = {"float32": FLOAT32, **LESS_THAN_FLOAT32}
+        if "float32" not in self.tolerance:
+            raise ValueError("tolerance lacks float32")
+        for precision, tolerance in self.tolerance.items():
+            if not tolerance.within(allowed := most[precision]):
+                raise ValueError(
+                    f"tolerance allows more than rtol {allowed.rtol}, atol {allowed.atol}"
+                )
+
     def _check_files(self) -> None:
-        needed = {CARD_FILE, WEIGHTS_FILE, TORCHSCRIPT_FILE, ONNX_FILE, GOLDEN_FILE}
-        missing = sorted((needed | {self.loop.file} if self.loop else needed) - self.files.keys())
+        needed = {CARD_FILE, TORCHSCRIPT_FILE, ONNX_FILE, GOLDEN_FILE, WEIGHTS_FILE}
+        if self.loop:
+            needed.add(self.loop.file)
+        needed.update(pair.initial for pair in self.states if isinstance(pair.initial, str))
+        missing = sorted(needed - self.files.keys())
         if missing:
             raise ValueError(f"it lists no {', no '.join(missing)}")
         largest = JSON_LIMIT + _COPIES * 4 * self.parameters
@@ -142,16 +166,37 @@ class Manifest(Record):
             if entry.bytes > largest:
                 raise ValueError(f"{name[:80]} is larger than files of such a model are")
 
+    @cached_property
+    def contract(self) -> Contract:
+        """The tensors of the model, and which of its axes are batch and time."""
+        roles = {axis.role: name for name, axis in self.axes.items()}
+        return Contract(
+            self.inputs,
+            self.outputs,
+            tuple((pair.input, pair.output) for pair in self.states),
+            batch=roles.get("batch"),
+            time=roles.get("time"),
+        )
+
     @property
-    def weight_shapes(self) -> Shapes:
-        """The shapes of the weights, by name."""
-        return weight_shapes(self.model, len(self.vocabulary or ""))
+    def data_inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs that are no states."""
+        carried = {pair.input for pair in self.states}
+        return tuple(spec for spec in self.inputs if spec.name not in carried)
 
 
-def _same(what: str, found: tuple[TensorSpec, ...], expected: tuple[TensorSpec, ...]) -> None:
-    """Raise ValueError unless names, types and shapes are the expected ones."""
-    if [spec.form for spec in found] != [spec.form for spec in expected]:
-        raise ValueError(f"{what} are not those of the model")
+def _check_shape(spec: TensorSpec, axes: Iterable[str]) -> None:
+    sizes = [axis for axis in spec.shape if not isinstance(axis, str)]
+    if any(size < 1 for size in sizes) or math.prod(sizes) >= _LARGEST:
+        raise ValueError(f"{spec.name} has a shape that no model has")
+    words = [axis for axis in spec.shape if isinstance(axis, str)]
+    sample = spec.sample
+    if isinstance(sample, Integers) and isinstance(sample.most, str):
+        words.append(sample.most)
+    if unknown := set(words) - set(axes):
+        raise ValueError(f"{spec.name} has an axis that is not in axes: {min(unknown)[:80]}")
+    if isinstance(sample, HeldOutData) and not spec.shape:
+        raise ValueError(f"{spec.name} has no axis that samples could be cut along")
 
 
 def manifest_schema() -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from pipeline.config import Line, Record
 from pipeline.contract.law import Array
@@ -19,13 +20,47 @@ ElementType = Literal[
 ]  # fmt: skip
 
 
+class Normal(Record):
+    """Samples drawn from a normal distribution."""
+
+    kind: Literal["normal"] = "normal"
+    mean: float
+    deviation: float = Field(gt=0)
+
+
+class Integers(Record):
+    """Samples drawn from the whole numbers ``least`` to ``most``, both included.
+
+    ``most`` may be a dynamic axis: the numbers are then lengths, one of which is the size of that
+    axis. ``descending`` sorts them.
+    """
+
+    kind: Literal["integers"] = "integers"
+    least: int
+    most: int | str
+    descending: bool = False
+
+
+class HeldOutData(Record):
+    """Samples cut from the data of this tensor in ``held_out`` of the golden data."""
+
+    kind: Literal["held out"] = "held out"
+
+
+Sample = Annotated[Normal | Integers | HeldOutData, Field(discriminator="kind")]
+
+
 class TensorSpec(Record):
-    """One tensor of a contract; a ``str`` in ``shape`` is a dynamic axis, from 1 up."""
+    """One tensor of a contract; a ``str`` in ``shape`` is a dynamic axis.
+
+    ``sample`` says how to draw an input; it is None for states and outputs.
+    """
 
     name: str
     type: ElementType
     shape: tuple[int | str, ...]
     meaning: Line
+    sample: Sample | None = None
 
     @property
     def form(self) -> tuple[str, str, tuple[int | str, ...]]:
@@ -34,6 +69,34 @@ class TensorSpec(Record):
 
     def __str__(self) -> str:
         return f"{self.name} [{', '.join(map(str, self.shape))}]"
+
+
+class StatePair(Record):
+    """A state: the output ``output`` of one call is fed back as the input ``input`` of the next.
+
+    ``initial`` is the value that all of its numbers have at first, or the name of the file that
+    holds them. ``rows`` name the rows of a packed state, where it is one; of a row of h, the first
+    ``h_columns`` are used, which are fewer than the shape says if h is projected.
+    """
+
+    input: str
+    output: str
+    initial: float | str = 0.0
+    rows: tuple[Line, ...] | None = None
+    h_columns: int | None = None
+
+
+class Axis(Record):
+    """A dynamic axis, and the sizes that it may have.
+
+    Along ``batch``, rows do not depend on each other. Along ``time``, a sequence may be cut into
+    several calls if there are states; each piece has a multiple of ``multiple`` steps.
+    """
+
+    role: Literal["batch", "time", "size"]
+    smallest: int = Field(1, ge=1)
+    largest: int | None = Field(None, ge=1)
+    multiple: int = Field(1, ge=1)
 
 
 @dataclass(frozen=True)

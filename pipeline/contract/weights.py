@@ -46,9 +46,9 @@ def parameters(shapes: Shapes) -> int:
     return sum(map(math.prod, shapes.values()))
 
 
-def largest_file(shapes: Shapes) -> int:
-    """The largest size in bytes of a file of float32 tensors of these shapes."""
-    return 8 + HEADER_LIMIT + 4 * parameters(shapes)
+def largest_file(numbers: int) -> int:
+    """The largest size in bytes of a file of tensors of so many numbers of up to 8 bytes."""
+    return 8 + HEADER_LIMIT + 8 * numbers
 
 
 def check_header(data: bytes, shapes: Shapes, path: Path) -> None:

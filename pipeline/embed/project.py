@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.bundle import Bundle
-from pipeline.contract.manifest import GOLDEN_FILE
+from pipeline.contract.files import GOLDEN_FILE, INITIAL_FILE, MANIFEST_FILE
 from pipeline.embed.sums import SUMS_FILE, digests, read_sums, sums_file
 from pipeline.embed.target import Target
 from pipeline.errors import IntegrityError, StorageError
-from pipeline.seal import sealed
-from pipeline.signature import MANIFEST_FILE
 from pipeline.storage import exclusive, sha256, storage_errors, update_folder
 from pipeline.trust import Trust
 
@@ -36,11 +34,13 @@ def project_files(bundle: Bundle, target: Target, trust: Trust | None = None) ->
     if target.generated is not None:
         files |= target.generated(bundle)
     names = [GOLDEN_FILE, *filter(None, [target.file])]
+    if INITIAL_FILE in bundle.manifest.files:
+        names.append(INITIAL_FILE)
     loop = bundle.manifest.loop
     if loop is not None and loop.name in target.loops:
         names.append(loop.file)
     files |= {f"{MODEL}/{name}": bundle.read(name) for name in names}
-    files[f"{MODEL}/{MANIFEST_FILE}"] = sealed(bundle.manifest)
+    files[f"{MODEL}/{MANIFEST_FILE}"] = bundle.content
     return {**files, SUMS_FILE: sums_file(files)}
 
 

@@ -85,7 +85,7 @@ class Workshop:
         except (UsageError, UnavailableError) as error:
             return row.model_copy(update={"reason": str(error)})
         row = row.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
-        return _judged(row, found, bundle.manifest.tolerance)
+        return _judged(row, found, bundle.manifest.tolerance["float32"])
 
     def close(self) -> None:
         """Remove the folder."""

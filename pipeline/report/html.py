@@ -109,8 +109,8 @@ def _section(bundle: Bundle, validation: Validation) -> Section:
     passed = [row for row in ran if row.graph == "model" and row.status == "pass"]
     if not any(row.label.startswith("onnxruntime") for row in passed):
         no_sample = "no row of ONNX Runtime passed"
-    elif bundle.manifest.training is None:
-        no_sample = "it was imported, without data of its task"
+    elif bundle.manifest.model is None or bundle.manifest.training is None:
+        no_sample = "it was not trained here, and has no data of a task"
     elif reason := why_not_free(bundle.manifest.model):
         no_sample = reason
     elif bundle.manifest.task == "text":
@@ -119,7 +119,7 @@ def _section(bundle: Bundle, validation: Validation) -> Section:
         pictures.append(("Forecast against truth, by ONNX Runtime", forecast(bundle)))
     return Section(
         validation=validation,
-        task=bundle.manifest.task,
+        task=bundle.manifest.task or "module",
         command=command(bundle, validation),
         kinds=kinds,
         lines=tuple(Line(row, tuple(_worst(row, kinds))) for row in validation.rows),

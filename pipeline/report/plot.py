@@ -29,12 +29,12 @@ def plot(bundles: Sequence[Bundle], path: Path) -> None:
             nothing to draw.
         StorageError: the file system refused.
     """
-    tasks = {bundle.manifest.task for bundle in bundles}
+    tasks = {bundle.manifest.task or "module" for bundle in bundles}
     check_picture(path, tasks)
     for manifest in (bundle.manifest for bundle in bundles):
-        if manifest.training is None:
+        if manifest.model is None or manifest.training is None:
             raise UsageError(
-                f"--plot: {manifest.name} was imported and has no data to draw; name others"
+                f"--plot: {manifest.name} was not trained here and has no data to draw; name others"
             )
         if tasks == {"series"} and (reason := why_not_free(manifest.model)):
             raise UsageError(f"--plot: {manifest.name} cannot run free: {reason}; name others")

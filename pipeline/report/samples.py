@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
-from pipeline.contract.manifest import ONNX_FILE
+from pipeline.contract.files import ONNX_FILE
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.chain import free_run
 from pipeline.runtimes.onnx_runtime import OnnxRuntime, graph_errors
-from pipeline.signature import signature
 
 _HISTORY = 100  # steps of a series that are read before the forecast
 _PROMPT = 120  # characters of a text that are read before the model continues it
@@ -41,7 +40,7 @@ def continue_series(bundle: Bundle, steps: int) -> tuple[NDArray[np.float32], ND
     Raises:
         MalformedError: the graph cannot be run.
     """
-    truth = bundle.held_out()[: _HISTORY + steps].astype(np.float32)
+    truth = bundle.task_data()[: _HISTORY + steps].astype(np.float32)
     steps = min(steps, len(truth) // 2)  # a short series has a short test part
     with graph_errors(bundle.folder / ONNX_FILE):
         made = free_run(*_open_stream(bundle, truth[: len(truth) - steps]), steps, None)
@@ -56,7 +55,7 @@ def continue_text(bundle: Bundle) -> TextSample:
     """
     vocabulary = bundle.manifest.vocabulary
     assert vocabulary is not None
-    points = bundle.held_out().astype(np.int64)
+    points = bundle.task_data().astype(np.int64)
     text = "".join(map(chr, points.tolist()))
     begin = min(_PROMPT, len(text) // 2)
     truth = text[begin : begin + _WRITTEN]
@@ -68,8 +67,8 @@ def continue_text(bundle: Bundle) -> TextSample:
 def _open_stream(bundle: Bundle, given: Input) -> tuple[OnnxRuntime, Input, State]:
     """The model on the CPU, ``given`` ``[time, …]`` as a batch of one, and its initial state."""
     manifest = bundle.manifest
-    rows = [axis for axis in signature(manifest.model).state.shape if isinstance(axis, int)]
     runtime = OnnxRuntime(bundle.read(ONNX_FILE), "cpu")
     if manifest.window:  # whole sequences, as long as those that training read
         given = given[-manifest.window :]
-    return runtime, given[None], np.zeros((1, *rows), np.float32)
+    initial = next(iter(bundle.initial_states().values()), np.zeros((1, 0, 1), np.float32))
+    return runtime, given[None], initial

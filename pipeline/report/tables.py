@@ -240,14 +240,20 @@ def manifest_table(manifest: Manifest) -> Table:
     """The main facts of a bundle."""
     table = plain_table(manifest.name, "what")
     table.add_column("value", overflow="fold")
-    table.add_row("task", manifest.task)
-    table.add_row("model", str(manifest.model))
+    if manifest.module:
+        table.add_row("module", manifest.module.class_name)
+    else:
+        table.add_row("task", manifest.task)
+        table.add_row("model", str(manifest.model))
     table.add_row("parameters", f"{manifest.parameters:,}")
     for spec in (*manifest.inputs, *manifest.outputs):
         shape = ", ".join(map(str, spec.shape))
         table.add_row(spec.name, f"{spec.type} [{shape}]: {spec.meaning}")
-    rows = manifest.state.rows if manifest.state else ("none: whole sequences",)
-    table.add_row("state rows", ", ".join(rows))
+    for pair in manifest.states:
+        rows = f"; rows {', '.join(pair.rows)}" if pair.rows else ""
+        table.add_row("state", f"{pair.output} goes in as {pair.input}, from {pair.initial}{rows}")
+    if not manifest.states:
+        table.add_row("state", "none: whole sequences")
     scores = manifest.training.scores if manifest.training else None
     if isinstance(manifest.source, ImportedSource):
         table.add_row("imported from", manifest.source.file)

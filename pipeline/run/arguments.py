@@ -45,8 +45,9 @@ def check_arrays(
 def check_array(spec: TensorSpec, given: ArrayLike, model: str, sizes: Sizes) -> NDArray[Any]:
     """``given`` as an array of the type and shape of ``spec``; raises as :func:`check_arrays`.
 
-    Integers and other floats are converted to float32. A ``str`` is converted to its code points
-    ``[1, time]`` if the contract has int64 of two axes.
+    Integers and other floats are converted to the float type of the contract, and integers to its
+    integer type. A ``str`` is converted to its code points ``[1, time]`` if the contract has int64
+    of two axes.
     """
     name = spec.name
     if isinstance(given, str) and spec.type == "int64" and len(spec.shape) == 2:
@@ -55,18 +56,26 @@ def check_array(spec: TensorSpec, given: ArrayLike, model: str, sizes: Sizes) ->
         array = np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on a GPU
         raise MalformedError(f"{name} of {model} is no array; give {wanted(spec)}") from error
-    whole_numbers = array.dtype.kind in "iu" and np.can_cast(array.dtype, np.int64)
-    if not (whole_numbers if spec.type == "int64" else array.dtype.kind in "iuf"):
+    kind = np.dtype(spec.type)
+    if array.dtype.kind not in {"f": "iuf", "b": "b"}.get(kind.kind, "iu"):
         raise MalformedError(f"{name} of {model} is {array.dtype}; give {wanted(spec)}")
+    if kind.kind in "iu" and array.size and not _within(array, kind):
+        raise MalformedError(f"{name} of {model} is out of range of {kind}; give {wanted(spec)}")
     _check_shape(spec, array.shape, model, sizes)
     with np.errstate(over="ignore"):
         array = array.astype(spec.type, copy=False)
-    if spec.type == "float32" and not (finite := np.isfinite(array)).all():
+    if kind.kind == "f" and not (finite := np.isfinite(array)).all():
         place = ", ".join(map(str, np.argwhere(~finite)[0]))
         raise MalformedError(
-            f"{name}[{place}] of {model} is NaN, infinite or too large for float32; give a number"
+            f"{name}[{place}] of {model} is NaN, infinite or too large for {kind}; give a number"
         )
     return array
+
+
+def _within(array: NDArray[Any], kind: np.dtype[Any]) -> bool:
+    """Whether integers are in the range of the integer type ``kind``."""
+    limits = np.iinfo(kind)
+    return limits.min <= int(array.min()) and int(array.max()) <= limits.max
 
 
 def _check_shape(spec: TensorSpec, shape: tuple[int, ...], model: str, sizes: Sizes) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline import contract
-from pipeline.config import SeriesModel
-from pipeline.contract import Manifest, StateEntry
-from pipeline.contract.manifest import ONNX_FILE
-from pipeline.contract.tensors import TensorSpec
+from pipeline.config import SeriesModel, SeriesSource
+from pipeline.contract import Manifest
+from pipeline.contract.files import MANIFEST_FILE, ONNX_FILE
+from pipeline.contract.tensors import StatePair, TensorSpec
 from pipeline.errors import UsageError
 from pipeline.lookup import find_model
 from pipeline.run.arguments import (
@@ -30,7 +30,6 @@ from pipeline.run.arguments import (
 from pipeline.run.graph import Graph, open_graph
 from pipeline.run.stream import Stream
 from pipeline.run.text import generate
-from pipeline.signature import BATCH, MANIFEST_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +51,7 @@ def load(bundle: Folder, exported: Folder = "exported") -> "Bundle":
     """
     folder = find_model(Path(exported), MANIFEST_FILE, os.fspath(bundle), made_by="export")
     opened = contract.open_bundle(folder)
-    return Bundle(opened.folder, opened.manifest)
+    return Bundle(opened.folder, opened.manifest, opened.content)
 
 
 class Bundle(contract.Bundle):
@@ -68,8 +67,8 @@ class Bundle(contract.Bundle):
         return self.manifest.name
 
     @property
-    def task(self) -> Literal["series", "text"]:
-        """The task of the model."""
+    def task(self) -> Literal["series", "text"] | None:
+        """The task of a built-in network; None for a module."""
         return self.manifest.task
 
     @property
@@ -83,9 +82,9 @@ class Bundle(contract.Bundle):
         return self.manifest.outputs
 
     @property
-    def state(self) -> StateEntry | None:
-        """The pair of state tensors; None for a model of whole sequences."""
-        return self.manifest.state
+    def states(self) -> tuple[StatePair, ...]:
+        """The pairs of state tensors; empty for a model of whole sequences."""
+        return self.manifest.states
 
     @property
     def window(self) -> int | None:
@@ -101,7 +100,7 @@ class Bundle(contract.Bundle):
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that a series model reads, in order; empty if they have no names."""
         source = self.manifest.source
-        return source.columns if source.kind == "series" else ()
+        return source.columns if isinstance(source, SeriesSource) else ()
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -114,7 +113,17 @@ class Bundle(contract.Bundle):
             ", ".join(f"{spec.name} {typed_shape(spec)}" for spec in specs)
             for specs in (self.inputs, self.outputs)
         )
-        return f"Bundle {self.name}: {self.task}, {self.manifest.model}; {inputs} -> {outputs}"
+        manifest = self.manifest
+        what = manifest.module.class_name if manifest.module else f"{self.task}, {manifest.model}"
+        return f"Bundle {self.name}: {what}; {inputs} -> {outputs}"
+
+    @property
+    def _kind(self) -> str:
+        return f"{self.name} is {f'a {self.task} model' if self.task else 'a module'} and"
+
+    @property
+    def _instead(self) -> str:
+        return {"series": "forecast", "text": "generate"}.get(self.task or "", "run or stream")
 
     @cached_property
     def graph(self) -> Graph:
@@ -136,8 +145,8 @@ class Bundle(contract.Bundle):
     def run(self, /, **inputs: ArrayLike) -> dict[str, NDArray[Any]]:
         """Call the model once, and return all outputs by name.
 
-        ``inputs`` are arrays by the names in :attr:`inputs`. If the state is not given, the model
-        starts from the initial state.
+        ``inputs`` are arrays by the names in :attr:`inputs`. States that are not given are the
+        initial ones.
 
         Raises:
             UsageError: a name is unknown, or missing.
@@ -145,27 +154,29 @@ class Bundle(contract.Bundle):
                 the graph cannot be run. Others as :func:`open_graph`.
         """
         graph, sizes = self.graph, Sizes()
-        carried = () if graph.state is None else (graph.state.input,)
+        carried = [pair.input for pair in self.states]
         feeds = check_arrays(graph.inputs, inputs, self.name, sizes, optional=carried)
-        for name in carried:
-            feeds.setdefault(name, graph.initial_state(sizes[BATCH]))
+        if carried:
+            feeds = graph.initial(sizes.get(graph.batch or "", 1)) | feeds
         names = [spec.name for spec in graph.outputs]
         return dict(zip(names, graph.call(feeds, names), strict=True))
 
     def stream(self, batch: int = 1) -> Stream:
-        """A stream that reads ``batch`` sequences side by side in pieces, from the initial state.
+        """A stream that reads ``batch`` sequences side by side in pieces, from the initial states.
 
         Raises:
             UsageError: the model reads whole sequences, or ``batch`` is less than 1. Others as
                 :func:`open_graph`.
         """
         batch = whole("batch", batch, least=1)
-        if self.state is None:
+        if not self.states:
             steps = f"{self.window} steps" if self.window else "the length it was trained on"
             raise UsageError(
-                f"{self.name} reads whole sequences in both directions and carries no state; call "
-                f"run with windows of {steps}"
+                f"{self.name} reads whole sequences and carries no state; call run with windows of "
+                f"{steps}"
             )
+        if self.graph.batch is None and batch > 1:
+            raise UsageError(f"batch is {batch}, and {self.name} reads one sequence; leave it out")
         return Stream(self.graph, batch)
 
     def generate(
@@ -196,7 +207,7 @@ class Bundle(contract.Bundle):
             MalformedError: the model gives NaN. Others as :func:`open_graph`.
         """
         if self.vocabulary is None:
-            raise UsageError(f"{self.name} is a {self.task} model and writes no text; use forecast")
+            raise UsageError(f"{self._kind} writes no text; use {self._instead}")
         sampling = check_sampling(temperature, top_k, top_p)
         prompt, length = check_text("prompt", prompt), whole("length", length, least=0)
         rng = _generator(seed)
@@ -238,7 +249,7 @@ class Bundle(contract.Bundle):
         from pipeline.run.series import check_request, forecast, width_of
 
         if self.task != "series":
-            raise UsageError(f"{self.name} is a {self.task} model and forecasts none; use generate")
+            raise UsageError(f"{self._kind} forecasts none; use {self._instead}")
         steps, samples = whole("steps", steps, least=0), whole("samples", samples, least=0)
         rng, width = _generator(seed), width_of(self.loop_graph)
         check_request(self.manifest, steps, samples, width)
@@ -281,6 +292,8 @@ def _generator(seed: int | None) -> np.random.Generator:
 
 def _why_no_loop(manifest: Manifest) -> UsageError:
     name, model = manifest.name, manifest.model
+    if model is None:
+        return UsageError(f"{name} is a module and has no graph with a loop; use run or stream")
     if isinstance(model, SeriesModel) and not model.bidirectional:
         return UsageError(
             f"{name} reads {model.features} columns and forecasts {model.targets}, so it cannot "

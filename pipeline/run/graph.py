@@ -1,14 +1,14 @@
 """A graph of a bundle in ONNX Runtime; its outputs are checked against the contract."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.contract import Bundle, StateEntry
-from pipeline.contract.tensors import TensorSpec
+from pipeline.contract import Bundle
+from pipeline.contract.tensors import StatePair, Tensors, TensorSpec
 from pipeline.errors import MalformedError, UnavailableError, one_line
 from pipeline.packages import how_to_install
 from pipeline.threads import session_options, weights_in
@@ -21,16 +21,31 @@ if TYPE_CHECKING:
 class Graph:
     """A graph that can be called: the tensors of its contract, and a session on the CPU.
 
-    ``name`` is the name of the model, ``file`` the path of the graph in the bundle, and ``state``
-    the pair of state tensors, which is None for a model of whole sequences.
+    ``name`` is the name of the model, ``file`` the path of the graph in the bundle. ``initial``
+    gives the initial ``states`` of a number of rows of the axis ``batch``; there are no states for
+    a model of whole sequences.
     """
 
     name: str
     file: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    state: StateEntry | None
+    states: tuple[StatePair, ...]
+    batch: str | None
+    initial: Callable[[int], Tensors]
     session: "onnxruntime.InferenceSession"
+
+    @property
+    def data_inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs that are no states."""
+        carried = {pair.input for pair in self.states}
+        return tuple(spec for spec in self.inputs if spec.name not in carried)
+
+    @property
+    def data_outputs(self) -> tuple[str, ...]:
+        """The names of the outputs that are no states."""
+        carried = {pair.output for pair in self.states}
+        return tuple(spec.name for spec in self.outputs if spec.name not in carried)
 
     def call(self, feeds: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         """The outputs ``names`` of one call; ``feeds`` holds every input, already checked.
@@ -57,11 +72,11 @@ class Graph:
                 )
         return results
 
-    def initial_state(self, batch: int = 1) -> NDArray[np.float32]:
-        """The initial state ``[batch, …]``; the graph must have a state."""
-        assert self.state is not None
-        shape = [batch if isinstance(axis, str) else axis for axis in self.state.shape]
-        return np.full(shape, self.state.initial, self.state.type)
+    @property
+    def packed_state(self) -> tuple[str, str]:
+        """The input and the output of the one state of a built-in network."""
+        [pair] = self.states
+        return pair.input, pair.output
 
 
 def open_graph(
@@ -91,4 +106,13 @@ def open_graph(
             f"({one_line(error)}); install a newer one"
         ) from error
     manifest = bundle.manifest
-    return Graph(manifest.name, file, inputs, outputs, manifest.state, session)
+    return Graph(
+        manifest.name,
+        file,
+        inputs,
+        outputs,
+        manifest.states,
+        manifest.contract.batch,
+        bundle.initial_states,
+        session,
+    )

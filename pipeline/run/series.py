@@ -77,12 +77,11 @@ def forecast(
     Raises:
         MalformedError: the forecast leaves the range of float32.
     """
-    assert graph.state is not None
     feeds = {
         HISTORY: history[None],
         STEPS: np.array(steps),
         NOISE: rng.standard_normal((1, samples, steps), np.float32),
-        graph.state.input: graph.initial_state(),
+        **graph.initial(1),
     }
     values, paths = (output[0] for output in graph.call(feeds, [FORECAST, PATHS]))
     together = np.concatenate([values[None], paths])

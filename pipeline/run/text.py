@@ -77,15 +77,14 @@ def generate(
     Raises:
         MalformedError: the model gives NaN, or characters that are not of its vocabulary.
     """
-    assert graph.state is not None
-    carried, carries_on = graph.state.input, graph.state.output
+    carried, carries_on = graph.packed_state
     settings: dict[str, NDArray[Any]] = {
         TEMPERATURE: np.array(sampling.temperature, np.float32),
         TOP_K: np.array(min(sampling.top_k, len(vocabulary))),  # more means the same
         TOP_P: np.array(sampling.top_p, np.float32),
     }
     known = code_points(vocabulary)
-    state = graph.initial_state()
+    state = graph.initial(1)[carried]
     points = code_points(prompt)[None]
     nothing = np.zeros((1, 0), np.float32)
     for start in range(0, len(prompt), _READ):

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cells import BY_OPERATOR
+from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.law import Array
-from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import MalformedError, PipelineError, UnavailableError, one_line
 from pipeline.runtimes.base import Runtime
 from pipeline.runtimes.kind import Kind, Opener

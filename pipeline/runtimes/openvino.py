@@ -7,8 +7,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
+from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.law import Array, Precision
-from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import UnavailableError, one_line
 from pipeline.packages import package_version
 from pipeline.runtimes.base import Runtime

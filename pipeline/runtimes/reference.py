@@ -7,8 +7,8 @@ from typing import cast
 import numpy as np
 import onnx
 
+from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.law import Array
-from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import UnavailableError
 from pipeline.runtimes.base import Runtime, layers_of
 from pipeline.runtimes.kind import Kind

@@ -5,8 +5,8 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 
+from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.contract.law import Array
-from pipeline.contract.manifest import TORCHSCRIPT_FILE
 from pipeline.runtimes.base import Runtime
 from pipeline.runtimes.kind import PROVIDERS, Kind
 from pipeline.signature import HISTORY, PROMPT

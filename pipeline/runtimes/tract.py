@@ -12,8 +12,8 @@ from pathlib import Path
 
 import onnx
 
+from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.law import Array
-from pipeline.contract.manifest import ONNX_FILE
 from pipeline.errors import UnavailableError
 from pipeline.packages import package_version
 from pipeline.runtimes.base import (

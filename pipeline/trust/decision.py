@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.checkpoint import versions
 from pipeline.contract import Bundle
-from pipeline.contract.manifest import TORCHSCRIPT_FILE
+from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.errors import PipelineError, UnsafeError, one_line
 from pipeline.trust.signing import PublicKey
 

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.bundle import Bundle
-from pipeline.contract.bundle import VALIDATION_FILE
+from pipeline.contract.files import MANIFEST_FILE, VALIDATION_FILE
 from pipeline.errors import (
     IntegrityError,
     MalformedError,
@@ -27,7 +27,6 @@ from pipeline.errors import (
 )
 from pipeline.packages import how_to_install
 from pipeline.reading import read_inside
-from pipeline.signature import MANIFEST_FILE
 from pipeline.storage import storage_errors
 
 SIGNATURE_FILE = "model.sig"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bundle.golden import cut_sequences, outside
+from pipeline.contract.samples import cut_sequences, outside
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import INPUT, STATE, Signature

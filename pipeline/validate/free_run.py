@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bundle.golden import cut_sequences
 from pipeline.config import SeriesModel, TextModel
 from pipeline.contract.law import (
     ILL_CONDITIONED,
@@ -28,6 +27,7 @@ from pipeline.contract.law import (
     nudged,
     own_error,
 )
+from pipeline.contract.samples import cut_sequences
 from pipeline.model import Network
 from pipeline.runtimes.base import Input, Runtime, State
 from pipeline.runtimes.chain import Runs, free_run

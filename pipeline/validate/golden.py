@@ -8,31 +8,28 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.golden import backend_test_files, trajectory
+from pipeline.bundle.golden import Exact, backend_test_files
+from pipeline.contract.files import GOLDEN_FILE
 from pipeline.contract.golden import trajectories
-from pipeline.contract.held_out import Array
-from pipeline.contract.manifest import GOLDEN_FILE
+from pipeline.contract.law import Array
 from pipeline.errors import MalformedError, ParityError
-from pipeline.model import Network
-from pipeline.signature import INPUT
 
 _BITS = 2  # allowed units in the last place of float32: processors differ in how float64 rounds
 _ROUNDING = 1e-9  # allowed share of a tensor's largest number, for sums whose terms cancel
 
 
-def require_golden(bundle: Bundle, network: Network) -> None:
-    """Compare ``golden.json`` and the ONNX test data of ``bundle`` with its ``network``.
+def require_golden(bundle: Bundle, exact: Exact) -> None:
+    """Compare ``golden.json`` and the ONNX test data of ``bundle`` with the ``exact`` results.
 
     Raises:
         ParityError: a number is not the one that the weights give; the message names its place.
         MalformedError: a file is missing or not what it should be.
         IntegrityError: a file was changed.
     """
-    for place, found, exact in (*_of_golden(bundle, network), *_of_test_data(bundle, network)):
-        if not agree(found, exact):
+    for place, found, expected in (*_of_golden(bundle, exact), *_of_test_data(bundle, exact)):
+        if not agree(found, expected):
             raise ParityError(
                 f"{bundle.folder / place}: the numbers are not those that the weights give; export "
                 "it anew"
@@ -53,21 +50,20 @@ def agree(found: Array, exact: Array) -> bool:
     return bool((np.abs(found - exact) <= allowed).all())
 
 
-def _of_golden(bundle: Bundle, network: Network) -> Iterator[tuple[str, Array, Array]]:
+def _of_golden(bundle: Bundle, exact: Exact) -> Iterator[tuple[str, Array, Array]]:
     """The place, the stored and the recomputed array of every result in ``golden.json``."""
+    carried = {before for before, _ in exact.contract.states}
+    names = [spec.name for spec in exact.contract.inputs if spec.name not in carried]
     for stored in trajectories(bundle.golden(), bundle.manifest):
-        whole: Array = np.concatenate([call[INPUT] for call in stored.calls], axis=1)
-        cuts = [call[INPUT].shape[1] for call in stored.calls]
-        for call, exact in zip(
-            stored.calls, trajectory(network, whole, cuts, stored.state), strict=True
-        ):
-            for name, array in exact.outputs.items():
+        pieces = [{name: call[name] for name in names} for call in stored.calls]
+        for call, recomputed in zip(stored.calls, exact.calls(pieces, stored.states), strict=True):
+            for name, array in recomputed.outputs.items():
                 yield f"{GOLDEN_FILE}, '{stored.name}', {name}", call[name], array
 
 
-def _of_test_data(bundle: Bundle, network: Network) -> Iterator[tuple[str, Array, Array]]:
+def _of_test_data(bundle: Bundle, exact: Exact) -> Iterator[tuple[str, Array, Array]]:
     """The place, the stored and the recomputed array of every tensor of the ONNX test data."""
-    expected = backend_test_files(network, bundle.held_out())
+    expected = backend_test_files(exact)
     for name in bundle.manifest.files:
         if name.startswith("onnx/test_data_set_") and name not in expected:
             raise MalformedError(f"{bundle.folder / name} is not test data; export it anew")
@@ -80,7 +76,7 @@ def _of_test_data(bundle: Bundle, network: Network) -> Iterator[tuple[str, Array
         yield name, found, own
 
 
-def _tensor(data: bytes, path: object) -> tuple[str, NDArray[np.float32] | NDArray[np.int64]]:
+def _tensor(data: bytes, path: object) -> tuple[str, Array]:
     """Name and numbers of an ONNX tensor, which holds its own data."""
     try:
         tensor = onnx.TensorProto.FromString(data)

@@ -6,7 +6,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.config import Digest, Record
-from pipeline.contract.bundle import VALIDATION_FILE, Bundle
+from pipeline.contract.bundle import Bundle
+from pipeline.contract.files import VALIDATION_FILE
 from pipeline.contract.law import Precision, Tolerance
 from pipeline.seal import read_record, schema_of
 

@@ -6,8 +6,9 @@ from itertools import chain
 from math import isfinite
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.bundle.network import exact_network
+from pipeline.contract.files import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
-from pipeline.contract.manifest import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime
 from pipeline.runtimes.catalog import Runtimes
@@ -82,17 +83,18 @@ def validate_bundle(
     """
     bundle.verify()
     network, manifest = network_of(bundle), bundle.manifest
-    require_golden(bundle, network)
+    tolerance = manifest.tolerance["float32"]
+    require_golden(bundle, exact_network(network, bundle.task_data()))
     audits = {"ONNX": audit_onnx(bundle.read(ONNX_FILE), network, manifest.opset)}
     if not runtimes.trust.judge(bundle).refusal:  # opening TorchScript runs its code
         audits["TorchScript"] = audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network)
     finished = []
     with torch_threads(weights_of(network)):
-        reference = answered(network, bundle.held_out(), manifest.tolerance)
+        reference = answered(network, bundle.task_data(), tolerance)
         itself = [PyTorch(network)] if "cpu" in runtimes.providers else []
         for runtime in chain(itself, runtimes.open(bundle)):
             audit = audits.get(runtime.format, [])
-            row = validation_row(manifest.name, runtime, reference, manifest.tolerance, audit)
+            row = validation_row(manifest.name, runtime, reference, tolerance, audit)
             report(row)
             finished.append(row)
         failed = {(row.runtime, row.provider) for row in finished if row.status == "fail"}
@@ -104,7 +106,7 @@ def validate_bundle(
         bundle_sha256=bundle.digest,
         runtimes=runtimes.names,
         providers=runtimes.providers,
-        tolerance=manifest.tolerance,
+        tolerance=tolerance,
         versions=validation_versions(runtimes.names),
         machine=machine(),
         rows=tuple(finished),

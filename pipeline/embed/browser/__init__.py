@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.contract.manifest import ONNX_FILE
+from pipeline.contract.files import ONNX_FILE
 from pipeline.embed.browser.server import CHROMIUM, replay_in_browser, serve
 from pipeline.embed.javascript import INSTALL, MODULES, NPM
 from pipeline.embed.target import CLIENT, Page, Target

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.contract.manifest import TORCHSCRIPT_FILE
+from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.embed.target import CLIENT, Command, Program, Target
 
 

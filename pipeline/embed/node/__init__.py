@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.contract.manifest import ONNX_FILE
+from pipeline.contract.files import ONNX_FILE
 from pipeline.embed.javascript import INSTALL, MODULES, NODE, NPM, PROGRAMS, REPLAY
 from pipeline.embed.target import CLIENT, Target
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from pipeline.contract.manifest import ONNX_FILE
+from pipeline.contract.files import ONNX_FILE
 from pipeline.embed.target import CLIENT, Target
 
 TARGET = Target(

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bundle.golden import cut_sequences, outside
 from pipeline.contract.law import FLOAT32, Exact, allowed, own_error
+from pipeline.contract.samples import cut_sequences, outside
 from pipeline.model import Network
 from pipeline.runtimes.base import Input, State
 from pipeline.runtimes.pytorch import PyTorch, Twin
