@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def test_one_opened_model_takes_any_size_and_carries_the_state(
     bundle = tiny_bundle(preset)
     honest = PyTorch(network_of(bundle))
     for runtime in opened(bundle, name):
-        tolerance = LESS_THAN_FLOAT32.get(runtime.precision, bundle.manifest.tolerance)
+        tolerance = bundle.manifest.tolerance[runtime.precision]
         for batch, length in ((2, 5), (1, 1), (7, 3), (1, 40)):
             input = np.resize(bundle.task_data(), (batch, length, *bundle.task_data().shape[1:]))
             state = honest.run(input, honest.network.zero_state(batch).numpy())[1]
@@ -321,7 +322,7 @@ def test_a_validation_is_current_while_runtimes_versions_and_machine_are_the_sam
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     validation = marked(validation_of(tiny_bundle("sine-rnn"), ("tract",)))
-    bundle = Bundle(tmp_path, tiny_bundle("sine-rnn").manifest)
+    bundle = replace(tiny_bundle("sine-rnn"), folder=tmp_path)
     bundle.add_validation(validation)
     asked = Runtimes(("tract",), ("cpu",))
     assert current_validation(bundle, asked) == validation
