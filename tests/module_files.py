@@ -12,7 +12,7 @@ from tiny import open_session
 from torch import Tensor, nn
 
 from pipeline.contract.law import FLOAT32
-from pipeline.export.onnx_graph import quiet_exporter
+from pipeline.export.quiet import quiet_exporter
 
 
 def leaves(values: object) -> list[Tensor]:

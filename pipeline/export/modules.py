@@ -4,7 +4,6 @@ import copy
 import io
 import re
 from collections.abc import Sequence
-from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from pipeline.errors import MalformedError, ParityError, PipelineError, UsageErr
 from pipeline.export.checks import cpu_session
 from pipeline.export.example import Axes, Example
 from pipeline.export.module_checks import Cases, check_module_graph
-from pipeline.export.onnx_graph import quiet_exporter, tidy, translate
+from pipeline.export.onnx_graph import tidy, translate
+from pipeline.export.quiet import quiet_exporter, without_stderr
 from pipeline.export.rewrite import Rewriting
 from pipeline.export.sizes import keeping_sizes
 from pipeline.export.swap import exportable
@@ -182,7 +182,6 @@ def _to_onnx(
 def _capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgram:
     # Without this, sizes of 1 are constants.
     ones_may_grow = config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
-    silence = redirect_stderr(io.StringIO())  # where torch prints a graph that it gives up
     try:
         with (
             Rewriting(keeping_sizes(module)).within(module),
@@ -191,7 +190,7 @@ def _capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgr
             quiet_exporter(),
             torch.no_grad(),
             ones_may_grow,
-            silence,
+            without_stderr(),
         ):
             return torch.export.export(
                 module, example.args, dynamic_shapes=example.dynamic_shapes(), strict=False
