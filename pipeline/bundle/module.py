@@ -15,6 +15,7 @@ import onnx
 import torch
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from pipeline.bundle.golden import backend_test_files, golden_json, golden_trajectories
 from pipeline.bundle.module_card import module_card
@@ -36,6 +37,7 @@ from pipeline.contract.manifest import FORMAT, Manifest, ModuleRecord
 from pipeline.contract.samples import draw
 from pipeline.contract.stored import stored
 from pipeline.contract.tensors import Axis, Contract, StatePair, Tensors
+from pipeline.errors import UsageError
 from pipeline.export.modules import export_onnx, export_torchscript
 from pipeline.export.state import Explicit
 from pipeline.runtimes.called import Called
@@ -49,6 +51,7 @@ _FLOAT64 = 1e-9  # share of a tensor's largest number that TorchScript in float6
 
 def build_module_bundle(
     explicit: Explicit,
+    module: nn.Module,
     name: str,
     *,
     opset: int,
@@ -56,6 +59,8 @@ def build_module_bundle(
     check_inputs: Any = (),
 ) -> dict[str, bytes]:
     """All files of the bundle, ``manifest.json`` last; equal modules give equal bytes.
+
+    ``explicit`` is the user's ``module`` as a pure function.
 
     Raises:
         MalformedError: the module cannot be exported; says which part, and why.
@@ -71,7 +76,6 @@ def build_module_bundle(
         _float64(explicit.module),
         partial(_repeated, initial, contract),
         held_out,
-        explicit.unit,
     )
     onnx_file, torchscript_file = _graphs(explicit, contract, opset, check_inputs)
     trajectories = golden_trajectories(reference)
@@ -80,11 +84,11 @@ def build_module_bundle(
         indent=None,
     )
     require_readable(golden, GOLDEN_FILE)
-    weights = _weights(explicit)
+    weights = _weights(module, explicit)
     record = ModuleRecord(
-        class_name=explicit.name,
+        class_name=type(module).__name__,
         float64=_agrees_in_float64(torchscript_file, reference),
-        states=tuple(explicit.described),
+        states=tuple(state.where for state in explicit.states),
     )
     files = {
         WEIGHTS_FILE: save_safetensors(weights, metadata={"format": "pt"}),
@@ -110,7 +114,7 @@ def build_module_bundle(
         inputs=contract.inputs,
         outputs=contract.outputs,
         states=pairs,
-        axes=_axes(contract, explicit.unit),
+        axes=_axes(contract),
         tolerance={"float32": FLOAT32, **LESS_THAN_FLOAT32},
         opset=opset,
         task=None,
@@ -156,7 +160,7 @@ def reference_of(
     twin: nn.Module | None,
     initial: Callable[[int], Tensors],
     held_out: Mapping[str, Array],
-    unit: int,
+    unit: int = 1,
 ) -> Reference:
     """A module and its float64 twin as a reference, with inputs drawn as the contract says."""
     carried = {before for before, _ in contract.states}
@@ -216,6 +220,7 @@ def _graphs(
         for spec in (*contract.inputs, *contract.outputs)
     }
     given = tuple(explicit.example[name] for name in names)
+    checks = [_with_states(explicit, contract, arguments) for arguments in check_inputs]
     inputs = {name: axes[name] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         onnx_path, torchscript_path = Path(folder, "model.onnx"), Path(folder, "model.pt")
@@ -227,7 +232,7 @@ def _graphs(
             output_names=[spec.name for spec in contract.outputs],
             dynamic_axes=axes,
             opset=opset,
-            check_inputs=check_inputs,
+            check_inputs=checks,
         )
         export_torchscript(
             explicit.module,
@@ -235,7 +240,7 @@ def _graphs(
             torchscript_path,
             input_names=names,
             dynamic_axes=inputs,
-            check_inputs=check_inputs,
+            check_inputs=checks,
         )
         model = onnx.load_from_string(onnx_path.read_bytes())
         meanings = {spec.name: spec.meaning for spec in (*contract.inputs, *contract.outputs)}
@@ -244,12 +249,35 @@ def _graphs(
         return model.SerializeToString(deterministic=True), torchscript_path.read_bytes()
 
 
-def _weights(explicit: Explicit) -> dict[str, Tensor]:
-    """Weights and buffers of the user's module by their names, each with memory of its own."""
+def _with_states(explicit: Explicit, contract: Contract, arguments: Any) -> tuple[Tensor, ...]:
+    """The arguments of a user's call as tensors of the pure function, from the initial states.
+
+    Raises:
+        UsageError: they have other tensors than the example.
+    """
+    leaves = pytree.tree_leaves(arguments)
+    given = [torch.as_tensor(leaf) for leaf in leaves if isinstance(leaf, Tensor | np.ndarray)]
+    data = [spec for spec in contract.inputs if spec.name not in explicit.initial]
+    if len(given) != len(data):
+        raise UsageError(
+            f"check_inputs has {len(given)} tensors, not {len(data)}; give each the arguments that "
+            "the example has, without states"
+        )
+    axes = [
+        spec.shape.index(contract.batch) if contract.batch in spec.shape else None for spec in data
+    ]
+    batch = next((y.size(k) for y, k in zip(given, axes, strict=True) if k is not None), 1)
+    start = explicit.start(batch)
+    return (*given, *(torch.from_numpy(start[before]) for before, _ in contract.states))
+
+
+def _weights(module: nn.Module, explicit: Explicit) -> dict[str, Tensor]:
+    """Weights and buffers of the user's module, without its states, each with memory of its own."""
+    kept = {place.name for place, _ in explicit.module.kept.states}
     return {
         name: tensor.detach().cpu().contiguous().clone()
-        for name, tensor in explicit.original.state_dict().items()
-        if isinstance(tensor, Tensor)
+        for name, tensor in module.state_dict().items()
+        if isinstance(tensor, Tensor) and name not in kept
     }
 
 
@@ -265,8 +293,8 @@ def _is_constant(rows: Array) -> bool:
     return bool((rows == rows.flat[0]).all())
 
 
-def _axes(contract: Contract, unit: int) -> dict[str, Axis]:
-    """The axes of a contract; a sequence is cut into multiples of ``unit`` steps."""
+def _axes(contract: Contract) -> dict[str, Axis]:
+    """The axes of a contract, of any sizes."""
     names = {
         axis
         for spec in (*contract.inputs, *contract.outputs)
@@ -277,7 +305,7 @@ def _axes(contract: Contract, unit: int) -> dict[str, Axis]:
     if contract.batch:
         roles[contract.batch] = {"role": "batch"}
     if contract.time:
-        roles[contract.time] = {"role": "time", "smallest": unit, "multiple": unit}
+        roles[contract.time] = {"role": "time"}
     return {name: Axis(**facts) for name, facts in roles.items()}
 
 
