@@ -16,6 +16,10 @@ A model of a series forecasts a data frame, and gives one back with the dates th
     bundle = pipeline.load("exported/load-lstm")
     ahead = bundle.forecast(frame, steps=12, samples=500, seed=1)
 
+Any module of your own becomes such a bundle, its state made explicit and proven::
+
+    bundle = pipeline.export(module, example, name="denoiser", axes={"x": {0: "batch", 1: "time"}})
+
 Everything that is refused raises one of the errors in :mod:`pipeline.errors`.
 """
 
@@ -24,14 +28,17 @@ from typing import TYPE_CHECKING
 from pipeline.later import later
 
 if TYPE_CHECKING:
+    from pipeline.bundle.export_module import export_module as export
     from pipeline.run.bundle import Bundle, load
     from pipeline.run.stream import Stream
 else:
-    __getattr__ = later(__name__, {"run.bundle": ("Bundle", "load"), "run.stream": ("Stream",)})
+    __getattr__ = later(
+        __name__, {"": ("export",), "run.bundle": ("Bundle", "load"), "run.stream": ("Stream",)}
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["Bundle", "Stream", "load"]
+__all__ = ["Bundle", "Stream", "export", "load"]
 
 
 def __dir__() -> list[str]:

@@ -9,12 +9,17 @@ from typing import Any
 
 
 def later(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of ``package`` for lazy names; ``names`` lists them by module."""
+    """The ``__getattr__`` of ``package`` for lazy names; ``names`` lists them by module.
+
+    The names of the module ``""`` are modules themselves.
+    """
     modules = {name: module for module, its in names.items() for name in its}
 
     def get(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if not modules[name]:
+            return import_module(f"{package}.{name}")
         return getattr(import_module(f"{package}.{modules[name]}"), name)
 
     return get

@@ -18,7 +18,7 @@ from pipeline.benchmark import exporters
 from pipeline.benchmark.exporters import EXPORTERS, Outcome, measure_exporters, trial
 from pipeline.benchmark.exporters_modules import MODULES, Subject
 from pipeline.cli.benchmark import exporters as exporters_command
-from pipeline.export.onnx_graph import quiet_exporter
+from pipeline.export.quiet import quiet_exporter
 from pipeline.signature import BATCH, TIME
 
 GRU = "gru"  # inputs x, h and outputs y, h_next

@@ -85,7 +85,7 @@ def test_onnx_runtime_replays_the_golden_trajectories(tiny_bundle: Bundles, pres
         return np.array(tensor["data"], dtype).reshape(tensor["shape"])
 
     for trajectory in golden["trajectories"]:
-        state = array(trajectory["state"], np.float32)
+        state = array(trajectory["states"]["state"], np.float32)
         assert len(trajectory["calls"]) > 1
         for call in trajectory["calls"]:
             output, state = session.run(None, {"input": array(call["input"], kind), "state": state})
@@ -93,7 +93,7 @@ def test_onnx_runtime_replays_the_golden_trajectories(tiny_bundle: Bundles, pres
                 np.testing.assert_allclose(
                     found, array(call[name], np.float32), **golden["tolerance"]
                 )
-    assert any(np.any(array(t["state"], np.float32)) for t in golden["trajectories"])
+    assert any(np.any(array(t["states"]["state"], np.float32)) for t in golden["trajectories"])
 
 
 @pytest.mark.parametrize("preset", ["sine-rnn", "char-gru"])
@@ -121,7 +121,7 @@ def test_the_first_lines_of_the_model_card_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     bundle = tiny_bundle(preset)
-    code = first_lines(bundle.manifest.task)
+    code = first_lines(bundle.manifest.task or "")
     assert code in (bundle.folder / "README.md").read_text(encoding="utf-8")
     monkeypatch.chdir(bundle.folder)
     exec(compile(code, "README.md", "exec"), {})
@@ -187,6 +187,7 @@ def test_the_shapes_of_weights_follow_from_the_configuration(
 
 def test_a_bundle_is_current_until_its_checkpoint_opset_or_bytes_change(copied: Bundle) -> None:
     folder, digest = copied.folder, copied.manifest.checkpoint_sha256
+    assert digest is not None
     assert current_bundle(folder, digest, 18) is not None
     assert current_bundle(folder, "0" * 64, 18) is None
     assert current_bundle(folder, digest, 19) is None

@@ -34,7 +34,7 @@ def test_a_path_that_leaves_the_folder_is_refused(copied: Bundle, name: str) -> 
     ("change", "message"),
     [
         (lambda c: c.pop("tolerance"), "Field required at tolerance"),
-        (lambda c: c.update(format=2), "has format 2; this pipeline reads 1"),
+        (lambda c: c.update(format=3), "has format 3; this pipeline reads 2"),
         (lambda c: c["model"].update(hidden_size=0), "model.hidden_size"),
         (lambda c: c["model"].update(hidden_size=65_536), "parameters is"),
         (lambda c: c.update(surprise=1), "surprise"),
@@ -54,14 +54,27 @@ def test_a_path_that_leaves_the_folder_is_refused(copied: Bundle, name: str) -> 
         (lambda c: c.update(task="series"), "not of the same task"),
         (lambda c: c.update(opset="18"), "at opset"),
         (lambda c: c["inputs"].reverse(), "inputs are not those of the model"),
-        (lambda c: c["inputs"][0].update(name="x; y"), "inputs are not those of the model"),
+        (lambda c: c["inputs"][0].update(name="x; y"), "'x; y' is no name of a tensor"),
         (lambda c: c["inputs"][0].update(type="float32"), "inputs are not those of the model"),
         (lambda c: c["inputs"][0].update(meaning="one\ntwo"), r"at inputs.0.meaning"),
-        (lambda c: c["outputs"][0].update(shape=[10**30]), "outputs are not those of the model"),
-        (lambda c: c["state"].update(shape=["batch", 10**6, 10**6]), "state is not that"),
-        (lambda c: c["state"].update(shape=["batch", -5, 6]), "state is not that"),
-        (lambda c: c["state"].update(initial=1.0), "state is not that of the model"),
-        (lambda c: c.update(state=None), "state is not that of the model"),
+        (lambda c: c["outputs"][0].update(shape=[10**30]), "a shape that no model has"),
+        (lambda c: c["outputs"][0].update(shape=[-5]), "a shape that no model has"),
+        (lambda c: c["outputs"][0].update(name="input"), "two tensors have the same name"),
+        (lambda c: c["states"][0].update(output="output"), "no pair of an input and an output"),
+        (lambda c: c["states"][0].update(input="\n"), "no pair of an input and an output"),
+        (lambda c: c["states"][0].update(initial=1.0), "state is not that of the model"),
+        (lambda c: c["states"][0].update(initial="../x"), "starts from ../x"),
+        (lambda c: c["states"][0].update(initial="initial.json"), "state is not that of the model"),
+        (lambda c: c.update(states=[]), "state is not that of the model"),
+        (lambda c: c["states"].append(c["states"][0]), "no pair of an input and an output"),
+        (lambda c: c["axes"].update(more={"role": "size"}), "axes are not those of the model"),
+        (lambda c: c["axes"]["time"].update(role="batch"), "two axes are batch"),
+        (lambda c: c["axes"].pop("time"), "an axis that is not in axes: time"),
+        (lambda c: c["axes"]["time"].update(smallest=5, largest=4), "less than its smallest"),
+        (lambda c: c["inputs"][0]["sample"].update(kind="normal"), "at inputs.0.sample"),
+        (lambda c: c.update(module={}), "module.class_name"),
+        (lambda c: c.update(model=None), "either a model or a module"),
+        (lambda c: c.update(source=None), "source or checkpoint_sha256 is missing"),
         (lambda c: c.update(loop=None), "loop is not that of the model"),
         (lambda c: c["loop"]["inputs"][0].update(shape=[10**30]), "loop.inputs are not those"),
         (lambda c: c["loop"]["outputs"].pop(), "loop.outputs are not those of the model"),
@@ -73,9 +86,11 @@ def test_a_path_that_leaves_the_folder_is_refused(copied: Bundle, name: str) -> 
         (lambda c: c.update(vocabulary=None), "has a vocabulary"),
         (lambda c: c.update(parameters=1), "parameters is 1"),
         (lambda c: c.update(training=None), "training is null"),
-        (lambda c: c["tolerance"].update(rtol=1e9), "tolerance allows more"),
-        (lambda c: c["tolerance"].update(atol=2e-5), "tolerance allows more"),
-        (lambda c: c["tolerance"].update(atol=-1.0), "tolerance.atol"),
+        (lambda c: c["tolerance"]["float32"].update(rtol=1e9), "tolerance allows more"),
+        (lambda c: c["tolerance"]["float32"].update(atol=2e-5), "tolerance allows more"),
+        (lambda c: c["tolerance"]["bfloat16"].update(atol=1.0), "tolerance allows more"),
+        (lambda c: c["tolerance"]["float32"].update(atol=-1.0), "tolerance.float32.atol"),
+        (lambda c: c["tolerance"].pop("float32"), "tolerance lacks float32"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(
@@ -88,8 +103,8 @@ def test_a_manifest_that_does_not_fit_is_refused(
 
 
 def test_a_stricter_tolerance_is_kept(copied: Bundle) -> None:
-    edit_manifest(copied, lambda c: c["tolerance"].update(rtol=1e-5))
-    assert open_bundle(copied.folder).manifest.tolerance.rtol == 1e-5
+    edit_manifest(copied, lambda c: c["tolerance"]["float32"].update(rtol=1e-5))
+    assert open_bundle(copied.folder).manifest.tolerance["float32"].rtol == 1e-5
 
 
 def test_a_manifest_nested_deep_is_refused(copied: Bundle) -> None:
@@ -158,18 +173,26 @@ def replace_listed(bundle: Bundle, name: str, data: bytes) -> Bundle:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda g: g.update(held_out=""), "held_out"),
-        (lambda g: g.update(held_out=[[1.0]]), "held_out is not of the model's task"),
+        (lambda g: g.update(held_out={"input": ""}), "held_out"),
+        (lambda g: g.update(held_out={}), "held_out of input is missing"),
+        (lambda g: g["held_out"].update(state="a"), "of no input that wants it"),
+        (lambda g: g.update(held_out={"input": {"shape": [1, 1], "data": [1]}}), "another shape"),
         (lambda g: g.pop("held_out"), "Field required at held_out"),
         (lambda g: g.update(trajectories=[]), "trajectories"),
-        (lambda g: g.update(format=2), "format 2"),
+        (lambda g: g.update(format=3), "format 3"),
         (lambda g: g.update(name="other"), "name is not that"),
         (lambda g: g["tolerance"].update(rtol=1.0), "tolerance allows more"),
         (lambda g: g["trajectories"][0].update(calls=[]), "calls"),
-        (lambda g: g["trajectories"][0].pop("state"), "state must be there"),
-        (lambda g: g["trajectories"][0]["state"].update(shape=[1]), "state has another shape"),
+        (lambda g: g["trajectories"][0].update(states={}), "state must be there"),
+        (
+            lambda g: g["trajectories"][0]["states"]["state"].update(shape=[1]),
+            "another shape",
+        ),
         (lambda g: g["trajectories"][0]["calls"][0]["input"]["data"].pop(), "input has another"),
-        (lambda g: g["trajectories"][0]["calls"][0]["input"]["data"].__setitem__(0, 0.5), "whole"),
+        (
+            lambda g: g["trajectories"][0]["calls"][0]["input"]["data"].__setitem__(0, 0.5),
+            "no int64",
+        ),
         (lambda g: g["trajectories"][0]["calls"][0]["output"]["data"].__setitem__(0, 1e300), "32"),
     ],
 )

@@ -418,7 +418,7 @@ def test_the_source_says_what_it_is(tiny_bundle: Callable[[str], Bundle]) -> Non
     for content in c_source(bundle).values():
         text = content.decode("ascii")
         assert text.startswith("/* sine-lstm: ")
-        assert bundle.manifest.checkpoint_sha256 in text
+        assert str(bundle.manifest.checkpoint_sha256) in text
         assert max(map(len, text.splitlines())) <= 100
         assert not re.search(r"#if (TEXT|LSTM|GRU|RNN|RELU|PADDING|PROJECTION)", text)
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -105,7 +106,7 @@ def test_a_bundle_of_an_earlier_version_is_read(tmp_path: Path) -> None:
 @pytest.fixture
 def evidence(tiny_bundle: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
     """A bundle with evidence that was found here, and settings of its own."""
-    bundle = Bundle(tmp_path, tiny_bundle("sine-rnn").manifest)
+    bundle = replace(tiny_bundle("sine-rnn"), folder=tmp_path)
     found = read_validation(open_bundle(EARLIER / "bundle"))
     assert found is not None
     bundle.add_validation(marked(found.model_copy(update={"bundle_sha256": bundle.digest})))

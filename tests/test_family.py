@@ -323,7 +323,7 @@ def test_a_bundle_of_whole_sequences_declares_no_state(
 ) -> None:
     bundle = bundles(name)
     manifest = bundle.manifest
-    assert (manifest.state, manifest.window) == (None, 16)
+    assert (manifest.states, manifest.window) == ((), 16)
     assert [spec.name for spec in (*manifest.inputs, *manifest.outputs)] == ["input", "output"]
     assert manifest.outputs[0].shape[:2] == ("batch", 1)
     tests = {file for file in manifest.files if "test_data_set" in file}
@@ -336,14 +336,14 @@ def test_a_bundle_of_whole_sequences_declares_no_state(
     kind = np.int64 if manifest.task == "text" else np.float32
     assert len(golden["trajectories"]) == 4
     for trajectory in golden["trajectories"]:
-        assert set(trajectory) == {"name", "calls"}
+        assert trajectory["states"] == {}
         (once,) = trajectory["calls"]
         x = np.array(once["input"]["data"], kind).reshape(once["input"]["shape"])
         (output,) = session.run(None, {"input": x})
         expected = np.array(once["output"]["data"]).reshape(once["output"]["shape"])
         np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
     card = bundle.read("README.md").decode()
-    code = first_lines(manifest.task, streams=False)
+    code = first_lines(manifest.task or "", streams=False)
     assert code in card
     assert "input → output" in card
     assert "16 steps at a time" in card
@@ -354,8 +354,8 @@ def test_a_bundle_of_whole_sequences_declares_no_state(
 
 def test_a_projected_state_is_declared(bundles: Bundles) -> None:
     manifest = bundles("projected").manifest
-    assert manifest.state is not None
-    assert (manifest.state.shape, manifest.state.h_columns) == (("batch", 2, 4), 2)
+    [pair] = manifest.states
+    assert (manifest.inputs[1].shape, pair.h_columns) == (("batch", 2, 4), 2)
     assert "projected to 2" in bundles("projected").read("README.md").decode()
 
 

@@ -18,7 +18,8 @@ from pipeline.runtimes.catalog import Runtimes
 from pipeline.runtimes.isolated import Isolated, Worker
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import STATE
-from pipeline.validate.run import answered, validation_row
+from pipeline.validate.network import answered_by
+from pipeline.validate.run import validation_row
 
 Bundles = Callable[[str], Bundle]
 
@@ -125,7 +126,7 @@ def test_a_runtime_that_fails_is_a_row_that_says_so_and_the_others_still_run(
     with Runtimes(("onnxruntime", "reference"), ("cpu",)) as runtimes:
         found = []
         bundle = tiny_bundle("sine-rnn")
-        exact = answered(network_of(bundle), bundle.task_data())
+        exact = answered_by(network_of(bundle), bundle.task_data())
         found = [validation_row("m", item, exact, FLOAT32) for item in runtimes.open(bundle)]
     assert [row.status for row in found] == ["fail", "pass"]
     assert found[0].reason.startswith(reason)

@@ -157,10 +157,10 @@ def test_a_bundle_says_what_it_is(
     assert "q" in char.vocabulary
     assert [spec.name for spec in sine.inputs] == ["input", "state"]
     assert [spec.name for spec in sine.outputs] == ["output", "next_state"]
-    assert sine.state is not None
-    assert (sine.state.input, sine.window, sine.vocabulary) == ("state", None, None)
+    assert [(pair.input, pair.output) for pair in sine.states] == [("state", "next_state")]
+    assert (sine.window, sine.vocabulary) == (None, None)
     assert (two.columns, two.targets) == (("a", "b"), ("a", "b"))
-    assert (both.state, both.window) == (None, both.manifest.window)
+    assert (both.states, both.window) == ((), both.manifest.window)
 
 
 def test_the_package_carries_its_types() -> None:

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -249,7 +250,7 @@ def test_a_changed_file_is_never_drawn(validated: list[Validated], tmp_path: Pat
     shutil.copytree(bundle.folder, tmp_path / "copy")
     (tmp_path / "copy" / "onnx" / "model.onnx").write_bytes(b"other")
     with pytest.raises(IntegrityError):
-        report_html([(Bundle(tmp_path / "copy", bundle.manifest), validation)])
+        report_html([(replace(bundle, folder=tmp_path / "copy"), validation)])
 
 
 def test_shares_are_written_for_people() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -461,7 +462,7 @@ def not_onnx(folder: Path) -> None:
         (without_loop, 3, ["loop is not that of the model", "export it anew"]),
         (lambda folder: change(folder, spread=None), 3, ["spread is not residual_std"]),
         (with_flipped_manifest, 5, ["manifest.json was changed", "export it anew"]),
-        (lambda folder: change(folder, format=2), 3, ["format 2", "update it"]),
+        (lambda folder: change(folder, format=3), 3, ["format 3", "update it"]),
         (lambda folder: change(folder, files={}), 3, ["lists no", "onnx/forecast.onnx"]),
         (lambda folder: change(folder, task="sound"), 3, ["manifest.json", "task"]),
         (lambda folder: change(folder, task="text"), 3, ["not of the same task", "export it anew"]),
@@ -497,10 +498,11 @@ def test_a_model_that_cannot_be_fed_with_its_outputs_is_refused(
     exported: Path, model: dict[str, Any], words: list[str]
 ) -> None:
     bundle = load(exported / SINE)
+    assert bundle.manifest.model is not None
     changes = {"loop": None, "model": bundle.manifest.model.model_copy(update=model)}
     manifest = bundle.manifest.model_copy(update=changes)
     with refused(UsageError, *words):
-        _ = type(bundle)(bundle.folder, manifest).loop_graph
+        _ = replace(bundle, manifest=manifest).loop_graph
 
 
 def test_samples_need_a_known_spread(exported: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +34,9 @@ from pipeline.runtimes.openvino import HINT, OpenVino, load_openvino
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import STATE
 from pipeline.validate import Row, current_validation, marked
-from pipeline.validate.run import Answered, answered, validation_row
+from pipeline.validate.answered import Answered
+from pipeline.validate.network import answered_by
+from pipeline.validate.run import validation_row
 
 Bundles = Callable[[str], Bundle]
 OPTIONAL = ("openvino", "tract")
@@ -85,7 +88,7 @@ def test_one_opened_model_takes_any_size_and_carries_the_state(
     bundle = tiny_bundle(preset)
     honest = PyTorch(network_of(bundle))
     for runtime in opened(bundle, name):
-        tolerance = LESS_THAN_FLOAT32.get(runtime.precision, bundle.manifest.tolerance)
+        tolerance = bundle.manifest.tolerance[runtime.precision]
         for batch, length in ((2, 5), (1, 1), (7, 3), (1, 40)):
             input = np.resize(bundle.task_data(), (batch, length, *bundle.task_data().shape[1:]))
             state = honest.run(input, honest.network.zero_state(batch).numpy())[1]
@@ -148,17 +151,23 @@ class Lesser(PyTorch):
 @pytest.fixture(scope="module", params=["sine-rnn", "sine-gru", "char-lstm"])
 def exact(tiny_bundle: Bundles, request: pytest.FixtureRequest) -> Answered:
     bundle = tiny_bundle(request.param)
-    return answered(network_of(bundle), bundle.task_data())
+    return answered_by(network_of(bundle), bundle.task_data())
+
+
+def network_in(exact: Answered) -> Network:
+    """The network that gave the answers."""
+    assert isinstance(exact.reference.model, PyTorch)
+    return exact.reference.model.network
 
 
 def test_a_runtime_in_bfloat16_is_judged_by_that_and_by_pytorch_in_bfloat16(
     exact: Answered,
 ) -> None:
-    row = validation_row("m", Lesser(exact.network, "bfloat16"), exact, FLOAT32)
+    row = validation_row("m", Lesser(network_in(exact), "bfloat16"), exact, FLOAT32)
     assert (row.status, row.reason, row.precision) == ("pass", "", "bfloat16")
     assert row.tolerance == LESS_THAN_FLOAT32["bfloat16"]
     assert (row.output_error or 0) > 1e-4  # float32 would have been closer
-    liar = Lesser(exact.network, "bfloat16")
+    liar = Lesser(network_in(exact), "bfloat16")
     liar.precision = "float32"
     assert validation_row("m", liar, exact, FLOAT32).status == "fail"
 
@@ -168,7 +177,7 @@ def test_a_fault_is_caught_in_bfloat16_too(exact: Answered) -> None:
         def call(self, inputs: Mapping[str, Array]) -> list[Array]:
             return super().call({**inputs, STATE: np.zeros_like(inputs[STATE])})
 
-    row = validation_row("m", Forgets(exact.network, "bfloat16"), exact, FLOAT32)
+    row = validation_row("m", Forgets(network_in(exact), "bfloat16"), exact, FLOAT32)
     assert row.status == "fail"
 
 
@@ -193,7 +202,7 @@ def test_logits_too_large_for_the_tolerance_of_tf32_are_judged_by_pytorch_rounde
     network = network_of(bundle)
     with torch.no_grad():
         network.head.weight.mul_(300)  # as a network that is sure of itself
-    exact = answered(network, bundle.task_data())
+    exact = answered_by(network, bundle.task_data())
     row = validation_row("m", Tf32(network), exact, FLOAT32)
     assert (row.status, row.reason, row.precision) == ("pass", "", "tf32")
     case = max(row.cases, key=lambda case: case.output_error or 0)
@@ -321,7 +330,7 @@ def test_a_validation_is_current_while_runtimes_versions_and_machine_are_the_sam
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     validation = marked(validation_of(tiny_bundle("sine-rnn"), ("tract",)))
-    bundle = Bundle(tmp_path, tiny_bundle("sine-rnn").manifest)
+    bundle = replace(tiny_bundle("sine-rnn"), folder=tmp_path)
     bundle.add_validation(validation)
     asked = Runtimes(("tract",), ("cpu",))
     assert current_validation(bundle, asked) == validation

@@ -17,9 +17,11 @@ from pipeline.export import export
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
+from pipeline.validate.answered import Answered
 from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.faults import FAULTS, Fault, plant
-from pipeline.validate.run import Answered, answered, validation_row
+from pipeline.validate.network import answered_by
+from pipeline.validate.run import validation_row
 from pipeline.validate.self_test import honest_models, random_network
 
 # Faults that only the audit can see: the numbers stay within the tolerance.
@@ -47,7 +49,7 @@ def honest() -> Callable[[str, Cell], Honest]:
             source = np.resize(np.array(points), 300)
             if task == "series":
                 source = np.sin(np.arange(300) / 5, dtype=np.float32)[:, None] + np.float32(3)
-            exact = smaller(answered(network, source), 999)
+            exact = smaller(answered_by(network, source), 999)
             made[task, cell] = export(network, "honest")[0], network, exact
         return made[task, cell]
 
@@ -154,7 +156,7 @@ def test_no_honest_architecture_raises_an_alarm(
     if network.vocabulary is not None:
         source = rng.choice([ord(character) for character in network.vocabulary], 400)
     file, _ = export(network, "honest")
-    exact = smaller(answered(network, source), 4000)
+    exact = smaller(answered_by(network, source), 4000)
     audit = audit_onnx(file, network)
     row = validation_row("honest", OnnxRuntime(file, "cpu"), exact, FLOAT32, audit)
     assert row.status == "pass", row.reason

@@ -222,8 +222,7 @@ def test_a_graph_that_breaks_its_contract_is_one_line_of_run(
     message: str,
 ) -> None:
     bundle = tiny_bundle("char-rnn")
-    assert bundle.manifest.state is not None
-    state = np.zeros([1, *map(int, bundle.manifest.state.shape[1:])], np.float32)
+    state = bundle.initial_states()["state"]
     session = Session(*results, state) if results else Session()
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_: session)
     run = ("run", str(bundle.folder), "--prompt", "", "--length", "3", "--seed", "1")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -224,7 +225,7 @@ def test_a_trace_by_another_torch_is_told_from_a_trace_by_somebody_else(
 def test_numbers_that_cannot_be_traced_are_told(tiny_bundle: Bundles) -> None:
     bundle = tiny_bundle("sine-gru")
     endless = bundle.manifest.model_copy(update={"spread": (float("inf"),)})
-    why = why_not_ours(Bundle(bundle.folder, endless))
+    why = why_not_ours(replace(bundle, manifest=endless))
     assert why is not None
     assert why.startswith("its weights cannot be traced anew")
 

@@ -15,6 +15,7 @@ import torch
 from tiny import edit_sealed, refused, validation_of
 
 from pipeline.bundle import Bundle, network_of, open_bundle
+from pipeline.bundle.network import network_reference
 from pipeline.config import PRESETS, Cell, SeriesModel
 from pipeline.contract import Scaler
 from pipeline.contract.law import FLOAT32, Array
@@ -23,17 +24,18 @@ from pipeline.model import Network
 from pipeline.runtimes.base import Absent, Input, Runtime, State
 from pipeline.runtimes.catalog import Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
-from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.runtimes.pytorch import PyTorch
 from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
 from pipeline.storage import canonical_json, sha256
 from pipeline.validate import CaseRecord, Row
 from pipeline.validate import cases as shortened
+from pipeline.validate.answered import Answered
 from pipeline.validate.cases import BATCHES, LONG, MIDDLE, TIMES, case_of, make_cases
 from pipeline.validate.compare import compare
 from pipeline.validate.golden import agree, require_golden
 from pipeline.validate.records import validation_schema
-from pipeline.validate.run import Answered, validation_row
-from pipeline.verify import Answer, answer, replay
+from pipeline.validate.run import validation_row
+from pipeline.verify import Answer, Reference, answer, replay
 
 Bundles = Callable[[str], Bundle]
 Result = tuple[State, State]
@@ -60,12 +62,15 @@ def test_an_honest_bundle_passes_on_every_runtime_of_this_machine(
     jsonschema.validate(content, validation_schema())
 
 
+def reference_of(bundle: Bundle) -> Reference:
+    """The network in ``bundle`` as a reference."""
+    return network_reference(network_of(bundle), bundle.task_data())
+
+
 @pytest.mark.parametrize("preset", ["char-lstm", "sine-rnn"])
 def test_the_cases_are_those_of_the_design(tiny_bundle: Bundles, preset: str) -> None:
     bundle = tiny_bundle(preset)
-    cases = list(
-        make_cases(bundle.task_data(), bundle.manifest.vocabulary, PyTorch(network_of(bundle)))
-    )
+    cases = list(make_cases(reference_of(bundle)))
     whole = {(case.batch, case.time) for case in cases if case.name == "whole"}
     assert whole == {(batch, time) for batch in BATCHES for time in shortened.TIMES}
     assert BATCHES == (1, 3, 32)
@@ -149,18 +154,21 @@ def answered(tiny_bundle: Bundles, request: pytest.FixtureRequest) -> Answered:
     """PyTorch's answers to those cases that are soon run; an honest runtime passes them."""
     bundle = tiny_bundle(request.param)
     network = network_of(bundle)
-    pytorch, twin = PyTorch(network), Twin(network)
-    cases = make_cases(bundle.task_data(), bundle.manifest.vocabulary, pytorch)
-    contract = network.signature.contract
-    answers = [answer(contract, c, pytorch, twin) for c in cases if c.batch * c.time < 2000]
-    exact = Answered(network, bundle.task_data(), answers, None)
-    assert validation_row("m", Faulty(pytorch, no_fault), exact, FLOAT32).status == "pass"
+    reference = network_reference(network, bundle.task_data())
+    answers = [
+        answer(reference.contract, case, reference.model, reference.twin)
+        for case in make_cases(reference)
+        if case.batch * case.time < 2000
+    ]
+    exact = Answered(reference, answers)
+    assert validation_row("m", Faulty(PyTorch(network), no_fault), exact, FLOAT32).status == "pass"
     return exact
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_faulty_runtime_fails_and_the_place_is_named(answered: Answered, fault: str) -> None:
-    pytorch = PyTorch(answered.network)
+    pytorch = answered.reference.model
+    assert isinstance(pytorch, PyTorch)
     row = validation_row("m", Faulty(pytorch, FAULTS[fault]), answered, FLOAT32)
     assert row.status == "fail"
     assert row.reason
@@ -200,9 +208,9 @@ def unscaled_network(cell: Cell, hidden_size: int, gain: float = 1.0) -> Network
 
 
 def answer_to(network: Network, source: Input, **options: Any) -> Answer:
-    signature, zeros = network.signature, network.zero_state(len(source)).numpy()
-    case = case_of(signature, "a case", source, zeros, **options)
-    return answer(signature.contract, case, PyTorch(network), Twin(network))
+    reference = network_reference(network, source[0])
+    case = case_of(reference, "a case", {INPUT: source}, reference.initial(len(source)), **options)
+    return answer(reference.contract, case, reference.model, reference.twin)
 
 
 def random_case(network: Network, batch: int, time: int) -> Answer:
@@ -212,7 +220,7 @@ def random_case(network: Network, batch: int, time: int) -> Answer:
 
 def one_case(network: Network) -> Answered:
     given = random_case(network, 1, 2)
-    return Answered(network, given.case.calls[0][INPUT][0], [given], None)
+    return Answered(network_reference(network, given.case.calls[0][INPUT][0]), [given])
 
 
 def test_the_tolerance_is_absolute_plus_relative() -> None:
@@ -263,7 +271,9 @@ def test_replay_carries_the_state_and_undoes_the_permutation(tiny_bundle: Bundle
     source = np.array([[97, 98, 99, 100], [101, 102, 103, 104], [32, 33, 34, 35]])
     state = np.random.default_rng(0).normal(size=(3, 4, 6)).astype(np.float32)
     output, next_state = runtime.run(source, state)
-    case = case_of(network.signature, "both", source, state, (1, 3), order=(2, 0, 1))
+    reference = network_reference(network, source[0])
+    given, start = {INPUT: source}, {STATE: state}
+    case = case_of(reference, "both", given, start, (1, 3), order=(2, 0, 1))
     (found,) = replay(runtime, network.signature.contract, case)
     np.testing.assert_allclose(found[OUTPUT], output, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found[NEXT_STATE], next_state, rtol=1e-5, atol=1e-6)
@@ -278,7 +288,7 @@ def test_an_onnx_file_that_is_wrong_fails(tiny_bundle: Bundles) -> None:
                 attribute.i = 0
     network = network_of(bundle)
     exact = answer_to(network, bundle.task_data()[None, :50])
-    answered = Answered(network, bundle.task_data(), [exact], None)
+    answered = Answered(network_reference(network, bundle.task_data()), [exact])
     wrong = OnnxRuntime(model.SerializeToString(), "cpu")
     assert validation_row("m", wrong, answered, FLOAT32).status == "fail"
 
@@ -346,7 +356,7 @@ def replace_listed(bundle: Bundle, name: str, data: bytes) -> Bundle:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_golden_numbers_are_those_of_the_weights(tiny_bundle: Bundles, preset: str) -> None:
     bundle = tiny_bundle(preset)
-    require_golden(bundle, network_of(bundle))
+    require_golden(bundle, reference_of(bundle))
 
 
 @pytest.mark.parametrize("name", ["output", "next_state"])
@@ -371,7 +381,7 @@ def test_other_test_data_are_a_parity_error(copied: Bundle, file: str) -> None:
     other = onnx.numpy_helper.from_array(array, tensor.name)
     changed = replace_listed(copied, name, other.SerializeToString())
     with refused(ParityError, name):
-        require_golden(changed, network_of(changed))
+        require_golden(changed, reference_of(changed))
 
 
 @pytest.mark.parametrize("data", [b"", b"no tensor", b"\x08\x01" * 9])
@@ -379,7 +389,7 @@ def test_what_is_no_test_data_is_malformed(copied: Bundle, data: bytes) -> None:
     name = "onnx/test_data_set_0/input_0.pb"
     changed = replace_listed(copied, name, data)
     with refused(MalformedError, name):
-        require_golden(changed, network_of(changed))
+        require_golden(changed, reference_of(changed))
 
 
 def test_the_last_bit_of_a_golden_number_is_another_processors(copied: Bundle) -> None:

@@ -24,7 +24,7 @@ from pipeline.contract.law import Array, judged
 from pipeline.errors import PipelineError, one_line
 from pipeline.export import export_onnx
 from pipeline.export.checks import dims
-from pipeline.export.onnx_graph import quiet_exporter
+from pipeline.export.quiet import quiet_exporter
 from pipeline.runtimes.base import RuntimeProcessError
 from pipeline.runtimes.isolated import Worker
 from pipeline.signature import BATCH, TIME

@@ -1,7 +1,8 @@
 """Golden trajectories: chained calls with their results, which every client can replay."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,7 @@ from pipeline.contract.law import FLOAT32
 from pipeline.contract.manifest import FORMAT
 from pipeline.contract.stored import stored
 from pipeline.contract.tensors import Contract, Tensors
-from pipeline.verify import Model, chained
-
-Draw = Callable[[int, int, int], Tensors]
-"""Inputs of a batch size and a number of steps, from a place in the data on."""
+from pipeline.verify import Reference, chained
 
 _READ_BEFORE = 50  # steps that are read to reach a state that was carried
 
@@ -27,60 +25,34 @@ class Call:
     outputs: Tensors
 
 
-@dataclass(frozen=True)
-class Exact:
-    """A model in float64, and where its inputs come from.
+def golden_calls(
+    reference: Reference, pieces: Sequence[Tensors], states: Tensors | None = None
+) -> list[Call]:
+    """Chained calls of ``pieces``, from ``states`` or else the initial ones, with their results.
 
-    ``draw`` gives the inputs, ``initial`` the states that a number of streams start from. Steps are
-    counted in units of ``unit``, the smallest piece that a sequence may be cut into.
+    The results are those of float64, rounded to the types of the contract, so they do not depend
+    on the float32 rounding of one machine.
     """
-
-    contract: Contract
-    model: Model
-    draw: Draw
-    initial: Callable[[int], Tensors]
-    unit: int = 1
-
-    def pieces(self, batch: int, cuts: Sequence[int], start: int = 0) -> Sequence[Tensors]:
-        """Inputs of chained calls: one sequence cut into ``cuts``, or so many calls of one step."""
-        batch = batch if self.contract.batch else 1
-        if self.contract.time is None:
-            return [self.draw(batch, 1, start + place) for place in range(len(cuts))]
-        steps = [self.unit * cut for cut in cuts]
-        return self.contract.cut(self.draw(batch, sum(steps), start), steps)
-
-    def calls(self, pieces: Sequence[Tensors], states: Tensors | None = None) -> list[Call]:
-        """Chained calls, from ``states`` or else the initial ones, with their results.
-
-        The results are those of float64, rounded to the types of the contract, so they do not
-        depend on the float32 rounding of one machine.
-        """
-        contract, calls = self.contract, []
-        carried = states if states is not None else self.initial(self._batch(pieces[0]))
-        results = chained(self.model, contract, pieces, carried)
-        for piece, exact in zip(pieces, results, strict=True):
-            given = {**piece, **carried}
-            calls.append(Call(_rounded(contract.inputs, given), _rounded(contract.outputs, exact)))
-            carried = {before: exact[after] for before, after in contract.states}
-        return calls
-
-    def _batch(self, piece: Tensors) -> int:
-        axes = {name: self.contract.axis(self.contract.batch, name) for name in piece}
-        return next((piece[name].shape[at] for name, at in axes.items() if at is not None), 1)
+    contract, calls = reference.contract, []
+    carried = states if states is not None else reference.initial(reference.batch_of(pieces[0]))
+    results = chained(reference.exact, contract, pieces, carried)
+    for piece, exact in zip(pieces, results, strict=True):
+        given = {**piece, **carried}
+        calls.append(Call(_rounded(contract.inputs, given), _rounded(contract.outputs, exact)))
+        carried = {before: exact[after] for before, after in contract.states}
+    return calls
 
 
 def _rounded(specs: Sequence[Any], tensors: Tensors) -> Tensors:
     return {spec.name: tensors[spec.name].astype(spec.type) for spec in specs}
 
 
-def golden_trajectories(
-    exact: Exact, strange: Sequence[Tensors] | None = None
-) -> dict[str, list[Call]]:
-    """The trajectories of ``golden.json``; ``strange`` are inputs that training never gave."""
-    pieces, calls = exact.pieces, exact.calls
-    if exact.contract.states:
+def golden_trajectories(reference: Reference) -> dict[str, list[Call]]:
+    """The trajectories of ``golden.json``."""
+    pieces, calls, contract = reference.pieces, partial(golden_calls, reference), reference.contract
+    if contract.states:
         last = calls(pieces(1, [_READ_BEFORE]))[0].outputs
-        carried = {before: last[after] for before, after in exact.contract.states}
+        carried = {before: last[after] for before, after in contract.states}
         found = {
             "one stream from its start": calls(pieces(1, [1, 2, 7])),
             "three streams at once": calls(pieces(3, [4, 1])),
@@ -92,8 +64,10 @@ def golden_trajectories(
             "one step": calls(pieces(1, [1])),
             "three sequences at once": calls(pieces(3, [5])),
         }
-    if strange is not None:
-        found["input that training did not know"] = calls(strange)
+    if reference.strange is not None and contract.time:
+        inputs = reference.strange.change(reference.draw(2, 6, 0))
+        cuts = [3, 3] if contract.states else [6]
+        found["input that training did not know"] = calls(contract.cut(inputs, cuts))
     return found
 
 
@@ -123,18 +97,18 @@ def golden_json(
     }
 
 
-def backend_test_files(exact: Exact) -> dict[str, bytes]:
+def backend_test_files(reference: Reference) -> dict[str, bytes]:
     """Test data in the layout of ONNX's backend tests: a call from the initial state, the call
     after it with the carried state, and a call of other sizes.
 
     A model of whole sequences has no state; its first two sets are two sequences.
     """
-    pair = exact.pieces(1, [5, 5])
-    if exact.contract.states:
-        first, second = exact.calls(pair)
+    pair = reference.pieces(1, [5, 5])
+    if reference.contract.states:
+        first, second = golden_calls(reference, pair)
     else:
-        [first], [second] = (exact.calls([piece]) for piece in pair)
-    [other] = exact.calls(exact.pieces(3, [11]))
+        [first], [second] = (golden_calls(reference, [piece]) for piece in pair)
+    [other] = golden_calls(reference, reference.pieces(3, [11]))
     files = {}
     for index, call in enumerate((first, second, other)):
         for kind, tensors in (("input", call.inputs), ("output", call.outputs)):

@@ -1,17 +1,19 @@
-"""The PyTorch network of a bundle, and its exact results."""
+"""The PyTorch network of a bundle, and the network as a reference."""
 
 from collections.abc import Sequence
 
-from pipeline.bundle.golden import Exact
 from pipeline.checkpoint import allow_non_finite, network_from
 from pipeline.contract import Bundle
 from pipeline.contract.files import WEIGHTS_FILE
-from pipeline.contract.law import Array
+from pipeline.contract.law import Array, Precision
 from pipeline.contract.samples import cut_sequences, outside
 from pipeline.contract.tensors import Tensors
 from pipeline.model import Network
-from pipeline.runtimes.pytorch import Twin
+from pipeline.runtimes.pytorch import PyTorch, Twin, rounded_otherwise
 from pipeline.signature import INPUT, STATE
+from pipeline.verify import Lesser, Reference, Strange
+
+_ROUNDINGS = 3  # other roundings of the weights that a precision below float32 is tried with
 
 
 def network_of(bundle: Bundle) -> Network:
@@ -34,8 +36,8 @@ def network_of(bundle: Bundle) -> Network:
     )
 
 
-def exact_network(network: Network, source: Array) -> Exact:
-    """The float64 results of ``network``, on inputs cut from ``source`` ``[time, …]``."""
+def network_reference(network: Network, source: Array) -> Reference:
+    """``network`` as a reference, with inputs cut from ``source`` ``[time, …]``."""
 
     def draw(batch: int, time: int, start: int) -> Tensors:
         return {INPUT: cut_sequences(source, batch, time, start)}
@@ -44,10 +46,24 @@ def exact_network(network: Network, source: Array) -> Exact:
         zeros = network.zero_state(batch).numpy()
         return {STATE: zeros} if network.signature.has_state else {}
 
-    return Exact(network.signature.contract, Twin(network), draw, initial)
+    def change(inputs: Tensors) -> Tensors:
+        return {name: outside(array, network.vocabulary) for name, array in inputs.items()}
 
+    def lesser(precision: Precision) -> Sequence[Lesser]:
+        # The error from one rounding of the weights can be small by luck, so there are several.
+        others = [rounded_otherwise(network, precision, seed) for seed in range(_ROUNDINGS)]
+        models = [PyTorch(one, precision) for one in (network, *others)]
+        return [Lesser(model, model.eps) for model in models]
 
-def strange_pieces(exact: Exact, vocabulary: str | None) -> Sequence[Tensors]:
-    """Inputs that training never gave: 6 steps of two streams, cut if there is a state."""
-    inputs = {name: outside(array, vocabulary) for name, array in exact.draw(2, 6, 0).items()}
-    return exact.contract.cut(inputs, [3, 3] if exact.contract.states else [6])
+    name = "values far outside" if network.vocabulary is None else "unknown characters"
+    return Reference(
+        network.signature.contract,
+        PyTorch(network),
+        Twin(network),
+        draw,
+        initial,
+        elsewhere=len(source) // 2,
+        any_state=True,
+        strange=Strange(name, change),
+        lesser=lesser,
+    )

@@ -4,7 +4,7 @@ from safetensors.torch import save as save_safetensors
 
 from pipeline.bundle.card import model_card
 from pipeline.bundle.golden import backend_test_files, golden_json, golden_trajectories
-from pipeline.bundle.network import exact_network, strange_pieces
+from pipeline.bundle.network import network_reference
 from pipeline.checkpoint import Checkpoint, versions
 from pipeline.config import ImportedConfig
 from pipeline.contract.files import (
@@ -39,14 +39,14 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
     onnx_file, torchscript_file = export(network, config.name, opset, spread)
     signature, looped = network.signature, loop(config.model)
     source = held_out_input(checkpoint.held_out)
-    exact = exact_network(network, source)
+    reference = network_reference(network, source)
     with torch_threads(weights_of(network)):
-        trajectories = golden_trajectories(exact, strange_pieces(exact, network.vocabulary))
-        test_files = backend_test_files(exact)
+        trajectories = golden_trajectories(reference)
+        test_files = backend_test_files(reference)
     held_out = checkpoint.held_out
     data = held_out if isinstance(held_out, str) else stored(source)
     golden = canonical_json(
-        golden_json(config.name, exact.contract, trajectories, {signature.input.name: data}),
+        golden_json(config.name, reference.contract, trajectories, {signature.input.name: data}),
         indent=None,
     )
     require_readable(golden, GOLDEN_FILE)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.options import (
+    SectionedCommand,
     checkpoints_option,
     exported_option,
     force_option,
     json_option,
     next_command,
+    section,
 )
 from pipeline.errors import UsageError
 from pipeline.lookup import find_models
@@ -18,11 +20,47 @@ from pipeline.lookup import find_models
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle
 
+_module = section("A module of your own")
 
-@click.command()
-@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
+
+@click.command(cls=SectionedCommand)
+@click.argument("names", nargs=-1, metavar="[NAME|PATH|FILE.py:CLASS]...")
 @click.option(
     "--opset", type=int, default=18, show_default=True, help="Opset of the ONNX files, 18 to 23."
+)
+@_module("--name", help="Name of the bundle; by default that of the class.")
+@_module(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="File of the weights; nothing in it is run.",
+)
+@_module(
+    "--arg",
+    "arguments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Argument of the class. Repeatable.",
+)
+@_module(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=TYPE[AXES]",
+    help="Input, such as x=float32[batch,time,4] or tokens=int64[batch,time]<50. Repeatable. "
+    "Without it, the input is told from the layers.",
+)
+@_module(
+    "--example",
+    type=click.Path(path_type=Path),
+    help="File .npz with an example of each input.",
+)
+@_module(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="ARG:RESULT",
+    help="Argument and result that are a state; or none, for whole sequences. Repeatable. Without "
+    "it, states are found.",
 )
 @checkpoints_option
 @exported_option
@@ -31,19 +69,31 @@ if TYPE_CHECKING:
 def export(
     names: tuple[str, ...],
     opset: int,
+    name: str | None,
+    weights: Path | None,
+    arguments: tuple[str, ...],
+    inputs: tuple[str, ...],
+    example: Path | None,
+    states: tuple[str, ...],
     checkpoints: Path,
     exported: Path,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Export checkpoints to TorchScript and ONNX.
+    """Export checkpoints, or a module of your own, to TorchScript and ONNX.
 
     All checkpoints are exported, or those named. Each becomes a bundle: a folder with the model,
     its manifest, and test data.
 
+    A module of your own is named by its Python file or package and its class, or a function that
+    makes it. That Python is run, as python mynet.py would run it. The state that the module keeps
+    becomes inputs and outputs.
+
     \b
     pipeline export
     pipeline export char-lstm --opset 20
+    pipeline export mynet.py:Denoiser --weights trained.pt --arg hidden=64
+    pipeline export mynet.py:Tagger --input 'tokens=int64[batch,time]<50' --state h:h_next
     """
     from pipeline.checkpoint import CHECKPOINT_FILE
     from pipeline.report.output import finish
@@ -51,6 +101,28 @@ def export(
 
     if opset not in OPSETS:
         raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")
+    if any(map(_is_source, names)):
+        if len(names) > 1:
+            raise UsageError("a module is exported alone; name one at a time")
+        from pipeline.cli.export_module import export_source
+
+        export_source(
+            names[0],
+            name=name,
+            weights=weights,
+            arguments=arguments,
+            inputs=inputs,
+            example=example,
+            states=states,
+            opset=opset,
+            exported=exported,
+            as_json=as_json,
+        )
+        return
+    given = {"name": name, "weights": weights, "arg": arguments, "input": inputs}
+    for option, value in {**given, "example": example, "state": states}.items():
+        if value:
+            raise UsageError(f"--{option} is for a module such as mynet.py:Denoiser; name one")
     folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
     results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]
     finish(
@@ -62,6 +134,12 @@ def export(
         [],
         next_command("pipeline validate", names),
     )
+
+
+def _is_source(name: str) -> bool:
+    """Whether ``name`` is a class or function in Python, and no checkpoint."""
+    place, colon, attribute = name.rpartition(":")
+    return bool(colon and place) and all(part.isidentifier() for part in attribute.split("."))
 
 
 def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["Bundle", str]:

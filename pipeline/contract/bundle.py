@@ -26,9 +26,9 @@ from pipeline.contract.stored import unstored
 from pipeline.contract.tensors import Tensors, TensorSpec
 from pipeline.contract.weights import largest_file
 from pipeline.errors import IntegrityError, MalformedError
-from pipeline.reading import open_inside, read_inside, safe_path, size_of
+from pipeline.reading import open_inside, parse_json, read_inside, safe_path, size_of
 from pipeline.seal import parse_record, sealed, unsealed
-from pipeline.storage import sha256, write_file
+from pipeline.storage import canonical_json, sha256, write_file
 
 _TODO = "export it anew"
 _BLOCK = 2**20  # bytes
@@ -100,7 +100,13 @@ class Bundle:
     @property
     def digest(self) -> str:
         """SHA-256 of the manifest, which is also its seal."""
-        return sha256(unsealed(self.content, self.folder / MANIFEST_FILE, _TODO))
+        path = self.folder / MANIFEST_FILE
+        plain = unsealed(self.content, path, _TODO)
+        if plain == self.content:  # of an earlier version, without a seal
+            content = parse_json(plain, path)
+            content["files"].pop(VALIDATION_FILE, None)
+            plain = canonical_json(content)
+        return sha256(plain)
 
     def golden(self) -> Golden:
         """The golden trajectories, and inputs that training never saw.

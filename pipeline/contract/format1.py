@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.contract.files import VALIDATION_FILE
 from pipeline.signature import AXES, INPUT, SAMPLE, STATE
 
-_LEFT_UNSAID: dict[str, Any] = {"module": None}
+_LATER = {"states", "axes", "module"}  # keys that format 2 has and format 1 has not
 
 
 def manifest_of_format_1(content: dict[str, Any]) -> None:
@@ -20,6 +20,8 @@ def manifest_of_format_1(content: dict[str, Any]) -> None:
     """
     if content.get("format") != 1:
         return
+    if later := sorted(_LATER & content.keys()):
+        raise ValueError(f"{later[0]} is not of format 1")
     try:
         state, specs = content.pop("state"), [*content["inputs"], *content["outputs"]]
         pairs = []
@@ -36,7 +38,7 @@ def manifest_of_format_1(content: dict[str, Any]) -> None:
             "states": pairs,
             "axes": {name: axis.model_dump() for name, axis in AXES.items()},
             "tolerance": {"float32": content["tolerance"]},
-            **_LEFT_UNSAID,
+            "module": None,
         }
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError(f"it lacks what format 1 has ({error})") from error

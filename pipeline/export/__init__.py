@@ -1,6 +1,13 @@
-"""A trained network as TorchScript and as ONNX, checked before anyone sees it."""
+"""A trained network, or any module, as TorchScript and as ONNX, checked before anyone sees it.
 
+The package itself can be called: ``pipeline.export(module, example, name=…)`` makes a bundle of a
+module, by :func:`pipeline.bundle.export_module.export_module`.
+"""
+
+import sys
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 from pipeline.export.checks import check_graph, check_numbers
 from pipeline.export.loops import export_loop
@@ -37,3 +44,16 @@ def export(
         )
         check_numbers(onnx_file, torchscript_file, network)
     return onnx_file, torchscript_file
+
+
+class _Callable(ModuleType):
+    """The type of this package, so that ``pipeline.export`` is a function, too."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """The bundle of a module; see :func:`pipeline.bundle.export_module.export_module`."""
+        from pipeline.bundle.export_module import export_module
+
+        return export_module(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto
 from pipeline.cells import BY_OPERATOR, ENTRIES
 from pipeline.contract.law import Array
 from pipeline.errors import MalformedError, ParityError
-from pipeline.export.onnx_graph import quiet_exporter
+from pipeline.export.quiet import quiet_exporter
 from pipeline.model import Network
 from pipeline.runtimes.pytorch import PyTorch, Twin
 from pipeline.runtimes.torchscript import TorchScript

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from pipeline.errors import MalformedError, UsageError, one_line, unknown
-from pipeline.export.onnx_graph import quiet_exporter
+from pipeline.export.quiet import quiet_exporter
 from pipeline.threads import torch_threads, weights_of
 
 Axes = Mapping[str, Mapping[int, str]]

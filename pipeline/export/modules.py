@@ -4,7 +4,6 @@ import copy
 import io
 import re
 from collections.abc import Sequence
-from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,22 @@ from pipeline.errors import MalformedError, ParityError, PipelineError, UsageErr
 from pipeline.export.checks import cpu_session
 from pipeline.export.example import Axes, Example
 from pipeline.export.module_checks import Cases, check_module_graph
-from pipeline.export.onnx_graph import quiet_exporter, tidy, translate
+from pipeline.export.onnx_graph import tidy, translate
+from pipeline.export.quiet import quiet_exporter, without_stderr
+from pipeline.export.rewrite import Rewriting
+from pipeline.export.sizes import keeping_sizes
 from pipeline.export.swap import exportable
 from pipeline.export.torchscript import trace
-from pipeline.export.trail import Trail
+from pipeline.export.trail import Frozen, Trail
 from pipeline.signature import DEFAULT_OPSET, OPSETS
 from pipeline.storage import update_file
 from pipeline.threads import torch_threads, weights_of
+
+SCAN = (
+    "torch's scan, `from torch._higher_order_ops import scan`, `def step(state, x_t): ...; return "
+    "next_state, y_t`, `state, y = scan(step, state, x, dim=1)`"
+)
+"""The three lines that replace a Python loop over time."""
 
 
 def export_onnx(
@@ -115,7 +123,10 @@ def export_torchscript(
     cases = Cases(module, example, check_inputs, name)
     trail = Trail(module, example.axes)
     try:
-        with trail.followed():
+        with (
+            Rewriting(keeping_sizes(module)).within(module),
+            trail.followed(),
+        ):
             file = trace(module, example.without_ones(cases.cases).args)
     except Exception as error:
         raise _cannot_export("TorchScript", trail.here, one_line(error)) from error
@@ -171,15 +182,15 @@ def _to_onnx(
 def _capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgram:
     # Without this, sizes of 1 are constants.
     ones_may_grow = config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
-    silence = redirect_stderr(io.StringIO())  # where torch prints a graph that it gives up
     try:
         with (
+            Rewriting(keeping_sizes(module)).within(module),
             exportable(module),
             trail.followed(),
             quiet_exporter(),
             torch.no_grad(),
             ones_may_grow,
-            silence,
+            without_stderr(),
         ):
             return torch.export.export(
                 module, example.args, dynamic_shapes=example.dynamic_shapes(), strict=False
@@ -192,12 +203,23 @@ def _capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgr
     except Exception as error:
         if not trail.frozen:
             raise _cannot_export("ONNX", trail.here, one_line(error)) from error
-        axis, place = next(iter(trail.frozen.items()))
-        reason = (
-            f"it works at {axis} {example.sizes[axis]} alone, as a Python loop over the axis "
-            f"does; use tensor operations, or leave '{axis}' out of dynamic_axes"
+        axis, frozen = next(iter(trail.frozen.items()))
+        reason = _why_frozen(axis, example.sizes[axis], frozen)
+        raise _cannot_export("ONNX", frozen.place, reason) from error
+
+
+def _why_frozen(axis: str, size: int, frozen: Frozen) -> str:
+    """What freezes an axis at one size, and the cure."""
+    if frozen.loop is not None:
+        return (
+            f"the Python loop at {frozen.at} runs over '{axis}', which a graph leaves open; write "
+            f"it as {SCAN}; or leave '{axis}' out of dynamic_axes"
         )
-        raise _cannot_export("ONNX", place, reason) from error
+    where = f"{frozen.at} works" if frozen.at else "it works"
+    return (
+        f"{where} at {axis} {size} alone; compute with x.size() as it is, and with tensors, or "
+        f"leave '{axis}' out of dynamic_axes"
+    )
 
 
 def _untranslated(program: ExportedProgram, error: Exception, trail: Trail) -> tuple[str, str]:

@@ -2,10 +2,6 @@
 
 import copy
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import onnx
@@ -17,27 +13,10 @@ from torch.export import ExportedProgram
 from pipeline import __version__
 from pipeline.cells import BY_OPERATOR
 from pipeline.export.ops import TRANSLATIONS
+from pipeline.export.quiet import quiet_exporter
 from pipeline.export.recurrent import onnx_layers
 from pipeline.model import Network
 from pipeline.signature import BATCH, DEFAULT_OPSET, NEXT_STATE, STATE, TIME
-
-_LOGGERS = ("torch.onnx", "torch.fx.experimental.symbolic_shapes")
-
-
-@contextmanager
-def quiet_exporter() -> Iterator[None]:
-    """Keep torch's deprecation, tracer and registry messages from the user."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def example_inputs(network: Network, batch: int, time: int) -> tuple[torch.Tensor, ...]:

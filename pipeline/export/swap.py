@@ -5,6 +5,7 @@ Only that module changes, and only calls of this thread: torch's own classes sta
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -32,14 +33,15 @@ def exportable(module: nn.Module) -> Iterator[None]:
     layers: list[nn.RNNBase] = [layer for layer in module.modules() if isinstance(layer, _CLASSES)]
     classes = [type(layer) for layer in layers]
     plain = [layer for layer in layers if _runs_pytorchs_forward(layer)]
+    functions = OnnxFunctions(layers)
     try:
         for layer in layers:
             layer.add_module(_STAND_IN, OnnxLayers(layer))
             if layer in plain:
-                vars(layer)["forward"] = _forward.__get__(layer)
+                vars(layer)["forward"] = partial(functions.forward, layer)
             else:
-                layer.__class__ = _with_forward_below(type(layer))
-        with OnnxFunctions(layers):
+                layer.__class__ = _with_forward_below(type(layer), functions)
+        with functions:
             yield
     finally:
         for layer, its_class in zip(layers, classes, strict=True):
@@ -54,8 +56,10 @@ def _runs_pytorchs_forward(layer: nn.RNNBase) -> bool:
     return "forward" not in vars(layer) and type(layer).forward in forwards
 
 
-def _with_forward_below(its_class: type[nn.RNNBase]) -> type[nn.RNNBase]:
-    """A class like ``its_class``, whose ``super().forward`` is :func:`_forward`.
+def _with_forward_below(
+    its_class: type[nn.RNNBase], functions: "OnnxFunctions"
+) -> type[nn.RNNBase]:
+    """A class like ``its_class``, whose ``super().forward`` is that of ``functions``.
 
     Python looks methods up in a class, then in its bases from left to right, but in a base only
     after its subclasses. So a subclass of PyTorch's class, named as a second base, comes between
@@ -67,58 +71,19 @@ def _with_forward_below(its_class: type[nn.RNNBase]) -> type[nn.RNNBase]:
         if batch_sizes is None:  # a packed sequence is padded, which PyTorch's check refuses
             kind.check_forward_args(self, x, hidden, None)
 
-    methods = {"forward": _forward, "check_forward_args": check_forward_args}
+    def forward(self: nn.RNNBase, input: Any, hx: Any = None) -> Any:
+        return functions.forward(self, input, hx)
+
+    methods = {"forward": forward, "check_forward_args": check_forward_args}
     return type(its_class.__name__, (its_class, type(kind.__name__, (kind,), methods)), {})
-
-
-def _forward(self: nn.RNNBase, input: Any, hx: Any = None) -> Any:
-    return _run(self, cast(OnnxLayers, self._modules[_STAND_IN]), input, hx)
-
-
-def _run(
-    layer: nn.RNNBase, onnx: OnnxLayers, input: Tensor | PackedSequence, hx: Any
-) -> tuple[Tensor | PackedSequence, Any]:
-    """What ``layer`` gives for ``input`` and ``hx``, in any of the forms that PyTorch takes."""
-    packed = input if isinstance(input, PackedSequence) else None
-    x = packed.data if packed is not None else input
-    assert isinstance(x, Tensor)
-    rows = list(hx) if isinstance(hx, tuple | list) else [] if hx is None else [hx]
-    lengths = None
-    batched = x.dim() == 3
-    if packed is not None:
-        lengths = _lengths(packed).to(torch.int32)
-        if packed.sorted_indices is not None:
-            rows = [row.index_select(1, packed.sorted_indices) for row in rows]
-    else:
-        if not batched:
-            x, rows = x[None] if layer.batch_first else x[:, None], [row[:, None] for row in rows]
-        if rows:
-            state: Any = tuple(rows) if onnx.entry.has_c else rows[0]
-            layer.check_forward_args(x, state, None)
-        if layer.batch_first:
-            x = x.transpose(0, 1)
-    per_layer = [row.split(2 if layer.bidirectional else 1) for row in rows]
-    starts = list(zip(*per_layer, strict=True)) if rows else [()] * layer.num_layers
-    y, ends = onnx(x, starts, lengths)
-    rows = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*ends, strict=True)]
-    output: Tensor | PackedSequence
-    if packed is not None:
-        if packed.unsorted_indices is not None:
-            rows = [row.index_select(1, packed.unsorted_indices) for row in rows]
-        output = packed._replace(data=y)
-    else:
-        y = y.transpose(0, 1) if layer.batch_first else y
-        output = y if batched else y.squeeze(0 if layer.batch_first else 1)
-        rows = rows if batched else [row.squeeze(1) for row in rows]
-    return output, tuple(rows) if onnx.entry.has_c else rows[0]
 
 
 class OnnxFunctions(TorchFunctionMode):
     """torch's functions of packed sequences and recurrent layers, by what ONNX has.
 
-    ONNX has sequence lengths and no packing. So packed sequences hold the padded batch: ``data`` is
-    ``[time, batch, …]`` and every row of ``batch_sizes`` ``[time, batch]`` holds the lengths. What
-    works on each element of ``data`` alone (dropout, embedding, linear layers) needs no change.
+    ONNX has sequence lengths and no packing. A recurrent layer therefore gets the padded batch that
+    belongs to a packed sequence, and its lengths. ``data`` is what PyTorch makes it, the steps of
+    all sequences below one another; where nothing reads it, it is not in the graph.
 
     A class may also call ``nn.LSTM.forward(self, …)`` by name. That runs PyTorch's own code up to
     the kernel, which gets the weights of one of ``layers``; the child of that layer runs instead.
@@ -127,7 +92,8 @@ class OnnxFunctions(TorchFunctionMode):
     def __init__(self, layers: Sequence[nn.RNNBase]) -> None:
         super().__init__()
         self.layers = layers
-        self.batch_sizes: list[Tensor] = []  # of all that was packed
+        self._lengths: list[tuple[Tensor, Tensor]] = []  # batch sizes, and the lengths they are of
+        self._padded: list[tuple[Tensor, Tensor]] = []  # data, and the padded batch it is made of
 
     def __torch_function__(
         self,
@@ -138,31 +104,78 @@ class OnnxFunctions(TorchFunctionMode):
     ) -> Any:
         """Answer the functions named here, leave all others alone."""
         name = getattr(func, "__name__", "")
+        if torch.compiler.is_dynamo_compiling():  # the step of a scan, which packs nothing
+            return func(*args, **(kwargs or {}))
         if name == "_pack_padded_sequence":
             return self.pack(*args, **(kwargs or {}))
         if name == "_pad_packed_sequence":
             return self.pad(*args, **(kwargs or {}))
-        if name == "__getitem__" and any(args[0] is sizes for sizes in self.batch_sizes):
-            return args[0].size(1)  # PyTorch asks for the first batch size: that of all streams
+        first = name == "__getitem__" and isinstance(args[1], int) and args[1] == 0
+        if first and any(args[0] is sizes for sizes, _ in self._lengths):
+            return self.lengths(args[0]).size(0)  # PyTorch asks for the first: that of all streams
+        if name == "__getitem__" and isinstance(args[1], tuple):
+            return func(args[0], _with_tensors(args[1]))
         for layer in self.layers:  # whose mode is called as its kernel, in capital letters
             if name == layer.mode.lower() and any(value is layer._flat_weights for value in args):
                 return self.run(layer, *args)
         return func(*args, **(kwargs or {}))
 
+    def forward(
+        self, layer: nn.RNNBase, input: Tensor | PackedSequence, hx: Any = None
+    ) -> tuple[Tensor | PackedSequence, Any]:
+        """What ``layer`` gives for ``input`` and ``hx``, in any of the forms that PyTorch takes."""
+        onnx = cast(OnnxLayers, layer._modules[_STAND_IN])
+        packed = input if isinstance(input, PackedSequence) else None
+        x = self.padded(packed.data, packed.batch_sizes) if packed is not None else input
+        assert isinstance(x, Tensor)
+        rows = list(hx) if isinstance(hx, tuple | list) else [] if hx is None else [hx]
+        lengths = None
+        batched = x.dim() == 3
+        if packed is not None:
+            lengths = self.lengths(packed.batch_sizes).to(torch.int32)
+            if packed.sorted_indices is not None:
+                rows = [row.index_select(1, packed.sorted_indices) for row in rows]
+        else:
+            if not batched:
+                x = x[None] if layer.batch_first else x[:, None]
+                rows = [row[:, None] for row in rows]
+            if rows:
+                state: Any = tuple(rows) if onnx.entry.has_c else rows[0]
+                layer.check_forward_args(x, state, None)
+            if layer.batch_first:
+                x = x.transpose(0, 1)
+        per_layer = [row.split(2 if layer.bidirectional else 1) for row in rows]
+        starts = list(zip(*per_layer, strict=True)) if rows else [()] * layer.num_layers
+        y, ends = onnx(x, starts, lengths)
+        ended = zip(*ends, strict=True)
+        rows = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in ended]
+        output: Tensor | PackedSequence
+        if packed is not None:
+            if packed.unsorted_indices is not None:
+                rows = [row.index_select(1, packed.unsorted_indices) for row in rows]
+            output = packed._replace(data=self.packed(y, packed.batch_sizes))
+        else:
+            y = y.transpose(0, 1) if layer.batch_first else y
+            output = y if batched else y.squeeze(0 if layer.batch_first else 1)
+            rows = rows if batched else [row.squeeze(1) for row in rows]
+        return output, tuple(rows) if onnx.entry.has_c else rows[0]
+
     def run(self, layer: nn.RNNBase, *args: Any) -> tuple[Tensor, ...]:
         """A kernel: ``(x, hx, weights, …)``, or ``(data, batch_sizes, hx, weights, …)``."""
         if args[2] is layer._flat_weights:
-            y, state = _forward(layer, *args[:2])
+            y: Any
+            y, state = self.forward(layer, *args[:2])
         else:
-            packed, state = _forward(layer, PackedSequence(*args[:2]), args[2])
+            packed, state = self.forward(layer, PackedSequence(*args[:2]), args[2])
             y = packed.data
         return (y, *state) if isinstance(state, tuple) else (y, state)
 
     def pack(self, input: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         """``torch._C._VariableFunctions._pack_padded_sequence``."""
-        data = input.transpose(0, 1) if batch_first else input
-        self.batch_sizes.append(lengths.expand(data.size(0), data.size(1)))
-        return data, self.batch_sizes[-1]
+        padded = input.transpose(0, 1) if batch_first else input
+        batch_sizes = _inside(padded, lengths).sum(1)
+        self._lengths.append((batch_sizes, lengths))
+        return self.packed(padded, batch_sizes), batch_sizes
 
     def pad(
         self,
@@ -172,22 +185,61 @@ class OnnxFunctions(TorchFunctionMode):
         padding_value: float,
         total_length: int,
     ) -> tuple[Tensor, Tensor]:
-        """``torch._C._VariableFunctions._pad_packed_sequence``; ``[time, …]``, as it was packed."""
-        lengths = batch_sizes.select(0, 0)
-        steps = torch.arange(data.size(0), device=data.device)[:, None]
-        inside = (steps < lengths).reshape(*batch_sizes.shape, *[1] * (data.dim() - 2))
-        padded = torch.where(inside, data, torch.full_like(data[:1, :1], padding_value))
-        if total_length != data.size(0):
-            missing = total_length - data.size(0)
+        """``torch._C._VariableFunctions._pad_packed_sequence``."""
+        lengths, y = self.lengths(batch_sizes), self.padded(data, batch_sizes)
+        inside = _inside(y, lengths).reshape(y.size(0), y.size(1), *[1] * (y.dim() - 2))
+        padded = torch.where(inside, y, torch.full_like(y[:1, :1], padding_value))
+        if total_length != y.size(0):
+            missing = total_length - y.size(0)
             after = padded.new_full((missing, *padded.shape[1:]), padding_value)
             padded = torch.cat([padded, after])
         return padded.transpose(0, 1) if batch_first else padded, lengths
 
+    def packed(self, padded: Tensor, batch_sizes: Tensor) -> Tensor:
+        """The steps of all sequences in ``padded`` ``[time, batch, …]``, in PyTorch's order."""
+        inside = _inside(padded, self.lengths(batch_sizes)).flatten()
+        data = padded.flatten(0, 1).index_select(0, inside.nonzero().squeeze(1))
+        torch._check(data.size(0) >= 1)  # every sequence has a step
+        self._padded.append((data, padded))
+        return data
 
-def _lengths(packed: PackedSequence) -> Tensor:
-    if packed.batch_sizes.dim() != 2:
+    def padded(self, data: Tensor, batch_sizes: Tensor) -> Tensor:
+        """The padded batch ``[time, batch, …]`` of ``data``; whatever stands after a sequence."""
+        for known, padded in self._padded:
+            if known is data:
+                return padded
+        steps = torch.arange(batch_sizes.size(0), device=data.device)[:, None]
+        inside = steps < self.lengths(batch_sizes)
+        place = (inside.flatten().cumsum(0) - 1).clamp(min=0)
+        return data.index_select(0, place).reshape(*inside.shape, *data.shape[1:])
+
+    def lengths(self, batch_sizes: Tensor) -> Tensor:
+        """The lengths of the sequences in a batch, int64 ``[batch]``.
+
+        Raises:
+            MalformedError: the sequences were packed elsewhere.
+        """
+        for known, lengths in self._lengths:
+            if known is batch_sizes:
+                return lengths
         raise MalformedError(
             "its PackedSequence was not made by pack_padded_sequence inside forward; take the "
             "padded batch and a tensor of lengths as inputs and pack them there"
         )
-    return packed.batch_sizes.select(0, 0)
+
+
+def _inside(padded: Tensor, lengths: Tensor) -> Tensor:
+    """Whether each step of ``padded`` ``[time, batch, …]`` belongs to a sequence."""
+    return torch.arange(padded.size(0), device=padded.device)[:, None] < lengths
+
+
+def _with_tensors(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """``x[rows, x.size(1) - 1]``: beside tensors, PyTorch would make a plain number of the size."""
+    if not any(isinstance(part, Tensor) for part in index):
+        return index
+    return tuple(
+        torch.scalar_tensor(cast(int, part), dtype=torch.long)[None]
+        if isinstance(part, torch.SymInt)
+        else part
+        for part in index
+    )

@@ -11,6 +11,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedSource
 from pipeline.contract import Errors, SeriesScores, TextScores
 from pipeline.contract.manifest import Manifest
+from pipeline.contract.tensors import Contract
 from pipeline.report.matrix import matrix
 from pipeline.validate import FreeRun, Row, Validation
 
@@ -233,6 +234,21 @@ def findings_table(title: str, found: "Iterable[Finding]") -> Table:
     table.add_column("from", overflow="fold", style="dim")
     for finding in found:
         table.add_row(finding.what, finding.value, finding.because)
+    return table
+
+
+def state_table(contract: Contract, where: Sequence[str]) -> Table:
+    """The states of a module, and the place in it where each is kept."""
+    table = plain_table("state", "goes in as")
+    for column in ("comes out as", "type", "kept in"):
+        table.add_column(column, overflow="fold")
+    specs = {spec.name: spec for spec in contract.inputs}
+    for (before, after), place in zip(contract.states, where, strict=True):
+        spec = specs[before]
+        shape = ", ".join(map(str, spec.shape))
+        table.add_row(before, after, f"{spec.type} [{shape}]", place)
+    if not contract.states:
+        table.add_row("none", "", "", "every call is a whole sequence")
     return table
 
 

@@ -26,6 +26,9 @@ EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvi
 _REMOTE = "AzureExecutionProvider"  # sends its inputs to a server; it runs no node here
 
 
+_FLOATS = {"float": "float32", "double": "float64"}  # ONNX Runtime's names, and NumPy's
+
+
 class OnnxRuntime(Runtime):
     """A session on one provider; nodes that the provider cannot run fall back to the CPU.
 
@@ -55,8 +58,8 @@ class OnnxRuntime(Runtime):
         ones = {}
         for argument in self.session.get_inputs():
             shape = [axis if isinstance(axis, int) else 1 for axis in argument.shape]
-            kind = np.int64 if argument.type == "tensor(int64)" else np.float32
-            ones[argument.name] = np.ones(shape, kind)
+            kind = argument.type.removeprefix("tensor(").removesuffix(")")
+            ones[argument.name] = np.ones(shape, _FLOATS.get(kind, kind))
         return node_placement(self.file, self.provider, ones)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.contract.law import Array, Exact, Precision
+from pipeline.contract.law import EPS, Array, Exact, Precision
 from pipeline.model import Network
 from pipeline.runtimes.base import Input, Runtime, State, feeds, results
 from pipeline.signature import INPUT, STATE
@@ -18,7 +18,6 @@ _DTYPE: dict[Precision, torch.dtype] = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
-_TF32_EPS = 2.0**-10  # its mantissa has 10 bits
 
 
 class PyTorch(Runtime):
@@ -46,7 +45,7 @@ def rounded_otherwise(network: Network, precision: Precision, seed: int) -> Netw
     """
     generator = torch.Generator().manual_seed(seed)
     other = network.twin(torch.float32)
-    eps = _TF32_EPS if precision == "tf32" else torch.finfo(_DTYPE[precision]).eps
+    eps = EPS[precision]
     with torch.no_grad():
         for weight in other.parameters():
             sign = torch.randint(2, weight.shape, generator=generator) * 2 - 1

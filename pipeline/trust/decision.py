@@ -1,7 +1,7 @@
 """The decision whether the TorchScript of a bundle may run.
 
-It may if tracing the weights here gives the same bytes, if a trusted key signed the bundle, or if
-the user allows all TorchScript.
+It may if tracing the weights here gives the same bytes, if this user exported the module, if a
+trusted key signed the bundle, or if the user allows all TorchScript.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from pipeline.checkpoint import versions
 from pipeline.contract import Bundle
 from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.errors import PipelineError, UnsafeError, one_line
+from pipeline.trust.own_exports import was_exported_here
 from pipeline.trust.signing import PublicKey
 
 _MADE_BY = ("torch", "pipeline")  # packages whose versions decide the bytes of a trace
@@ -46,8 +47,9 @@ class Trust:
     def judge(self, bundle: Bundle) -> Verdict:
         """Decide whether ``model.pt`` of ``bundle`` may run; the verdict is remembered.
 
-        First, the weights of the bundle are traced here, and the digests are compared. If they
-        differ, the signature is verified; without a valid one, ``everything`` decides.
+        First, the weights of the bundle are traced here, and the digests are compared. A module
+        cannot be traced anew: this user must have exported it. If that does not hold, the
+        signature is verified; without a valid one, ``everything`` decides.
 
         Raises:
             MalformedError: a file of the bundle is missing or not what it should be.
@@ -93,6 +95,10 @@ def why_not_ours(bundle: Bundle) -> str | None:
         MalformedError: a file of the bundle is missing or not what it should be.
         IntegrityError: a file of the bundle was changed.
     """
+    if bundle.manifest.module is not None:
+        if was_exported_here(bundle.digest):
+            return None
+        return "only the Python of its module could trace it anew, which is not in the bundle"
     from pipeline.bundle import network_of
     from pipeline.bundle.write import file_entry
     from pipeline.export.torchscript import to_torchscript

@@ -10,25 +10,29 @@ import numpy as np
 import onnx
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.golden import Exact, backend_test_files
+from pipeline.bundle.golden import backend_test_files, golden_calls
 from pipeline.contract.files import GOLDEN_FILE
 from pipeline.contract.golden import trajectories
 from pipeline.contract.law import Array
 from pipeline.errors import MalformedError, ParityError
+from pipeline.verify import Reference
 
 _BITS = 2  # allowed units in the last place of float32: processors differ in how float64 rounds
 _ROUNDING = 1e-9  # allowed share of a tensor's largest number, for sums whose terms cancel
 
 
-def require_golden(bundle: Bundle, exact: Exact) -> None:
-    """Compare ``golden.json`` and the ONNX test data of ``bundle`` with the ``exact`` results.
+def require_golden(bundle: Bundle, reference: Reference) -> None:
+    """Compare ``golden.json`` and the ONNX test data of ``bundle`` with ``reference``.
 
     Raises:
         ParityError: a number is not the one that the weights give; the message names its place.
         MalformedError: a file is missing or not what it should be.
         IntegrityError: a file was changed.
     """
-    for place, found, expected in (*_of_golden(bundle, exact), *_of_test_data(bundle, exact)):
+    for place, found, expected in (
+        *_of_golden(bundle, reference),
+        *_of_test_data(bundle, reference),
+    ):
         if not agree(found, expected):
             raise ParityError(
                 f"{bundle.folder / place}: the numbers are not those that the weights give; export "
@@ -50,20 +54,22 @@ def agree(found: Array, exact: Array) -> bool:
     return bool((np.abs(found - exact) <= allowed).all())
 
 
-def _of_golden(bundle: Bundle, exact: Exact) -> Iterator[tuple[str, Array, Array]]:
+def _of_golden(bundle: Bundle, reference: Reference) -> Iterator[tuple[str, Array, Array]]:
     """The place, the stored and the recomputed array of every result in ``golden.json``."""
-    carried = {before for before, _ in exact.contract.states}
-    names = [spec.name for spec in exact.contract.inputs if spec.name not in carried]
+    carried = {before for before, _ in reference.contract.states}
+    names = [spec.name for spec in reference.contract.inputs if spec.name not in carried]
     for stored in trajectories(bundle.golden(), bundle.manifest):
         pieces = [{name: call[name] for name in names} for call in stored.calls]
-        for call, recomputed in zip(stored.calls, exact.calls(pieces, stored.states), strict=True):
+        for call, recomputed in zip(
+            stored.calls, golden_calls(reference, pieces, stored.states), strict=True
+        ):
             for name, array in recomputed.outputs.items():
                 yield f"{GOLDEN_FILE}, '{stored.name}', {name}", call[name], array
 
 
-def _of_test_data(bundle: Bundle, exact: Exact) -> Iterator[tuple[str, Array, Array]]:
+def _of_test_data(bundle: Bundle, reference: Reference) -> Iterator[tuple[str, Array, Array]]:
     """The place, the stored and the recomputed array of every tensor of the ONNX test data."""
-    expected = backend_test_files(exact)
+    expected = backend_test_files(reference)
     for name in bundle.manifest.files:
         if name.startswith("onnx/test_data_set_") and name not in expected:
             raise MalformedError(f"{bundle.folder / name} is not test data; export it anew")

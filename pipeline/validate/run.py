@@ -1,74 +1,20 @@
 """The validation of a bundle: one row for each runtime, with every case."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import chain
-from math import isfinite
 
-from pipeline.bundle import Bundle, network_of
-from pipeline.bundle.network import exact_network
-from pipeline.contract.files import ONNX_FILE, TORCHSCRIPT_FILE
-from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
-from pipeline.model import Network
-from pipeline.runtimes.base import Absent, Input, Runtime
+from pipeline.contract import Bundle
+from pipeline.contract.law import Tolerance
+from pipeline.runtimes.base import Absent, Refused, Runtime
 from pipeline.runtimes.catalog import Runtimes
-from pipeline.runtimes.pytorch import PyTorch, Twin, rounded_otherwise
-from pipeline.threads import torch_threads, weights_of
-from pipeline.validate.audit import audit_onnx, audit_torchscript
-from pipeline.validate.cases import make_cases
+from pipeline.threads import torch_threads
+from pipeline.validate.answered import Answered
 from pipeline.validate.compare import compare
 from pipeline.validate.current import machine, validation_versions
-from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
-from pipeline.validate.golden import require_golden
+from pipeline.validate.free_run import compare_free_run
 from pipeline.validate.judge import judged_row
-from pipeline.validate.loops import looped_rows
+from pipeline.validate.prepared import Prepared
 from pipeline.validate.records import CaseRecord, FreeRun, Row, Validation
-from pipeline.verify import Answer, answer, own_errors
-
-_ROUNDINGS = 3  # other roundings of the weights that a precision below float32 is tried with
-
-
-@dataclass(frozen=True)
-class Answered:
-    """PyTorch's answers to every case, with inputs from ``source``, and its free run."""
-
-    network: Network
-    source: Input
-    answers: Sequence[Answer]
-    free_run: FreeAnswer | None
-
-    def judging(self, precision: Precision) -> "Answered":
-        """The answers that a runtime which computes in ``precision`` is judged by.
-
-        Their own errors are PyTorch's in that precision. The error from one rounding of the weights
-        can be small by luck, so the largest over several roundings is taken. Errors that are not
-        finite are left out.
-        """
-        if precision == "float32":
-            return self
-        others = [rounded_otherwise(self.network, precision, seed) for seed in range(_ROUNDINGS)]
-        answers = list(self.answers)
-        for network in (self.network, *others):
-            lesser = PyTorch(network, precision)
-            for place, exact in enumerate(answers):
-                errors = own_errors(exact, lesser, lesser.eps)
-                own = {
-                    name: max(exact.own[name], error if isfinite(error) else 0.0)
-                    for name, error in errors.items()
-                }
-                answers[place] = replace(exact, own=own)
-        free_run = free_answer(self.network, self.source, LESS_THAN_FLOAT32[precision], precision)
-        return Answered(self.network, self.source, answers, free_run)
-
-
-def answered(network: Network, source: Input, tolerance: Tolerance = FLOAT32) -> Answered:
-    """The answers of ``network`` to every case, with inputs cut from ``source`` ``[time, …]``."""
-    pytorch, twin = PyTorch(network), Twin(network)
-    contract = network.signature.contract
-    with torch_threads(weights_of(network)):
-        cases = make_cases(source, network.vocabulary, pytorch)
-        answers = [answer(contract, case, pytorch, twin) for case in cases]
-        return Answered(network, source, answers, free_answer(network, source, tolerance))
 
 
 def validate_bundle(
@@ -82,23 +28,22 @@ def validate_bundle(
         ParityError: its golden numbers are not those that its weights give.
     """
     bundle.verify()
-    network, manifest = network_of(bundle), bundle.manifest
+    manifest = bundle.manifest
     tolerance = manifest.tolerance["float32"]
-    require_golden(bundle, exact_network(network, bundle.task_data()))
-    audits = {"ONNX": audit_onnx(bundle.read(ONNX_FILE), network, manifest.opset)}
-    if not runtimes.trust.judge(bundle).refusal:  # opening TorchScript runs its code
-        audits["TorchScript"] = audit_torchscript(bundle.read(TORCHSCRIPT_FILE), network)
     finished = []
-    with torch_threads(weights_of(network)):
-        reference = answered(network, bundle.task_data(), tolerance)
-        itself = [PyTorch(network)] if "cpu" in runtimes.providers else []
-        for runtime in chain(itself, runtimes.open(bundle)):
-            audit = audits.get(runtime.format, [])
-            row = validation_row(manifest.name, runtime, reference, tolerance, audit)
+    with torch_threads(manifest.parameters):
+        prepared = prepare(bundle, runtimes)
+        for runtime in chain(prepared.itself, runtimes.open(bundle)):
+            if isinstance(runtime, Refused) and runtime.name in prepared.may_refuse:
+                runtime = Absent(runtime.format, runtime.name, runtime.provider, runtime.reason)
+            audit = prepared.audits.get(runtime.format, [])
+            row = validation_row(manifest.name, runtime, prepared.answered, tolerance, audit)
+            if row.status == "pass" and (note := prepared.notes.get(runtime.format)):
+                row = row.model_copy(update={"note": "; ".join(filter(None, (row.note, note)))})
             report(row)
             finished.append(row)
         failed = {(row.runtime, row.provider) for row in finished if row.status == "fail"}
-        for row in looped_rows(bundle, runtimes, network, reference.source, failed):
+        for row in prepared.loops(failed):
             report(row)
             finished.append(row)
     return Validation(
@@ -111,6 +56,17 @@ def validate_bundle(
         machine=machine(),
         rows=tuple(finished),
     )
+
+
+def prepare(bundle: Bundle, runtimes: Runtimes) -> Prepared:
+    """The preparations for the rows of ``bundle``; raises as :func:`validate_bundle`."""
+    if bundle.manifest.module is None:
+        from pipeline.validate.network import prepare_network
+
+        return prepare_network(bundle, runtimes)
+    from pipeline.validate.module import prepare_module
+
+    return prepare_module(bundle, runtimes)
 
 
 def validation_row(
@@ -127,10 +83,9 @@ def validation_row(
     """
 
     def trial(runtime: Runtime, tolerance: Tolerance) -> Iterator[CaseRecord | FreeRun]:
-        expected = reference.judging(runtime.precision)
-        for one in expected.answers:
+        for one in reference.judging(runtime.precision):
             yield compare(runtime, one, tolerance)
-        if expected.free_run is not None:
-            yield compare_free_run(runtime, expected.free_run)
+        if (free_run := reference.free_answers(runtime.precision)) is not None:
+            yield compare_free_run(runtime, free_run)
 
     return judged_row(model, runtime, trial, tolerance, audit)

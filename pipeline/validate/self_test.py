@@ -1,6 +1,7 @@
 """The test of the validator itself: planted faults must be caught, correct models must pass."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,15 +15,20 @@ from pipeline.export import export
 from pipeline.model import Network
 from pipeline.runtimes.base import Input
 from pipeline.runtimes.onnx_runtime import EXECUTION_PROVIDER, OnnxRuntime
+from pipeline.validate.answered import Answered
 from pipeline.validate.audit import audit_onnx
 from pipeline.validate.faults import FAULTS, plant
+from pipeline.validate.network import answered_by
 from pipeline.validate.records import Row
-from pipeline.validate.run import Answered, answered, validation_row
+from pipeline.validate.run import validation_row
 
 ELSEWHERE = "a run on another provider than the one asked for"
 _VOCABULARY = "\n !,.0123456789abcdefghijklmnopqrstuvwxyzàéñжш漢🦊"
 _SOURCE_LENGTH = 2000
 _LARGEST_GAIN = 4.0
+
+Audit = Callable[[bytes], list[str]]
+"""The faults in the weights of an ONNX file."""
 
 
 class Outcome(Record):
@@ -80,15 +86,16 @@ def planted_faults(report: Callable[[str], None] = lambda line: None) -> Iterato
             report(f"planting faults into {name}")
             network = random_network(task, cell, hidden_size=16, num_layers=2, seed=seed)
             file, _ = export(network, name)
-            exact = answered(network, _source(network, seed))
-            yield _honest(name, file, exact)
+            exact = answered_by(network, _source(network, seed))
+            audit = partial(audit_onnx, network=network)
+            yield _honest(name, file, exact, audit)
             for fault in FAULTS:
                 faulty = plant(fault, file)
                 if faulty is None:
                     yield Outcome(model=name, fault=fault.name, status="does not apply", reason="")
                 else:
-                    yield _judged(name, fault.name, _row(name, faulty, exact))
-            elsewhere = _row(name, file, exact, _AskedForCuda)
+                    yield _judged(name, fault.name, _row(name, faulty, exact, audit))
+            elsewhere = _row(name, file, exact, audit, _AskedForCuda)
             yield _judged(name, ELSEWHERE, elsewhere)
 
 
@@ -105,11 +112,16 @@ def honest_models(
         report(f"honest model {seed + 1} of {count}: {name}")
         network = random_network(task, cell, hidden_size, num_layers, seed, gain)
         file, _ = export(network, f"honest-{seed}")
-        yield _honest(name, file, answered(network, _source(network, seed)))
+        audit = partial(audit_onnx, network=network)
+        yield _honest(name, file, answered_by(network, _source(network, seed)), audit)
 
 
 def _row(
-    name: str, file: bytes, exact: Answered, runtime_type: type[OnnxRuntime] = OnnxRuntime
+    name: str,
+    file: bytes,
+    exact: Answered,
+    audit: Audit,
+    runtime_type: type[OnnxRuntime] = OnnxRuntime,
 ) -> Row:
     """The validation row of one ONNX file; it fails if the file does not load."""
     try:
@@ -123,7 +135,7 @@ def _row(
             status="fail",
             reason=f"does not load: {' '.join(str(error).split())[:200]}",
         )
-    return validation_row(name, runtime, exact, FLOAT32, audit_onnx(file, exact.network))
+    return validation_row(name, runtime, exact, FLOAT32, audit(file))
 
 
 def _judged(model: str, fault: str, row: Row) -> Outcome:
@@ -131,7 +143,7 @@ def _judged(model: str, fault: str, row: Row) -> Outcome:
     return Outcome(model=model, fault=fault, status=status, reason=row.reason)
 
 
-def _honest(name: str, file: bytes, exact: Answered) -> Outcome:
-    row = _row(name, file, exact)
+def _honest(name: str, file: bytes, exact: Answered, audit: Audit) -> Outcome:
+    row = _row(name, file, exact, audit)
     status: Literal["passed", "false alarm"] = "passed" if row.status == "pass" else "false alarm"
     return Outcome(model=name, fault="", status=status, reason=row.reason)

@@ -1,0 +1,87 @@
+"""The export of a user's module to a bundle: its state made explicit, proven, and written."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from pipeline.bundle.module import build_module_bundle
+from pipeline.config import Name
+from pipeline.errors import UsageError
+from pipeline.export.state import Explicit, explicit
+from pipeline.run.bundle import Bundle, load
+from pipeline.signature import DEFAULT_OPSET, OPSETS
+from pipeline.storage import exclusive, write_folder
+from pipeline.trust.own_exports import remember_export
+
+Axes = Mapping[str, Mapping[int, str] | Sequence[int]]
+States = Mapping[str, str | int] | Literal["auto", "none"]
+
+
+def export_module(
+    module: nn.Module,
+    example: Tensor | Sequence[Any] = (),
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    name: str,
+    axes: Axes | None = None,
+    states: States = "auto",
+    check_inputs: Sequence[Sequence[Any]] = (),
+    samples: Mapping[str, Any] | None = None,
+    exported: str | Path = "exported",
+    opset: int = DEFAULT_OPSET,
+    show: Callable[[Explicit], None] = lambda found: None,
+) -> Bundle:
+    """Export any module, with its state made explicit, to a bundle with golden data.
+
+    A state may be a recurrent layer that is called without one, tensors that ``forward``
+    keeps on the module, or arguments that come back as results. It is proven that a
+    sequence in one call, in pieces and step by step gives the same numbers, before anything is
+    written. The module is exported as it is in ``eval()``, and left as it was.
+
+    Args:
+        module: Any module that runs on the CPU.
+        example: A tensor, or the arguments of ``forward``.
+        kwargs: Further arguments, by name.
+        name: The name of the bundle, whose folder is ``exported/<name>``.
+        axes: The axes of each input that may have any size, with a name for each:
+            ``{"x": {0: "batch", 1: "time"}}``. The names ``batch`` and ``time`` are understood.
+        states: ``auto`` finds them; a mapping pairs arguments and results, as ``{"h": "h_next"}``;
+            ``none`` makes the contract of a whole sequence in one call.
+        check_inputs: Arguments, of any sizes, to compare the files with PyTorch on.
+        samples: How to draw an input for the proof, by its name: a pair of mean and deviation, a
+            ``range``, the name of an axis whose lengths it has, or data to cut from. By default
+            they are drawn like ``example``.
+        exported: The folder of the bundles.
+        opset: The version of ONNX's operators, 18 to 23.
+        show: Called with the states that were found, before anything is written.
+
+    Raises:
+        MalformedError: the module cannot be exported, or its state cannot be made explicit; says
+            which submodule, and why.
+        ParityError: a file gives other numbers than PyTorch.
+        UsageError: a name, an axis, a state, a sample or the opset cannot be.
+        StorageError: the file system refused.
+    """
+    if opset not in OPSETS:
+        raise UsageError(f"opset {opset} is not one of {OPSETS.start} to {OPSETS.stop - 1}")
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        raise UsageError(
+            f"{name!r} is no name of a bundle; give letters, digits, dots, dashes and underscores"
+        ) from error
+    args = (example,) if isinstance(example, Tensor) else tuple(example)
+    found = explicit(module, args, dict(kwargs or {}), axes=axes or {}, states=states)
+    show(found)
+    files = build_module_bundle(
+        found, name, opset=opset, samples=samples, check_inputs=check_inputs
+    )
+    folder = Path(exported) / name
+    with exclusive(folder):
+        write_folder(folder, files)
+    bundle = load(folder)
+    remember_export(bundle.digest)
+    return bundle

@@ -1,0 +1,95 @@
+"""A module as a pure function of its inputs and states."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from pipeline.export.example import is_tensor
+from pipeline.export.state.arguments import Arguments
+from pipeline.export.state.kept import Kept
+from pipeline.export.state.layers import Calls, Chain, Key
+
+
+@dataclass(frozen=True)
+class State:
+    """A state: its name among the inputs, that among the outputs, and where it lives.
+
+    ``value`` is the initial one. Along ``axis``, the batch's, it has one row, which every row of a
+    batch begins with; without such an axis, all rows share the state.
+    """
+
+    name: str
+    next_name: str
+    where: str
+    value: Tensor
+    axis: int | None = None
+
+    def at(self, batch: int) -> Tensor:
+        """The initial value for a batch of that size."""
+        if self.axis is None:
+            return self.value.clone()
+        shape = list(self.value.shape)
+        shape[self.axis] = batch
+        return self.value.expand(shape).clone()
+
+
+class Pure(nn.Module):
+    """``forward(*inputs, *states)`` to ``(*outputs, *next_states)``, all of them tensors.
+
+    States are, in this order, those that ``body`` keeps (``kept``), those of layers (``chains``,
+    with the number of their parts), and its arguments and results in ``pairs`` of their numbers.
+    After a call, ``body`` is as it was before.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        arguments: Arguments,
+        kept: Kept | None = None,
+        chains: Sequence[tuple[Key, int]] = (),
+        pairs: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        super().__init__()
+        self.body, self.arguments, self.kept = body, arguments, kept or Kept()
+        self.chains, self.pairs = tuple(chains), tuple(pairs)
+        self.train(body.training)
+
+    @property
+    def inputs(self) -> list[int]:
+        """The numbers of the arguments that are no states."""
+        paired = {argument for argument, _ in self.pairs}
+        return [k for k in range(len(self.arguments.names)) if k not in paired]
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """One call; tensors are in the order that the class tells."""
+        calls, results, kept = self.called(*tensors)
+        leaves = [leaf for leaf in pytree.tree_leaves(results) if is_tensor(leaf)]
+        paired = [result for _, result in self.pairs]
+        outputs = [leaf for k, leaf in enumerate(leaves) if k not in paired]
+        ends = [part for key, _ in self.chains for part in calls[key].end]
+        return (*outputs, *kept, *ends, *(leaves[k] for k in paired))
+
+    def called(self, *tensors: Tensor) -> tuple[dict[Key, Chain], Any, list[Tensor]]:
+        """The chains of calls of layers, the results of ``body``, and the next kept states."""
+        given = iter(tensors)
+        arguments: dict[int, Tensor] = {k: next(given) for k in self.inputs}
+        kept = [next(given) for _ in self.kept.states]
+        starts = {key: tuple(next(given) for _ in range(parts)) for key, parts in self.chains}
+        arguments |= {argument: next(given) for argument, _ in self.pairs}
+        args, kwargs = self.arguments.with_tensors([arguments[k] for k in sorted(arguments)])
+        calls = Calls(self.body, starts)
+        with ExitStack() as block:
+            read = block.enter_context(self.kept.lifted(self.body, kept))
+            block.enter_context(calls.followed())
+            results = self.body(*args, **kwargs)
+            return calls.chains, results, read()
+
+
+def rows_are_equal(value: Tensor, axis: int) -> bool:
+    """Whether ``value`` is the same all along ``axis``."""
+    return torch.equal(value, value.narrow(axis, 0, 1).expand_as(value))

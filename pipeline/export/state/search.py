@@ -1,0 +1,358 @@
+"""The states of a module: candidates of each kind are found, and proven together."""
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import combinations, islice, product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from pipeline.contract.tensors import Contract
+from pipeline.errors import MalformedError
+from pipeline.export.example import Axes, Example, is_tensor
+from pipeline.export.state.arguments import Arguments, names_of_results, run, tensors_of
+from pipeline.export.state.kept import Kept
+from pipeline.export.state.kept_search import KeptSearch, close
+from pipeline.export.state.layers import Chain, Key, open_chains
+from pipeline.export.state.pairs import Pairs, is_called_like_a_state, likely_pairs, told_pairs
+from pipeline.export.state.proof import BrokenError, Proof
+from pipeline.export.state.pure import Pure, State, rows_are_equal
+from pipeline.export.state.sizes import Draw
+from pipeline.export.state.specs import contract_of, unique
+
+_LAYOUTS = 64  # combinations of axes of the batch that are tried
+_SIZES = (3, 5, 7, 11, 13, 17)  # of the batch; one is taken that no state has
+_WHOLE = 'take the whole sequence in one call, by states="none"'
+_ACROSS = {
+    nn.RNNBase: "it is bidirectional, or begins with what forward makes of its inputs",
+    nn.RNNCellBase: "it begins with what forward makes of its inputs",
+    nn.modules.conv._ConvNd: "it reads steps outside of the piece, and keeps none",
+    nn.Module: "it works across steps, and keeps nothing from piece to piece",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The pure module, its states, its contract, and inputs like the user's."""
+
+    pure: Pure
+    states: tuple[State, ...]
+    contract: Contract
+    example: Example
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A state of which only the axes are known that may be the batch's.
+
+    ``value`` is the initial one, at the batch of the example.
+    """
+
+    name: str
+    next_name: str
+    where: str
+    value: Tensor
+    axes: tuple[int | None, ...]
+
+    def along(self, axis: int | None) -> State:
+        """The state, its batch being along ``axis``."""
+        value = self.value if axis is None else self.value.narrow(axis, 0, 1)
+        return State(self.name, self.next_name, self.where, value.clone(), axis)
+
+
+class Search:
+    """The search for the states of ``body``, a copy of the user's module of class ``name``.
+
+    ``batch`` and ``time`` are the names of these axes in ``axes``.
+
+    Raises:
+        MalformedError: the module fails in PyTorch, or draws random numbers.
+        UsageError: the axes do not fit the arguments.
+    """
+
+    def __init__(
+        self, body: nn.Module, arguments: Arguments, axes: Axes, batch: str, time: str, name: str
+    ) -> None:
+        self.body, self.name, self.axes = body, name, axes
+        self.symbols = batch, time
+        self.arguments = supplied(body, arguments, name)
+        pure = Pure(body, self.arguments)
+        example = self._example(pure)
+        example.check_outputs((), axes)
+        self.draw = Draw(example, batch, time)
+        drawn = self.draw.at(self.draw.batch, self.draw.time)
+        self.search = KeptSearch(body, self.arguments, self.arguments.tensors, drawn, name)
+        self.results = names_of_results(body, self.search.results)
+
+    def whole(self) -> Found:
+        """The module from its initial state, call by call: whole sequences, without states.
+
+        Raises:
+            MalformedError: it is no function of its inputs.
+        """
+        pure = Pure(self.body, self.arguments, self.search.initial())
+        try:
+            try:
+                return self._proven(pure, [], whole=True)
+            except BrokenError as broken:
+                if broken.symbol != self.draw.batch_symbol:
+                    raise
+                return self._proven(pure, [], whole=True, rows=False)
+        except BrokenError as broken:
+            raise self._refusal(broken) from broken
+
+    def explicit(self, told: Mapping[str, str | int] | None) -> Found:
+        """The module with all its states, and the pairs of arguments and results ``told``.
+
+        Without ``told``, those are found too.
+
+        Raises:
+            MalformedError: the states do not make pieces of a sequence give what the whole does.
+            UsageError: ``told`` does not fit.
+        """
+        kept, values = self.search.found()
+        chains = self._chains(kept, values)
+        refusal: Exception | None = None
+        for pairs in self._pairs(told):
+            try:
+                return self._with_layers(kept, values, dict(chains), pairs)
+            except (BrokenError, MalformedError) as error:
+                refusal = refusal or error
+        if isinstance(refusal, BrokenError):
+            raise self._refusal(refusal) from refusal
+        assert refusal is not None  # there is always a try, if only without pairs
+        raise refusal
+
+    def _pairs(self, told: Mapping[str, str | int] | None) -> Iterator[Pairs]:
+        if told is not None:
+            return iter([told_pairs(told, self.arguments, self.results)])
+        _, time = self.symbols
+        free = [
+            k
+            for k, name in enumerate(self.arguments.names)
+            if time not in self.axes.get(name, {}).values()
+        ]
+        results = list(zip(self.results, self.search.one, strict=True))
+        return likely_pairs(self.arguments, free, results, by_name=not self.draw.time_symbol)
+
+    def _with_layers(
+        self, kept: Kept, values: Sequence[Tensor], chains: dict[Key, Chain], pairs: Pairs
+    ) -> Found:
+        """With the states of layers, but for layers whose state is not one along time."""
+        while True:
+            parts = [(key, len(chain.end)) for key, chain in chains.items()]
+            pure = Pure(self.body, self.arguments, kept, parts, pairs)
+            try:
+                return self._proven(pure, self._starts(pure, values, chains))
+            except BrokenError as broken:
+                blamed = [key for key in chains if key[0] == broken.place]
+                if not blamed or broken.symbol != self.draw.time_symbol:
+                    raise
+                for key in blamed:
+                    del chains[key]
+
+    def _proven(
+        self, pure: Pure, starts: Sequence[_Start], whole: bool = False, rows: bool = True
+    ) -> Found:
+        example = self._example(pure)
+        draw = Draw(example, *self.symbols)
+        states = self._laid_out(pure, starts, draw)
+        names = [name for k, name in enumerate(self.results) if k not in {r for _, r in pure.pairs}]
+        contract = contract_of(pure, example, draw, states, names, self.name)
+        contract = replace(
+            contract, time=None if whole else contract.time, batch=contract.batch if rows else None
+        )
+        Proof(pure, contract, states, draw, self.name).check()
+        return Found(pure, tuple(states), contract, example)
+
+    def _example(self, pure: Pure) -> Example:
+        """Inputs like the user's, without the states among them."""
+        names = [self.arguments.names[k] for k in pure.inputs]
+        axes = {name: its for name, its in self.axes.items() if name in names or pure.pairs == ()}
+        return Example(pure, [self.arguments.tensors[k] for k in pure.inputs], names, axes)
+
+    def _chains(self, kept: Kept, values: Sequence[Tensor]) -> dict[Key, Chain]:
+        """Layers that are called without a state, or with one that does not depend on inputs.
+
+        A state whose size follows the time belongs to a layer that runs along another axis.
+        """
+        if not self.draw.time_symbol:
+            return {}
+        pure, batch, time = Pure(self.body, self.arguments, kept), self.draw.batch, self.draw.time
+        found, generator = [], torch.Generator().manual_seed(0)
+        for steps in (time, time, time + 2):
+            states = [
+                value + torch.randn(value.shape, generator=generator)
+                if value.is_floating_point()
+                else value
+                for value in values
+            ]
+            with suppress(Exception), torch.no_grad():  # which is told when the states are proven
+                found.append(pure.called(*self.draw.at(batch, steps), *states)[0])
+        if len(found) < 3:
+            return {}
+        return {
+            key: chain
+            for key, chain in open_chains(*found[:2]).items()
+            if key in found[2]
+            and not getattr(self.body.get_submodule(key[0]), "bidirectional", False)
+            and [part.shape for part in chain.end] == [part.shape for part in found[2][key].end]
+        }
+
+    def _starts(
+        self, pure: Pure, values: Sequence[Tensor], chains: Mapping[Key, Chain]
+    ) -> list[_Start]:
+        """The states of ``pure``, in its order."""
+        taken = {*self.arguments.names, *self.results}
+        starts = []
+        places = [place for place, _ in pure.kept.states]
+        for (place, number), value in zip(pure.kept.states, values, strict=True):
+            several = places.count(place) > 1
+            name = unique(f"{place.name}_{number}" if several else place.name, taken)
+            owner = self.body.get_submodule(place.module)
+            where = f"{'buffer' if place.key in owner._buffers else 'attribute'} '{place.name}'"
+            where += f", tensor {number}" if several else ""
+            starts.append(self._start(name, unique(f"next_{name}", taken), where, value))
+        for (layer, _), chain in chains.items():
+            given = chain.given or [torch.zeros_like(part) for part in chain.end]
+            how = "a constant" if chain.given else "no"
+            where = f"layer '{layer}', called with {how} state"
+            for letter, value in zip("hc", given, strict=False):
+                name = unique(f"{layer}_{letter}" if layer else letter, taken)
+                after, of_rows = unique(f"next_{name}", taken), range(value.dim())[-2:-1]
+                starts.append(self._start(name, after, where, value, of_rows))
+        for argument, result in pure.pairs:
+            name, after = self.arguments.names[argument], self.results[result]
+            where = f"argument '{name}' → result '{after}'"
+            if after in self.arguments.names or after.startswith("output"):
+                after = unique(f"next_{name}", taken)
+            value = self._initial_argument(self.arguments.tensors[argument])
+            axes = [k for k, symbol in self.axes.get(name, {}).items() if symbol == self.symbols[0]]
+            start = self._start(name, after, where, value)
+            starts.append(replace(start, axes=tuple(axes)) if axes else start)
+        return starts
+
+    def _start(
+        self, name: str, after: str, where: str, value: Tensor, axes: Iterable[int] | None = None
+    ) -> _Start:
+        """A state; its batch may be along ``axes`` on which its rows are as many, and equal."""
+        value = value.detach()
+        able: list[int | None] = [
+            axis
+            for axis in (range(value.dim()) if axes is None else axes)
+            if self.draw.batch_symbol
+            and value.size(axis) == self.draw.batch
+            and rows_are_equal(value, axis)
+        ]
+        return _Start(name, after, where, value, (None, *able))
+
+    def _initial_argument(self, value: Tensor) -> Tensor:
+        """The initial value of a state that is an argument: the example's, unless it is random.
+
+        It is not if all its numbers are the same, or the rows of a batch of several.
+        """
+        axes = [axis for axis in range(value.dim()) if value.size(axis) == self.draw.batch > 1]
+        if value.numel() and bool((value == value.flatten()[0]).all()):
+            return value
+        return value if any(rows_are_equal(value, axis) for axis in axes) else value * 0
+
+    def _laid_out(self, pure: Pure, starts: Sequence[_Start], draw: Draw) -> list[State]:
+        """The states, along the axes of the batch with which they keep their shapes.
+
+        Raises:
+            MalformedError: there are no such axes, or the module runs at no other size.
+        """
+        own, others = (draw.batch, draw.time), []
+        if draw.batch_symbol:
+            dims = {size for start in starts for size in start.value.shape}
+            others += [(next(n for n in _SIZES if n not in dims), draw.time)]
+        if draw.time_symbol:
+            others += [(draw.batch, draw.time + 2)]
+        forms = list(dict.fromkeys((start.value.shape, start.axes) for start in starts))
+        failure: MalformedError | None = None
+        for axes in islice(product(*(options for _, options in forms)), _LAYOUTS):
+            chosen = dict(zip(forms, axes, strict=True))
+            states = [start.along(chosen[start.value.shape, start.axes]) for start in starts]
+            try:
+                if all(self._keeps_shapes(pure, states, draw, *sizes) for sizes in (own, *others)):
+                    return states
+            except MalformedError as error:
+                failure = failure or error
+        if not starts:
+            assert failure is not None
+            raise failure
+        where = " and ".join(dict.fromkeys(start.where for start in starts))
+        raise MalformedError(
+            f"{self.name} keeps states that do not follow the batch of its inputs, or that grow "
+            f"with time: {where}; make them of the batch of the inputs, or leave "
+            f"'{self.symbols[0]}' out of axes" + (f" ({failure})" if failure else "")
+        )
+
+    def _keeps_shapes(
+        self, pure: Pure, states: Sequence[State], draw: Draw, batch: int, time: int
+    ) -> bool:
+        given = [state.at(batch) for state in states]
+        results = run(pure, [*draw.at(batch, time), *given], {}, self.name)
+        ends = results[len(results) - len(given) :]
+        return all(
+            a.shape == b.shape and a.dtype == b.dtype for a, b in zip(given, ends, strict=True)
+        )
+
+    def _refusal(self, broken: BrokenError) -> MalformedError:
+        place, kind = f"{self.name}.forward", nn.Module  # type: str, type[nn.Module]
+        if broken.place:
+            layer = self.body.get_submodule(broken.place)
+            place = f"'{broken.place}' ({type(layer).__name__})"
+            kind = next(its for its in _ACROSS if isinstance(layer, its))
+        if broken.symbol is None:
+            return MalformedError(
+                f"{place} does other things than with its states as inputs ({broken.problem}); "
+                "keep all that it remembers in tensors, and let no Python condition ask for them"
+            )
+        if broken.symbol == self.draw.batch_symbol:
+            return MalformedError(
+                f"{place} gives other numbers where a row of the batch is alone "
+                f"({broken.problem}); leave '{broken.symbol}' out of axes, or call it otherwise"
+            )
+        return MalformedError(
+            f"{place} gives other numbers when a sequence comes in pieces ({broken.problem}): "
+            f"{_ACROSS[kind]}; {_WHOLE}"
+        )
+
+
+def supplied(body: nn.Module, arguments: Arguments, name: str) -> Arguments:
+    """``arguments``, with zeros for states that ``forward`` takes and that are left out.
+
+    Such a parameter is None, is called like a state, and gives the same when it is zeros of the
+    form of a result.
+    """
+    omitted = [each for each in arguments.omitted if is_called_like_a_state(each)]
+    if not omitted:
+        return arguments
+
+    def results_of(given: Arguments) -> Any:
+        return run(copy.deepcopy(body), given.args, given.kwargs, name)
+
+    results = results_of(arguments)
+    expected = tensors_of(results, name)
+    several = results.values() if isinstance(results, Mapping) else results
+    parts = list(several) if isinstance(results, Mapping | tuple | list) else []
+    for count in sorted({1, len(omitted)}, reverse=True):
+        for parameters in combinations(omitted, count):
+            for values in reversed(list(combinations(parts, count))):
+                zeros = {
+                    key: pytree.tree_map(lambda leaf: leaf * 0 if is_tensor(leaf) else leaf, value)
+                    for key, value in zip(parameters, values, strict=True)
+                }
+                ones = pytree.tree_map(lambda leaf: leaf + 1 if is_tensor(leaf) else leaf, zeros)
+                with suppress(MalformedError):
+                    given = arguments.and_given(body, zeros)
+                    same = close(tensors_of(results_of(given), name), expected)
+                    other = arguments.and_given(body, ones)
+                    if same and not close(tensors_of(results_of(other), name), expected):
+                        return given
+    return arguments
