@@ -37,19 +37,32 @@ export function split({ outputs, states }, found) {
   };
 }
 
-/** The shape of the smallest piece of a stream in one tensor; `null` for an axis of any size. */
-export function pieceOf({ specs, axes }, name) {
-  return specs[name].shape.map((axis) => {
-    if (typeof axis !== "string") return axis;
-    const { role, smallest = 1, multiple = 1 } = axes[axis];
-    if (role === "size") return null;
-    return role === "batch" ? 1 : Math.ceil(smallest / multiple) * multiple;
+/**
+ * The input that comes step by step, or call by call if it has no time axis: its name, type and the
+ * shape of a step. Otherwise `refusal` says why there is none, and `remedy` what to do.
+ */
+export function streamOf({ specs, axes, inputs, states }) {
+  const [name, ...others] = inputs;
+  if (others.length > 0) {
+    const refusal = `reads ${inputs.join(" and ")}, which one line cannot hold`;
+    return { refusal, remedy: "give all of them to Model.call" };
+  }
+  const { type, shape: sizes } = specs[name];
+  const roles = sizes.map((axis) => axes[axis]?.role);
+  if (roles.includes("time") && Object.keys(states).length === 0) {
+    const refusal = "reads whole sequences, not step by step";
+    return { refusal, remedy: "give whole ones to Model.call" };
+  }
+  if (roles.includes("size")) {
+    const refusal = `reads ${name}, of which an axis may have any size`;
+    return { refusal, remedy: "give the one that you need to Model.call" };
+  }
+  const shape = sizes.map((axis, index) => {
+    if (roles[index] !== "time") return typeof axis === "string" ? 1 : axis;
+    const { smallest = 1, multiple = 1 } = axes[axis];
+    return Math.ceil(smallest / multiple) * multiple;
   });
-}
-
-/** Whether a tensor has a time axis. */
-export function hasTime({ specs, axes }, name) {
-  return specs[name].shape.some((axis) => axes[axis]?.role === "time");
+  return { name, type, shape };
 }
 
 function without(specs, states, side) {
