@@ -7,9 +7,10 @@ time axis; its types are rare, and one of its states is a scalar. ``sequence`` h
 
 import copy
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pipeline.bundle import open_bundle
-from pipeline.bundle.golden import Exact, backend_test_files, golden_json, golden_trajectories
+from pipeline.bundle.golden import backend_test_files, golden_json, golden_trajectories
+from pipeline.bundle.module import reference_of
 from pipeline.bundle.write import file_entry
 from pipeline.checkpoint import versions
 from pipeline.contract import Bundle
@@ -30,7 +32,7 @@ from pipeline.contract.files import (
     TORCHSCRIPT_FILE,
     WEIGHTS_FILE,
 )
-from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32
 from pipeline.contract.manifest import FORMAT, Manifest, ModuleRecord
 from pipeline.contract.stored import stored
 from pipeline.contract.tensors import (
@@ -43,9 +45,10 @@ from pipeline.contract.tensors import (
     Tensors,
     TensorSpec,
 )
-from pipeline.export.onnx_graph import quiet_exporter
+from pipeline.export.quiet import quiet_exporter
 from pipeline.seal import sealed
 from pipeline.storage import canonical_json, write_folder
+from pipeline.verify import Reference
 
 
 class Two(nn.Module):
@@ -171,39 +174,27 @@ RECIPES = {
 }
 
 
-@dataclass(frozen=True)
-class Twin:
-    """The float64 copy of a module, as a model to call."""
-
-    module: nn.Module
-
-    def call(self, inputs: Mapping[str, Array], /) -> Sequence[Array]:
-        floats = (y.astype(np.float64) if y.dtype.kind == "f" else y for y in inputs.values())
-        with torch.inference_mode():
-            found = self.module(*(torch.from_numpy(np.array(y)) for y in floats))
-        return [y.numpy() for y in (found if isinstance(found, tuple) else (found,))]
-
-
 def write_module_bundle(kind: str, folder: Path) -> Bundle:
     """Write the bundle of a kind of module to ``folder``; the kind is its name, too."""
     recipe, contract = RECIPES[kind], contract_of(RECIPES[kind])
     torch.manual_seed(1)
     module = recipe.module().eval()
-    exact = exact_module(recipe, contract, module)
-    given = exact.draw(2, 4, 0) | exact.initial(2)
-    pairs, first = [], exact.initial(1)
+    reference = module_reference(recipe, contract, module)
+    given = reference.draw(2, 4, 0) | reference.initial(2)
+    pairs, first = [], reference.initial(1)
     for name, (after, start) in recipe.states.items():
         constant = isinstance(start, (int, float))
         pairs.append(
             StatePair(input=name, output=after, initial=start if constant else INITIAL_FILE)
         )
     kept = {pair.input: stored(first[pair.input]) for pair in pairs if pair.initial == INITIAL_FILE}
+    golden = golden_json(kind, contract, golden_trajectories(reference), {})
     files = {
         WEIGHTS_FILE: save(module.state_dict()),
         TORCHSCRIPT_FILE: torchscript_of(module, contract, given),
         ONNX_FILE: onnx_of(module, contract, recipe.axes, given),
-        **backend_test_files(exact),
-        GOLDEN_FILE: canonical_json(golden_json(kind, contract, golden_trajectories(exact), {})),
+        **backend_test_files(reference),
+        GOLDEN_FILE: canonical_json(golden),
         **({INITIAL_FILE: canonical_json({"format": FORMAT, "states": kept})} if kept else {}),
         CARD_FILE: f"# {kind}\n".encode(),
     }
@@ -252,35 +243,21 @@ def contract_of(recipe: Recipe) -> Contract:
     )
 
 
-def exact_module(recipe: Recipe, contract: Contract, module: nn.Module) -> Exact:
-    """The float64 copy of ``module``, with inputs at random."""
-
-    def sizes(spec: TensorSpec, batch: int, steps: int) -> list[int]:
-        return [
-            (batch if axis == contract.batch else steps) if isinstance(axis, str) else axis
-            for axis in spec.shape
-        ]
-
-    def draw(batch: int, steps: int, start: int) -> Tensors:
-        rng, found = np.random.default_rng(start), {}
-        for spec in contract.inputs:
-            shape = sizes(spec, batch, steps)
-            if isinstance(spec.sample, Integers):
-                found[spec.name] = rng.integers(0, 5, shape).astype(spec.type)
-            elif spec.sample:
-                found[spec.name] = rng.normal(size=shape).astype(spec.type)
-        return found
+def module_reference(recipe: Recipe, contract: Contract, module: nn.Module) -> Reference:
+    """The module and its float64 copy, with inputs at random."""
+    starts = {name: np.asarray(start) for name, (_, start) in recipe.states.items()}
 
     def initial(batch: int) -> Tensors:
-        starts = {name: np.asarray(start) for name, (_, start) in recipe.states.items()}
-        specs = (spec for spec in contract.inputs if spec.name in starts)
-        return {
-            spec.name: np.broadcast_to(starts[spec.name], sizes(spec, batch, 1)).astype(spec.type)
-            for spec in specs
-        }
+        found = {}
+        for spec in contract.inputs:
+            if spec.name in starts:
+                shape = [batch if isinstance(axis, str) else axis for axis in spec.shape]
+                found[spec.name] = np.broadcast_to(starts[spec.name], shape).astype(spec.type)
+        return found
 
     multiple = recipe.axes[contract.time].multiple if contract.time else 1
-    return Exact(contract, Twin(copy.deepcopy(module).double()), draw, initial, multiple)
+    twin = copy.deepcopy(module).double()
+    return reference_of(contract, module, twin, initial, {}, multiple)
 
 
 def _tensors(contract: Contract, given: Tensors) -> tuple[Tensor, ...]:
@@ -297,13 +274,13 @@ def torchscript_of(module: nn.Module, contract: Contract, given: Tensors) -> byt
 def onnx_of(
     module: nn.Module, contract: Contract, axes: Mapping[str, Axis], given: Tensors
 ) -> bytes:
-    file = io.BytesIO()
     specs = (*contract.inputs, *contract.outputs)
     dynamic = {
-        spec.name: {place: axis for place, axis in enumerate(spec.shape) if axis in axes}
+        spec.name: {place: str(axis) for place, axis in enumerate(spec.shape) if axis in axes}
         for spec in specs
     }
-    with quiet_exporter():
+    with quiet_exporter(), TemporaryDirectory() as folder:
+        file = Path(folder, "model.onnx")
         torch.onnx.export(
             module,
             _tensors(contract, given),
@@ -314,4 +291,4 @@ def onnx_of(
             opset_version=18,
             dynamo=False,
         )
-    return file.getvalue()
+        return file.read_bytes()

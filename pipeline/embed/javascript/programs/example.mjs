@@ -47,8 +47,8 @@ await main(async () => {
 
 /** After every line of standard input, print the outputs of that step. */
 async function answer(bundle, { name, type, shape }, model) {
-  const lines = createInterface({ input: process.stdin, crlfDelay: Infinity });
   let states = await bundle.initialStates();
+  const lines = createInterface({ input: process.stdin, crlfDelay: Infinity });
   let count = 0;
   try {
     for await (const line of lines) {
