@@ -33,8 +33,8 @@ KEYS = [
     "runtime",
     "model",
     "calls",
-    "output",
-    "next_state",
+    "outputs",
+    "states",
     "share",
     "microseconds_per_step",
     "passed",
@@ -128,6 +128,7 @@ def programs_of(target: str, kind: str, tmp_path_factory: pytest.TempPathFactory
     return Programs(target, replays, examples)
 
 
+FORMAT_1 = Path(__file__).with_name("data") / "format1"
 KINDS = ("series", "text", "two columns", "projected", "both directions", "text, both directions")
 
 
@@ -216,14 +217,13 @@ def expected_text(
 ) -> str:
     """What ``onnx/generate.onnx`` writes in one call."""
     session = open_session(folder / "onnx" / "generate.onnx")
-    state = manifest_of(folder)["state"]["shape"][1:]
     feeds = {
         "prompt": np.array([[ord(character) for character in prompt]], np.int64),
         "uniform": xorshift32(seed, length)[None],
         "temperature": np.array(temperature, np.float32),
         "top_k": np.array(top_k, np.int64),
         "top_p": np.array(top_p, np.float32),
-        "state": np.zeros([1, *state], np.float32),
+        "state": zero_state(folder),
     }
     return "".join(map(chr, session.run(["text"], feeds)[0][0]))
 
@@ -231,10 +231,15 @@ def expected_text(
 def expected_outputs(folder: Path, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """What ``onnx/model.onnx`` says after each of ``rows`` ``[time, features]``, in one call."""
     session = open_session(folder / "onnx" / "model.onnx")
-    state = np.zeros([1, *manifest_of(folder)["state"]["shape"][1:]], np.float32)
-    outputs = session.run(["output"], {"input": rows[None], "state": state})
+    outputs = session.run(["output"], {"input": rows[None], "state": zero_state(folder)})
     output: NDArray[np.float32] = outputs[0][0]
     return output
+
+
+def zero_state(folder: Path) -> NDArray[np.float32]:
+    """What a stream of a built-in network starts from."""
+    _, state = manifest_of(folder)["inputs"]
+    return np.zeros([1, *state["shape"][1:]], np.float32)
 
 
 def csv(rows: NDArray[np.float32]) -> str:

@@ -23,12 +23,12 @@ from embedded import (
 
 def _is_text(folder: Path) -> bool:
     manifest = manifest_of(folder)
-    return manifest["task"] == "text" and manifest["state"] is not None
+    return manifest["task"] == "text" and bool(manifest["states"])
 
 
 def _is_series(folder: Path) -> bool:
     manifest = manifest_of(folder)
-    return manifest["task"] == "series" and manifest["state"] is not None
+    return manifest["task"] == "series" and bool(manifest["states"])
 
 
 def _model(programs: Programs, folder: Path) -> list[str | Path]:
@@ -152,10 +152,10 @@ def example_refuses_wrong_usage(programs: Programs, folder: Path, scratch: Path)
 
 
 def example_refuses_changed_files(programs: Programs, folder: Path, scratch: Path) -> None:
-    if manifest_of(folder)["state"] is not None:
+    if manifest_of(folder)["states"]:
         refuses_changed_files(programs, "example", folder, scratch)
 
 
 def example_refuses_whole_sequences(programs: Programs, folder: Path, scratch: Path) -> None:
-    if manifest_of(folder)["state"] is None:
+    if not manifest_of(folder)["states"]:
         run(programs.example, *_model(programs, folder)).refused(2, "whole sequences")

@@ -30,17 +30,17 @@ def replay_passes(programs: Programs, folder: Path, scratch: Path) -> None:
     assert line["calls"] == sum(len(one["calls"]) for one in golden["trajectories"])
     assert line["passed"]
     assert 0 <= line["share"] < 0.5
-    assert 0 <= line["output"] < 1e-2  # input that training did not know may be large
-    assert 0 <= line["next_state"] < 1e-2
-    if manifest["state"] is None:
-        assert line["next_state"] == 0
+    assert 0 <= line["outputs"] < 1e-2  # input that training did not know may be large
+    assert 0 <= line["states"] < 1e-2
+    if not manifest["states"]:
+        assert line["states"] == 0
 
 
 def replay_finds_changed_numbers(programs: Programs, folder: Path, scratch: Path) -> None:
     """In the last call of the last trajectory, and 0.1 off; just that is reported."""
-    for name in ("output", "next_state"):
+    for name, kind in (("output", "outputs"), ("next_state", "states")):
         copy = copy_of(folder, scratch)
-        if name == "next_state" and manifest_of(copy)["state"] is None:
+        if kind == "states" and not manifest_of(copy)["states"]:
             continue
         expected: list[float] = []
 
@@ -53,19 +53,19 @@ def replay_finds_changed_numbers(programs: Programs, folder: Path, scratch: Path
         answer = run(programs.replay, "--model", copy)
         line = line_of(answer)
         assert (answer.code, answer.err, line["passed"]) == (1, "", False)
-        assert line[name] == pytest.approx(0.1, rel=0.02)
+        assert line[kind] == pytest.approx(0.1, rel=0.02)
         allowed = 1e-5 + 1e-4 * abs(expected[0])
         assert line["share"] == pytest.approx(0.1 / allowed, rel=0.02)
 
 
 def replay_carries_its_own_state(programs: Programs, folder: Path, scratch: Path) -> None:
     """A trajectory that starts elsewhere is off from its first call on."""
-    if manifest_of(folder)["state"] is None:
+    if not manifest_of(folder)["states"]:
         return
     copy = copy_of(folder, scratch)
 
     def change(golden: dict[str, Any]) -> None:
-        data = golden["trajectories"][0]["state"]["data"]
+        data = golden["trajectories"][0]["states"]["state"]["data"]
         data[:] = [value + 0.5 for value in data]
 
     edit(copy, "golden.json", change)
@@ -83,8 +83,8 @@ def replay_finds_what_is_not_finite(programs: Programs, folder: Path, scratch: P
     answer = run(programs.replay, "--model", copy)
     assert answer.code == 1
     line = line_of(answer)
-    assert (line["output"], line["share"], line["passed"]) == (None, None, False)
-    assert line["next_state"] is not None
+    assert (line["outputs"], line["share"], line["passed"]) == (None, None, False)
+    assert line["states"] is not None
 
 
 def replay_refuses_wrong_shapes(programs: Programs, folder: Path, scratch: Path) -> None:
@@ -112,7 +112,7 @@ def replay_refuses_wrong_shapes(programs: Programs, folder: Path, scratch: Path)
     def text_for_numbers(tensor: dict[str, Any]) -> None:
         tensor["data"][0] = "one"
 
-    names = ["input", "output"] + ["next_state"] * (manifest_of(folder)["state"] is not None)
+    names = ["input", "output"] + ["next_state"] * len(manifest_of(folder)["states"])
     changes = [too_few, too_many, one_axis_more, negative, empty, text_for_numbers]
     cases = [(name, change) for name in names for change in changes]
     cases += [("output", wider)]
@@ -153,13 +153,23 @@ def replay_refuses_what_is_no_golden_file(programs: Programs, folder: Path, scra
 def refuses_newer_formats(programs: Programs, folder: Path, scratch: Path) -> None:
     for name in ("manifest.json", "golden.json"):
         copy = copy_of(folder, scratch)
-        edit(copy, name, lambda content: content.update(format=2))
+        edit(copy, name, lambda content: content.update(format=3))
         answer = run(programs.replay, "--model", copy)
-        answer.refused(3, name, "format 2", "reads 1", "update")
+        answer.refused(3, name, "format 3", "reads 2", "update")
 
 
 def refuses_what_is_no_manifest(programs: Programs, folder: Path, scratch: Path) -> None:
-    for data in (b"", b"{", b"[]", b"{}", b'{"format": 1}', b"\xff", b"[" * 100_000, b"\x1b[2J"):
+    for data in (
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"format": 1}',
+        b'{"format": 2}',
+        b"\xff",
+        b"[" * 100_000,
+        b"\x1b[2J",
+    ):
         copy = copy_of(folder, scratch)
         (copy / "manifest.json").write_bytes(data)
         run(programs.replay, "--model", copy).refused(3, "manifest")
@@ -193,9 +203,14 @@ def refuses_a_manifest_of_no_model(programs: Programs, folder: Path, scratch: Pa
         lambda manifest: manifest["inputs"][1].update(shape=["batch", -5, 4]),
         lambda manifest: manifest["inputs"][1].update(shape=["batch", 10**30, 4]),
         lambda manifest: manifest["outputs"][0].update(shape=["batch", "time", 0.5]),
-        lambda manifest: manifest["inputs"][0].update(type="float16"),
+        lambda manifest: manifest["inputs"][0].update(type="complex64"),
         lambda manifest: manifest["inputs"][0].pop("shape"),
         lambda manifest: manifest["inputs"].pop(0),
+        lambda manifest: manifest["outputs"].pop(1),
+        lambda manifest: manifest["inputs"][1].update(type="float64"),
+        lambda manifest: manifest["states"][0].update(input="output"),
+        lambda manifest: manifest["states"][0].update(initial="model.pt"),
+        lambda manifest: manifest.update(states=None),
     ):
         copy = copy_of(folder, scratch)
         edit(copy, "manifest.json", change)

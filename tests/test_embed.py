@@ -336,8 +336,8 @@ def program(code: str) -> tuple[str, ...]:
 
 
 LINE = (
-    '{"target": "python", "runtime": "x 1", "model": "m", "calls": 3, "output": 0.5, '
-    '"next_state": null, "share": null, "microseconds_per_step": 1, "passed": false}'
+    '{"target": "python", "runtime": "x 1", "model": "m", "calls": 3, "outputs": 0.5, '
+    '"states": null, "share": null, "microseconds_per_step": 1, "passed": false}'
 )
 
 

@@ -19,10 +19,12 @@ import numpy as np
 import pytest
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
+from embedded import FORMAT_1, zero_state
+from module_bundles import RECIPES, write_module_bundle
 from shared import once, shared
 from tiny import edit_sealed, missing, open_session, refused, saved, series_config, tool
 
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, open_bundle
 from pipeline.config import SeriesSource
 from pipeline.embed.browser import server as serving
 from pipeline.embed.browser.server import replay_in_browser, serve
@@ -40,7 +42,7 @@ from pipeline.errors import (
 CLIENT = Path(serving.__file__).with_name("client")
 RUNTIME = Path("node_modules", "onnxruntime-web", "dist")
 KINDS = ("series", "text", "both", "wide")
-LINE = ["target", "runtime", "model", "calls", "output", "next_state", "share"]
+LINE = ["target", "runtime", "model", "calls", "outputs", "states", "share"]
 LINE += ["microseconds_per_step", "passed"]
 
 Project = Callable[[str], Path]
@@ -65,7 +67,10 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundles(
     tiny_bundle: Callable[[str], Bundle], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Bundle]:
-    """A series, a text, one of whole sequences, and one that reads more than it forecasts."""
+    """A series, a text, one of whole sequences, and one that reads more than it forecasts.
+
+    Beside these :data:`KINDS`, there are bundles of format 1, and those of modules.
+    """
     root = tmp_path_factory.mktemp("bundles")
     steps = np.arange(200)
     table = np.column_stack([np.sin(steps / 5), steps % 7])
@@ -82,7 +87,8 @@ def bundles(
     for name, config in configs.items():
         saved(root / "checkpoints" / name, config)
         made[name] = write_tiny_bundle(root / "checkpoints" / name, root / name)
-    return made
+    made |= {name: open_bundle(FORMAT_1 / name) for name in ("sine-gru", "char-lstm")}
+    return made | {kind: write_module_bundle(kind, root / kind) for kind in RECIPES}
 
 
 @pytest.fixture
@@ -109,7 +115,8 @@ def visit(browser: Any, url: str, clean: bool = True, **options: Any) -> Iterato
     context.on("request", lambda request: asked.append(request.url))
     page.goto(url)
     page.locator("#replay:not(:empty)").wait_for(state="attached")
-    page.locator("#text:visible, #series-status:not(:empty), #error:visible").first.wait_for()
+    shown = "#text:visible, #series-status:not(:empty), #stream:visible, #error:visible"
+    page.locator(shown).first.wait_for()
     yield page
     context.close()
     assert [address for address in asked if not address.startswith((url, "data:"))] == []
@@ -163,9 +170,9 @@ def test_the_page_replays_the_golden_trajectories(
             page.locator("#error").wait_for(state="hidden")
     assert list(found) == list(shown) == LINE
     assert found["passed"] is True
-    assert 0 < found["output"] < 1e-5
+    assert 0 < found["outputs"] < 1e-5
     assert 0 < found["share"] < 1
-    assert (found["next_state"] == 0) == (manifest["state"] is None)
+    assert (found["states"] == 0) == (manifest["states"] == [])
     assert found["microseconds_per_step"] > 1
     assert re.fullmatch(r"onnxruntime-web \d+\.\d+\.\d+, Chromium \d+", found["runtime"])
     assert found["model"] == manifest["name"]
@@ -184,7 +191,7 @@ def test_numbers_that_do_not_match_are_said(project: Project, browser: Any) -> N
         assert page.inner_text("#verdict").startswith("✗ Not")
         found = json.loads(page.locator("#replay").text_content())
     assert found["passed"] is False
-    assert found["output"] == pytest.approx(0.01, rel=1e-3)
+    assert found["outputs"] == pytest.approx(0.01, rel=1e-3)
     assert found["share"] > 1
 
 
@@ -202,6 +209,66 @@ def test_names_are_text_on_the_page_and_show_what_is_hidden(project: Project, br
         assert page.locator("img").count() == 0
 
 
+@pytest.mark.parametrize(("kind", "place"), [("sine-gru", "#chart"), ("char-lstm", "#prompt")])
+def test_a_bundle_of_format_1_has_its_page(
+    kind: str, place: str, project: Project, browser: Any
+) -> None:
+    with serve(project(kind)) as url, visit(browser, url) as page:
+        assert json.loads(page.locator("#replay").text_content())["passed"] is True
+        assert page.locator(place).is_visible()
+        if kind == "sine-gru":
+            wait_for_step(page, step_of(page) + 1)
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_the_page_of_a_module_replays_and_shows_its_contract(
+    kind: str, project: Project, browser: Any
+) -> None:
+    size = {"width": 360, "height": 740}
+    with serve(project(kind)) as url, visit(browser, url, viewport=size) as page:
+        line = json.loads(page.locator("#replay").text_content())
+        facts = page.inner_text("#about")
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        assert not page.locator("#series").is_visible()
+        assert page.locator("#stream-fed").is_visible() == (kind in ("stream", "cell"))
+    assert line["passed"] is True
+    recipe = RECIPES[kind]
+    assert recipe.module.__name__ in facts
+    for name, (tensor_type, shape) in recipe.inputs.items():
+        row = f"{'state' if name in recipe.states else 'input'} {name}"
+        assert row in facts
+        assert f"{tensor_type} [{', '.join(map(str, shape))}]" in facts
+
+
+def test_a_module_is_fed_by_hand_and_from_a_file(project: Project, browser: Any) -> None:
+    with serve(project("cell")) as url, visit(browser, url) as page:
+        outputs = page.locator("#streamed")
+
+        def feed(line: str) -> None:
+            page.fill("#step-values", line)
+            page.click("#feed")
+
+        feed("1,2")
+        wait_until(page, lambda: outputs.text_content() == "0.75,1,0.875")
+        file = {"name": "own.csv", "mimeType": "text/csv", "buffer": b"3,-4\n0,0\n"}
+        page.set_input_files("#stream-csv", file)
+        page.locator("#stream-status", has_text="3 steps").wait_for()
+        assert outputs.text_content() == "0.75,1,0.875\n1.5,0,0.75\n1.5,0,0.75"
+        for line, words in (
+            ("1", "line 1 of the step has 1 column; the model reads 2 columns"),
+            ("", "the step has no line of numbers"),
+            ("1,99999", "x is int16, which cannot hold 1,99999"),
+        ):
+            feed(line)
+            page.locator("#error", has_text=words).wait_for()
+        assert page.inner_text("#stream-status") == "3 steps"
+        page.click("#restart")
+        page.locator("#stream-status", has_text="0 steps").wait_for()
+        page.locator("#error").wait_for(state="hidden")
+        feed("1,2")
+        wait_until(page, lambda: outputs.text_content() == "0.75,1,0.875")
+
+
 def rewrite(model: Path, name: str, data: bytes) -> None:
     """Another content for a file, with its digest and size in the manifest."""
     from pipeline.storage import sha256
@@ -214,10 +281,9 @@ def rewrite(model: Path, name: str, data: bytes) -> None:
 def written_by(model: Path, prompt: str, length: int, settings: tuple[float, int, float]) -> str:
     """What ONNX Runtime writes with the random numbers of seed 7, 16 characters a call."""
     session = open_session(model / "onnx" / "generate.onnx")
-    manifest = json.loads((model / "manifest.json").read_text())
     x = (7 * 0x9E3779B9) % 2**32 | 1
     points, text = np.array([[ord(one) for one in prompt]], np.int64).reshape(1, -1), ""
-    state = np.zeros([1, *manifest["state"]["shape"][1:]], np.float32)
+    state = zero_state(model)
     while len(text) < length:
         uniform = []
         for _ in range(min(16, length - len(text))):
@@ -318,18 +384,18 @@ def test_the_chart_moves_and_can_be_paused(project: Project, browser: Any) -> No
 def test_the_forecast_is_that_of_the_loop_graph(project: Project, browser: Any) -> None:
     folder = project("series")
     session = open_session(folder / "model" / "onnx" / "forecast.onnx")
-    manifest = json.loads((folder / "model" / "manifest.json").read_text())
-    unseen = json.loads((folder / "model" / "golden.json").read_text())["held_out"]
+    held_out = json.loads((folder / "model" / "golden.json").read_text())["held_out"]["input"]
+    unseen = np.reshape(held_out["data"], held_out["shape"])
     with serve(folder) as url, visit(browser, url, reduced_motion="reduce") as page:
         assert page.inner_text("#play") == "Play"  # moves only when asked
         page.click("#step")
         wait_for_step(page, 121)
         status = page.inner_text("#series-status").replace("\N{MINUS SIGN}", "-")
     inputs = {
-        "history": np.array([unseen[:121]], np.float32),
+        "history": unseen[None, :121].astype(np.float32),
         "steps": np.int64(60),
         "noise": np.zeros((1, 0, 60), np.float32),
-        "state": np.zeros([1, *manifest["state"]["shape"][1:]], np.float32),
+        "state": zero_state(folder / "model"),
     }
     forecast, _, _ = session.run(None, {key: np.asarray(one) for key, one in inputs.items()})
     found = re.fullmatch(
@@ -416,7 +482,7 @@ def test_a_file_that_does_not_fit_is_refused_with_its_line(
 
 
 def newer(model: Path) -> None:
-    edit_sealed(model / "manifest.json", lambda manifest: manifest.update(format=2))
+    edit_sealed(model / "manifest.json", lambda manifest: manifest.update(format=3))
 
 
 def other(name: str) -> Callable[[Path], None]:
@@ -430,7 +496,7 @@ def other(name: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("harm", "error", "words"),
     [
-        (newer, MalformedError, "manifest.json has format 2; this program reads 1; update it"),
+        (newer, MalformedError, "manifest.json has format 3; this program reads 2; update it"),
         (other("golden.json"), IntegrityError, "golden.json was changed after its export"),
         (other("onnx/model.onnx"), IntegrityError, "onnx/model.onnx was changed after its export"),
         (other("onnx/forecast.onnx"), IntegrityError, "onnx/forecast.onnx was changed after"),

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from embedded import (
     Programs,
@@ -26,7 +27,7 @@ from pipeline.embed.javascript import MODULES as FOLDER
 from pipeline.embed.project import write_project
 from pipeline.embed.targets import TARGETS
 
-MODULES = ("bundle", "golden", "random")
+MODULES = ("bundle", "golden", "random", "tensors")
 
 
 @pytest.fixture(scope="session")
@@ -144,13 +145,13 @@ def test_random_numbers_are_those_of_other_languages(seeds: list[int]) -> None:
 ADDING = """
   const tensor = (...data) => (
     { type: "float32", shape: [1, data.length, 1], data: Float32Array.from(data) });
-  const call = (input, state) => {
-    const sum = tensor(input.data[0] + state.data[0]);
-    return { output: sum, next_state: sum };
+  const call = ({ x }, { s }) => {
+    const sum = tensor(x.data[0] + s.data[0]);
+    return { outputs: { y: sum }, states: { s: sum } };
   };
   const calls = [1, 3].map((sum, index) => (
-    { input: tensor(index + 1), output: tensor(sum), next_state: tensor(sum) }));
-  const trajectories = [{ state: tensor(0), calls }];
+    { inputs: { x: tensor(index + 1) }, outputs: { y: tensor(sum) }, states: { s: tensor(sum) } }));
+  const trajectories = [{ states: { s: tensor(0) }, calls }];
   const adding = { tolerance: { atol: 0.5, rtol: 0.25 }, trajectories };
 """
 
@@ -158,18 +159,55 @@ ADDING = """
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        ("", {"output": 0, "next_state": 0, "share": 0, "passed": True}),
-        ("calls[1].output = tensor(4)", {"output": 1, "share": 1 / 1.5, "passed": True}),
-        ("calls[1].output = tensor(-4)", {"output": 7, "share": 7 / 1.5, "passed": False}),
-        ("calls[0].next_state = tensor(2)", {"output": 0, "next_state": 1, "share": 1}),
-        ("calls[0].input = tensor(NaN)", {"output": None, "next_state": None, "passed": False}),
-        ("calls[1].output = tensor(3, 3)", {"output": None, "next_state": 0, "passed": False}),
+        ("", {"outputs": 0, "states": 0, "share": 0, "passed": True}),
+        ("calls[1].outputs.y = tensor(4)", {"outputs": 1, "share": 1 / 1.5, "passed": True}),
+        ("calls[1].outputs.y = tensor(-4)", {"outputs": 7, "share": 7 / 1.5, "passed": False}),
+        ("calls[0].states.s = tensor(2)", {"outputs": 0, "states": 1, "share": 1}),
+        ("calls[0].inputs.x = tensor(NaN)", {"outputs": None, "states": None, "passed": False}),
+        ("calls[1].outputs.y = tensor(3, 3)", {"outputs": None, "states": 0, "passed": False}),
+        (
+            "calls[1].outputs.y = { ...tensor(4), type: 'int32' }",
+            {"outputs": 1, "share": None, "passed": False},
+        ),
     ],
 )
 def test_a_replay(change: str, found: dict[str, Any]) -> None:
     result = answered(f"{ADDING}; {change}; return golden.replay(adding, call)")
     assert result["calls"] == 2
     assert {name: result[name] for name in found} == pytest.approx(found)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.lists(st.floats(-70000, 70000) | st.floats(-1e-4, 1e-4), min_size=1, max_size=200))
+def test_numbers_are_rounded_to_float16_as_numpy_does(numbers: list[float]) -> None:
+    numbers = [*numbers, 0, 65504, 65520, 2**-24, 2**-25, 3 * 2**-25, 2049, 2051]
+    found = answered(
+        """const tensor = tensors.tensor("float16", [], given);
+        return [Array.from(tensor.data), tensors.numbersOf(tensor).map(String)]""",
+        numbers,
+    )
+    with np.errstate(over="ignore"):
+        halves = np.array(numbers, np.float16)
+    negative_zero = np.signbit(halves) & (halves == 0)
+    assert found[0] == np.where(negative_zero, 0, halves.view(np.uint16)).tolist()
+    assert [float(one) for one in found[1]] == [*map(float, halves)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "held"),
+    [
+        ("int8", -128, True),
+        ("int8", 128, False),
+        ("uint64", -1, False),
+        ("int64", 0.5, False),
+        ("int64", 2**53, False),  # which JSON in JavaScript may have rounded
+        ("bool", 1, True),
+        ("bool", 2, False),
+        ("float32", "1", False),
+    ],
+)
+def test_a_type_holds_its_numbers_alone(kind: str, number: Any, held: bool) -> None:
+    assert answered("return tensors.holds(given[0], [given[1]])", [kind, number]) is held
 
 
 @pytest.mark.parametrize("tick", [0.005, 1, 16])
@@ -189,7 +227,7 @@ def test_files_are_listed_and_in_the_bundle(name: str) -> None:
     script = """
       const files = given === "lacking" ? {} : { [given]: { bytes: 1, sha256: "" } };
       const specs = (...names) => names.map((name) => ({ name, type: "float32", shape: [] }));
-      const [inputs, outputs] = [specs("input"), specs("output")];
+      const [inputs, outputs] = [specs("x"), specs("y")];
       const model = { name: "model", task: "series", state: null, inputs, outputs };
       const manifest = { format: 1, ...model, files };
       const read = [];

@@ -175,8 +175,8 @@ def _judged(row: Row, found: Replay | str, tolerance: Tolerance) -> Row:
             "status": "pass" if found.passed else "fail",
             "reason": "" if found.passed else "the golden trajectories come out otherwise",
             "tolerance": tolerance,
-            "output_error": found.output,
-            "state_error": found.next_state,
+            "output_error": found.outputs,
+            "state_error": found.states,
             "share": found.share,
             "replay": found,
         }

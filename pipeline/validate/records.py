@@ -3,7 +3,7 @@
 import os
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from pipeline.config import Digest, Record
 from pipeline.contract.bundle import Bundle
@@ -72,15 +72,18 @@ class FreeRun(Record):
 class Replay(Record):
     """The report of an embedded client that replayed the golden trajectories.
 
-    Errors are the largest absolute differences; an error that is null is NaN or infinite.
+    ``outputs`` and ``states`` are the largest absolute differences in all tensors of that kind; an
+    error that is null is NaN or infinite. Earlier versions called them output and next_state.
     """
 
     target: str
     runtime: str = Field(description="name and version of the runtime that ran the model")
     model: str
     calls: int = Field(ge=1)
-    output: float | None
-    next_state: float | None = Field(description="0 without a state")
+    outputs: float | None = Field(validation_alias=AliasChoices("outputs", "output"))
+    states: float | None = Field(
+        validation_alias=AliasChoices("states", "next_state"), description="0 without a state"
+    )
     share: float | None = Field(description="largest ratio of an error to its limit")
     microseconds_per_step: float = Field(gt=0, description="at batch 1, with the state carried")
     passed: bool

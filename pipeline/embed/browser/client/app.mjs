@@ -4,6 +4,7 @@ import { showFacts } from "./facts.mjs";
 import { call } from "./model.mjs";
 import { showParity } from "./parity.mjs";
 import { openSeries } from "./series.mjs";
+import { openStream } from "./stream.mjs";
 import { plain } from "./tables.mjs";
 import { openText } from "./text.mjs";
 
@@ -15,12 +16,12 @@ function fail(error) {
 }
 
 async function start() {
-  const { manifest, unseen, sizes, version } = await call("load");
+  const { manifest, tolerance, unseen, sizes, version } = await call("load");
   showFacts(manifest, sizes);
   const line = await call("measure");
-  showParity(JSON.parse(line), manifest.tolerance);
+  showParity(JSON.parse(line), tolerance);
   document.getElementById("replay").textContent = line; // for programs that open this page
-  const open = manifest.task === "text" ? openText : openSeries;
+  const open = { text: openText, series: openSeries }[manifest.task] ?? openStream;
   await open(manifest, unseen, fail);
   // Another manifest is another address of the service worker, which then keeps that model. A
   // browser that allows none shows the page all the same, as long as there is a network.

@@ -1,7 +1,10 @@
 // Reads a series from CSV: one step a line, one column for each feature, a header if there is one.
 
-/** The rows of numbers and the names in the header; the first line that is wrong is named. */
-export function readCsv(text, file, features) {
+/**
+ * The rows of numbers, `least` of them or more, and the names in the header; the first line that is
+ * wrong is named.
+ */
+export function readCsv(text, file, features, least = 2) {
   const rows = [];
   let header = null;
   for (const [index, line] of text
@@ -20,7 +23,10 @@ export function readCsv(text, file, features) {
     else if (header === null && rows.length === 0) header = cells;
     else throw new Error(`${where} has "${cells[wrong].slice(0, 40)}" in place of a number`);
   }
-  if (rows.length < 2) throw new Error(`${file} has fewer than two lines of numbers; add some`);
+  if (rows.length < least) {
+    const few = least === 1 ? "no line" : "fewer than two lines";
+    throw new Error(`${file} has ${few} of numbers; add some`);
+  }
   return { rows, header };
 }
 

@@ -1,5 +1,6 @@
 // What the manifest says of the model: its sizes, its scores and its files.
 
+import { contractOf } from "./contract.mjs";
 import { byId, fillList, fillTable, plain } from "./tables.mjs";
 
 const short = (error) => (error < 1e-3 ? error.toExponential(1) : error.toPrecision(2));
@@ -7,29 +8,13 @@ const whole = (number) => number.toLocaleString("en");
 
 /** Fill the page's heading and its facts; `sizes` are those of the files that were read. */
 export function showFacts(manifest, sizes) {
-  const { model, name, parameters, training } = manifest;
-  const series = manifest.task === "series";
-  const cell = model.cell.toUpperCase();
-  const size = `${model.num_layers} × ${model.hidden_size} units`;
+  const { name, parameters, opset, model } = manifest;
   document.title = plain(name);
   byId("name").textContent = plain(name);
-  const task = series ? "forecasts a series" : "writes text";
-  byId("summary").textContent = `${cell}, ${size}, ${task}`;
-  fillList("facts", [
-    ["Task", manifest.task],
-    ["Cell", model.nonlinearity === "relu" ? `${cell} with ReLU` : cell],
-    ["Layers", model.num_layers],
-    ["Hidden size", model.hidden_size],
-    ["Projected to", model.proj_size || null],
-    ["Bias", model.bias ? null : "none"],
-    ["Directions", model.bidirectional ? "both, whole sequences" : "one, state carried"],
-    ["Columns", series ? `${model.features} read, ${model.targets} forecast` : null],
-    ["Vocabulary", series ? null : `${Array.from(manifest.vocabulary).length} characters`],
-    ["Embedding", model.embedding_size],
-    ["Parameters", whole(parameters)],
-    ["Trained", training ? `${training.epochs} epochs, best ${training.best_epoch}` : "elsewhere"],
-    ["ONNX opset", manifest.opset],
-  ]);
+  byId("summary").textContent = model ? summaryOf(manifest) : plain(manifest.module.class_name);
+  const own = model ? networkFacts(manifest) : [["Module", manifest.module.class_name]];
+  fillList("facts", [...own, ["Parameters", whole(parameters)], ["ONNX opset", opset]]);
+  showTensors(contractOf(manifest));
   const files = Object.entries(sizes).map(([file, bytes]) => [file, whole(bytes)]);
   fillTable("files", ["read", "bytes"], files);
   const versions = Object.entries(manifest.versions).map((pair) => pair.join(" "));
@@ -38,8 +23,48 @@ export function showFacts(manifest, sizes) {
   byId("about").hidden = false;
 }
 
+function summaryOf({ model, task }) {
+  const size = `${model.num_layers} × ${model.hidden_size} units`;
+  const does = task === "series" ? "forecasts a series" : "writes text";
+  return `${model.cell.toUpperCase()}, ${size}, ${does}`;
+}
+
+function networkFacts({ model, task, training, vocabulary }) {
+  const series = task === "series";
+  const cell = model.cell.toUpperCase();
+  return [
+    ["Task", task],
+    ["Cell", model.nonlinearity === "relu" ? `${cell} with ReLU` : cell],
+    ["Layers", model.num_layers],
+    ["Hidden size", model.hidden_size],
+    ["Projected to", model.proj_size || null],
+    ["Bias", model.bias ? null : "none"],
+    ["Directions", model.bidirectional ? "both, whole sequences" : "one, state carried"],
+    ["Columns", series ? `${model.features} read, ${model.targets} forecast` : null],
+    ["Vocabulary", series ? null : `${Array.from(vocabulary).length} characters`],
+    ["Embedding", model.embedding_size],
+    ["Trained", training ? `${training.epochs} epochs, best ${training.best_epoch}` : "elsewhere"],
+  ];
+}
+
+/** A line for every tensor; the input and the output of a state are one line. */
+function showTensors({ specs, states, inputs, outputs }) {
+  const line = (kind) => (name) => [
+    `${kind} ${name}`,
+    `${specs[name].type} [${specs[name].shape.join(", ")}]`,
+  ];
+  const lines = [
+    ...inputs.map(line("input")),
+    ...Object.keys(states).map(line("state")),
+    ...outputs.map(line("output")),
+  ];
+  fillTable("tensors", ["tensor", "type and shape"], lines);
+}
+
 function showScores({ training, source }) {
-  if (training === null) {
+  if (source === null) {
+    byId("scores-words").textContent = "None: it is known by its contract alone.";
+  } else if (training === null) {
     const file = plain(source.file);
     byId("scores-words").textContent = `None: the weights were imported from ${file}.`;
   } else if ("one_step" in training.scores) {

@@ -35,16 +35,16 @@ export function layOut({ model, loop, spread, window: steps }) {
   }
 }
 
-/** Call `open` with a file that is chosen or dropped. */
-export function onFile(open) {
-  byId("csv").addEventListener("change", ({ target }) => {
+/** Call `open` with a file that is chosen in the box `drop`, or dropped on its section. */
+export function onFile(drop, open) {
+  drop.querySelector("input[type=file]").addEventListener("change", ({ target }) => {
     if (target.files.length > 0) open(target.files[0]);
   });
-  const section = byId("series");
+  const section = drop.closest("section");
   for (const kind of ["dragover", "dragleave", "drop"]) {
     section.addEventListener(kind, (event) => {
       event.preventDefault();
-      byId("drop").classList.toggle("over", kind === "dragover");
+      drop.classList.toggle("over", kind === "dragover");
       const [file] = kind === "drop" ? event.dataTransfer.files : [];
       if (file) open(file);
     });

@@ -19,8 +19,8 @@ export function showParity(found, { atol, rtol }) {
     `An error may be ${allowed}.`;
   const share = found.share === null ? "not finite" : `${(100 * found.share).toPrecision(2)} %`;
   fillList("parity", [
-    ["Largest error", small(found.output)],
-    ["in the state", small(found.next_state)],
+    ["Largest error", small(found.outputs)],
+    ["in the states", small(found.states)],
     ["Of the tolerance", share],
     ["One step", `${found.microseconds_per_step} µs`],
   ]);

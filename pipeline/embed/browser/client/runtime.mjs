@@ -32,25 +32,15 @@ export async function openGraph(file, bytes) {
   }
 }
 
-export function float32(data, shape) {
-  return new ort.Tensor("float32", Float32Array.from(data), shape);
+/** One call of a graph: tensors `{type, shape, data}` by name, in and out. */
+export async function run(graph, given) {
+  const feeds = mapped(given, ({ type, data, shape }) => new ort.Tensor(type, data, shape));
+  const found = await graph.run(feeds);
+  return mapped(found, ({ type, data, dims }) => ({ type, data, shape: dims }));
 }
 
-export function int64(data, shape) {
-  return new ort.Tensor("int64", BigInt64Array.from(data, BigInt), shape);
-}
-
-/** One call as the replay wants it: tensors `{type, shape, data}` in and out. */
-export function stepOf(model) {
-  const tensor = ({ type, data, shape }) => new ort.Tensor(type, data, shape);
-  return async (input, state) => {
-    const feeds = state ? { input: tensor(input), state: tensor(state) } : { input: tensor(input) };
-    const found = Object.entries(await model.run(feeds));
-    return Object.fromEntries(
-      found.map(([name, { type, data, dims }]) => [name, { type, data, shape: dims }]),
-    );
-  };
-}
+const mapped = (tensors, change) =>
+  Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, change(tensor)]));
 
 /** The runtime and the browser with their versions. */
 export function runtimeName() {

@@ -106,7 +106,7 @@ export function openSeries(manifest, unseen, fail) {
   for (const id of ["horizon", "samples"]) {
     byId(id).addEventListener("input", () => playing || queue(() => {}));
   }
-  onFile(openFile);
+  onFile(byId("drop"), openFile);
   new ResizeObserver(redraw).observe(byId("chart"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   layOut(manifest);

@@ -10,6 +10,7 @@ const PAGE = [
   "bands.mjs",
   "bundle.mjs",
   "chart.mjs",
+  "contract.mjs",
   "csv.mjs",
   "facts.mjs",
   "favicon.svg",
@@ -22,8 +23,10 @@ const PAGE = [
   "runtime.mjs",
   "scale.mjs",
   "series.mjs",
+  "stream.mjs",
   "style.css",
   "tables.mjs",
+  "tensors.mjs",
   "text.mjs",
   "worker.mjs",
   ...RUNTIME.map((file) => `node_modules/onnxruntime-web/dist/${file}`),
@@ -33,6 +36,7 @@ async function keep() {
   const cache = await caches.open(CACHE);
   const manifest = await (await fetch("model/manifest.json")).json();
   const model = ["manifest.json", "golden.json", "onnx/model.onnx"];
+  if (Object.hasOwn(manifest.files, "initial.json")) model.push("initial.json");
   const loop = manifest.loop?.name;
   if (loop === "generate" || loop === "forecast") model.push(`onnx/${loop}.onnx`);
   await cache.addAll([...PAGE, ...model.map((file) => `model/${file}`)]);

@@ -2,14 +2,16 @@
 
 import { bandsOf, normals } from "./bands.mjs";
 import { BundleError, openBundle } from "./bundle.mjs";
+import { split, streamOf } from "./contract.mjs";
 import { replay, resultLine, timeStep } from "./golden.mjs";
-import { float32, int64, openGraph, runtimeName, startRuntime, stepOf } from "./runtime.mjs";
+import { openGraph, run, runtimeName, startRuntime } from "./runtime.mjs";
+import { holds, numbersOf, tensor } from "./tensors.mjs";
 
 let bundle;
 let golden;
 let model;
 let loop;
-let state; // null for a model of whole sequences, which reads `recent` anew at every step
+let states; // none for a model of whole sequences, which reads `recent` anew at every step
 let recent;
 
 /** Open the bundle and the runtime; answers what the page shows of them. */
@@ -34,40 +36,65 @@ async function load() {
   model = await open("onnx/model.onnx");
   if (manifest.loop) loop = await open(`onnx/${manifest.loop.name}.onnx`);
   const version = Array.from(digest.subarray(0, 8), (byte) => byte.toString(16)).join("-");
-  return { manifest, unseen: golden.held_out, sizes, version };
+  const { held_out, tolerance } = golden;
+  return { manifest, tolerance, unseen: rowsOf(held_out), sizes, version };
+}
+
+/** The held-out rows of a series; in format 1 they stand there by themselves. */
+function rowsOf(held) {
+  if (Array.isArray(held) || typeof held === "string") return held;
+  const [data] = Object.values(held);
+  return data?.shape ? inRows(data.data, data.shape[1]) : [];
+}
+
+/** One call of the model, with inputs and states by name. */
+async function call(inputs, carried) {
+  return split(bundle.contract, await run(model, { ...inputs, ...carried }));
 }
 
 /** Replay golden.json and time a step; answers the line of JSON. */
 async function measure() {
-  const step = stepOf(model);
-  const result = await replay(golden, step);
+  const result = await replay(golden, call);
   const { name } = bundle.manifest;
-  return resultLine("browser", runtimeName(), name, result, await timeStep(golden, step));
+  return resultLine("browser", runtimeName(), name, result, await timeStep(golden, call));
 }
 
 /** Begin a new stream. */
-function restart() {
-  const spec = bundle.manifest.state;
-  const shape = spec && [1, ...spec.shape.slice(1)];
-  state = spec && float32(new Array(shape[1] * shape[2]).fill(0), shape);
+async function restart() {
+  states = await bundle.initialStates();
   recent = [];
 }
 
 /** Read rows of a series; answers the forecast of the next step after every one of them. */
 async function read(rows) {
   const { features, targets } = bundle.manifest.model;
-  if (state) {
-    const input = float32(rows.flat(), [1, rows.length, features]);
-    const { output, next_state } = await model.run({ input, state });
-    state = next_state;
-    return inRows(output.data, targets);
-  }
+  const [input] = bundle.contract.inputs;
+  const [output] = bundle.contract.outputs;
+  const reads = async (some) => {
+    const given = tensor("float32", [1, some.length, features], some.flat());
+    const found = await call({ [input]: given }, states);
+    states = found.states;
+    return inRows(numbersOf(found.outputs[output]), targets);
+  };
+  if (Object.keys(states).length > 0) return reads(rows);
   const outputs = [];
   for (const row of rows) {
     recent = [...recent, row].slice(-bundle.manifest.window);
-    const input = float32(recent.flat(), [1, recent.length, features]);
-    const { output } = await model.run({ input });
-    outputs.push(Array.from(output.data.slice(-targets)));
+    outputs.push((await reads(recent)).at(-1));
+  }
+  return outputs;
+}
+
+/** Feed steps of a stream, each a row of numbers; answers the outputs of each. */
+async function feed(rows) {
+  const { name, type, shape } = streamOf(bundle.contract);
+  const wrong = rows.find((row) => !holds(type, row));
+  if (wrong) throw new Error(`${name} is ${type}, which cannot hold ${wrong}`);
+  const outputs = [];
+  for (const row of rows) {
+    const found = await call({ [name]: tensor(type, shape, row) }, states);
+    states = found.states;
+    outputs.push(Object.values(found.outputs).flatMap(numbersOf));
   }
   return outputs;
 }
@@ -75,11 +102,11 @@ async function read(rows) {
 /** Forecast a series from where it is, with the quantiles of `samples` paths. */
 async function forecast(steps, samples) {
   const { targets } = bundle.manifest.model;
-  const answer = await loop.run({
-    history: float32([], [1, 0, targets]),
-    steps: int64([steps], []),
-    noise: float32(normals(samples * steps), [1, samples, steps]),
-    state,
+  const answer = await run(loop, {
+    history: tensor("float32", [1, 0, targets], []),
+    steps: tensor("int64", [], [steps]),
+    noise: tensor("float32", [1, samples, steps], normals(samples * steps)),
+    ...states,
   });
   const bands = samples > 0 ? bandsOf(answer.paths.data, samples, steps, targets) : null;
   return { forecast: inRows(answer.forecast.data, targets), bands };
@@ -87,16 +114,16 @@ async function forecast(steps, samples) {
 
 /** Read code points and write as many as there are random numbers. */
 async function generate(prompt, numbers, temperature, topK, topP) {
-  const answer = await loop.run({
-    prompt: int64(prompt, [1, prompt.length]),
-    uniform: float32(numbers, [1, numbers.length]),
-    temperature: float32([temperature], []),
-    top_k: int64([topK], []),
-    top_p: float32([topP], []),
-    state,
+  const answer = await run(loop, {
+    prompt: tensor("int64", [1, prompt.length], prompt),
+    uniform: tensor("float32", [1, numbers.length], numbers),
+    temperature: tensor("float32", [], [temperature]),
+    top_k: tensor("int64", [], [topK]),
+    top_p: tensor("float32", [], [topP]),
+    ...states,
   });
-  state = answer.next_state;
-  return Array.from(answer.text.data, Number);
+  ({ states } = split(bundle.contract, answer));
+  return numbersOf(answer.text);
 }
 
 function inRows(data, width) {
@@ -105,7 +132,7 @@ function inRows(data, width) {
   );
 }
 
-const calls = { load, measure, restart, read, forecast, generate };
+const calls = { load, measure, restart, read, feed, forecast, generate };
 let work = Promise.resolve(); // one call after the other, answered in their order
 
 self.addEventListener("message", ({ data: { name, values } }) => {

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { FORMAT = 1 };                                /* of manifest.json and golden.json */
-enum { HEX = 2 * SHA256_DIGEST_LENGTH };            /* digits of a digest */
+enum { FORMAT = 2 };                     /* of manifest.json and golden.json, and older ones */
+enum { HEX = 2 * SHA256_DIGEST_LENGTH }; /* digits of a digest */
 static const double LIMIT = 64.0 * 1024 * 1024;     /* bytes of the manifest */
 static const char BEFORE[] = "{\n  \"sha256\": \""; /* the seal stands between these */
 static const char AFTER[] = "\",\n";
@@ -94,6 +94,22 @@ cJSON *read_listed(const char *folder, const cJSON *manifest, const char *name) 
     return json;
 }
 
+const cJSON *state_pair(const cJSON *manifest) {
+    if (number(manifest, "format") < 2)
+        return member(manifest, "state");
+    return list(manifest, "states")->child;
+}
+
+const char *name_of(const cJSON *manifest, const char *side, const char *state) {
+    const cJSON *spec;
+    cJSON_ArrayForEach(spec, list(manifest, side)) {
+        if (strcmp(string(spec, "name"), state) != 0)
+            return string(spec, "name");
+    }
+    fail(MALFORMED, "manifest.json has nothing but a state in %s; export it anew", side);
+    return NULL;
+}
+
 const cJSON *member(const cJSON *object, const char *key) {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, key);
     if (value == NULL)
@@ -104,7 +120,8 @@ const cJSON *member(const cJSON *object, const char *key) {
 const cJSON *list(const cJSON *object, const char *key) {
     const cJSON *value = member(object, key);
     if (!cJSON_IsArray(value) || cJSON_GetArraySize(value) == 0)
-        fail(MALFORMED, "'%s' is no list in golden.json, or empty; export it anew", key);
+        fail(MALFORMED, "'%s' is no list in manifest.json or golden.json, or empty; export it anew",
+             key);
     return value;
 }
 

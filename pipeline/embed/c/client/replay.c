@@ -27,9 +27,14 @@
 
 enum { ROUNDS = 5, STEPS = 20000 };
 
+/* The names of the tensors in golden.json. */
+struct names {
+    const char *input, *state, *output, *next_state;
+};
+
 struct result {
     int calls;
-    double atol, rtol, output, next_state, share;
+    double atol, rtol, outputs, states, share;
 };
 
 /* The larger one, or NaN if one is. */
@@ -48,13 +53,14 @@ static void compare(const float *found, const double *expected, size_t size, dou
 }
 
 /* One call for every stream of the batch; `states` become the next ones. */
-static void replay_call(const cJSON *call, float *states, size_t batch, struct result *result) {
+static void replay_call(const cJSON *call, const struct names *names, float *states, size_t batch,
+                        struct result *result) {
     size_t input_shape[] = {batch, 0, MODEL_FEATURES},
            state_shape[] = {batch, MODEL_ROWS, MODEL_HIDDEN};
-    double *input = tensor(call, "input", input_shape, MODEL_TEXT ? 2 : 3);
+    double *input = tensor(call, names->input, input_shape, MODEL_TEXT ? 2 : 3);
     size_t steps = input_shape[1], output_shape[] = {batch, steps, MODEL_OUTPUTS}, stream, k;
-    double *output = tensor(call, "output", output_shape, 3);
-    double *next_state = tensor(call, "next_state", state_shape, 3);
+    double *output = tensor(call, names->output, output_shape, 3);
+    double *next_state = tensor(call, names->next_state, state_shape, 3);
     MODEL_INPUT *given = malloc(steps * MODEL_FEATURES * sizeof *given);
     float *found = malloc(steps * MODEL_OUTPUTS * sizeof *found);
     if (given == NULL || found == NULL)
@@ -64,9 +70,9 @@ static void replay_call(const cJSON *call, float *states, size_t batch, struct r
             given[k] = (MODEL_INPUT)input[stream * steps * MODEL_FEATURES + k];
         model_run(states + stream * MODEL_STATE, given, found, steps);
         compare(found, output + stream * steps * MODEL_OUTPUTS, steps * MODEL_OUTPUTS,
-                &result->output, result);
+                &result->outputs, result);
     }
-    compare(states, next_state, batch * MODEL_STATE, &result->next_state, result);
+    compare(states, next_state, batch * MODEL_STATE, &result->states, result);
     result->calls++;
     free(input);
     free(output);
@@ -75,9 +81,12 @@ static void replay_call(const cJSON *call, float *states, size_t batch, struct r
     free(found);
 }
 
-static void replay_trajectory(const cJSON *trajectory, struct result *result) {
+static void replay_trajectory(const cJSON *trajectory, const struct names *names,
+                              struct result *result) {
     size_t shape[] = {0, MODEL_ROWS, MODEL_HIDDEN}, k;
-    double *start = tensor(trajectory, "state", shape, 3);
+    const cJSON *given = cJSON_GetObjectItemCaseSensitive(trajectory, "states");
+    double *start = tensor(given ? given : trajectory, names->state, shape, 3); /* beside the calls
+                                                                                   in format 1 */
     float *states = malloc(shape[0] * MODEL_STATE * sizeof *states);
     const cJSON *call;
     if (states == NULL)
@@ -85,7 +94,7 @@ static void replay_trajectory(const cJSON *trajectory, struct result *result) {
     for (k = 0; k < shape[0] * MODEL_STATE; k++)
         states[k] = (float)start[k];
     cJSON_ArrayForEach(call, list(trajectory, "calls")) {
-        replay_call(call, states, shape[0], result);
+        replay_call(call, names, states, shape[0], result);
     }
     free(start);
     free(states);
@@ -125,7 +134,8 @@ static void print_number(const char *name, double value) {
 int main(int count, char **arguments) {
     const char *folder = "model";
     struct result result = {0};
-    const cJSON *trajectory;
+    struct names names;
+    const cJSON *trajectory, *pair;
     cJSON *manifest, *golden;
     char *name;
     int passed;
@@ -139,6 +149,11 @@ int main(int count, char **arguments) {
              "%s/manifest.json is of another model than this program; "
              "generate the C source anew",
              folder);
+    pair = state_pair(manifest);
+    names.state = string(pair, "input");
+    names.next_state = string(pair, "output");
+    names.input = name_of(manifest, "inputs", names.state);
+    names.output = name_of(manifest, "outputs", names.next_state);
     golden = read_listed(folder, manifest, "golden.json");
     result.atol = number(member(golden, "tolerance"), "atol");
     result.rtol = number(member(golden, "tolerance"), "rtol");
@@ -146,7 +161,7 @@ int main(int count, char **arguments) {
         fail(MALFORMED, "golden.json: a tolerance of %g and %g proves nothing; export it anew",
              result.atol, result.rtol);
     cJSON_ArrayForEach(trajectory, list(golden, "trajectories")) {
-        replay_trajectory(trajectory, &result);
+        replay_trajectory(trajectory, &names, &result);
     }
     passed = result.share <= 1;
     name = cJSON_PrintUnformatted(member(manifest, "name")); /* with quotes, as JSON has it */
@@ -154,8 +169,8 @@ int main(int count, char **arguments) {
         fail(MALFORMED, "%s/manifest.json: the name does not fit into memory", folder);
     printf("{\"target\": \"c\", \"runtime\": \"%s\", \"model\": %s, \"calls\": %d, ", COMPILER,
            name, result.calls);
-    print_number("output", result.output);
-    print_number("next_state", result.next_state);
+    print_number("outputs", result.outputs);
+    print_number("states", result.states);
     print_number("share", result.share);
     print_number("microseconds_per_step", time_step());
     printf("\"passed\": %s}\n", passed ? "true" : "false");

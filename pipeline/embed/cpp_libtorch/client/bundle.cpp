@@ -1,5 +1,6 @@
 #include "bundle.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -13,7 +14,9 @@
 
 namespace {
 
-constexpr int FORMAT = 1;
+constexpr int FORMAT = 2; // and older ones
+const char *const INITIAL = "initial.json";
+const char *const AXES = R"({"batch": {"role": "batch"}, "time": {"role": "time"}})"; // format 1
 constexpr size_t LIMIT = 64 << 20;                                 // bytes of the manifest
 const std::regex SEAL("\\{\n  \"sha256\": \"([0-9a-f]{64})\",\n"); // its second line
 constexpr size_t SEALED = 82;                                      // bytes up to its end
@@ -44,6 +47,13 @@ bool is_whole(const std::string &manifest) {
     return place == std::string::npos || manifest.compare(place, first.size(), first) == 0;
 }
 
+const std::map<std::string, at::ScalarType> TYPES = {
+    {"float16", at::kHalf},  {"float32", at::kFloat}, {"float64", at::kDouble},
+    {"bool", at::kBool},     {"int8", at::kChar},     {"int16", at::kShort},
+    {"int32", at::kInt},     {"int64", at::kLong},    {"uint8", at::kByte},
+    {"uint16", at::kUInt16}, {"uint32", at::kUInt32}, {"uint64", at::kUInt64},
+};
+
 // Types and shapes that a model can have.
 bool fits(const nlohmann::json &spec) {
     const auto &type = spec.at("type");
@@ -53,19 +63,61 @@ bool fits(const nlohmann::json &spec) {
             return false;
         count *= axis.is_string() ? 1 : axis.get<double>();
     }
-    return (type == "float32" || type == "int64") && count < (1 << 26);
+    return TYPES.count(type) && count < (1 << 26);
 }
 
 } // namespace
 
+std::optional<at::Tensor> make_tensor(const std::string &type, const nlohmann::json &data) {
+    const auto kind = TYPES.at(type);
+    if (c10::isFloatingType(kind))
+        return at::tensor(data.get<std::vector<double>>()).to(kind);
+    for (const auto &number : data)
+        if (!number.is_number_integer())
+            return {};
+    const auto whole = at::tensor(data.get<std::vector<int64_t>>());
+    const auto made = whole.to(kind);
+    if (!at::equal(made.to(at::kLong), whole))
+        return {};
+    return made;
+}
+
 Model::Model(const std::filesystem::path &folder) : folder(folder) {
+    const ModelError no_model("manifest.json: its types, shapes or states are those of no model");
     manifest = read_json("manifest.json");
-    for (const char *side : {"inputs", "outputs"})
+    const auto named = [&](const char *side) {
+        std::vector<std::string> names;
         for (const auto &spec : manifest.at(side)) {
-            if (!fits(spec))
-                throw ModelError("manifest.json: a type or shape is that of no model");
-            specs[spec.at("name").get<std::string>()] = spec;
+            names.push_back(spec.at("name"));
+            if (!fits(spec) || specs.contains(names.back()))
+                throw no_model;
+            specs[names.back()] = spec;
         }
+        return names;
+    };
+    inputs = named("inputs");
+    outputs = named("outputs");
+    axes = manifest.value("axes", nlohmann::json::parse(AXES));
+    auto pairs = nlohmann::json::array(); // format 1 has one at most
+    if (manifest.at("format") > 1)
+        pairs = manifest.at("states");
+    else if (!manifest.at("state").is_null())
+        pairs.push_back(manifest.at("state"));
+    for (const auto &pair : pairs) {
+        const auto before = std::find(inputs.begin(), inputs.end(), pair.at("input"));
+        const auto after = std::find(outputs.begin(), outputs.end(), pair.at("output"));
+        const auto &initial = pair.at("initial");
+        if (before == inputs.end() || after == outputs.end() ||
+            specs[*before].at("type") != specs[*after].at("type") ||
+            specs[*before].at("shape") != specs[*after].at("shape") ||
+            !(initial.is_number() || initial == INITIAL))
+            throw no_model;
+        states[*before] = pair;
+        inputs.erase(before);
+        outputs.erase(after);
+    }
+    if (inputs.empty() || outputs.empty())
+        throw no_model;
 }
 
 // The bytes of a regular file, which must be those that the manifest, or its own seal, vouches for.
@@ -125,27 +177,52 @@ at::Tensor Model::tensor(const std::string &name, const nlohmann::json &stored,
         fits = shape[i] == known && shape[i] > 0 && size_t(shape[i]) <= data.size();
         count *= fits ? shape[i] : 0;
     }
-    if (!fits || count != data.size())
-        throw ModelError((folder / "golden.json").string() + ": " + name + " has shape " +
-                         stored.at("shape").dump() + " and " + std::to_string(data.size()) +
+    const auto made = make_tensor(spec.at("type"), data);
+    if (!fits || count != data.size() || !made)
+        throw ModelError(folder.string() + ": " + name + " of golden.json or " + INITIAL +
+                         " has shape " + stored.at("shape").dump() + " and " +
+                         std::to_string(data.size()) +
                          " numbers, which does not fit the model; export it anew");
-    if (spec.at("type") == "int64")
-        return at::tensor(data.get<std::vector<int64_t>>()).view(shape);
-    return at::tensor(data.get<std::vector<double>>()).to(at::kFloat).view(shape);
+    return made->view(shape);
 }
 
-at::Tensor Model::zero_state() const {
-    if (!has_state())
-        return {};
-    const auto &shape = specs.at("state").at("shape");
-    return at::zeros({1, shape.at(1), shape.at(2)});
+Tensors Model::initial_states() const {
+    Tensors found;
+    for (const auto &[name, pair] : states) {
+        const auto &spec = specs.at(name);
+        std::map<std::string, int64_t> sizes;
+        std::vector<int64_t> one;
+        for (const auto &axis : spec.at("shape"))
+            one.push_back(axis.is_string() ? 1 : axis.get<int64_t>());
+        const auto &initial = pair.at("initial");
+        found[name] = initial.is_string()
+                          ? tensor(name, read_json(initial).at("states").at(name), sizes)
+                          : at::full(one, initial.get<double>(), TYPES.at(spec.at("type")));
+    }
+    return found;
 }
 
-std::pair<at::Tensor, at::Tensor> Model::step(const at::Tensor &input, const at::Tensor &state) {
-    if (!state.defined())
-        return {module.forward({input}).toTensor(), {}};
-    const auto results = module.forward({input, state}).toTuple();
-    return {results->elements()[0].toTensor(), results->elements()[1].toTensor()};
+std::pair<Tensors, Tensors> Model::step(const Tensors &inputs, const Tensors &states) {
+    std::vector<torch::IValue> given;
+    for (const auto &spec : manifest.at("inputs")) {
+        const std::string name = spec.at("name");
+        given.push_back(states.count(name) ? states.at(name) : inputs.at(name));
+    }
+    const auto result = module.forward(given);
+    const auto results =
+        result.isTuple() ? result.toTupleRef().elements().vec() : std::vector{result};
+    const auto &specs = manifest.at("outputs");
+    if (results.size() != specs.size())
+        throw ModelError("model.pt gives " + std::to_string(results.size()) + " outputs, not " +
+                         std::to_string(specs.size()) + "; export it anew");
+    Tensors outputs, following;
+    for (size_t i = 0; i < results.size(); i++)
+        outputs[specs[i].at("name")] = results[i].toTensor();
+    for (const auto &[name, pair] : this->states) {
+        following[name] = outputs.at(pair.at("output"));
+        outputs.erase(pair.at("output"));
+    }
+    return {outputs, following};
 }
 
 Options parse_options(int argc, char **argv, const Options &defaults) {
@@ -181,7 +258,7 @@ int run_program(const std::function<int()> &program) {
         message = error.what();
         code = error.code;
     } catch (const nlohmann::json::exception &error) {
-        message = "manifest.json or golden.json of the bundle is malformed (";
+        message = "manifest.json, golden.json or initial.json is malformed (";
         message += std::string(error.what()) + "); export it anew";
         code = 3;
     } catch (const c10::Error &error) {

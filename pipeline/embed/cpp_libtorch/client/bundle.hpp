@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 #include <torch/script.h>
@@ -17,6 +19,11 @@ struct ModelError : std::runtime_error {
         : std::runtime_error(message), code(code) {}
     int code;
 };
+
+using Tensors = std::map<std::string, at::Tensor>; // by name
+
+// One tensor of the numbers in a JSON array, with one axis; none if the type cannot hold them.
+std::optional<at::Tensor> make_tensor(const std::string &type, const nlohmann::json &data);
 
 class Model {
   public:
@@ -31,15 +38,18 @@ class Model {
     at::Tensor tensor(const std::string &name, const nlohmann::json &stored,
                       std::map<std::string, int64_t> &sizes) const;
 
-    // Models of whole sequences have no state: here that is an undefined tensor.
-    bool has_state() const { return !manifest.at("state").is_null(); }
-    at::Tensor zero_state() const;
+    // The states that one stream starts from; none for models of whole sequences.
+    Tensors initial_states() const;
 
-    // (input, state) → (output, next_state), for any number of streams and steps.
-    std::pair<at::Tensor, at::Tensor> step(const at::Tensor &input, const at::Tensor &state);
+    // (inputs, states) → (outputs, next states), for any number of streams and steps. The next
+    // states have the names of the states.
+    std::pair<Tensors, Tensors> step(const Tensors &inputs, const Tensors &states);
 
     nlohmann::json manifest;
-    nlohmann::json specs; // what it says of inputs and outputs, by their names
+    nlohmann::json specs;                         // its inputs and outputs by name
+    nlohmann::json axes;                          // its dynamic axes by name
+    std::vector<std::string> inputs, outputs;     // the names of all other tensors
+    std::map<std::string, nlohmann::json> states; // its pairs by the names of the states
     torch::jit::Module module;
 
   private:

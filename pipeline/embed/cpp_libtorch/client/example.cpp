@@ -1,4 +1,4 @@
-// What a model is for: writes text, or forecasts after every line of standard input.
+// What a model is for: writes text, or says after every line of standard input what comes out.
 #include "bundle.hpp"
 
 #include <algorithm>
@@ -99,7 +99,8 @@ struct Sampling {
 void write_text(Model &model, const Sampling &sampling) {
     Random random(sampling.seed);
     auto prompt = at::tensor(sampling.prompt, at::kLong).unsqueeze(0);
-    auto state = model.zero_state();
+    const std::string name = model.states.begin()->first;
+    auto state = model.initial_states().at(name);
     for (int64_t start = 0; start < sampling.length; start += CHUNK) {
         std::vector<float> numbers(std::min(CHUNK, sampling.length - start));
         std::generate(numbers.begin(), numbers.end(), [&] { return random.next(); });
@@ -117,37 +118,96 @@ void write_text(Model &model, const Sampling &sampling) {
     std::cout << std::endl;
 }
 
-// The values of one line as one step; none if they are not as many numbers as there are features.
-std::optional<at::Tensor> parse_line(const std::string &line, int64_t features) {
-    std::istringstream cells(line + ',');
-    std::vector<float> values;
-    for (std::string cell; std::getline(cells, cell, ',');) {
-        const float value = parse<double>(cell).value_or(NAN);
-        if (!std::isfinite(value))
-            return {};
-        values.push_back(value);
-    }
-    if (int64_t(values.size()) != features)
-        return {};
-    return at::tensor(values).view({1, 1, features});
+ModelError whole_sequences(const std::string &model) {
+    return ModelError(model + " reads whole sequences, not step by step; call Model::step on "
+                              "whole ones",
+                      2);
 }
 
-// After every line of standard input, print what the model says comes next.
-void forecast(Model &model) {
-    const int64_t features = model.specs.at("input").at("shape").at(2);
-    auto state = model.zero_state();
+// The shape of what one line holds: one step, or one call of a model without a time axis.
+std::vector<int64_t> line_shape(const Model &model) {
+    const std::string name = model.manifest.at("name"), &input = model.inputs[0];
+    if (model.inputs.size() > 1) {
+        std::string all = input;
+        for (size_t i = 1; i < model.inputs.size(); i++)
+            all += " and " + model.inputs[i];
+        throw ModelError(name + " reads " + all +
+                             ", which one line cannot hold; call Model::step "
+                             "with all of them",
+                         2);
+    }
+    std::vector<int64_t> shape;
+    for (const auto &axis : model.specs.at(input).at("shape")) {
+        if (!axis.is_string()) {
+            shape.push_back(axis);
+            continue;
+        }
+        const auto &rule = model.axes.at(axis.get<std::string>());
+        const std::string role = rule.at("role");
+        if (role == "size")
+            throw ModelError(name + " reads " + input +
+                                 ", of which an axis may have any size; "
+                                 "call Model::step with the one you need",
+                             2);
+        if (role == "time" && model.states.empty())
+            throw whole_sequences(name);
+        const int64_t smallest = rule.value("smallest", 1), multiple = rule.value("multiple", 1);
+        shape.push_back(role == "batch" ? 1 : (smallest + multiple - 1) / multiple * multiple);
+    }
+    return shape;
+}
+
+// The numbers of one line as a tensor; none if the type or the shape cannot have them.
+std::optional<at::Tensor> parse_line(const std::string &line, const std::string &type,
+                                     const std::vector<int64_t> &shape) {
+    const bool whole = type.rfind("float", 0) != 0;
+    auto values = nlohmann::json::array();
+    std::istringstream cells(line + ',');
+    for (std::string cell; std::getline(cells, cell, ',');) {
+        if (const auto integer = parse<int64_t>(cell); whole && integer)
+            values.push_back(*integer);
+        else if (const auto real = parse<double>(cell); !whole && real)
+            values.push_back(*real);
+        else
+            return {};
+    }
+    const auto made = make_tensor(type, values);
+    if (!made || made->numel() != c10::multiply_integers(shape) ||
+        !at::isfinite(made->to(at::kDouble)).all().item<bool>())
+        return {};
+    return made->view(shape);
+}
+
+void write_numbers(const Tensors &tensors, const Model &model) {
+    const char *separator = "";
+    for (const auto &name : model.outputs) {
+        const auto flat = tensors.at(name).flatten();
+        for (int64_t i = 0; i < flat.numel(); i++, separator = ",") {
+            std::cout << separator;
+            if (flat.is_floating_point())
+                std::cout << flat[i].item<double>();
+            else
+                std::cout << flat[i].item<int64_t>();
+        }
+    }
+    std::cout << std::endl;
+}
+
+// After every line of standard input, print the outputs of that step.
+void answer(Model &model, const std::vector<int64_t> &shape) {
+    const std::string &input = model.inputs[0], type = model.specs.at(input).at("type");
+    auto states = model.initial_states();
     std::string line;
+    std::cout << std::setprecision(9);
     for (int64_t lines = 1; std::getline(std::cin, line); lines++) {
-        const auto step = parse_line(line, features);
-        if (!step)
+        const auto values = parse_line(line, type, shape);
+        if (!values)
             throw ModelError("line " + std::to_string(lines) + " of standard input is not " +
-                             std::to_string(features) + " numbers; separate them by commas");
-        at::Tensor output;
-        std::tie(output, state) = model.step(*step, state);
-        std::cout << std::setprecision(9);
-        for (int64_t i = 0; i < output.size(2); i++)
-            std::cout << (i ? "," : "") << output[0][0][i].item<float>();
-        std::cout << std::endl;
+                             std::to_string(c10::multiply_integers(shape)) + " numbers of " + type +
+                             "; separate them by commas");
+        Tensors outputs;
+        std::tie(outputs, states) = model.step({{input, *values}}, states);
+        write_numbers(outputs, model);
     }
 }
 
@@ -162,16 +222,16 @@ int run(int argc, char **argv) {
                                         {"seed", "1"}});
     const Sampling sampling(options);
     Model model(options.at("model"));
-    const std::string name = model.manifest.at("name"), task = model.manifest.at("task");
-    if (!model.has_state())
-        throw ModelError(name + " reads whole sequences, not step by step; call Model::step on "
-                                "whole ones",
-                         2);
-    model.load();
-    if (task == "text")
+    if (model.manifest.at("task") == "text") {
+        if (model.states.empty())
+            throw whole_sequences(model.manifest.at("name"));
+        model.load();
         write_text(model, sampling);
-    else
-        forecast(model);
+    } else {
+        const auto shape = line_shape(model);
+        model.load();
+        answer(model, shape);
+    }
     return 0;
 }
 

@@ -1,7 +1,11 @@
 // A bundle: its manifest, and its files, of which none is used whose digest does not match.
 // Runs in Node.js and in browsers.
 
-const FORMAT = 1; // of the manifest and of golden.json
+import { contractOf, split } from "./contract.mjs";
+import { holds, sizeOf, tensor } from "./tensors.mjs";
+
+const FORMAT = 2; // of the JSON files, and older ones
+const INITIAL = "initial.json";
 const LIMIT = 64 * 2 ** 20; // bytes of the manifest
 const SEAL = /^\{\n {2}"sha256": "([0-9a-f]{64})",\n$/; // its digest, over all but this line
 const SEALED = 82; // bytes up to the end of that line
@@ -21,8 +25,9 @@ export class BundleError extends Error {
  * Open a bundle.
  *
  * `readFile(name, most)` gives the bytes of a file of the bundle as a `Uint8Array`, or throws if
- * there is none, or if it has more than `most`. `read(name)` of the result gives them once they are known to be those that were
- * exported, and `golden()` the golden trajectories with tensors that are ready to be used.
+ * there is none, or if it has more than `most`. `read(name)` of the result gives them once they are
+ * known to be those that were exported. `golden()` gives the golden trajectories, and
+ * `initialStates()` the states that one stream starts from, with tensors that are ready to be used.
  */
 export async function openBundle(readFile) {
   const bytesOf = async (name, most) => {
@@ -35,6 +40,7 @@ export async function openBundle(readFile) {
   };
   const manifest = await unsealed(await bytesOf("manifest.json", LIMIT));
   const { files } = manifest;
+  const contract = contractOf(manifest);
 
   async function read(name) {
     const entry = Object.hasOwn(files, name) ? files[name] : undefined;
@@ -52,21 +58,40 @@ export async function openBundle(readFile) {
       const { atol, rtol } = content.tolerance;
       const proves = atol >= 0 && atol <= STRICT.atol && rtol >= 0 && rtol <= STRICT.rtol;
       if (!proves) throw new Error(`a tolerance of ${atol} and ${rtol} proves nothing`);
-      const trajectories = content.trajectories.map((one) => typed(one, manifest));
+      const trajectories = content.trajectories.map((one) => typed(one, contract));
       if (trajectories.length === 0) throw new Error("it has no trajectories");
       return { tolerance: { atol, rtol }, held_out: content.held_out, trajectories };
     } catch (error) {
-      if (error instanceof BundleError) throw error;
-      throw new BundleError(`golden.json is malformed (${error.message}); export it anew`);
+      throw malformed("golden.json", error);
     }
   }
 
-  return { manifest, read, golden };
+  async function initialStates() {
+    const { initial, specs } = contract;
+    const isKept = Object.values(initial).some((start) => typeof start === "string");
+    const kept = isKept ? parse(INITIAL, await read(INITIAL)).states : {};
+    const start = (name) => {
+      if (typeof initial[name] === "string") return stored(specs[name], kept[name], {});
+      const shape = specs[name].shape.map((axis) => (typeof axis === "string" ? 1 : axis));
+      return tensor(specs[name].type, shape, new Array(sizeOf(shape)).fill(initial[name]));
+    };
+    try {
+      return Object.fromEntries(Object.keys(initial).map((name) => [name, start(name)]));
+    } catch (error) {
+      throw malformed(INITIAL, error);
+    }
+  }
+
+  return { manifest, contract, read, golden, initialStates };
 }
 
 /** The error for a file that is not the one that was exported. */
 export function changed(name) {
   return new BundleError(`${name} was changed after its export; export it anew`, 5);
+}
+
+function malformed(name, { message }) {
+  return new BundleError(`${name} is malformed (${message}); export it anew`);
 }
 
 /** The manifest, held against its seal; those of earlier versions have none. */
@@ -83,20 +108,11 @@ async function unsealed(bytes) {
   return manifest;
 }
 
-/** Whether name, task, types and shapes are those of a model as these programs run them. */
-function isOfModel({ name, task, state, inputs, outputs, files }) {
-  const are = (specs, names) =>
-    Array.isArray(specs) && String(specs.map((spec) => spec?.name)) === names && specs.every(fits);
-  const sides = state === null ? ["input", "output"] : ["input,state", "output,next_state"];
-  const known = NAME.test(name) && ["series", "text"].includes(task) && Object(files) === files;
-  return known && are(inputs, sides[0]) && are(outputs, sides[1]);
-}
-
-function fits({ type, shape }) {
-  const isSize = (axis) => typeof axis === "string" || (Number.isSafeInteger(axis) && axis > 0);
-  if (!["float32", "int64"].includes(type) || !Array.isArray(shape)) return false;
-  const sizes = shape.filter((axis) => typeof axis !== "string");
-  return shape.every(isSize) && sizes.reduce((product, size) => product * size, 1) < 2 ** 26;
+/** Whether name, task and contract are those of a model as these programs run them. */
+function isOfModel(manifest) {
+  const { name, task, files } = manifest;
+  const known = NAME.test(name) && ["series", "text", null].includes(task);
+  return known && Object(files) === files && contractOf(manifest) !== undefined;
 }
 
 /** JSON of a format that is known here. */
@@ -123,36 +139,35 @@ async function sha256(bytes) {
 }
 
 /** A trajectory whose tensors have types, and the shapes that the manifest says. */
-function typed({ name, state, calls }, manifest) {
-  const specs = Object.fromEntries(
-    [...manifest.inputs, ...manifest.outputs].map((spec) => [spec.name, spec]),
-  );
-  const batch = calls[0].input.shape[0];
+function typed({ name, states, calls, ...older }, contract) {
+  const batch = {};
+  const all = (tensors, names, sizes) =>
+    Object.fromEntries(names.map((one) => [one, stored(contract.specs[one], tensors[one], sizes)]));
+  const start = all(states ?? older, Object.keys(contract.states), batch); // older: format 1
   return {
     name,
-    state: specs.state ? tensor(specs.state, state, { batch }) : null,
-    calls: calls.map(({ input, output, next_state }) => {
-      const sizes = { batch, time: input.shape[1] };
-      return {
-        input: tensor(specs.input, input, sizes),
-        output: tensor(specs.output, output, sizes),
-        next_state: specs.next_state ? tensor(specs.next_state, next_state, sizes) : null,
-      };
+    states: start,
+    calls: calls.map((call) => {
+      const sizes = { ...batch };
+      const inputs = all(call, contract.inputs, sizes);
+      const after = [...contract.outputs, ...Object.values(contract.states)];
+      return { inputs, ...split(contract, all(call, after, sizes)) };
     }),
   };
 }
 
-/** A tensor `{type, shape, data}`; `sizes` are those of the dynamic axes. */
-function tensor({ name, type, shape: axes }, { shape, data }, sizes) {
-  const fits = axes.every((axis, index) => shape[index] === (sizes[axis] ?? axis));
-  const count = shape.reduce((product, size) => product * size, 1);
-  if (!fits || shape.length !== axes.length || data.length !== count || count < 1) {
-    const what = `golden.json: ${name} has shape [${shape}] and ${data.length} values`;
-    throw new BundleError(`${what}, not [${axes}]; export it anew`);
+/** A tensor of a JSON file; `sizes` learns those of the dynamic axes. */
+function stored({ name, type, shape: axes }, { shape, data }, sizes) {
+  const size = (axis, index) => {
+    if (typeof axis === "string") sizes[axis] ??= shape[index];
+    return typeof axis === "string" ? sizes[axis] : axis;
+  };
+  const fits = axes.every((axis, index) => shape[index] === size(axis, index));
+  const count = sizeOf(shape);
+  const isWhole = shape.every((one) => Number.isSafeInteger(one) && one > 0);
+  if (!fits || !isWhole || shape.length !== axes.length || data.length !== count) {
+    throw new Error(`${name} has shape [${shape}] and ${data.length} values, not [${axes}]`);
   }
-  if (!data.every(Number.isFinite)) {
-    throw new BundleError(`golden.json: ${name} has what is no number; export it anew`);
-  }
-  const typedData = type === "int64" ? BigInt64Array.from(data, BigInt) : Float32Array.from(data);
-  return { type, shape, data: typedData };
+  if (!holds(type, data)) throw new Error(`${name} has what is no ${type}`);
+  return tensor(type, shape, data);
 }

@@ -1,29 +1,32 @@
 // Replays the golden trajectories, and times one step.
 
+import { isFloat, numbersOf } from "./tensors.mjs";
+
+const HALF = { atol: 2.5e-3, rtol: 1e-3 }; // for float16, which has 11 bits
 const ROUNDS = 5;
 const STEPS = 200; // of a round, at least
 const RESOLVED = 20; // milliseconds of a round, at least: clocks of browsers may tick once in one
 
 /**
- * Make the calls of every trajectory, each with the state that came out of the one before.
+ * Make the calls of every trajectory, each with the states that came out of the one before.
  *
- * `call(input, state)` gets and gives tensors `{type, shape, data}`: it resolves to
- * `{output, next_state}`. A model of whole sequences has no state, which is then null.
+ * `call(inputs, states)` gets and gives tensors `{type, shape, data}` by name: it resolves to
+ * `{outputs, states}`, where the next states have the names of the states.
  */
 export async function replay(golden, call) {
-  const { atol, rtol } = golden.tolerance;
-  const worst = { calls: 0, output: 0, next_state: 0, share: 0 };
+  const worst = { calls: 0, outputs: 0, states: 0, share: 0 };
   for (const trajectory of golden.trajectories) {
-    let { state } = trajectory;
+    let { states } = trajectory;
     for (const expected of trajectory.calls) {
-      const found = await call(expected.input, state);
-      for (const name of ["output", "next_state"]) {
-        if (expected[name] === null) continue;
-        const [error, share] = compare(found[name], expected[name], atol, rtol);
-        worst[name] = Math.max(worst[name], error); // NaN if one of them is
-        worst.share = Math.max(worst.share, share);
+      const found = await call(expected.inputs, states);
+      for (const kind of ["outputs", "states"]) {
+        for (const [name, tensor] of Object.entries(expected[kind])) {
+          const [error, share] = compare(found[kind][name], tensor, golden.tolerance);
+          worst[kind] = Math.max(worst[kind], error); // NaN if one of them is
+          worst.share = Math.max(worst.share, share);
+        }
       }
-      state = found.next_state;
+      states = found.states;
       worst.calls += 1;
     }
   }
@@ -31,29 +34,34 @@ export async function replay(golden, call) {
 }
 
 /** The largest error, and the largest share of what was allowed; NaN if the shapes differ. */
-function compare(found, expected, atol, rtol) {
+function compare(found, expected, tolerance) {
   if (String(found.shape) !== String(expected.shape)) return [Number.NaN, Number.NaN];
+  const { atol, rtol } = expected.type === "float16" ? HALF : tolerance;
+  const isExact = !isFloat(expected.type); // integers and booleans are equal, or wrong
+  const numbers = numbersOf(found);
   let [largest, share] = [0, 0];
-  expected.data.forEach((value, index) => {
-    const error = Math.abs(found.data[index] - value);
+  numbersOf(expected).forEach((value, index) => {
+    const error = Math.abs(numbers[index] - value);
+    const allowed = isExact ? 0 : atol + rtol * Math.abs(value);
     largest = Math.max(largest, error);
-    share = Math.max(share, error / (atol + rtol * Math.abs(value)));
+    share = Math.max(share, error === 0 ? 0 : error / allowed);
   });
   return [largest, share];
 }
 
-/** Microseconds of one step of one stream, its state carried: the fastest of some rounds. */
+/** Microseconds of the smallest call, which is one step: the fastest of some rounds. */
 export async function timeStep(golden, call) {
-  const [{ calls, state }] = golden.trajectories;
-  const [, , ...features] = calls[0].input.shape;
-  const input = firstOf(calls[0].input, [1, 1, ...features]);
-  const start = state && firstOf(state, [1, ...state.shape.slice(1)]);
+  const size = ({ inputs }) =>
+    Object.values(inputs).reduce((sum, { data }) => sum + data.length, 0);
+  const [{ inputs, states }] = golden.trajectories
+    .flatMap(({ calls, states }) => calls.map(({ inputs }) => ({ inputs, states })))
+    .sort((one, other) => size(one) - size(other));
 
   async function round(steps) {
-    let carried = start;
+    let carried = states;
     const started = performance.now();
     for (let step = 0; step < steps; step += 1) {
-      ({ next_state: carried } = await call(input, carried));
+      ({ states: carried } = await call(inputs, carried));
     }
     return performance.now() - started;
   }
@@ -63,12 +71,6 @@ export async function timeStep(golden, call) {
   let fastest = Number.POSITIVE_INFINITY;
   for (let count = 0; count < ROUNDS; count += 1) fastest = Math.min(fastest, await round(steps));
   return (fastest / steps) * 1000;
-}
-
-/** As much of the start of a tensor as fills `shape`. */
-function firstOf({ type, data }, shape) {
-  const size = shape.reduce((product, axis) => product * axis, 1);
-  return { type, shape, data: data.slice(0, size) };
 }
 
 /** The result of a replay as the line of JSON that every client prints. */

@@ -1,12 +1,14 @@
-// Writes text after a prompt, or says after every line of standard input what comes next.
+// Writes text after a prompt, or says after every line of standard input what comes out.
 //
 // node example.mjs [--prompt TEXT] [--length N] [--temperature T] [--top-k K] [--top-p P] [--seed S]
 // node example.mjs < values.csv
 
 import { createInterface } from "node:readline";
 import { BundleError } from "./bundle.mjs";
+import { streamOf } from "./contract.mjs";
 import { Model } from "./model.mjs";
 import { main, openFolder, parseNumber, parseOptions, parseRow } from "./program.mjs";
+import { isFloat, numbersOf } from "./tensors.mjs";
 
 const OPTIONS = {
   prompt: { type: "string", default: "" },
@@ -28,38 +30,41 @@ await main(async () => {
   const length = number("length", { whole: true });
   const seed = number("seed", { from: -Infinity, whole: true });
   const bundle = await openFolder(options.model);
-  const { name, task, state } = bundle.manifest;
-  if (state === null) {
-    const what = `${name} reads whole sequences, not step by step`;
-    throw new BundleError(`${what}; call its model on whole ones`, 2);
+  const { name, task } = bundle.manifest;
+  const stream = streamOf(bundle.contract);
+  if (stream.refusal) throw new BundleError(`${name} ${stream.refusal}; ${stream.remedy}`, 2);
+  if (task !== "text") {
+    await answer(bundle, stream, await Model.open(bundle, "onnx/model.onnx"));
+    return 0;
   }
-  if (task === "series") {
-    await forecast(await Model.open(bundle, "onnx/model.onnx"));
-  } else {
-    const model = await Model.open(bundle, "onnx/generate.onnx");
-    for await (const text of model.generate(options.prompt, length, sampling, seed)) {
-      process.stdout.write(text);
-    }
-    process.stdout.write("\n");
+  const model = await Model.open(bundle, "onnx/generate.onnx");
+  for await (const text of model.generate(options.prompt, length, sampling, seed)) {
+    process.stdout.write(text);
   }
+  process.stdout.write("\n");
   return 0;
 });
 
-/** After every line of standard input, print what the model says comes next. */
-async function forecast(model) {
-  const features = model.manifest.inputs[0].shape[2];
+/** After every line of standard input, print the outputs of that step. */
+async function answer(bundle, { name, type, shape }, model) {
+  let states = await bundle.initialStates();
   const lines = createInterface({ input: process.stdin, crlfDelay: Infinity });
-  let state = model.zeroState();
   let count = 0;
   try {
     for await (const line of lines) {
       count += 1;
-      const data = parseRow(line, count, features);
-      const result = await model.call({ type: "float32", shape: [1, 1, features], data }, state);
-      state = result.next_state;
-      console.log(Array.from(result.output.data, (value) => value.toPrecision(9)).join(","));
+      const row = parseRow(line, count, type, shape);
+      const result = await model.call({ [name]: row }, states);
+      states = result.states;
+      console.log(Object.values(result.outputs).flatMap(written).join(","));
     }
   } finally {
     process.stdin.destroy(); // after a wrong line, do not wait for the next one
   }
+}
+
+/** The numbers of a tensor, floats with all digits that float32 has. */
+function written(tensor) {
+  const write = isFloat(tensor.type) ? (one) => one.toPrecision(9) : String;
+  return numbersOf(tensor).map(write);
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BundleError, changed, openBundle } from "./bundle.mjs";
+import { holds, numbersOf, sizeOf, tensor } from "./tensors.mjs";
 
 globalThis.crypto ??= webcrypto; // Node.js 18 has it here only
 
@@ -48,14 +49,15 @@ export function parseNumber(name, text, { from = 0, over = -Infinity, to = 1e38,
   return value;
 }
 
-/** The numbers of a line of standard input. */
-export function parseRow(line, number, features) {
-  const row = Float32Array.from(line.split(","), parseDecimal);
-  if (row.length !== features || !row.every(Number.isFinite)) {
-    const what = `line ${number} of standard input is not ${features} numbers`;
+/** The numbers of a line of standard input, as a tensor. */
+export function parseRow(line, number, type, shape) {
+  const row = line.split(",").map(parseDecimal);
+  const parsed = holds(type, row) ? tensor(type, shape, row) : null;
+  if (row.length !== sizeOf(shape) || !parsed || !numbersOf(parsed).every(Number.isFinite)) {
+    const what = `line ${number} of standard input is not ${sizeOf(shape)} numbers of ${type}`;
     throw new BundleError(`${what}; separate them by commas`);
   }
-  return row;
+  return parsed;
 }
 
 /** A message of which a terminal takes nothing for a command. */

@@ -2,7 +2,9 @@
 
 import { createRequire } from "node:module";
 import { BundleError } from "./bundle.mjs";
+import { split } from "./contract.mjs";
 import { uniforms } from "./random.mjs";
+import { numbersOf, tensor } from "./tensors.mjs";
 
 export const TARGET = "node";
 const PIECE = 16; // characters of one call: few enough to be seen as they come
@@ -30,45 +32,35 @@ export class Model {
     };
     try {
       const session = await ort.InferenceSession.create(bytes, options);
-      return Object.assign(new Model(), { ort, runtime, session, manifest: bundle.manifest });
+      return Object.assign(new Model(), { ort, runtime, session, bundle });
     } catch (error) {
       throw new BundleError(`${runtime} cannot load ${graph} (${error}); install a newer one`, 7);
     }
   }
 
-  /** The state that starts a stream, all zeros; null for a model of whole sequences. */
-  zeroState() {
-    const spec = this.manifest.inputs.find(({ name }) => name === "state");
-    if (spec === undefined) return null;
-    const shape = [1, ...spec.shape.slice(1)];
-    return { type: "float32", shape, data: new Float32Array(shape.reduce((a, b) => a * b)) };
-  }
-
-  /** One call of any number of streams and steps; all tensors are `{type, shape, data}`. */
-  call = async (input, state) => {
-    const given = state === null ? { input } : { input, state };
-    const { output, next_state } = await this.run(given);
-    return { output, next_state: next_state ?? null };
-  };
+  /** One call of any number of streams and steps, with tensors `{type, shape, data}` by name. */
+  call = async (inputs, states) =>
+    split(this.bundle.contract, await this.run({ ...inputs, ...states }));
 
   /** Yield text in pieces, by the loop inside `onnx/generate.onnx`. */
   async *generate(prompt, length, { temperature, topK, topP }, seed) {
     const number = uniforms(seed);
+    const { contract } = this.bundle;
     let points = Array.from(prompt, (character) => character.codePointAt(0));
-    let state = this.zeroState();
+    let states = await this.bundle.initialStates();
     for (let made = 0; made < length; made += PIECE) {
       const numbers = Array.from({ length: Math.min(PIECE, length - made) }, number);
-      const { text, next_state } = await this.run({
-        prompt: int64(points, [1, points.length]),
-        uniform: float32(numbers, [1, numbers.length]),
-        temperature: float32([temperature], []),
-        top_k: int64([topK], []),
-        top_p: float32([topP], []),
-        state,
+      const found = await this.run({
+        prompt: tensor("int64", [1, points.length], points),
+        uniform: tensor("float32", [1, numbers.length], numbers),
+        temperature: tensor("float32", [], [temperature]),
+        top_k: tensor("int64", [], [topK]),
+        top_p: tensor("float32", [], [topP]),
+        ...states,
       });
-      points = []; // the state has read them
-      state = next_state;
-      yield String.fromCodePoint(...Array.from(text.data, Number));
+      points = []; // the states have read them
+      ({ states } = split(contract, found));
+      yield String.fromCodePoint(...numbersOf(found.text));
     }
   }
 
@@ -82,9 +74,3 @@ export class Model {
 
 const mapped = (tensors, change) =>
   Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, change(tensor)]));
-const float32 = (values, shape) => ({ type: "float32", shape, data: Float32Array.from(values) });
-const int64 = (values, shape) => ({
-  type: "int64",
-  shape,
-  data: BigInt64Array.from(values, BigInt),
-});

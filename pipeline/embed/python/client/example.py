@@ -1,4 +1,4 @@
-"""Write text, or forecast after every line of standard input.
+"""Write text, or say after every line of standard input what comes out.
 
 python example.py --prompt "The " --length 200 --temperature 0.8
 python example.py < values.csv
@@ -7,12 +7,13 @@ python example.py < values.csv
 import argparse
 import math
 import sys
+from typing import Any
 
 from program import Parser, run  # says what is not installed
 
 # isort: split
 import numpy as np
-from model import Model, ModelError
+from model import Array, Model, ModelError
 
 
 def parse_options() -> argparse.Namespace:
@@ -32,14 +33,14 @@ def parse_options() -> argparse.Namespace:
 
 
 def example(model: Model, options: argparse.Namespace) -> bool:
-    """Write text as it is made, or forecast a stream."""
-    if model.manifest["state"] is None:
-        what = f"{model.manifest['name']} reads whole sequences, not step by step"
-        raise ModelError(f"{what}; call Model.step on whole ones", 2)
-    if model.manifest["task"] == "series":
+    """Write text as it is made, or answer a stream."""
+    if model.manifest["task"] != "text":
+        name, shape = one_line(model)
         model.load("onnx/model.onnx")
-        forecast(model)
+        answer(model, name, shape)
         return True
+    if not model.states:
+        raise whole_sequences(model)
     model.load("onnx/generate.onnx")
     o = options
     for text in model.generate(o.prompt, o.length, o.temperature, o.top_k, o.top_p, o.seed):
@@ -48,19 +49,62 @@ def example(model: Model, options: argparse.Namespace) -> bool:
     return True
 
 
-def forecast(model: Model) -> None:
-    """After every line of standard input, print what the model says comes next."""
-    state, features = model.zero_state(), model.shapes["input"][2]
+def whole_sequences(model: Model) -> ModelError:
+    """The error for a model that has to see a sequence whole."""
+    what = f"{model.manifest['name']} reads whole sequences, not step by step"
+    return ModelError(f"{what}; call Model.step on whole ones", 2)
+
+
+def one_line(model: Model) -> tuple[str, list[int]]:
+    """The input that a line holds, and its shape: one step, or one call if it has no time axis."""
+    name = model.manifest["name"]
+    if len(model.inputs) > 1:
+        what = f"{name} reads {' and '.join(model.inputs)}, which one line cannot hold"
+        raise ModelError(f"{what}; call Model.step with all of them", 2)
+    shape = []
+    for axis in model.specs[model.inputs[0]]["shape"]:
+        rule: dict[str, Any] = model.axes[axis] if isinstance(axis, str) else {"role": "fixed"}
+        if rule["role"] == "size":
+            what = f"{name} reads {model.inputs[0]}, whose axis {axis} may have any size"
+            raise ModelError(f"{what}; call Model.step with the one that you need", 2)
+        if rule["role"] == "time" and not model.states:
+            raise whole_sequences(model)
+        multiple = rule.get("multiple", 1)
+        steps = -(-rule.get("smallest", 1) // multiple) * multiple  # the fewest that are allowed
+        shape.append({"fixed": axis, "batch": 1, "time": steps}[rule["role"]])
+    return model.inputs[0], shape
+
+
+def answer(model: Model, name: str, shape: list[int]) -> None:
+    """After every line of standard input, print the outputs of that step."""
+    states, count = model.initial_states(), math.prod(shape)
     for number, line in enumerate(sys.stdin, 1):
-        try:
-            values = np.array([[line.split(",")]]).astype(np.float32)
-        except ValueError:
-            values = np.array(math.nan)
-        if values.size != features or not np.isfinite(values).all():
-            what = f"line {number} of standard input is not {features} numbers"
-            raise ModelError(f"{what}; separate them by commas")
-        output, state = model.step(values, state)
-        print(",".join(f"{value:.9g}" for value in output[0, 0]), flush=True)
+        values = parse_line(line, np.dtype(model.specs[name]["type"]))
+        if values is None or values.size != count:
+            what = f"line {number} of standard input is not {count} numbers"
+            raise ModelError(f"{what} of {name}; separate them by commas")
+        outputs, states = model.step({name: values.reshape(shape)}, states)
+        numbers = [one for array in outputs.values() for one in array.ravel().tolist()]
+        print(",".join(map(written, numbers)), flush=True)
+
+
+def parse_line(line: str, kind: "np.dtype[Any]") -> Array | None:
+    """The numbers of a line; None if one of them is none that ``kind`` can hold."""
+    try:
+        if kind.kind == "f":
+            with np.errstate(over="ignore"):
+                values = np.array([float(cell) for cell in line.split(",")]).astype(kind)
+            return values if np.isfinite(values).all() else None
+        whole = [int(cell) for cell in line.split(",")]
+        values = np.array(whole, kind)
+        return values if values.tolist() == whole else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def written(number: float) -> str:
+    """A number with all digits that float32 has."""
+    return f"{number:.9g}" if isinstance(number, float) else str(int(number))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,16 @@ import numpy as np
 import onnxruntime
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Tensors = dict[str, Array]  # by name
 RUNTIME = f"onnxruntime {onnxruntime.__version__}"
-FORMAT = 1
+FORMAT = 2  # and older ones
+AXES = {"batch": {"role": "batch"}, "time": {"role": "time"}}  # in format 1
 CHUNK = 16  # characters of one call: few enough to be seen as they come
 LIMIT = 64 * 2**20  # bytes of the manifest
 SEAL = re.compile(rb'\{\n  "sha256": "([0-9a-f]{64})",\n')  # its digest, over all but this line
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+TYPES = {"float16", "float32", "float64", "bool", *INTEGERS}
 
 
 class ModelError(Exception):
@@ -29,14 +33,25 @@ class ModelError(Exception):
 
 
 class Model:
-    """A bundle whose files are just those that were exported, and one of its graphs."""
+    """A bundle whose files are just those that were exported, and one of its graphs.
+
+    ``specs`` are the tensors by name. ``states`` gives for the name of every state that of the
+    next one; ``inputs`` and ``outputs`` are the names of all other tensors.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = self.read_manifest()
         specs = self.manifest["inputs"] + self.manifest["outputs"]
-        self.shapes = {spec["name"]: spec["shape"] for spec in specs}
-        self.types = {spec["name"]: spec["type"] for spec in specs}
+        self.specs = {spec["name"]: spec for spec in specs}
+        self.axes = self.manifest.get("axes", AXES)
+        self.pairs = state_pairs(self.manifest)
+        self.states = {pair["input"]: pair["output"] for pair in self.pairs}
+        carried = {*self.states, *self.states.values()}
+        self.inputs, self.outputs = (
+            [spec["name"] for spec in self.manifest[side] if spec["name"] not in carried]
+            for side in ("inputs", "outputs")
+        )
 
     def read_manifest(self) -> dict[str, Any]:
         """The manifest, held against its seal; those of earlier versions have none."""
@@ -97,18 +112,39 @@ class Model:
             self.read(graph), options, ["CPUExecutionProvider"]
         )
 
-    def zero_state(self) -> Array | None:
-        """The state that starts a stream; None for models of whole sequences."""
-        if self.manifest["state"] is None:
-            return None
-        return np.zeros((1, *self.shapes["state"][1:]), np.float32)
+    def tensor(self, name: str, stored: Any, sizes: dict[str, int]) -> Array:
+        """A tensor of a JSON file; ``sizes`` learns those of the dynamic axes."""
+        spec, shape = self.specs[name], stored["shape"]
+        for axis, size in zip(spec["shape"], shape, strict=True):
+            known = sizes.setdefault(axis, size) if isinstance(axis, str) else axis
+            if size < 1 or size != known:
+                raise ValueError(f"{name} has shape {shape}")
+        array = np.array(stored["data"], spec["type"]).reshape(shape)
+        if array.dtype.kind != "f" and array.ravel().tolist() != stored["data"]:
+            raise ValueError(f"{name} has numbers that are no {spec['type']}")
+        return array
 
-    def step(self, values: Array, state: Array | None) -> tuple[Array, Array | None]:
-        """Output and next state of one call, of any number of streams and steps."""
-        if state is None:
-            return self.session.run(None, {"input": values})[0], None
-        output, next_state = self.session.run(None, {"input": values, "state": state})
-        return output, next_state
+    def initial_states(self) -> Tensors:
+        """The states that one stream starts from; none for models of whole sequences."""
+        states: Tensors = {}
+        for pair in self.pairs:
+            name = pair["input"]
+            spec = self.specs[name]
+            if isinstance(pair["initial"], str):
+                stored = self.read_json(pair["initial"])["states"]
+                states[name] = self.tensor(name, stored[name], {})
+            else:
+                one = [1 if isinstance(axis, str) else axis for axis in spec["shape"]]
+                states[name] = np.full(one, pair["initial"], spec["type"])
+        return states
+
+    def step(self, inputs: Tensors, states: Tensors) -> tuple[Tensors, Tensors]:
+        """Outputs and next states of one call, of any number of streams and steps."""
+        results = self.session.run(None, {**inputs, **states})
+        names = (spec["name"] for spec in self.manifest["outputs"])
+        found: Tensors = dict(zip(names, results, strict=True))
+        following = {before: found.pop(after) for before, after in self.states.items()}
+        return found, following
 
     def generate(
         self, prompt: str, length: int, temperature: float, top_k: int, top_p: float, seed: int
@@ -120,12 +156,13 @@ class Model:
             "temperature": np.array(temperature, np.float32),
             "top_k": np.array(top_k, np.int64),
             "top_p": np.array(top_p, np.float32),
-            "state": self.zero_state(),
+            **self.initial_states(),
         }
+        (state,) = self.states
         for start in range(0, length, CHUNK):
             uniform = [next(numbers) for _ in range(min(CHUNK, length - start))]
             feeds["uniform"] = np.array([uniform], np.float32)
-            text, _, feeds["state"] = self.session.run(None, feeds)
+            text, _, feeds[state] = self.session.run(None, feeds)
             feeds["prompt"] = np.zeros((1, 0), np.int64)  # the state has read it
             yield "".join(map(chr, text[0]))
 
@@ -135,18 +172,28 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def state_pairs(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """The states; format 1 has one at most."""
+    if manifest["format"] > 1:
+        return list(manifest["states"])
+    return [manifest["state"]] if manifest["state"] else []
+
+
 def check_manifest(manifest: dict[str, Any]) -> None:
     """Raise ValueError for a manifest that is not of a model as this program runs them."""
+    inputs, outputs = ({s["name"]: s for s in manifest[side]} for side in ("inputs", "outputs"))
     specs = manifest["inputs"] + manifest["outputs"]
-    streams = ["input", "state", "output", "next_state"]
-    tensors = ["input", "output"] if manifest["state"] is None else streams
-    fits = [spec["name"] for spec in specs] == tensors and manifest["task"] in ("series", "text")
+    fits = manifest["task"] in ("series", "text", None) and len(inputs | outputs) == len(specs)
     for spec in specs:
         sizes = [axis for axis in spec["shape"] if not isinstance(axis, str)]
         whole = all(type(size) is int and size > 0 for size in sizes)
-        fits &= spec["type"] in ("float32", "int64") and whole and math.prod(sizes) < 2**26
-    if not fits or not NAME.fullmatch(manifest["name"]):
-        raise ValueError("its name, task, types or shapes are those of no model")
+        fits &= spec["type"] in TYPES and whole and math.prod(sizes) < 2**26
+    for pair in state_pairs(manifest):
+        before, after = inputs.pop(pair["input"]), outputs.pop(pair["output"])
+        fits &= (before["type"], before["shape"]) == (after["type"], after["shape"])
+        fits &= pair["initial"] == "initial.json" or isinstance(pair["initial"], (int, float))
+    if not (fits and inputs and outputs and NAME.fullmatch(manifest["name"])):
+        raise ValueError("its name, task, types, shapes or states are those of no model")
 
 
 def random_numbers(seed: int) -> Iterator[float]:

@@ -38,7 +38,8 @@ def run(folder: Path, program: Callable[[Model], bool]) -> NoReturn:
         message, code = str(error), error.code
     except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         why = f"{type(error).__name__}: {error}"
-        message = f"manifest.json or golden.json in {folder} is malformed ({why}); export it anew"
+        files = "manifest.json, golden.json or initial.json"
+        message = f"{files} in {folder} is malformed ({why}); export it anew"
         code = 3
     except Exception as error:  # those of ONNX Runtime have no class in common
         why = " ".join(str(error).split())

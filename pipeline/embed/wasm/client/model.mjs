@@ -21,45 +21,44 @@ async function readModule() {
 
 export class Model {
   /** Open the network, which must be the one of the bundle. */
-  static async open({ manifest }) {
+  static async open(bundle) {
+    const { manifest } = bundle;
     const network = await Network.load(await readModule());
     if (network.checkpoint !== manifest.checkpoint_sha256) {
       throw new BundleError(`model.wasm is not ${manifest.name}; generate its C source anew`);
     }
     const { node } = globalThis.process?.versions ?? {};
     const runtime = node ? `Node.js ${node}` : navigator.userAgent;
-    return Object.assign(new Model(), { network, manifest, runtime });
-  }
-
-  /** The state that starts a stream, all zeros. */
-  zeroState() {
-    const [, ...shape] = this.manifest.state.shape;
-    return { type: "float32", shape: [1, ...shape], data: this.network.newState() };
+    return Object.assign(new Model(), { network, bundle, runtime });
   }
 
   /** One call of any number of streams and steps; all tensors are `{type, shape, data}`. */
-  call = async (input, state) => {
-    const [batch, time] = input.shape;
-    const [features, rows] = [input.data.length / batch / time, state.data.length / batch];
+  call = async (inputs, states) => {
+    const { contract } = this.bundle;
+    const [[input], [output], [carried]] = [contract.inputs, contract.outputs, Object.keys(states)];
+    const given = inputs[input];
+    const state = states[carried];
+    const [batch, time] = given.shape;
+    const [features, rows] = [given.data.length / batch / time, state.data.length / batch];
     const shape = [batch, time, this.network.output.length];
-    const output = new Float32Array(batch * time * shape[2]);
+    const data = new Float32Array(batch * time * shape[2]);
     const next = state.data.slice();
     for (let step = 0; step < batch * time; step += 1) {
       const stream = Math.floor(step / time);
       const own = next.subarray(stream * rows, (stream + 1) * rows);
-      const given = input.data.subarray(step * features, (step + 1) * features);
-      output.set(this.network.step(own, Array.from(given, Number)), step * shape[2]);
+      const values = given.data.subarray(step * features, (step + 1) * features);
+      data.set(this.network.step(own, Array.from(values, Number)), step * shape[2]);
     }
     return {
-      output: { type: "float32", shape, data: output },
-      next_state: { ...state, data: next },
+      outputs: { [output]: { type: "float32", shape, data } },
+      states: { [carried]: { ...state, data: next } },
     };
   };
 
   /** Yield text, character by character. */
   async *generate(prompt, length, sampling, seed) {
-    const { network, manifest } = this;
-    const vocabulary = Array.from(manifest.vocabulary);
+    const { network, bundle } = this;
+    const vocabulary = Array.from(bundle.manifest.vocabulary);
     const state = network.newState();
     const read = (character) => network.step(state, [character.codePointAt(0)]);
     const number = uniforms(seed);
