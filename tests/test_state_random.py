@@ -1,4 +1,4 @@
-"""Modules with hidden state, drawn at random: streamed as eager PyTorch does, or refused by name."""
+"""Modules with hidden state, drawn at random: streamed as eager PyTorch is, or refused."""
 
 import copy
 import os
