@@ -296,16 +296,53 @@ def test_states_that_could_be_several_are_listed_and_can_be_told(tmp_path: Path)
         found_states(tmp_path, ins, outs, "a:q", "none")
 
 
-def test_a_pair_without_state_is_compared_when_told_so(tmp_path: Path) -> None:
+def test_a_pair_without_a_state_is_compared_and_says_so(tmp_path: Path) -> None:
     plain = graph(
         "g (float[batch, 3] x) => (float[batch, 3, 1] y) { y = Unsqueeze(x, two) }",
         two=np.array([2], np.int64),
     )
     file = write(tmp_path / "plain.onnx", plain)
-    with pytest.raises(MalformedError, match=r"no state .* x \[batch, 3\]; outputs y .* --state"):
-        compare(file, file)
-    row = compare(file, file, states=("none",))
+    row = compare(file, file)
     assert (row.status, len(row.cases)) == ("pass", 5)
+    assert "none is carried on" in row.note
+
+
+class Words(nn.Module):
+    """An embedding of five words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        found: Tensor = self.table(tokens)
+        return found
+
+
+def test_indices_are_within_the_table_of_the_graph_or_as_told(tmp_path: Path) -> None:
+    first = scripted(tmp_path / "a.pt", seeded(Words))
+    given = (torch.zeros(2, 4, dtype=torch.int64),)
+    model = to_onnx(seeded(Words), given, (["tokens"], ["y"]), {"tokens": {0: "batch", 1: "time"}})
+    second = write(tmp_path / "b.onnx", model)
+    assert OnnxModel(second.path, "cpu").table_sizes == {"tokens": 5}
+    assert len(compare(first, second).cases) == 15
+    np.savez(tmp_path / "given.npz", tokens=np.array([[0, 1, 4], [2, 2, 0]]))
+    for told in ("0..4", str(tmp_path / "given.npz")):
+        row = compare(first, second, inputs=(f"tokens={told}",))
+        assert (row.status, len(row.cases)) == ("pass", 15)
+    row = compare(first, second, inputs=("tokens=5..6",))
+    assert (row.status, row.reason) == ("fail", "nothing was compared")
+
+
+def test_indices_out_of_a_hidden_table_name_the_input_and_the_cure(tmp_path: Path) -> None:
+    hidden = graph(
+        "g (int64[n] tokens) => (float[n] y) { table = Add(part, part) y = Gather(table, tokens) }",
+        part=np.ones(5, np.float32),
+    )
+    file = write(tmp_path / "m.onnx", hidden)
+    with pytest.raises(UsageError, match=r"tokens was drawn .* --input tokens=0\.\.4"):
+        compare(file, file)
+    assert compare(file, file, inputs=("tokens=0..4",)).status == "pass"
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,10 @@ def test_a_copy_of_the_network_and_counters_can_be_left_out(tmp_path: Path) -> N
     copy = {f"average.module.{name}": tensor + 1 for name, tensor in weights.items()}
     both = {f"net.{name}": tensor for name, tensor in weights.items()} | copy
     both |= {"average.n_averaged": torch.tensor(3), "steps": torch.tensor(1)}
-    names: dict[str, Any] = {"recurrent": "net.gru", "ignore": ["average.module", "average.n_averaged", "steps"]}
+    names: dict[str, Any] = {
+        "recurrent": "net.gru",
+        "ignore": ["average.module", "average.n_averaged", "steps"],
+    }
     assert taken_in(tmp_path, both, **names).architecture.head == "net.fc"
     del both["average.module.fc.bias"]
     with pytest.raises(MalformedError, match="would be another network"):
