@@ -68,6 +68,16 @@ def of_another_hand(archive: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def with_file(bundle: Bundle, folder: Path, name: str, data: bytes) -> Bundle:
+    """A copy of ``bundle`` in ``folder`` with other ``data`` in a file, and every digest right."""
+    shutil.copytree(bundle.folder, folder)
+    (folder / name).write_bytes(data)
+    manifest = open_bundle(folder).manifest
+    files = {**manifest.files, name: file_entry(data)}
+    (folder / MANIFEST_FILE).write_bytes(sealed(manifest.model_copy(update={"files": files})))
+    return open_bundle(folder)
+
+
 def with_torchscript(bundle: Bundle, folder: Path, data: bytes, torch_version: str = "") -> Path:
     """A copy of ``bundle`` in ``folder`` with ``data`` as TorchScript, and every digest right."""
     shutil.copytree(bundle.folder, folder)

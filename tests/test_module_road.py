@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import Here
+from strangers import with_file
 from tiny import refused
 from torch import Tensor, nn
 
@@ -16,6 +18,8 @@ import pipeline as api
 from pipeline.bundle import open_bundle
 from pipeline.errors import MalformedError, ParityError, UnsafeError, UsageError
 from pipeline.runtimes.catalog import Runtimes
+from pipeline.seal import seal
+from pipeline.storage import canonical_json
 from pipeline.trust import Trust
 from pipeline.trust.own_exports import was_exported_here
 from pipeline.validate import Validation, validate_bundle
@@ -89,8 +93,8 @@ class Denoiser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y, self.h = self.gru(x, self.h.expand(-1, x.size(0), -1).contiguous())
-        found: Tensor = self.out(y)
-        return found
+        output: Tensor = self.out(y)
+        return output
 
 
 @pytest.fixture(scope="module")
@@ -121,20 +125,21 @@ def test_the_bundle_streams_as_the_module_does(bundle: api.Bundle, module: nn.Mo
     found = [stream(x.numpy()[:, a:b]) for a, b in ((0, 1), (1, 4), (4, 11))]
     np.testing.assert_allclose(np.concatenate(found, 1), expected, rtol=1e-4, atol=1e-5)
     stream.reset()
-    np.testing.assert_array_equal(stream.state, np.linspace(-1, 1, 4, dtype="f").reshape(1, 1, 4))
+    np.testing.assert_allclose(stream.state, np.linspace(-1, 1, 4).reshape(1, 1, 4), rtol=1e-6)
     assert bundle.stream(3).state.shape == (1, 3, 4)
 
 
 def test_the_module_is_left_as_it_was(module: nn.Module, bundle: api.Bundle) -> None:
     assert module.training
+    assert isinstance(module.h, Tensor)
     assert torch.equal(module.h, torch.linspace(-1, 1, 4).reshape(1, 1, 4))
     assert set(module.state_dict()) == set(Denoiser().state_dict())
 
 
 def test_every_runtime_keeps_its_contract(bundle: api.Bundle) -> None:
     validation = validation_of(bundle, "torchscript", "onnxruntime", "reference")
+    assert [row.reason for row in validation.rows] == [""] * 3
     assert validation.passed
-    assert [row.status for row in validation.rows] == ["pass"] * 3
     assert all(len(row.cases) > 25 for row in validation.rows)
     assert "6 of 6 weights are there bit for bit" in validation.rows[0].note
     assert "6 of 6 weights are there bit for bit" in validation.rows[1].note
@@ -154,9 +159,8 @@ def test_two_exports_give_the_same_bytes(
     for name in ("one", "two"):
         again = api.export(module, example, name="den", axes=AXES, exported=tmp_path / name)
         folders.append(again.folder)
-    files = [{p.name: p.read_bytes() for p in f.rglob("*") if p.is_file()} for f in folders]
+    files = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*.*")} for f in folders]
     assert files[0] == files[1]
-    assert len(files[0]) == 15 - 4 * 0 or files[0]
 
 
 def test_torchscript_of_ones_own_export_runs_and_that_of_others_does_not(
@@ -179,8 +183,6 @@ def test_torchscript_of_ones_own_export_runs_and_that_of_others_does_not(
 def test_a_wrong_golden_number_of_a_module_is_seen(
     bundle: api.Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from strangers import with_file
-
     content = json.loads(bundle.read("golden.json"))
     data = content["trajectories"][0]["calls"][1]["output"]["data"]
     data[0] += 0.01
@@ -214,8 +216,8 @@ def test_samples_and_check_inputs_are_the_users(module: nn.Module, tmp_path: Pat
         ({"name": "a b"}, UsageError, ["'a b' is no name"]),
         ({"name": "../x"}, UsageError, ["is no name"]),
         ({"opset": 5}, UsageError, ["opset 5"]),
-        ({"axes": {"y": {0: "batch"}}}, UsageError, ["'y'", "x"]),
-        ({"samples": {"y": (0, 1)}}, UsageError, ["'y'", "did you mean 'x'"]),
+        ({"axes": {"y": {0: "batch"}}}, UsageError, ["'y'", "choose from x"]),
+        ({"samples": {"y": (0, 1)}}, UsageError, ["'y'", "choose from x"]),
         ({"samples": {"x": (0, -1)}}, UsageError, ["samples of x", "mean and deviation"]),
         ({"samples": {"x": np.zeros((4, 3))}}, UsageError, ["samples of x", "[time, 2]"]),
         ({"check_inputs": [()]}, UsageError, ["check_inputs has 0 tensors, not 1"]),
@@ -246,8 +248,7 @@ def test_the_shell_makes_the_same_bundle(pipeline: Here, source: Path) -> None:
     bundle = open_bundle(source.parent / "exported" / "den")
     assert [pair.input for pair in bundle.manifest.states] == ["h", "before"]
     assert [pair.initial for pair in bundle.manifest.states] == [0.0, 0.5]
-    sys_module = __import__("sys").modules["mynet"]
-    other = sys_module.Denoiser(7)
+    other = sys.modules["mynet"].Denoiser(7)  # the Python that the command has run
     torch.save({"state_dict": other.state_dict()}, weights)
     options = ("--weights", str(weights), "--arg", "hidden=7", "--name", "den7")
     shape = ("--input", "x=float32[batch,time,1]")
@@ -341,9 +342,6 @@ def test_a_manifest_of_a_module_that_lies_is_refused(bundle: api.Bundle, tmp_pat
     content = json.loads(path.read_bytes())
     assert content["states"][0]["initial"] == "initial.json"
     del content["files"]["initial.json"], content["sha256"]
-    from pipeline.seal import seal
-    from pipeline.storage import canonical_json
-
     path.write_bytes(seal(canonical_json(content)))
     with refused(MalformedError, "lists no initial.json"):
         open_bundle(tmp_path / "copy")

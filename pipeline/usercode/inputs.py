@@ -141,3 +141,4 @@ def _guesses(module: nn.Module, name: str) -> Iterable[str]:
             yield f"{name}=float32[batch,time,{layer.in_features}]"
         elif isinstance(layer, nn.Conv1d):
             yield f"{name}=float32[batch,{layer.in_channels},time]"
+            yield f"{name}=float32[batch,time,{layer.in_channels}]"

@@ -6,15 +6,14 @@ or each of its columns, is a row or column of a constant. What is folded into ot
 found, and is counted; it is compared by running the file.
 """
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import safetensors.numpy
-import torch
 
+from pipeline.bundle.module_reference import load_torchscript
 from pipeline.contract.law import Array
 from pipeline.errors import one_line
 
@@ -52,7 +51,7 @@ def faults_of_graph(file: bytes, weights: bytes) -> tuple[str, ...]:
 def audit_program(file: bytes, weights: bytes) -> Audit:
     """The audit of a TorchScript file, which must be one that may run."""
     try:
-        module = torch.jit.load(io.BytesIO(file), map_location="cpu")
+        module = load_torchscript(file)
         found = [y.detach().numpy() for y in (*module.parameters(), *module.buffers())]
     except Exception as error:  # torch raises many types for a malformed file
         return Audit((f"the file is no TorchScript ({one_line(error)})",))
