@@ -1,6 +1,7 @@
 """Recurrent models as others write and export them, for tests of foreign pairs."""
 
 import io
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 from onnx import ModelProto, numpy_helper, parser
 from torch import Tensor, nn
 
-from pipeline.validate.foreign import ForeignFile
+from pipeline.validate import Validation
+from pipeline.validate.foreign import ForeignFile, PairChoices, validate_pair
 
 
 class TimeFirst(nn.Module):
@@ -134,3 +136,16 @@ SUM = "(float[batch, 2] x, float[batch, 2] state) => (float[batch, 2] y, float[b
 
 def running_sum(step: str = "stateN = Add(x, state)") -> ModelProto:
     return graph(f"sum {SUM} {{ {step} y = Tanh(stateN) }}")
+
+
+CPU = ("cpu",)
+
+
+def only_row(validation: Validation) -> Any:
+    (row,) = validation.rows
+    json.dumps(validation.model_dump(mode="json"), allow_nan=False)
+    return row
+
+
+def compare(first: ForeignFile, second: ForeignFile, **choices: Any) -> Any:
+    return only_row(validate_pair(first, second, CPU, PairChoices(**choices)))

@@ -140,8 +140,8 @@ ONES = functools.partial(torch.ones)
 HOSTILE: dict[str, tuple[Callable[[], bytes], int, str]] = {
     # code
     "payload-system.pt": (lambda: saved(weights(x=Payload())), 4, "would call posix.system"),
-    "payload-eval.pt": (lambda: saved(weights(x=Payload("eval"))), 4, "__builtin__.eval"),
-    "payload-getattr.pt": (lambda: saved(weights(x=Payload("getattr"))), 4, "__builtin__.getattr"),
+    "payload-eval.pt": (lambda: saved(weights(x=Payload("eval"))), 4, "builtins.eval"),
+    "payload-getattr.pt": (lambda: saved(weights(x=Payload("getattr"))), 4, "builtins.getattr"),
     "payload-partial.pt": (lambda: saved(weights(x=Payload("partial"))), 4, "functools.partial"),
     "payload-protocol-4.pt": (
         lambda: saved(weights(x=Payload()), pickle_protocol=4),

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pipeline.bundle import open_bundle
 from pipeline.bundle.golden import backend_test_files, golden_json, golden_trajectories
-from pipeline.bundle.module import reference_of
+from pipeline.bundle.module_reference import reference_of
 from pipeline.bundle.write import file_entry
 from pipeline.checkpoint import versions
 from pipeline.contract import Bundle

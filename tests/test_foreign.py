@@ -1,17 +1,11 @@
-"""Two models that others exported: what is found in them, what is caught, what is refused."""
+"""Two models that others exported: what matches, and what is caught."""
 
-import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
-from command_line import Here
 from foreign_models import (
     GRU_AXES,
     LSTM_AXES,
@@ -20,6 +14,7 @@ from foreign_models import (
     InTuples,
     Stream,
     TimeFirst,
+    compare,
     graph,
     running_sum,
     scripted,
@@ -28,18 +23,12 @@ from foreign_models import (
     traced,
     write,
 )
-from onnx import ModelProto, helper, parser
+from onnx import ModelProto, helper
 from torch import Tensor, nn
 
-from pipeline.bundle import Bundle
-from pipeline.errors import MalformedError, UnavailableError, UsageError
-from pipeline.validate import Validation
-from pipeline.validate.foreign import ForeignFile, validate_pair
-from pipeline.validate.foreign.model import OnnxModel
-from pipeline.validate.foreign.pair import PairChoices, make_plan
+from pipeline.errors import MalformedError
+from pipeline.validate.foreign import ForeignFile
 from pipeline.validate.foreign.run import SIZES
-
-CPU = ("cpu",)
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +41,6 @@ def lstm() -> ModelProto:
 def gru() -> ModelProto:
     given = (torch.zeros(2, 5, 3), torch.zeros(1, 2, 4))
     return to_onnx(seeded(Gru), given, (["x", "state"], ["y", "next_state"]), GRU_AXES)
-
-
-def only_row(validation: Validation) -> Any:
-    (row,) = validation.rows
-    json.dumps(validation.model_dump(mode="json"), allow_nan=False)
-    return row
-
-
-def compare(first: ForeignFile, second: ForeignFile, **choices: Any) -> Any:
-    return only_row(validate_pair(first, second, CPU, PairChoices(**choices)))
 
 
 @pytest.mark.parametrize("kind", ["scripted", "in tuples", "traced"])
@@ -245,227 +224,6 @@ def test_integers_must_be_equal(tmp_path: Path) -> None:
     assert row.share is None
 
 
-def found_states(tmp_path: Path, ins: Sequence[str], outs: Sequence[str], *told: str) -> Any:
-    """The state pairs of a graph with these tensors, which are alike but for the first."""
-    names = [f"float[batch, {4 if index else 3}] {name}" for index, name in enumerate(ins)]
-    results = [f"float[batch, {4 if index else 6}] {name}" for index, name in enumerate(outs)]
-    body = [f"{outs[0]} = Concat<axis=1>({ins[0]}, {ins[0]})"]
-    body += [
-        f"{after} = Identity({before})" for before, after in zip(ins[1:], outs[1:], strict=True)
-    ]
-    model = graph(f"g ({', '.join(names)}) => ({', '.join(results)}) {{ {' '.join(body)} }}")
-    write(tmp_path / "m.onnx", model)
-    opened = OnnxModel(tmp_path / "m.onnx", "cpu")
-    plan = make_plan(opened, opened, PairChoices(states=told))
-    return list(plan.contract.states)
-
-
-@pytest.mark.parametrize(
-    ("ins", "outs"),
-    [
-        (["input", "state"], ["output", "next_state"]),
-        (["input", "state"], ["output", "stateN"]),
-        (["input", "h0", "c0"], ["output", "hn", "cn"]),
-        (["input", "hx", "cx"], ["output", "hy", "cy"]),
-        (["input", "h", "c"], ["output", "h_out", "c_out"]),
-        (["input", "h_in", "c_in"], ["output", "h_out", "c_out"]),
-        (["input", "h0", "h1"], ["output", "h0_out", "h1_out"]),
-        (["input", "past_x", "past_y"], ["output", "present_x", "present_y"]),
-        (["input", "initial_h", "initial_c"], ["output", "Y_h", "Y_c"]),
-        (["input", "hiddenIn"], ["output", "hiddenOut"]),
-        (["input", "a"], ["output", "b"]),  # by shape
-    ],
-    ids=" ".join,
-)
-def test_states_are_found_by_their_names_or_shapes(
-    tmp_path: Path, ins: list[str], outs: list[str]
-) -> None:
-    expected = list(zip(ins, outs, strict=True))[1:]
-    assert found_states(tmp_path, ins, outs) == expected
-
-
-def test_states_that_could_be_several_are_listed_and_can_be_told(tmp_path: Path) -> None:
-    ins, outs = ["input", "a", "b"], ["output", "p", "q"]
-    with pytest.raises(MalformedError, match="a → p or q, b → p or q; name each pair"):
-        found_states(tmp_path, ins, outs)
-    assert found_states(tmp_path, ins, outs, "a:q", "b:p") == [("a", "q"), ("b", "p")]
-    assert found_states(tmp_path, ins, outs, "none") == []
-    with pytest.raises(UsageError, match="uses a tensor twice"):
-        found_states(tmp_path, ins, outs, "a:q", "b:q")
-    with pytest.raises(UsageError, match="name no other"):
-        found_states(tmp_path, ins, outs, "a:q", "none")
-
-
-def test_a_pair_without_state_is_compared_when_told_so(tmp_path: Path) -> None:
-    plain = graph(
-        "g (float[batch, 3] x) => (float[batch, 3, 1] y) { y = Unsqueeze(x, two) }",
-        two=np.array([2], np.int64),
-    )
-    file = write(tmp_path / "plain.onnx", plain)
-    with pytest.raises(MalformedError, match=r"no state .* x \[batch, 3\]; outputs y .* --state"):
-        compare(file, file)
-    row = compare(file, file, states=("none",))
-    assert (row.status, len(row.cases)) == ("pass", 5)
-
-
-@pytest.mark.parametrize(
-    ("choice", "message"),
-    [
-        ({"states": ("stat:stateN",)}, "no input is called 'stat'; did you mean 'state'"),
-        ({"states": ("state:stateM",)}, "no output is called 'stateM'; did you mean 'stateN'"),
-        ({"states": ("state",)}, "is not NAME:NEXT"),
-        ({"inputs": ("stat=1",)}, "did you mean 'state'"),
-        ({"inputs": ("state",)}, "is not NAME=VALUE"),
-        ({"inputs": ("state=much",)}, "is not NAME=VALUE"),
-        ({"inputs": ("state=nan",)}, "is not NAME=VALUE"),
-        ({"inputs": ("count=0.5",)}, "is not int8"),
-        ({"inputs": ("count=200",)}, "is not int8"),
-        ({"shapes": ("stat=1,2",)}, "did you mean 'state'"),
-        ({"shapes": ("state",)}, "is not NAME=SIZE"),
-        ({"shapes": ("state=1,-2",)}, "is not NAME=SIZE"),
-        ({"shapes": ("state=0,2",)}, "is not NAME=SIZE"),
-        ({"shapes": ("state=1,2,3",)}, "does not fit state"),
-        ({"shapes": ("state=1,3",)}, "does not fit state"),
-    ],
-)
-def test_choices_that_cannot_be_are_usage_errors(
-    tmp_path: Path, choice: dict[str, tuple[str, ...]], message: str
-) -> None:
-    model = running_sum()
-    count = helper.make_tensor_value_info("count", onnx.TensorProto.INT8, [])
-    model.graph.input.append(count)
-    file = write(tmp_path / "sum.onnx", model)
-    with pytest.raises(UsageError, match=message):
-        compare(file, file, **choice)
-
-
-def test_files_that_do_not_correspond_are_named(tmp_path: Path, lstm: ModelProto) -> None:
-    first, second = write(tmp_path / "a.onnx", running_sum()), write(tmp_path / "b.onnx", lstm)
-    with pytest.raises(MalformedError, match=r"a.onnx takes x, state and .*b.onnx takes x, h0, c0"):
-        compare(first, second)
-    more = graph(
-        "sum (float[batch, 2] x, float[batch, 2] state) => (float[batch, 2] stateN) "
-        "{ stateN = Add(x, state) }"
-    )
-    with pytest.raises(MalformedError, match=r"gives y, stateN and .* gives stateN"):
-        compare(first, write(tmp_path / "c.onnx", more))
-    scalar = scripted(tmp_path / "d.pt", seeded(Gru))
-    with pytest.raises(MalformedError, match=r"takes x, h0, c0 and .* takes x, state"):
-        compare(scalar, second)
-    words = graph("g (string[n] x, float[n] h) => (float[n] h_out) { h_out = Identity(h) }")
-    with pytest.raises(MalformedError, match=r"'x' of .* is tensor\(string\)"):
-        compare(write(tmp_path / "e.onnx", words), second)
-
-
-HOSTILE = {
-    "domain": (
-        '<ir_version: 8, opset_import: ["" : 17, "my.domain" : 1]> '
-        "g (float[n] h) => (float[n] h_out) { h_out = my.domain.Foo(h) }",
-        "ai.onnx 17, my.domain 1",
-    ),
-    "opset": (
-        '<ir_version: 8, opset_import: ["" : 99]> '
-        "g (float[n] h) => (float[n] h_out) { h_out = Relu(h) }",
-        "needs opset 99 of ONNX",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_an_unknown_domain_or_opset_is_named(tmp_path: Path, kind: str) -> None:
-    text, message = HOSTILE[kind]
-    file = write(tmp_path / "m.onnx", parser.parse_model(text))
-    with pytest.raises(MalformedError, match=message):
-        compare(file, file)
-
-
-@pytest.mark.parametrize("data", [b"", b"not a model", b"\0" * 64])
-def test_what_is_not_a_model_is_refused(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(data)
-    for form, message in (("ONNX", "is not an ONNX file"), ("TorchScript", "is not TorchScript")):
-        with pytest.raises(MalformedError, match=message):
-            ForeignFile(form, path).open()
-        with pytest.raises(MalformedError, match="is missing"):
-            ForeignFile(form, tmp_path / "absent").open()
-
-
-def test_weights_beside_the_file_are_read_or_missed(tmp_path: Path, lstm: ModelProto) -> None:
-    path = tmp_path / "big.onnx"
-    onnx.save(
-        onnx.load_from_string(lstm.SerializeToString()),
-        path,
-        save_as_external_data=True,
-        location="big.data",
-        size_threshold=0,
-    )
-    first = ForeignFile("ONNX", path)
-    assert compare(first, write(tmp_path / "b.onnx", lstm)).status == "pass"
-    (tmp_path / "big.data").unlink()
-    with pytest.raises(MalformedError, match=r"the weights beside .* cannot be read"):
-        first.open()
-
-
-@pytest.fixture
-def validate(pipeline: Here) -> Callable[..., tuple[int, str, str]]:
-    """``pipeline validate``: exit code, standard output, last line of the errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        done = pipeline("validate", *arguments)
-        assert "Traceback" not in done.err
-        return done.code, done.out, done.err.splitlines()[-1] if done.err else ""
-
-    return run
-
-
-def test_the_command_compares_and_reports(
-    tmp_path: Path, validate: Callable[..., tuple[int, str, str]], gru: ModelProto
-) -> None:
-    write(tmp_path / "b.onnx", gru)
-    scripted(tmp_path / "a.pt", seeded(Gru))
-    pair = ("--torchscript", "a.pt", "--onnx", "b.onnx")
-    code, out, error = validate(*pair)
-    assert (code, out) == (4, "")
-    assert "a.pt is TorchScript" in error
-    assert "--trust" in error
-    code, out, _ = validate(*pair, "--trust", "--json", "--junit", "j.xml", "--provider", "cpu")
-    assert code == 0
-    (content,) = json.loads(out)
-    assert Validation.model_validate_json(json.dumps(content)).passed
-    assert content["model"] == "a.pt → b.onnx"
-    assert int(ElementTree.parse(tmp_path / "j.xml").getroot().get("tests", 0)) == 30
-    code, out, _ = validate("--onnx", "b.onnx", "--torchscript", "a.pt", "--trust")
-    assert code == 0
-    assert "TorchScript" in out
-    assert "b.onnx → a.pt" in out
-
-
-def test_the_command_ends_with_the_code_of_what_happened(
-    tmp_path: Path, validate: Callable[..., tuple[int, str, str]], gru: ModelProto
-) -> None:
-    write(tmp_path / "a.onnx", running_sum())
-    write(tmp_path / "b.onnx", running_sum("stateN = Sub(x, state)"))
-    write(tmp_path / "c.onnx", gru)
-    (tmp_path / "text").write_text("hello")
-    both = ("--onnx", "a.onnx", "--onnx", "b.onnx")
-    for arguments, expected, part in (
-        (both, 6, "a.onnx → b.onnx: no match"),
-        (("--onnx", "a.onnx"), 2, "two files are compared and 1 are given"),
-        ((*both, "--onnx", "c.onnx"), 2, "3 are given"),
-        (("--state", "none"), 2, "0 are given"),
-        ((*both, "sine-rnn"), 2, "names"),
-        ((*both, "--report", "r.html"), 2, "--report"),
-        ((*both, "--self-test"), 2, "--self-test"),
-        ((*both, "--state", "stat:stateN"), 2, "did you mean 'state'"),
-        ((*both, "--provider", "cuda"), 7, "provider 'cuda' is not there"),
-        (("--onnx", "a.onnx", "--onnx", "text"), 3, "text is not an ONNX file"),
-        (("--torchscript", "text", "--onnx", "a.onnx", "--trust"), 3, "text is not TorchScript"),
-        (("--torchscript", "t", "--torchscript", "t"), 4, "--trust"),
-    ):
-        code, _, error = validate(*arguments)
-        assert (code, part in error) == (expected, True), error
-
-
 class Chaos(nn.Module):
     """An RNN that amplifies rounding until nothing of a long call can be compared."""
 
@@ -502,36 +260,3 @@ def test_a_torchscript_module_that_insists_on_float32_is_compared_without_a_twin
     row = compare(scripted(tmp_path / "a.pt", seeded(Insists)), write(tmp_path / "b.onnx", gru))
     assert row.status == "pass"
     assert "without a float64 twin" in row.note
-
-
-def test_two_torchscript_files_are_refused(tmp_path: Path) -> None:
-    file = scripted(tmp_path / "a.pt", seeded(Gru))
-    with pytest.raises(UsageError, match="say nothing of types and shapes"):
-        compare(file, file)
-
-
-def test_the_torchscript_file_of_a_bundle_of_our_own_needs_no_trust_wherever_it_lies(
-    tmp_path: Path,
-    validate: Callable[..., tuple[int, str, str]],
-    tiny_bundle: Callable[[str], Bundle],
-) -> None:
-    folder = tiny_bundle("sine-rnn").folder
-    pair = ("--torchscript", f"{folder}/model.pt", "--onnx", f"{folder}/onnx/model.onnx")
-    code, _, error = validate(*pair)
-    assert code == 0, error
-    (tmp_path / "alone.pt").write_bytes((folder / "model.pt").read_bytes())
-    code, _, error = validate("--torchscript", "alone.pt", *pair[2:])
-    assert code == 4
-    assert "alone.pt is TorchScript" in error
-
-
-def test_a_provider_that_is_not_there_is_a_row_that_did_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    file = write(tmp_path / "a.onnx", running_sum())
-    row = only_row(validate_pair(file, file, ("cuda",), PairChoices()))
-    assert row.status == "not run"
-    assert "make EXTRA=gpu" in row.reason
-    assert not validate_pair(file, file, ("cuda",), PairChoices()).passed
-    assert UnavailableError.exit_code == 7

@@ -257,6 +257,35 @@ def test_a_choice_of_layers_state_dicts_and_weights_to_leave_out(tmp_path: Path)
         taken_in(tmp_path, weights | {"criterion.weight": torch.ones(3)}, ignore=["critrion"])
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Conv1d(2, 1, 3), nn.Linear(4, 4), nn.LayerNorm(4, bias=False), nn.BatchNorm1d(4)],
+    ids=["convolution", "linear", "norm", "batch norm"],
+)
+def test_a_layer_cannot_be_left_out_since_it_would_be_another_network(
+    tmp_path: Path, layer: nn.Module
+) -> None:
+    weights = dict(Forecaster("gru", 2, 4, 1, 1).state_dict())
+    weights |= {f"front.{name}": tensor for name, tensor in layer.state_dict().items()}
+    with pytest.raises(MalformedError, match=r"another network without front\.weight .* export"):
+        taken_in(tmp_path, weights, ignore=["front"])
+
+
+def test_a_copy_of_the_network_and_counters_can_be_left_out(tmp_path: Path) -> None:
+    weights = dict(Forecaster("gru", 2, 4, 1, 1).state_dict())
+    copy = {f"average.module.{name}": tensor + 1 for name, tensor in weights.items()}
+    both = {f"net.{name}": tensor for name, tensor in weights.items()} | copy
+    both |= {"average.n_averaged": torch.tensor(3), "steps": torch.tensor(1)}
+    names: dict[str, Any] = {
+        "recurrent": "net.gru",
+        "ignore": ["average.module", "average.n_averaged", "steps"],
+    }
+    assert taken_in(tmp_path, both, **names).architecture.head == "net.fc"
+    del both["average.module.fc.bias"]
+    with pytest.raises(MalformedError, match="would be another network"):
+        taken_in(tmp_path, both, **names)
+
+
 def test_of_two_tables_alike_the_user_names_the_embedding(tmp_path: Path) -> None:
     torch.manual_seed(0)
     layers = {f"rnn.{name}": tensor for name, tensor in nn.RNN(4, 4).state_dict().items()}

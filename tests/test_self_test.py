@@ -17,12 +17,14 @@ from pipeline.export import export
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
-from pipeline.validate.answered import Answered
+from pipeline.validate.answered import Answered, answered
 from pipeline.validate.audit import audit_onnx, audit_torchscript
 from pipeline.validate.faults import FAULTS, Fault, plant
+from pipeline.validate.module_audit import faults_of_graph
 from pipeline.validate.network import answered_by
 from pipeline.validate.run import validation_row
 from pipeline.validate.self_test import honest_models, random_network
+from pipeline.validate.trial_modules import trial_modules
 
 # Faults that only the audit can see: the numbers stay within the tolerance.
 INVISIBLE = {"one bit of a weight flipped", "weights rounded to float16"}
@@ -74,7 +76,7 @@ def test_every_planted_fault_is_caught(
     honest: Callable[[str, Cell], Honest], task: str, cell: Cell, fault: Fault
 ) -> None:
     file, network, answered = honest(task, cell)
-    faulty = plant(fault, file)
+    faulty = plant(fault, file, network.signature.contract)
     if faulty is None:
         return  # that each fault applies somewhere is the next test
     assert faulty != file
@@ -84,12 +86,45 @@ def test_every_planted_fault_is_caught(
     assert by_numbers or audit_onnx(faulty, network)
 
 
+def planted(fault: Fault, file: bytes, network: Network) -> bytes | None:
+    return plant(fault, file, network.signature.contract)
+
+
+@pytest.fixture(scope="module")
+def modules() -> dict[str, tuple[bytes, bytes, Answered]]:
+    """Modules of every cell, with their weights and the answers to the smaller cases."""
+    return {
+        name: (file, weights, smaller(answered(reference), 999))
+        for name, file, weights, reference in trial_modules()
+    }
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_fault_planted_into_a_module_is_caught(
+    modules: dict[str, tuple[bytes, bytes, Answered]], cell: Cell
+) -> None:
+    file, weights, exact = modules[f"module-{cell}"]
+    assert faults_of_graph(file, weights) == ()
+    honest = validation_row("honest", OnnxRuntime(file, "cpu"), exact, FLOAT32)
+    assert honest.status == "pass", honest.reason
+    applied = 0
+    for fault in FAULTS:
+        faulty = plant(fault, file, exact.reference.contract)
+        if faulty is None:
+            continue
+        applied += 1
+        row = validation_row("faulty", OnnxRuntime(faulty, "cpu"), exact, FLOAT32)
+        assert row.status == "fail" or faults_of_graph(faulty, weights), fault.name
+        assert row.status == "fail" or fault.name in INVISIBLE or "bfloat16" in fault.name
+    assert applied >= 14
+
+
 def test_there_are_25_kinds_and_each_applies_somewhere(
     honest: Callable[[str, Cell], Honest],
 ) -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 25
     for fault in FAULTS:
-        assert any(plant(fault, honest(task, cell)[0]) for task, cell in KINDS), fault.name
+        assert any(planted(fault, *honest(task, cell)[:2]) for task, cell in KINDS), fault.name
 
 
 def test_the_audit_names_what_is_wrong(honest: Callable[[str, Cell], Honest]) -> None:
@@ -174,6 +209,6 @@ def test_a_bundle_with_a_flipped_bit_and_mended_digests_fails(
 ) -> None:
     network = network_of(tiny_bundle("char-gru"))
     flip = next(fault for fault in FAULTS if "bit" in fault.name)
-    faulty = plant(flip, tiny_bundle("char-gru").read("onnx/model.onnx"))
+    faulty = planted(flip, tiny_bundle("char-gru").read("onnx/model.onnx"), network)
     assert faulty
     assert audit_onnx(faulty, network)

@@ -16,7 +16,7 @@ from pipeline.signature import DEFAULT_OPSET, OPSETS
 from pipeline.storage import exclusive, write_folder
 from pipeline.trust.own_exports import remember_export
 
-Axes = Mapping[str, Mapping[int, str] | Sequence[int]]
+Axes = Mapping[str, Mapping[int, str]]
 States = Mapping[str, str | int] | Literal["auto", "none"]
 
 
@@ -77,7 +77,7 @@ def export_module(
     found = explicit(module, args, dict(kwargs or {}), axes=axes or {}, states=states)
     show(found)
     files = build_module_bundle(
-        found, name, opset=opset, samples=samples, check_inputs=check_inputs
+        found, module, name, opset=opset, samples=samples, check_inputs=check_inputs
     )
     folder = Path(exported) / name
     with exclusive(folder):

@@ -44,7 +44,7 @@ def export_source(
 
     def show(found: "Explicit") -> None:
         if not as_json:
-            console(stderr=False).print(state_table(found.contract, found.described))
+            console(stderr=False).print(state_table(found.described))
 
     with console().status(f"exporting {kind}"):
         bundle = export_module(

@@ -40,8 +40,9 @@ def foreign_options(command: Command) -> Command:
             "--input",
             "inputs",
             multiple=True,
-            metavar="NAME=VALUE",
-            help="Set an input to this value in every case. Repeatable.",
+            metavar="NAME=VALUES",
+            help="Values of an input: one number, a range as in tokens=0..49, or a .npy or .npz "
+            "file. Repeatable.  [default: random; indices of a table are within it]",
         ),
         _option(
             "--state",
@@ -49,7 +50,7 @@ def foreign_options(command: Command) -> Command:
             multiple=True,
             metavar="NAME:NEXT",
             help="An input that is a state, and the output that is its next value. Repeatable; "
-            "'none' for a model without a state.  [default: found by names and shapes]",
+            "'none' if there is no state.  [default: found by names and shapes]",
         ),
         _option(
             "--torchscript",

@@ -66,7 +66,10 @@ def _scaler(flag: str, purpose: str) -> Callable[[Command], Command]:
     "--embedding", metavar="LAYER", help="Name of the embedding, where two layers could be it."
 )
 @_weights(
-    "--ignore", metavar="NAME", multiple=True, help="Leave out this weight or layer. Repeatable."
+    "--ignore",
+    metavar="NAME",
+    multiple=True,
+    help="Leave out this loss, metric, counter or copy of the network. Repeatable.",
 )
 @_weights(
     "--allow-non-finite",
@@ -123,7 +126,7 @@ def import_(
 
     FILE is a state dict saved by torch.save or safetensors, or a trainer's checkpoint with one
     inside. The network is derived from the names and shapes of the weights. No code in the file
-    is run.
+    is run; settings beside the weights are set aside.
 
     \b
     pipeline import lstm.pt --scaler 21.3,4.7

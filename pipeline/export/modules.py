@@ -2,7 +2,6 @@
 
 import copy
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,29 +10,21 @@ import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 from torch.export import ExportedProgram
-from torch.fx.experimental import _config as config
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from pipeline.errors import MalformedError, ParityError, PipelineError, UsageError, one_line
+from pipeline.errors import MalformedError, ParityError, UsageError, one_line
+from pipeline.export.capture import at_line, cannot_export, capture, untranslated
 from pipeline.export.checks import cpu_session
 from pipeline.export.example import Axes, Example
 from pipeline.export.module_checks import Cases, check_module_graph
 from pipeline.export.onnx_graph import tidy, translate
-from pipeline.export.quiet import quiet_exporter, without_stderr
+from pipeline.export.quiet import quiet_exporter
 from pipeline.export.rewrite import Rewriting
 from pipeline.export.sizes import keeping_sizes
-from pipeline.export.swap import exportable
 from pipeline.export.torchscript import trace
-from pipeline.export.trail import Frozen, Trail
+from pipeline.export.trail import Trail
 from pipeline.signature import DEFAULT_OPSET, OPSETS
 from pipeline.storage import update_file
 from pipeline.threads import torch_threads, weights_of
-
-SCAN = (
-    "torch's scan, `from torch._higher_order_ops import scan`, `def step(state, x_t): ...; return "
-    "next_state, y_t`, `state, y = scan(step, state, x, dim=1)`"
-)
-"""The three lines that replace a Python loop over time."""
 
 
 def export_onnx(
@@ -129,7 +120,7 @@ def export_torchscript(
         ):
             file = trace(module, example.without_ones(cases.cases).args)
     except Exception as error:
-        raise _cannot_export("TorchScript", trail.here, one_line(error)) from error
+        raise cannot_export("TorchScript", trail.here, at_line(error, one_line(error))) from error
     with quiet_exporter():
         traced = torch.jit.load(io.BytesIO(file))
 
@@ -164,7 +155,7 @@ def _to_onnx(
     module: nn.Module, example: Example, output_names: Sequence[str], opset: int
 ) -> tuple[ExportedProgram, ModelProto]:
     trail = Trail(module, example.axes)
-    program = _capture(module, example, trail)
+    program = capture(module, example, trail)
     try:
         model = translate(
             program,
@@ -175,69 +166,4 @@ def _to_onnx(
         )
         return program, tidy(model, type(module).__name__, {})
     except Exception as error:
-        place, reason = _untranslated(program, error, trail)
-        raise _cannot_export("ONNX", place, reason) from error
-
-
-def _capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgram:
-    # Without this, sizes of 1 are constants.
-    ones_may_grow = config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
-    try:
-        with (
-            Rewriting(keeping_sizes(module)).within(module),
-            exportable(module),
-            trail.followed(),
-            quiet_exporter(),
-            torch.no_grad(),
-            ones_may_grow,
-            without_stderr(),
-        ):
-            return torch.export.export(
-                module, example.args, dynamic_shapes=example.dynamic_shapes(), strict=False
-            )
-    except PipelineError as error:
-        raise _cannot_export("ONNX", trail.here, str(error)) from error
-    except GuardOnDataDependentSymNode as error:
-        reason = "a Python if, loop or size in it depends on numbers; use tensor operations"
-        raise _cannot_export("ONNX", trail.here, reason) from error
-    except Exception as error:
-        if not trail.frozen:
-            raise _cannot_export("ONNX", trail.here, one_line(error)) from error
-        axis, frozen = next(iter(trail.frozen.items()))
-        reason = _why_frozen(axis, example.sizes[axis], frozen)
-        raise _cannot_export("ONNX", frozen.place, reason) from error
-
-
-def _why_frozen(axis: str, size: int, frozen: Frozen) -> str:
-    """What freezes an axis at one size, and the cure."""
-    if frozen.loop is not None:
-        return (
-            f"the Python loop at {frozen.at} runs over '{axis}', which a graph leaves open; write "
-            f"it as {SCAN}; or leave '{axis}' out of dynamic_axes"
-        )
-    where = f"{frozen.at} works" if frozen.at else "it works"
-    return (
-        f"{where} at {axis} {size} alone; compute with x.size() as it is, and with tensors, or "
-        f"leave '{axis}' out of dynamic_axes"
-    )
-
-
-def _untranslated(program: ExportedProgram, error: Exception, trail: Trail) -> tuple[str, str]:
-    """The submodule with the operation that ONNX has no operator for, and the reason."""
-    chain: list[BaseException] = [error]
-    while chain[-1].__cause__ is not None:
-        chain.append(chain[-1].__cause__)
-    reason = " ".join(str(chain[-1]).split())[:300]
-    # Decomposed, an operation is called like the one it was, with other endings.
-    failed = re.search(r"node %(\w+?)(_\d+)? ", " ".join(map(str, chain)))
-    modules = dict(trail.root.named_modules())
-    for node in program.graph.nodes:
-        stack = node.meta.get("nn_module_stack")
-        if failed and failed[1] in node.name and stack:
-            name = list(stack.values())[-1][0]
-            return trail.describe(modules.get(name, trail.root)), reason
-    return trail.describe(trail.root), reason
-
-
-def _cannot_export(kind: str, place: str, reason: str) -> MalformedError:
-    return MalformedError(f"cannot export {place} to {kind}: {reason}")
+        raise untranslated(program, error, trail) from error

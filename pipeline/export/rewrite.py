@@ -10,29 +10,18 @@ functions, for the time of the export.
 
 import ast
 import inspect
-import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, cast
 
 import torch
 from torch import nn
 
+from pipeline.export.blame import is_authors
+
 _OF = "_pipeline_of"  # the free variable of a compiled function
-_HERE = str(Path(__file__).parents[1])
-_TORCH = str(Path(torch.__file__).parent)
-_PYTHON = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
-_PACKAGES = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-
-
-def is_authors(file: str) -> bool:
-    """Whether a file holds code of a module's author, not of Python, PyTorch or this package."""
-    if file.startswith((_HERE, _TORCH)) or (file.startswith("<") and "ipython" not in file):
-        return False
-    return file.startswith(_PACKAGES) or not file.startswith(_PYTHON)
 
 
 class Rewriting:

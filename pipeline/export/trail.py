@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from pipeline.export.rewrite import is_authors
+from pipeline.export.blame import is_authors
 
-_CALLER = "pipeline.export.modules"
+_CALLER = "pipeline.export.capture"
 
 
 @dataclass(frozen=True)

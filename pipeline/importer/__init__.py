@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline.config import ImportedConfig, ImportedSource
 from pipeline.errors import unknown
-from pipeline.importer.architecture import Architecture, understand
+from pipeline.importer.architecture import Architecture, check_ignored, understand
 from pipeline.importer.files import read_weights_file
 from pipeline.importer.network import Choices, build_network
 from pipeline.importer.state_dict import StateDict, find_state_dict
@@ -52,7 +52,7 @@ def import_weights(
     """Read the weights in ``path`` and find the network that they belong to.
 
     ``key`` names the state dict, ``recurrent`` and ``embedding`` the layers that are meant where
-    there are several; ``ignore`` names weights or layers to leave out.
+    there are several; ``ignore`` names losses, counters or copies of the network to leave out.
 
     Raises:
         UnsafeError: loading the file would run code, or unpack far more than it holds.
@@ -64,10 +64,14 @@ def import_weights(
     data = read_file(path, "the weights file")
     kind, content = read_weights_file(path, data)
     found = find_state_dict(path, content, key, len(data))
-    ignored = _named(found.tensors, ignore)
+    groups = [_named(found.tensors, wanted) for wanted in ignore]
+    ignored = tuple(dict.fromkeys(name for group in groups for name in group))
     tensors = {name: t for name, t in found.tensors.items() if name not in ignored}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     architecture = understand(path, shapes, recurrent, embedding)
+    used = {name: shapes[name] for name in architecture.weights}
+    for group in groups:
+        check_ignored(path, {name: tuple(found.tensors[name].shape) for name in group}, used)
     network = build_network(path, tensors, architecture, choices)
     return Imported(
         path=path,
@@ -81,12 +85,9 @@ def import_weights(
     )
 
 
-def _named(tensors: Mapping[str, Tensor], ignore: Sequence[str]) -> tuple[str, ...]:
-    """The weights that ``ignore`` names, one by one or by their layer."""
-    ignored: list[str] = []
-    for wanted in ignore:
-        named = [name for name in tensors if name == wanted or name.startswith(f"{wanted}.")]
-        if not named:
-            raise unknown("weight or layer", wanted, tensors)
-        ignored += named
-    return tuple(ignored)
+def _named(tensors: Mapping[str, Tensor], wanted: str) -> tuple[str, ...]:
+    """The weights that ``wanted`` names: one, or those of a layer."""
+    named = [name for name in tensors if name == wanted or name.startswith(f"{wanted}.")]
+    if not named:
+        raise unknown("weight or layer", wanted, tensors)
+    return tuple(named)

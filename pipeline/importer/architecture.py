@@ -4,6 +4,7 @@
 (https://pytorch.org/docs/stable/nn.html#recurrent-layers).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pipeline.importer.state_dict import RECURRENT
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
+_NO_LAYER = re.compile(r"loss|criterion|metric", re.IGNORECASE)  # modules beside the network
 _ELSEWHERE = "export such a module from Python, with pipeline.export.export_onnx"
 
 
@@ -242,5 +244,42 @@ def _unexplained(stack: Stack, others: Shapes, explained: bool) -> Iterator[str]
 def _contradiction(path: Path, faults: Iterable[str]) -> MalformedError:
     return MalformedError(
         f"{path} is not recurrent layers with an embedding before and a linear head behind: "
-        f"{'; '.join(faults)}; leave weights out by --ignore, or {_ELSEWHERE}"
+        f"{'; '.join(faults)}; leave losses and counters out by --ignore, or {_ELSEWHERE}"
     )
+
+
+def check_ignored(path: Path, ignored: Shapes, used: Shapes) -> None:
+    """Refuse to leave out a layer, since what is left would be another network.
+
+    Weights of a loss or a metric, counters, and a whole copy of the network, as an average of its
+    weights is, may be left out.
+
+    Raises:
+        MalformedError: ``ignored`` holds the weights of a layer; they are listed.
+    """
+    if _without_module(ignored) == _without_module(used):
+        return
+    layers = [f"{key} {list(shape)}" for key, shape in ignored.items() if _of_layer(key, shape)]
+    if layers:
+        raise MalformedError(
+            f"{path} would be another network without {', '.join(layers)}; --ignore is for losses, "
+            f"metrics, counters and copies, so {_ELSEWHERE}"
+        )
+
+
+def _of_layer(key: str, shape: Shape) -> bool:
+    """Whether a weight is one that numbers go through, as far as its name and shape tell."""
+    *modules, last = key.split(".")
+    if any(_NO_LAYER.search(module) for module in modules):
+        return False
+    return len(shape) > 1 or last.startswith(("weight", "bias", "running_"))
+
+
+def _without_module(shapes: Shapes) -> dict[str, Shape]:
+    """The shapes by their names, without the module that all of them lie in."""
+    shared = 0
+    while len({key.split(".")[shared] for key in shapes}) == 1 and all(
+        key.count(".") > shared for key in shapes
+    ):
+        shared += 1
+    return {".".join(key.split(".")[shared:]): shape for key, shape in shapes.items()}

@@ -2,7 +2,7 @@
 
 What keeps code from running is PyTorch's restricted unpickler (``weights_only=True``), and that
 safetensors holds no code; the looks before and after only find what to tell, and keep a small
-file from claiming much memory.
+file from claiming much memory. Settings beside the weights become placeholders.
 """
 
 import io
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.serialization import safe_globals
 
 from pipeline.checkpoint import parse_weights
 from pipeline.errors import (
@@ -23,12 +24,22 @@ from pipeline.errors import (
     UnsafeError,
     one_line,
 )
-from pipeline.importer.pickles import opcodes, pickled_globals
+from pipeline.importer.advice import keep_weights, keep_weights_of_program, pick_weights
+from pipeline.importer.pickles import Look, look_into, opcodes
+from pipeline.importer.placeholders import is_inert, placeholders
 
 _ZIP, _PICKLE, _HDF5 = b"PK", b"\x80", b"\x89HDF\r\n"
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # first value of what torch.save wrote before version 1.6
 _BEFORE_1_6 = "PyTorch, before 1.6"
-_CONTAINERS = {"collections.OrderedDict", "builtins.set", "__builtin__.set"}
+_CONTAINERS = {
+    *(f"collections.{kind}" for kind in ("OrderedDict", "Counter")),
+    *(f"builtins.{kind}" for kind in ("set", "bytearray", "complex")),
+    "_codecs.encode",
+    "torch.nn.parameter.Parameter",
+}
+# What no checkpoint has a use for; nobody is told how to load a file with such a name.
+_ATTACKS = {"nt", "os", "posix", "pty", "runpy", "shutil", "socket", "subprocess", "sys"}
+_ATTACKS |= {f"builtins.{name}" for name in ("eval", "exec", "compile", "open", "__import__")}
 
 
 def read_weights_file(path: Path, data: bytes) -> tuple[str, Any]:
@@ -83,9 +94,8 @@ def _check_entries(path: Path, entries: Sequence[zipfile.ZipInfo], bytes_in_file
     names = [entry.filename.partition("/")[2] for entry in entries]
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         raise MalformedError(
-            f"{path} is a TorchScript archive, which holds a program; if you trust it, keep its "
-            f'weights: python -c "import torch; '
-            f"torch.save(torch.jit.load('{path}').state_dict(), '{path.stem}-weights.pt')\""
+            f"{path} is a TorchScript archive, which holds a program; "
+            f"{keep_weights_of_program(path)}"
         )
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED:
@@ -113,7 +123,7 @@ def _check_old_format(path: Path, data: bytes) -> None:
     """A pickle is weights only if it begins with the magic number of ``torch.save``."""
     first = next((value for name, value in opcodes(io.BytesIO(data)) if name == "LONG1"), None)
     if first != _MAGIC_NUMBER:
-        _refuse_code(path, pickled_globals(data))
+        _refuse_code(path, look_into(data))
         raise MalformedError(
             f"{path} is a plain or truncated pickle; save weights by "
             "torch.save(module.state_dict(), …)"
@@ -121,13 +131,22 @@ def _check_old_format(path: Path, data: bytes) -> None:
 
 
 def _unpickle(path: Path, data: bytes, pickled: bytes) -> Any:
+    look = look_into(pickled)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), safe_globals([*placeholders(look.names)]):
             warnings.simplefilter("ignore")  # of old kinds of storage, and of protocols
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        _refuse_code(path, pickled_globals(pickled))
+        _refuse_code(path, look)
         reason = " ".join(str(error).rpartition("WeightsUnpickler error:")[2].split())[:160]
+        beside = [name for name in sorted(look.names) if is_inert(name) and not _rebuilds(name)]
+        if beside:
+            what = "holds more than weights and plain settings"
+            if not look.holds_dict and "_parameters" in look.strings:
+                what = "is a whole pickled module"
+            raise UnsafeError(
+                f"{path} {what} ({', '.join(beside[:5])}); {keep_weights(path, pick_weights(look))}"
+            ) from error
         raise MalformedError(
             f"{path} is damaged, or holds more than weights ({reason or 'no pickle'}); save its "
             "state_dict anew"
@@ -138,26 +157,17 @@ def _unpickle(path: Path, data: bytes, pickled: bytes) -> Any:
         ) from error
 
 
-def _refuse_code(path: Path, names: set[str]) -> None:
-    """Refuse a pickle that would call more than rebuilds tensors."""
-    strange = sorted(name for name in names if not _rebuilds_tensors(name))
+def _refuse_code(path: Path, look: Look) -> None:
+    """Refuse a pickle that would call more than rebuilds tensors and settings."""
+    strange = sorted(name for name in look.names if not _rebuilds(name) and not is_inert(name))
     if not strange:
         return
-    parts = [name for name in strange if name.startswith("torch.nn.modules.")]
-    others = [name for name in strange if name not in parts]
-    functions = [name for name in others if name.rpartition(".")[2][:1].islower()]
-    shown = ", ".join((functions or others or parts)[:5])
-    if parts and not functions:
-        raise UnsafeError(
-            f"{path} is a whole pickled module ({shown}), and loading it runs code; if you wrote "
-            'it yourself, keep its weights: python -c "import torch; torch.save(torch.load('
-            f"'{path}', weights_only=False).state_dict(), '{path.stem}-weights.pt')\", where its "
-            "class can be imported"
-        )
+    attack = any({name, name.partition(".")[0]} & _ATTACKS for name in strange)
     raise UnsafeError(
-        f"{path} would call {shown} when it is loaded; save the state_dict of the module alone"
+        f"{path} would call {', '.join(strange[:5])} when it is loaded; "
+        + ("do not use this file" if attack else keep_weights(path, pick_weights(look)))
     )
 
 
-def _rebuilds_tensors(name: str) -> bool:
+def _rebuilds(name: str) -> bool:
     return name in _CONTAINERS or name.rpartition(".")[0] in {"torch", "torch._utils"}

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from pipeline.cells import BY_OPERATOR
-from pipeline.errors import MalformedError, UsageError, either, unknown
+from pipeline.errors import MalformedError, PipelineError, UnsafeError, UsageError, either, unknown
+from pipeline.importer.advice import USUAL_KEYS, keep_weights
+from pipeline.importer.placeholders import Placeholder
 
-_USUAL = ("", "state_dict", "model_state_dict", "model")  # where trainers keep it, "" at the top
+_USUAL = ("", *USUAL_KEYS)  # "" at the top
 _PREFIXES = ("module.", "model.", "_orig_mod.")  # DataParallel, Lightning, torch.compile
 
 # A weight or bias of a recurrent layer, or of a cell, which has no number.
@@ -35,7 +37,10 @@ def find_state_dict(path: Path, content: Any, key: str | None, bytes_in_file: in
     Raises:
         UsageError: there is none under ``key``, or there are several.
         MalformedError: there is none, or a tensor in it cannot be a weight.
+        UnsafeError: there are whole pickled objects in its place, which were not made.
     """
+    if isinstance(content, Placeholder):
+        raise _whole_object(path, content, "CONTENT")
     if not isinstance(content, Mapping):
         raise MalformedError(
             f"{path} holds a {type(content).__name__}, not a state dict; save "
@@ -58,6 +63,7 @@ def find_state_dict(path: Path, content: Any, key: str | None, bytes_in_file: in
         key = (usual or with_layers)[0]
     tensors = found[key]
     _check(path, tensors, bytes_in_file)
+    _check_kinds(path, content[key] if key else content)
     prefix = ""
     while longer := next((p for p in _PREFIXES if all(name.startswith(p) for name in tensors)), ""):
         prefix += longer
@@ -78,7 +84,19 @@ def _mappings(content: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Tenso
                 yield key, tensors
 
 
-def _none(path: Path, content: Mapping[Any, Any]) -> MalformedError:
+def _whole_object(path: Path, found: Placeholder, place: str) -> UnsafeError:
+    what = "module" if found.is_module else "object"
+    pick = f"{place}.state_dict()" if found.is_module else f"{place}.model.state_dict()"
+    return UnsafeError(
+        f"{path} is a whole pickled {what} ({found.path}), and loading it runs code; "
+        f"{keep_weights(path, pick)}, where its class can be imported"
+    )
+
+
+def _none(path: Path, content: Mapping[Any, Any]) -> PipelineError:
+    for key, value in content.items():
+        if isinstance(value, Placeholder) and value.is_module:
+            return _whole_object(path, value, f"CONTENT[{key!r}]")
     names = ", ".join(str(name)[:60] for name in list(content)[:8]) or "nothing"
     layers = either(f"nn.{operator}" for operator in BY_OPERATOR)
     return MalformedError(
@@ -102,3 +120,13 @@ def _check(path: Path, tensors: Mapping[str, Tensor], bytes_in_file: int) -> Non
         raise MalformedError(
             f"{path} cannot be used: {'; '.join(faults)}; save the state_dict of the module anew"
         )
+
+
+def _check_kinds(path: Path, content: Mapping[Any, Any]) -> None:
+    """Refuse a state dict with a weight that is no tensor, since without it the network changes."""
+    for name, value in content.items():
+        if isinstance(value, Placeholder) and re.search(r"(weight|bias)[^.]*$", str(name)):
+            raise MalformedError(
+                f"{path} cannot be used: {name} is a {value.path} and no tensor; save the "
+                "state_dict of the module anew"
+            )

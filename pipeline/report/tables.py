@@ -11,11 +11,11 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedSource
 from pipeline.contract import Errors, SeriesScores, TextScores
 from pipeline.contract.manifest import Manifest
-from pipeline.contract.tensors import Contract
 from pipeline.report.matrix import matrix
 from pipeline.validate import FreeRun, Row, Validation
 
 if TYPE_CHECKING:
+    from pipeline.export.state import Described
     from pipeline.importer.findings import Finding
     from pipeline.validate.self_test import Outcome
 
@@ -237,18 +237,15 @@ def findings_table(title: str, found: "Iterable[Finding]") -> Table:
     return table
 
 
-def state_table(contract: Contract, where: Sequence[str]) -> Table:
-    """The states of a module, and the place in it where each is kept."""
-    table = plain_table("state", "goes in as")
-    for column in ("comes out as", "type", "kept in"):
+def state_table(states: "Sequence[Described]") -> Table:
+    """The states of a module: where it keeps each, and what each begins with."""
+    table = plain_table("state", "name")
+    for column in ("kept in", "type", "shape", "begins with"):
         table.add_column(column, overflow="fold")
-    specs = {spec.name: spec for spec in contract.inputs}
-    for (before, after), place in zip(contract.states, where, strict=True):
-        spec = specs[before]
-        shape = ", ".join(map(str, spec.shape))
-        table.add_row(before, after, f"{spec.type} [{shape}]", place)
-    if not contract.states:
-        table.add_row("none", "", "", "every call is a whole sequence")
+    for state in states:
+        table.add_row(state.name, state.where, state.type, state.shape, state.initial)
+    if not states:
+        table.add_row("none", "every call is a whole sequence")
     return table
 
 

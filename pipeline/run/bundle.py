@@ -261,10 +261,10 @@ class Bundle(contract.Bundle):
     def validate(
         self, runtimes: tuple[str, ...] = (), providers: tuple[str, ...] = ()
     ) -> "Validation":
-        """Compare runtimes with PyTorch, as ``pipeline validate`` does, and write nothing.
+        """Compare runtimes with PyTorch, as ``pipeline validate`` does, and record what was found.
 
         It imports torch and takes seconds to minutes. TorchScript that was made elsewhere does not
-        run, and its row says why.
+        run, and its row says why. The result is written to ``validation.json`` of the bundle.
 
         Args:
             runtimes: Names of runtimes, as ``pipeline validate --help`` lists them; by default all
@@ -277,13 +277,20 @@ class Bundle(contract.Bundle):
             ParityError: the golden numbers are not those that the weights give.
             MalformedError: a file is missing or malformed.
             IntegrityError: a file was changed.
+            StorageError: the result cannot be written.
         """
         from pipeline.runtimes.catalog import ALL, Runtimes, known_providers, require
-        from pipeline.validate import validate_bundle
+        from pipeline.storage import exclusive
+        from pipeline.validate import marked, validate_bundle
 
         require(providers, runtimes)
-        with Runtimes(runtimes or ALL, providers or known_providers()) as opened:
-            return validate_bundle(self, opened)
+        with (
+            exclusive(self.folder),
+            Runtimes(runtimes or ALL, providers or known_providers()) as opened,
+        ):
+            validation = marked(validate_bundle(self, opened))
+            self.add_validation(validation)
+        return validation
 
 
 def _generator(seed: int | None) -> np.random.Generator:

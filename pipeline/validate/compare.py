@@ -90,11 +90,16 @@ def case_record(
 
 
 def _curve(answer: Answer, found: Tensors) -> tuple[float | None, ...]:
-    """The largest output error in each hundredth of one stream; None if it is not finite."""
-    (name,) = found.keys() - answer.states
-    error = errors(found[name], answer.exact[0][name])
-    steps = error.reshape(-1, error.shape[-1])  # in the order of time
-    return tuple(finite(float(part.max())) for part in np.array_split(steps, 100))
+    """The largest output error in each hundredth of one stream; None if it is not finite.
+
+    Outputs without a time axis are left out; it is empty if no output has one.
+    """
+    contract, curves = answer.contract, []
+    for name in found.keys() - answer.states:
+        if (axis := contract.axis(contract.time, name)) is not None:
+            steps = np.moveaxis(errors(found[name], answer.exact[0][name]), axis, 0)
+            curves.append([part.max(initial=0.0) for part in np.array_split(steps, 100)])
+    return tuple(finite(float(max(parts))) for parts in zip(*curves, strict=True))
 
 
 def largest(errors: Iterable[float | None]) -> float | None:

@@ -2,11 +2,14 @@
 
 Each fault edits a copy of a correct graph of this package: it makes the one change that a faulty
 exporter, port or manual edit would make. A fault that a graph cannot have (swapped gates in a cell
-without gates, a wrong scaler in a text model) does not apply to it.
+without gates, a wrong scaler in a text model) does not apply to it. Names and axes come from the
+contract of the graph, which may be that of a user's module.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -16,7 +19,8 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from pipeline.cells import BY_OPERATOR
 from pipeline.cells.entry import Entry
-from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
+from pipeline.contract.tensors import Contract
+from pipeline.signature import INPUT, NEXT_STATE, STATE
 
 
 class NotApplicableError(Exception):
@@ -26,7 +30,8 @@ class NotApplicableError(Exception):
 class Graph:
     """A copy of a model, with the edits that the faults consist of."""
 
-    def __init__(self, file: bytes) -> None:
+    def __init__(self, file: bytes, contract: Contract) -> None:
+        self.contract = contract
         self.model: ModelProto = onnx.load_from_string(file)
         self.graph = self.model.graph
         self.recurrent = [n for n in self.graph.node if n.op_type in BY_OPERATOR]
@@ -39,16 +44,32 @@ class Graph:
 
     def constant(self, name: str) -> NDArray[np.generic]:
         """A copy of the initializer ``name``."""
-        return next(
-            numpy_helper.to_array(item).copy()
-            for item in self.graph.initializer
-            if item.name == name
-        )
+        return numpy_helper.to_array(self._initializer(name)).copy()
 
     def set_constant(self, name: str, array: NDArray[np.generic]) -> None:
         """Replace the initializer ``name`` by ``array``."""
-        item = next(item for item in self.graph.initializer if item.name == name)
+        item = self._initializer(name)
         item.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
+
+    def _initializer(self, name: str) -> Any:
+        """The initializer of that name; the fault does not apply if there is none."""
+        found = [item for item in self.graph.initializer if item.name == name]
+        self.require(bool(found))
+        return found[0]
+
+    @property
+    def packed_state(self) -> tuple[str, str]:
+        """The one pair of states that holds those of all layers, as built-in networks have it."""
+        self.require(self.contract.states == ((STATE, NEXT_STATE),))
+        return STATE, NEXT_STATE
+
+    def freeze(self, symbol: str | None, size: int) -> None:
+        """Set the axis ``symbol`` of every input and output to one size."""
+        self.require(symbol is not None)
+        for value in (*self.graph.input, *self.graph.output):
+            axis = self.contract.axis(symbol, value.name)
+            if axis is not None:
+                value.type.tensor_type.shape.dim[axis].dim_value = size
 
     def node_of(self, output: str) -> NodeProto:
         """The node that computes ``output``."""
@@ -90,9 +111,9 @@ class Fault:
     plant: Plant
 
 
-def plant(fault: Fault, file: bytes) -> bytes | None:
+def plant(fault: Fault, file: bytes, contract: Contract) -> bytes | None:
     """``file`` with ``fault`` in it, or None where the fault does not apply."""
-    graph = Graph(file)
+    graph = Graph(file, contract)
     try:
         fault.plant(graph)
     except NotApplicableError:
@@ -164,10 +185,17 @@ def _no_start_state(g: Graph) -> None:
 
 
 def _same_state(g: Graph) -> None:
-    g.after_all(NEXT_STATE, lambda honest: [helper.make_node("Identity", [STATE], [NEXT_STATE])])
+    g.require(bool(g.contract.states))
+    for before, after in g.contract.states:
+        g.after_all(after, partial(_unchanged, before, after))
+
+
+def _unchanged(before: str, after: str, honest: str) -> list[NodeProto]:
+    return [helper.make_node("Identity", [before], [after])]
 
 
 def _late_state(g: Graph) -> None:
+    g.require(bool(g.packed_state))
     axis = g.constant_input("late_axis", [0])
     start, stop = g.constant_input("late_start", [-2]), g.constant_input("late_stop", [-1])
     for place, node in enumerate(g.recurrent):
@@ -191,7 +219,7 @@ def _swap_h_and_c(g: Graph) -> None:
 
 
 def _next_h_and_c(g: Graph) -> None:
-    g.require(g.cell.has_c)
+    g.require(g.cell.has_c and bool(g.packed_state))
     concat = next(node for node in g.graph.node if node.op_type == "Concat")
     half = len(concat.input) // 2
     concat.input[:] = [*concat.input[half:], *concat.input[:half]]
@@ -205,8 +233,7 @@ def _layers_reversed(g: Graph) -> None:
 
 
 def _frozen_batch(g: Graph) -> None:
-    for value in (*g.graph.input, *g.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = 2
+    g.freeze(g.contract.batch, 2)
 
 
 def _frozen_time(g: Graph) -> None:
@@ -221,6 +248,7 @@ def _frozen_time(g: Graph) -> None:
 def _batch_as_time(g: Graph) -> None:
     """A reshape in place of a transposition: the shapes are right, the order is wrong."""
     node = g.node_of(g.recurrent[0].input[0])
+    g.require(node.op_type == "Transpose")
     target = node.output[0]
     node.output[0] = "transposed"
     shape = helper.make_node("Shape", ["transposed"], ["transposed_shape"])
@@ -230,14 +258,18 @@ def _batch_as_time(g: Graph) -> None:
 
 
 def _last_output(g: Graph) -> None:
+    output = next(one for one in g.contract.outputs if one.name not in g.contract.next_states).name
+    along = g.contract.axis(g.contract.time, output)
+    g.require(along is not None)
+    assert along is not None
     start, stop = g.constant_input("last_start", [-1]), g.constant_input("last_stop", [2**31])
-    axis = g.constant_input("last_axis", [1])
+    axis = g.constant_input("last_axis", [along])
     g.after_all(
-        OUTPUT,
+        output,
         lambda honest: [
             helper.make_node("Shape", [honest], ["last_shape"]),
             helper.make_node("Slice", [honest, start, stop, axis], ["last_output"]),
-            helper.make_node("Expand", ["last_output", "last_shape"], [OUTPUT]),
+            helper.make_node("Expand", ["last_output", "last_shape"], [output]),
         ],
     )
 
@@ -269,8 +301,9 @@ def _wrong_deviation(g: Graph) -> None:
 
 def _table(g: Graph) -> str:
     node = next((n for n in g.graph.node if n.op_type == "Gather"), None)
-    g.require(node is not None and INPUT in g.node_of(g.node_of(node.input[1]).input[0]).input)
+    g.require(node is not None and g.contract.inputs[0].name == INPUT)
     assert node is not None
+    g.require(INPUT in g.node_of(g.node_of(node.input[1]).input[0]).input)
     return str(node.input[0])
 
 
@@ -286,7 +319,8 @@ def _unknown_to_real(g: Graph) -> None:
 
 
 def _no_head_bias(g: Graph) -> None:
-    g.set_constant("head.bias", np.zeros_like(g.constant("head.bias")))
+    name = next((one.name for one in g.graph.initializer if one.name.endswith("head.bias")), "")
+    g.set_constant(name, np.zeros_like(g.constant(name)))
 
 
 def _flipped_bit(g: Graph) -> None:

@@ -1,6 +1,6 @@
 """The preparations to validate a bundle of a user's module."""
 
-from pipeline.bundle.module import module_reference
+from pipeline.bundle.module_reference import module_reference
 from pipeline.contract import Bundle
 from pipeline.contract.files import ONNX_FILE, TORCHSCRIPT_FILE, WEIGHTS_FILE
 from pipeline.contract.golden import trajectories

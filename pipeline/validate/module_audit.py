@@ -44,6 +44,11 @@ def audit_graph(file: bytes, weights: bytes) -> Audit:
     return _audited(constants, weights)
 
 
+def faults_of_graph(file: bytes, weights: bytes) -> tuple[str, ...]:
+    """The faults that :func:`audit_graph` finds."""
+    return audit_graph(file, weights).faults
+
+
 def audit_program(file: bytes, weights: bytes) -> Audit:
     """The audit of a TorchScript file, which must be one that may run."""
     try:

@@ -33,12 +33,14 @@ def validate_bundle(
     finished = []
     with torch_threads(manifest.parameters):
         prepared = prepare(bundle, runtimes)
+        notes = dict(prepared.notes)
         for runtime in chain(prepared.itself, runtimes.open(bundle)):
             if isinstance(runtime, Refused) and runtime.name in prepared.may_refuse:
                 runtime = Absent(runtime.format, runtime.name, runtime.provider, runtime.reason)
             audit = prepared.audits.get(runtime.format, [])
             row = validation_row(manifest.name, runtime, prepared.answered, tolerance, audit)
-            if row.status == "pass" and (note := prepared.notes.get(runtime.format)):
+            note = notes.pop(runtime.format, "") if row.status == "pass" else ""
+            if note:  # once for each format, in its first row
                 row = row.model_copy(update={"note": "; ".join(filter(None, (row.note, note)))})
             report(row)
             finished.append(row)

@@ -1,6 +1,6 @@
 """The test of the validator itself: planted faults must be caught, correct models must pass."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -15,19 +15,21 @@ from pipeline.export import export
 from pipeline.model import Network
 from pipeline.runtimes.base import Input
 from pipeline.runtimes.onnx_runtime import EXECUTION_PROVIDER, OnnxRuntime
-from pipeline.validate.answered import Answered
+from pipeline.validate.answered import Answered, answered
 from pipeline.validate.audit import audit_onnx
 from pipeline.validate.faults import FAULTS, plant
+from pipeline.validate.module_audit import faults_of_graph
 from pipeline.validate.network import answered_by
 from pipeline.validate.records import Row
 from pipeline.validate.run import validation_row
+from pipeline.validate.trial_modules import trial_modules
 
 ELSEWHERE = "a run on another provider than the one asked for"
 _VOCABULARY = "\n !,.0123456789abcdefghijklmnopqrstuvwxyzàéñжш漢🦊"
 _SOURCE_LENGTH = 2000
 _LARGEST_GAIN = 4.0
 
-Audit = Callable[[bytes], list[str]]
+Audit = Callable[[bytes], Sequence[str]]
 """The faults in the weights of an ONNX file."""
 
 
@@ -79,24 +81,36 @@ def _source(network: Network, seed: int) -> Input:
 
 
 def planted_faults(report: Callable[[str], None] = lambda line: None) -> Iterator[Outcome]:
-    """Plant every fault, one at a time, in a newly exported model of every task and cell."""
+    """Plant every fault, one at a time, in a newly exported model of every task and cell.
+
+    The tasks are those of the built-in networks, and users' modules.
+    """
+    for name, file, exact, audit in _planted_into(report):
+        yield _honest(name, file, exact, audit)
+        for fault in FAULTS:
+            faulty = plant(fault, file, exact.reference.contract)
+            if faulty is None:
+                yield Outcome(model=name, fault=fault.name, status="does not apply", reason="")
+            else:
+                yield _judged(name, fault.name, _row(name, faulty, exact, audit))
+        elsewhere = _row(name, file, exact, audit, _AskedForCuda)
+        yield _judged(name, ELSEWHERE, elsewhere)
+
+
+def _planted_into(
+    report: Callable[[str], None],
+) -> Iterator[tuple[str, bytes, Answered, Audit]]:
+    """Name, ONNX file, answers and audit of the models that faults are planted into."""
     for task in ("series", "text"):
         for seed, cell in enumerate(CELLS):
-            name = f"{task}-{cell}"
-            report(f"planting faults into {name}")
+            report(f"planting faults into {task}-{cell}")
             network = random_network(task, cell, hidden_size=16, num_layers=2, seed=seed)
-            file, _ = export(network, name)
+            file, _ = export(network, f"{task}-{cell}")
             exact = answered_by(network, _source(network, seed))
-            audit = partial(audit_onnx, network=network)
-            yield _honest(name, file, exact, audit)
-            for fault in FAULTS:
-                faulty = plant(fault, file)
-                if faulty is None:
-                    yield Outcome(model=name, fault=fault.name, status="does not apply", reason="")
-                else:
-                    yield _judged(name, fault.name, _row(name, faulty, exact, audit))
-            elsewhere = _row(name, file, exact, audit, _AskedForCuda)
-            yield _judged(name, ELSEWHERE, elsewhere)
+            yield f"{task}-{cell}", file, exact, partial(audit_onnx, network=network)
+    for name, file, weights, reference in trial_modules():
+        report(f"planting faults into {name}")
+        yield name, file, answered(reference), partial(faults_of_graph, weights=weights)
 
 
 def honest_models(

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from pipeline.errors import MalformedError, one_line
 from pipeline.export.example import is_tensor
-from pipeline.export.onnx_graph import quiet_exporter
+from pipeline.export.quiet import quiet_exporter
 from pipeline.threads import torch_threads, weights_of
 
 

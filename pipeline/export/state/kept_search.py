@@ -1,7 +1,8 @@
 """Which attributes and buffers are states: what differs after a call, and is read by the next."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
@@ -31,8 +32,9 @@ _TRIALS = 64  # combinations of initial values that are tried
 class KeptSearch:
     """Two calls of ``body``, and what it kept before, between and after them.
 
-    The first call has the inputs of the ``example``, and the second those that were ``drawn``, if
-    the module takes them. ``name`` is the class of the user's module.
+    The first call has the inputs of the ``example``, and the second the first of those that were
+    ``drawn``, if the module takes them. By all of them it is asked what a call reads. ``name`` is
+    the class of the user's module.
 
     Raises:
         MalformedError: the module draws random numbers, or keeps what grows from call to call.
@@ -43,7 +45,7 @@ class KeptSearch:
         body: nn.Module,
         arguments: Arguments,
         example: Sequence[Tensor],
-        drawn: Sequence[Tensor],
+        drawn: Sequence[Sequence[Tensor]],
         name: str,
     ) -> None:
         self.body, self.arguments, self.name = body, arguments, name
@@ -52,14 +54,13 @@ class KeptSearch:
         self.results = run(body, args, kwargs, name)
         self.one = [tensor.clone() for tensor in tensors_of(self.results, name)]
         self.second = snapshot(body)
-        self._inputs = [example, drawn]
+        self._example, self._drawn = example, [*drawn]
         try:
-            self.two = self._call(drawn)
+            self._call(drawn[0])
         except MalformedError:  # numbers that the module does not take
-            after, self._inputs = snapshot(body), [example, example]
-            changed = [p for p in {**self.second, **after} if not self._same(p, self.second, after)]
-            Kept({place: self.second.get(place, Absent) for place in changed}).reset(body)
-            self.two = self._call(example)
+            self._drawn = [example]
+            self._rewind(self.second)
+            self._call(example)
         self.third = snapshot(body)
         self.changed = [
             place
@@ -98,7 +99,7 @@ class KeptSearch:
         candidates = [list(self._candidates(*state)) for state in kept.states]
         for values in islice(product(*candidates), _TRIALS):
             try:
-                results = run(pure, [*self._inputs[0], *values], {}, self.name)
+                results = run(pure, [*self._example, *values], {}, self.name)
             except MalformedError:
                 continue
             if close(results, [*self.one, *ends]):
@@ -133,20 +134,19 @@ class KeptSearch:
             if is_tensor(value) and (wide := _expanded(value.detach(), end)) is not None:
                 yield wide
 
-    @property
+    @cached_property
     def _assigned(self) -> dict[Place, Any]:
         """What ``forward`` assigns first to each place in the first call."""
-        if not hasattr(self, "_noted"):
-            self._noted: dict[Place, Any] = {}
-            with _assignments(self.body, self._noted):
-                self._call(self._inputs[0])
-            Kept(self._of(self.first)).reset(self.body)
-        return self._noted
+        noted: dict[Place, Any] = {}
+        with _assignments(self.body, noted):
+            self._call(self._example)
+        Kept(self._of(self.first)).reset(self.body)
+        return noted
 
     def _require_a_function(self) -> None:
         """Refuse what gives other numbers for the same inputs from the same state."""
         Kept(self._of(self.first)).reset(self.body)
-        if not close(self._call(self._inputs[0]), self.one):
+        if not close(self._call(self._example), self.one):
             raise MalformedError(
                 f"{self.name} gives other numbers when it is called again, since it draws random "
                 "numbers; a graph is a function of its inputs, so take them as inputs"
@@ -154,22 +154,38 @@ class KeptSearch:
         Kept(self._of(self.first)).reset(self.body)
 
     def _is_read(self, place: Place) -> bool:
-        """Whether the second call depends on what the first one left in ``place``."""
+        """Whether a second call depends on what the first one left in ``place``."""
         if self._same(place, self.first, self.second):
             return True  # the first call left nothing there to tell by
-        Kept(self._of(self.second)).reset(self.body)
-        Kept({place: self.first.get(place, Absent)}).reset(self.body)
-        try:
-            results = self._call(self._inputs[1])
-        except MalformedError:
-            return True
-        after = snapshot(self.body)
         grows = isinstance(self.third.get(place), list)
         others = [other for other in self.changed if other != place or not grows]
-        return not (
-            all(map(torch.equal, results, self.two))
-            and all(self._same(other, after, self.third) for other in others)
-        )
+        for inputs, results, after in self._second_calls:
+            Kept(self._of(self.second)).reset(self.body)
+            Kept({place: self.first.get(place, Absent)}).reset(self.body)
+            try:
+                found, then = self._call(inputs), snapshot(self.body)
+            except MalformedError:
+                return True
+            same = all(map(torch.equal, found, results))
+            if not same or not all(self._same(other, then, after) for other in others):
+                return True
+        return False
+
+    @cached_property
+    def _second_calls(self) -> list[tuple[Sequence[Tensor], list[Tensor], dict[Place, Any]]]:
+        """Inputs, results, and what is kept then, of several calls that follow the first."""
+        calls = []
+        for inputs in self._drawn:
+            Kept(self._of(self.second)).reset(self.body)
+            with suppress(MalformedError):  # at a size that the module does not take
+                calls.append((inputs, self._call(inputs), snapshot(self.body)))
+        return calls
+
+    def _rewind(self, shot: Mapping[Place, Any]) -> None:
+        """Put back all that has changed since ``shot``."""
+        now = snapshot(self.body)
+        changed = [place for place in {**shot, **now} if not self._same(place, shot, now)]
+        Kept({place: shot.get(place, Absent) for place in changed}).reset(self.body)
 
     def _call(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         args, kwargs = self.arguments.with_tensors(inputs)

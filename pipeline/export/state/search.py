@@ -84,7 +84,8 @@ class Search:
         example = self._example(pure)
         example.check_outputs((), axes)
         self.draw = Draw(example, batch, time)
-        drawn = self.draw.at(self.draw.batch, self.draw.time)
+        lengths = dict.fromkeys((self.draw.time, self.draw.time_of(1)))  # one step reads the most
+        drawn = [self.draw.at(self.draw.batch, steps) for steps in lengths]
         self.search = KeptSearch(body, self.arguments, self.arguments.tensors, drawn, name)
         self.results = names_of_results(body, self.search.results)
 

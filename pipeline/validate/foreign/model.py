@@ -16,6 +16,7 @@ from pipeline.errors import MalformedError, PipelineError, one_line
 from pipeline.reading import read_file
 from pipeline.runtimes.onnx_runtime import execution_providers, node_placement, open_session
 from pipeline.runtimes.torchscript import TorchScript
+from pipeline.validate.foreign.indices import table_sizes
 
 Array = NDArray[Any]
 
@@ -59,7 +60,7 @@ class OnnxModel:
 
     def __init__(self, path: Path, provider: str) -> None:
         self.path, self.provider, self.home = path, provider, execution_providers()[provider]
-        self.data, opsets = _read_onnx(path)
+        self.data, opsets, self.table_sizes = _read_onnx(path)
         try:
             self.session = open_session(self.data, provider)
         except PipelineError:
@@ -87,8 +88,8 @@ class OnnxModel:
         return {name: np.ascontiguousarray(y) for name, y in zip(self.takes, given, strict=True)}
 
 
-def _read_onnx(path: Path) -> tuple[bytes, str]:
-    """The graph with its external data inside, and the opsets that it needs."""
+def _read_onnx(path: Path) -> tuple[bytes, str, dict[str, int]]:
+    """The graph with its external data inside, its opsets, and the sizes of its tables."""
     data = read_file(path, "the ONNX file")
     try:
         model = onnx.load_from_string(data)
@@ -111,7 +112,7 @@ def _read_onnx(path: Path) -> tuple[bytes, str]:
                 f"to {onnx.defs.onnx_opset_version()}; export it with a lower one"
             )
     opsets = (f"{item.domain or 'ai.onnx'} {item.version}" for item in model.opset_import)
-    return data, ", ".join(opsets)
+    return data, ", ".join(opsets), table_sizes(model)
 
 
 def _tensor(path: Path, argument: Any) -> TensorSpec:

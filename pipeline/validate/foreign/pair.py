@@ -2,19 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
-
-import numpy as np
 
 from pipeline.contract.tensors import Contract, TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
+from pipeline.validate.foreign.inputs import Range, Values, read_values
 from pipeline.validate.foreign.model import ForeignModel, OnnxModel
 from pipeline.validate.foreign.state import find_states
 
 
 @dataclass(frozen=True)
 class PairChoices:
-    """The user's options as typed: ``NAME:NEXT``, ``NAME=VALUE`` and ``NAME=SIZE,…``."""
+    """The user's options as typed: ``NAME:NEXT``, ``NAME=VALUES`` and ``NAME=SIZE,…``."""
 
     states: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
@@ -27,11 +25,12 @@ class Plan:
 
     ``order`` and ``other_order`` are, for the reference and the other model, the indices of the
     contract's inputs in the model's own order. ``other_outputs`` holds, for each output of the
-    contract, its index in the other model's results. ``values`` are the inputs that the user fixed.
+    contract, its index in the other model's results. ``values`` are
+    for the inputs whose values the user or a file tells.
     """
 
     contract: Contract
-    values: dict[str, float]
+    values: dict[str, Values]
     order: tuple[int, ...]
     other_order: tuple[int, ...]
     other_outputs: tuple[int, ...]
@@ -73,9 +72,13 @@ def make_plan(reference: ForeignModel, other: ForeignModel, choices: PairChoices
         inputs, notes = _agreed(inputs, order, graph, partner)
     inputs = _reshaped(inputs, choices.shapes, graph)
     own = tuple(range(len(graph.inputs)))
+    told = dict(read_values(text, inputs) for text in choices.inputs)
+    values = _told_by_tables(inputs, ((graph, own), (partner, order))) | told
+    states, how = find_states(graph, choices.states)
+    notes += [how] if how else []
     return Plan(
-        contract=Contract(inputs, graph.outputs, find_states(graph, choices.states)),
-        values=dict(_value(text, inputs) for text in choices.inputs),
+        contract=Contract(inputs, graph.outputs, states),
+        values=values,
         order=own if graph is reference else order,
         other_order=order if graph is reference else own,
         other_outputs=other_outputs,
@@ -188,21 +191,15 @@ def _reshaped(
     return inputs
 
 
-def _value(text: str, inputs: Sequence[TensorSpec]) -> tuple[str, float]:
-    """The name and the value in ``NAME=VALUE``; the input's type must be able to hold the value."""
-    name, _, value = text.rpartition("=")
-    try:
-        number = float({"true": "1", "false": "0"}.get(value.lower(), value))
-    except ValueError:
-        number = nan
-    if not name or not isfinite(number):
-        raise UsageError(f"--input {text} is not NAME=VALUE with a number, true or false")
-    known = {item.name: item for item in inputs}
-    if name not in known:
-        raise unknown("input", name, known)
-    kind = np.dtype(known[name].type)
-    if kind.kind != "f":
-        low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
-        if number != int(number) or not low <= number <= high:
-            raise UsageError(f"--input {text} is not {kind}, which '{name}' holds")
-    return name, number
+def _told_by_tables(
+    inputs: Sequence[TensorSpec], files: Iterable[tuple[ForeignModel, Sequence[int]]]
+) -> dict[str, Values]:
+    """Ranges for the inputs that index a table of weights in an ONNX file."""
+    sizes: dict[str, int] = {}
+    for model, order in files:
+        if isinstance(model, OnnxModel):
+            for index, theirs in zip(order, model.takes, strict=False):
+                if size := model.table_sizes.get(theirs, 0):
+                    name = inputs[index].name
+                    sizes[name] = min(size, sizes.get(name, size))
+    return {name: Range(0, size - 1, integers=True) for name, size in sizes.items()}

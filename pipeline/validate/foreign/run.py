@@ -19,6 +19,7 @@ from pipeline.signature import BATCH, TIME
 from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_in
 from pipeline.validate.current import machine, validation_versions
+from pipeline.validate.foreign.inputs import INTEGERS
 from pipeline.validate.foreign.model import Array, ForeignModel, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import PairChoices, Plan, make_plan
 from pipeline.validate.foreign.state import first_like
@@ -30,7 +31,6 @@ from pipeline.verify import Case
 SIZES = (1, 2, 3, 7, 50)
 CALLS = 5
 _SHIFTS = (0, 1, 3)  # how far apart in SIZES neighbouring axes are
-_INTEGERS = 10  # exclusive upper end of small integers, such as tokens
 _SEED = 20_240_229
 
 _KINDS: dict[str, type[OnnxModel] | type[TorchScriptModel]] = {
@@ -135,11 +135,11 @@ def _cases(plan: Plan) -> Iterator[Case]:
 
 
 def _filled(item: TensorSpec, sizes: dict[str, int], plan: Plan, rng: np.random.Generator) -> Array:
-    """A random input of its declared type: normal floats, small integers, or the fixed value."""
+    """A random input of its declared type: normal floats, small integers, or as told."""
     shape = [axis if isinstance(axis, int) else sizes[axis] for axis in item.shape]
     kind = np.dtype(item.type)
     if item.name in plan.values:
-        return np.full(shape, plan.values[item.name]).astype(kind)
+        return np.asarray(plan.values[item.name].fill(shape, rng)).astype(kind)
     if kind.kind == "f":
         return np.asarray(rng.normal(size=shape)).astype(kind)
-    return np.asarray(rng.integers(0, 2 if kind.kind == "b" else _INTEGERS, shape)).astype(kind)
+    return np.asarray(rng.integers(0, 2 if kind.kind == "b" else INTEGERS, shape)).astype(kind)

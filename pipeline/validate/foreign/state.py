@@ -23,15 +23,15 @@ def first_like(kind: str, symbols: Iterable[str]) -> str | None:
     return next((symbol for symbol in symbols if pattern.search(symbol)), None)
 
 
-def find_states(graph: OnnxModel, told: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The state pairs of a graph, in the order of its inputs.
+def find_states(graph: OnnxModel, told: Sequence[str]) -> tuple[tuple[tuple[str, str], ...], str]:
+    """The state pairs of a graph, in the order of its inputs, and a note if there are none.
 
     They are as told, or else found by their names, or else by their shapes.
     """
     if STATELESS in told:
         if len(told) > 1:
             raise UsageError(f"--state {STATELESS} says that there is no state; name no other")
-        return ()
+        return (), ""
     ins = [item.name for item in graph.inputs]
     outs = [item.name for item in graph.outputs]
     if told:
@@ -40,7 +40,8 @@ def find_states(graph: OnnxModel, told: Sequence[str]) -> tuple[tuple[str, str],
             raise UsageError(f"--state {' --state '.join(told)} uses a tensor twice")
     else:
         pairs = _by_name(graph) or _by_shape(graph)
-    return tuple(sorted(pairs, key=lambda pair: ins.index(pair[0])))
+    note = "" if pairs else "no input and output can be a state, so none is carried on"
+    return tuple(sorted(pairs, key=lambda pair: ins.index(pair[0]))), note
 
 
 def _told(text: str, ins: Sequence[str], outs: Sequence[str]) -> tuple[str, str]:
@@ -119,6 +120,13 @@ def _by_shape(graph: OnnxModel) -> list[tuple[str, str]]:
     listed = (
         f"inputs {', '.join(map(str, graph.inputs))}; outputs {', '.join(map(str, graph.outputs))}"
     )
+    unknown_shape = any(
+        not after.shape and before.shape and before.type == after.type
+        for before in graph.inputs
+        for after in graph.outputs
+    )
+    if not unknown_shape and (not found or len(graph.inputs) == 1):
+        return []  # a state would be beside an input
     if not found:
         raise MalformedError(
             f"no state is to be found in {graph.path}: {listed}; name a pair with --state "
@@ -130,6 +138,6 @@ def _by_shape(graph: OnnxModel) -> list[tuple[str, str]]:
         could = ", ".join(f"{before} → {' or '.join(after)}" for before, after in found.items())
         raise MalformedError(
             f"the state of {graph.path} could be {could}; name each pair with --state "
-            f"INPUT:OUTPUT ({listed})"
+            f"INPUT:OUTPUT, or say --state {STATELESS} ({listed})"
         )
     return [(before, after) for before, (after,) in found.items()]

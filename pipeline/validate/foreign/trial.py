@@ -1,5 +1,6 @@
 """One model compared with the reference, by the same chained calls, call by call."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,12 +8,16 @@ import numpy as np
 
 from pipeline.contract.law import ILL_CONDITIONED
 from pipeline.contract.tensors import Tensors
-from pipeline.errors import MalformedError, one_line
+from pipeline.errors import MalformedError, UsageError, one_line
 from pipeline.validate.compare import record_of
+from pipeline.validate.foreign.inputs import INTEGERS
 from pipeline.validate.foreign.model import Array, ForeignModel, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import Plan
 from pipeline.validate.records import CaseRecord
 from pipeline.verify import Answer, Case, answer, replay
+
+# What PyTorch and ONNX Runtime say of an index that a table does not have.
+_OUT_OF_RANGE = re.compile(r"index out of range|out of data bounds|index .*out of bounds")
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Trial:
         """Run both models on one case; an error of a runtime is recorded, not raised."""
         truth = self._answered(case)
         found = self._refusal_or(self.other, case)
+        self._must_have_range(truth, found)
         if isinstance(truth, str) and isinstance(found, str):
             self.refused_by_both.append(f"{case.name}: {truth}; {found}")
         elif isinstance(truth, str):
@@ -79,6 +85,20 @@ class Trial:
             if len(self.records) == 1:
                 given = self.other.given({**case.calls[0], **case.start})
                 self.placement = self.other.model.placement(given)
+
+    def _must_have_range(self, truth: Answer | str, found: list[Tensors] | str) -> None:
+        """Refuse integers that were drawn without a known range and are out of a table's."""
+        drawn = [
+            item.name
+            for item in self.contract.inputs
+            if np.dtype(item.type).kind in "iu" and item.name not in self.plan.values
+        ]
+        for model, said in ((self.reference.model, truth), (self.other.model, found)):
+            if drawn and isinstance(said, str) and _OUT_OF_RANGE.search(said):
+                raise UsageError(
+                    f"{', '.join(drawn)} was drawn from 0 to {INTEGERS - 1}, and {model.path} has "
+                    f"no such index; tell the range, as in --input {drawn[0]}=0..4"
+                )
 
     def _answered(self, case: Case) -> Answer | str:
         """The reference's answer, or its error as a string if it refuses the case."""

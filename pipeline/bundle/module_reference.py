@@ -1,0 +1,118 @@
+"""A user's module as a reference: the eager one at its export, its TorchScript in a bundle."""
+
+import copy
+import io
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.bundle.samples import sampled
+from pipeline.contract import Bundle
+from pipeline.contract.files import TORCHSCRIPT_FILE
+from pipeline.contract.law import Array
+from pipeline.contract.samples import draw
+from pipeline.contract.tensors import Contract, Tensors
+from pipeline.export.state import Explicit
+from pipeline.runtimes.called import Called
+from pipeline.verify import Reference
+
+_SIZES = (1, 3, 8, 5)  # of axes that are neither batch nor time
+
+
+def explicit_reference(explicit: Explicit, samples: Mapping[str, Any]) -> tuple[Reference, Tensors]:
+    """The eager module as a reference, and the data that its inputs are cut from.
+
+    Raises:
+        UsageError: a sample is of no input, or does not fit it.
+    """
+    inputs, held_out = sampled(explicit.contract, explicit.example, samples)
+    contract = replace(explicit.contract, inputs=inputs)
+    initial = partial(_repeated, _initial(explicit, contract), contract)
+    twin = _float64(explicit.module)
+    return reference_of(contract, explicit.module, twin, initial, held_out), held_out
+
+
+def module_reference(bundle: Bundle) -> Reference:
+    """The TorchScript of ``bundle`` as a reference; whoever calls this must know that it may run.
+
+    The export has compared it with the eager module, in float32 and in float64.
+    """
+    manifest = bundle.manifest
+    assert manifest.module is not None
+    file = bundle.read(TORCHSCRIPT_FILE)
+    module = load_torchscript(file)
+    twin = load_torchscript(file).double() if manifest.module.float64 else None
+    times = [axis for axis in manifest.axes.values() if axis.role == "time"]
+    unit = times[0].multiple if times else 1
+    initial, held_out = bundle.initial_states, bundle.held_out()
+    return reference_of(manifest.contract, module, twin, initial, held_out, unit)
+
+
+def reference_of(
+    contract: Contract,
+    module: nn.Module,
+    twin: nn.Module | None,
+    initial: Callable[[int], Tensors],
+    held_out: Mapping[str, Array],
+    unit: int = 1,
+) -> Reference:
+    """A module and its float64 twin as a reference, with inputs drawn as the contract says."""
+    carried = {before for before, _ in contract.states}
+    data = [spec for spec in contract.inputs if spec.name not in carried]
+    others = {
+        axis
+        for spec in (*contract.inputs, *contract.outputs)
+        for axis in spec.shape
+        if isinstance(axis, str) and axis not in (contract.batch, contract.time)
+    }
+
+    def sample(batch: int, time: int, start: int) -> Tensors:
+        sizes = {axis: _SIZES[(batch + time) % len(_SIZES)] for axis in sorted(others)}
+        sizes |= {contract.batch or "": batch, contract.time or "": time}
+        return draw(data, sizes, np.random.default_rng((batch, time, start)), held_out, start)
+
+    return Reference(
+        contract,
+        Called(module),
+        None if twin is None else Called(twin, torch.float64),
+        sample,
+        initial,
+        unit,
+    )
+
+
+def load_torchscript(file: bytes) -> nn.Module:
+    """The module in a TorchScript file, on the CPU."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit warns that it is deprecated
+        loaded: nn.Module = torch.jit.load(io.BytesIO(file), map_location="cpu")
+    return loaded
+
+
+def _initial(explicit: Explicit, contract: Contract) -> Tensors:
+    """One row of each state at the start, as an array of the shape of its tensor."""
+    found = {}
+    for before, _ in contract.states:
+        spec = next(one for one in contract.inputs if one.name == before)
+        shape = [1 if isinstance(axis, str) else axis for axis in spec.shape]
+        found[before] = np.broadcast_to(explicit.initial[before], shape).astype(spec.type)
+    return found
+
+
+def _repeated(rows: Tensors, contract: Contract, batch: int) -> Tensors:
+    """The initial states of a number of streams."""
+    return contract.rows(rows, [0] * batch) if contract.batch else dict(rows)
+
+
+def _float64(module: nn.Module) -> nn.Module | None:
+    """A copy of ``module`` in float64; None if it cannot compute in that."""
+    try:
+        return copy.deepcopy(module).double()
+    except Exception:  # a module may refuse for any reason
+        return None
