@@ -11,7 +11,8 @@ TARGET = Target(
     name="browser",
     title="browser",
     help="ONNX Runtime as WebAssembly, in a page that works offline: text as it comes, a live "
-    "forecast with its quantiles, the parity measured in that browser",
+    "forecast with its quantiles, a module fed by hand or from CSV, the parity measured in that "
+    "browser",
     limits="To validate it, Playwright is needed, from pip",
     clients=(MODULES, Path(__file__).with_name(CLIENT)),
     file=ONNX_FILE,

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.contract import Bundle
 from pipeline.embed.target import CLIENT, Program, Target
 
-LIMITS = "It takes networks that carry a state; bidirectional ones have none"
+LIMITS = "It takes built-in networks that carry a state; bidirectional ones have none"
 
 
 def generated(bundle: Bundle) -> Mapping[str, bytes]:

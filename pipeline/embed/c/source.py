@@ -45,7 +45,7 @@ def c_source(bundle: Bundle) -> dict[str, bytes]:
     if manifest.model is None or manifest.checkpoint_sha256 is None:
         raise UsageError(
             f"{manifest.name} is a module, and C is generated from built-in networks alone; embed "
-            "it for python, node, browser or cpp-libtorch"
+            "it for a target that runs ONNX or TorchScript"
         )
     return write_c(network_of(bundle), manifest.name, manifest.checkpoint_sha256)
 

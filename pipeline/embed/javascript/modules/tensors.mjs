@@ -42,7 +42,8 @@ export function holds(type, numbers) {
 
 /** The bits of the float16 that is nearest to a number, of two the even one. */
 function toHalf(number) {
-  const [sign, size] = [number < 0 ? 0x8000 : 0, Math.abs(number)];
+  const isNegative = number < 0 || Object.is(number, -0);
+  const [sign, size] = [isNegative ? 0x8000 : 0, Math.abs(number)];
   if (Number.isNaN(number)) return 0x7e00;
   if (size >= 65520) return sign | 0x7c00;
   const exponent = Math.max(Math.floor(Math.log2(size)), -14);
