@@ -4,7 +4,8 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -74,6 +75,13 @@ class Arguments:
         return args, kwargs
 
 
+@contextmanager
+def eagerly(module: nn.Module) -> Iterator[None]:
+    """Run ``module`` in eager PyTorch: without gradients and messages, on as few threads as do."""
+    with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)):
+        yield
+
+
 def run(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> Any:
     """What ``module`` gives in eager PyTorch.
 
@@ -81,7 +89,7 @@ def run(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], name:
         MalformedError: it fails.
     """
     try:
-        with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)):
+        with eagerly(module):
             return module(*args, **kwargs)
     except Exception as error:
         raise MalformedError(f"{name} fails in PyTorch already: {one_line(error)}") from error
@@ -162,11 +170,9 @@ def _returned(module: nn.Module, count: int) -> list[str]:
 
 
 def _word(node: ast.expr) -> str:
-    """The name that an expression is: ``h`` of ``h``, ``self.h`` and ``h.detach()``."""
+    """The name that an expression is: ``h`` of ``h`` and of ``h.detach()``."""
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute):
-        return node.attr
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return _word(node.func.value) if node.func.attr in ("detach", "clone") else ""
     return ""

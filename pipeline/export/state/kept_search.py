@@ -1,7 +1,8 @@
 """Which attributes and buffers are states: what differs after a call, and is read by the next."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
@@ -19,9 +20,12 @@ from pipeline.export.state.kept import (
     Place,
     as_tensor,
     changing,
+    marks,
+    other_than,
     require_fixed_form,
     same,
     snapshot,
+    written,
 )
 from pipeline.export.state.pure import Pure
 
@@ -31,8 +35,9 @@ _TRIALS = 64  # combinations of initial values that are tried
 class KeptSearch:
     """Two calls of ``body``, and what it kept before, between and after them.
 
-    The first call has the inputs of the ``example``, and the second those that were ``drawn``, if
-    the module takes them. ``name`` is the class of the user's module.
+    The first call has the inputs of the ``example``, and the second the first of those that were
+    ``drawn``, if the module takes them. By all of them it is asked what a call reads. ``name`` is
+    the class of the user's module.
 
     Raises:
         MalformedError: the module draws random numbers, or keeps what grows from call to call.
@@ -43,7 +48,7 @@ class KeptSearch:
         body: nn.Module,
         arguments: Arguments,
         example: Sequence[Tensor],
-        drawn: Sequence[Tensor],
+        drawn: Sequence[Sequence[Tensor]],
         name: str,
     ) -> None:
         self.body, self.arguments, self.name = body, arguments, name
@@ -51,23 +56,23 @@ class KeptSearch:
         args, kwargs = arguments.with_tensors(example)
         self.results = run(body, args, kwargs, name)
         self.one = [tensor.clone() for tensor in tensors_of(self.results, name)]
-        self.second = snapshot(body)
-        self._inputs = [example, drawn]
+        self.second, before = snapshot(body), marks(body)
+        self._example, self._drawn = example, [*drawn]
         try:
-            self.two = self._call(drawn)
+            self._call(drawn[0])
         except MalformedError:  # numbers that the module does not take
-            after, self._inputs = snapshot(body), [example, example]
-            changed = [p for p in {**self.second, **after} if not self._same(p, self.second, after)]
-            Kept({place: self.second.get(place, Absent) for place in changed}).reset(body)
-            self.two = self._call(example)
-        self.third = snapshot(body)
+            self._drawn = [example]
+            self._rewind(self.second)
+            before = marks(body)
+            self._call(example)
+        self.third, after = snapshot(body), marks(body)
+        self._written = {p: written(before.get(p, []), its) for p, its in after.items()}
         self.changed = [
             place
             for place in {**self.first, **self.second, **self.third}
-            if not (
-                self._same(place, self.first, self.second)
-                and self._same(place, self.second, self.third)
-            )
+            if not self._same(place, self.first, self.second)
+            or not self._same(place, self.second, self.third)
+            or self._written.get(place)
         ]
         self._require_a_function()
 
@@ -80,13 +85,16 @@ class KeptSearch:
         """The states, and their initial values, at the batch of the example."""
         settled, states = {}, []
         for place in self.changed:
-            values = [shot.get(place, Absent) for shot in (self.first, self.second, self.third)]
+            one, two, three = (s.get(place, Absent) for s in (self.first, self.second, self.third))
             if not self._is_read(place):
-                settled[place] = values[0]
+                settled[place] = one
                 continue
-            require_fixed_form(place, *values[1:])
-            settled[place] = values[1]
-            states += [(place, number) for number in changing(*values)]
+            require_fixed_form(place, two, three)
+            settled[place] = two
+            states += [
+                (place, number)
+                for number in changing(one, two, three, self._written.get(place, []))
+            ]
         kept = Kept(self._of(self.first), settled, tuple(states))
         kept.reset(self.body)
         return kept, self._initial_values(kept)
@@ -98,7 +106,7 @@ class KeptSearch:
         candidates = [list(self._candidates(*state)) for state in kept.states]
         for values in islice(product(*candidates), _TRIALS):
             try:
-                results = run(pure, [*self._inputs[0], *values], {}, self.name)
+                results = run(pure, [*self._example, *values], {}, self.name)
             except MalformedError:
                 continue
             if close(results, [*self.one, *ends]):
@@ -133,43 +141,60 @@ class KeptSearch:
             if is_tensor(value) and (wide := _expanded(value.detach(), end)) is not None:
                 yield wide
 
-    @property
+    @cached_property
     def _assigned(self) -> dict[Place, Any]:
         """What ``forward`` assigns first to each place in the first call."""
-        if not hasattr(self, "_noted"):
-            self._noted: dict[Place, Any] = {}
-            with _assignments(self.body, self._noted):
-                self._call(self._inputs[0])
-            Kept(self._of(self.first)).reset(self.body)
-        return self._noted
+        noted: dict[Place, Any] = {}
+        with _assignments(self.body, noted):
+            self._call(self._example)
+        Kept(self._of(self.first)).reset(self.body)
+        return noted
 
     def _require_a_function(self) -> None:
         """Refuse what gives other numbers for the same inputs from the same state."""
         Kept(self._of(self.first)).reset(self.body)
-        if not close(self._call(self._inputs[0]), self.one):
+        if not close(self._call(self._example), self.one):
             raise MalformedError(
                 f"{self.name} gives other numbers when it is called again, since it draws random "
-                "numbers; a graph is a function of its inputs, so take them as inputs"
+                "numbers, or remembers in other things than tensors, lists and dictionaries; a "
+                "graph is a function of its inputs, so take them as inputs"
             )
         Kept(self._of(self.first)).reset(self.body)
 
     def _is_read(self, place: Place) -> bool:
-        """Whether the second call depends on what the first one left in ``place``."""
-        if self._same(place, self.first, self.second):
-            return True  # the first call left nothing there to tell by
-        Kept(self._of(self.second)).reset(self.body)
-        Kept({place: self.first.get(place, Absent)}).reset(self.body)
-        try:
-            results = self._call(self._inputs[1])
-        except MalformedError:
-            return True
-        after = snapshot(self.body)
+        """Whether a second call depends on what the first one left in ``place``."""
+        other = self.first.get(place, Absent)
+        if self._same(place, self.first, self.second):  # the first call left nothing to tell by
+            other = other_than(other)
         grows = isinstance(self.third.get(place), list)
-        others = [other for other in self.changed if other != place or not grows]
-        return not (
-            all(map(torch.equal, results, self.two))
-            and all(self._same(other, after, self.third) for other in others)
-        )
+        others = [each for each in self.changed if each != place or not grows]
+        for inputs, results, after in self._second_calls:
+            Kept(self._of(self.second)).reset(self.body)
+            Kept({place: other}).reset(self.body)
+            try:
+                found, then = self._call(inputs), snapshot(self.body)
+            except MalformedError:
+                return True
+            same = all(map(torch.equal, found, results))
+            if not same or not all(self._same(each, then, after) for each in others):
+                return True
+        return False
+
+    @cached_property
+    def _second_calls(self) -> list[tuple[Sequence[Tensor], list[Tensor], dict[Place, Any]]]:
+        """Inputs, results, and what is kept then, of several calls that follow the first."""
+        calls = []
+        for inputs in self._drawn:
+            Kept(self._of(self.second)).reset(self.body)
+            with suppress(MalformedError):  # at a size that the module does not take
+                calls.append((inputs, self._call(inputs), snapshot(self.body)))
+        return calls
+
+    def _rewind(self, shot: Mapping[Place, Any]) -> None:
+        """Put back all that has changed since ``shot``."""
+        now = snapshot(self.body)
+        changed = [place for place in {**shot, **now} if not self._same(place, shot, now)]
+        Kept({place: shot.get(place, Absent) for place in changed}).reset(self.body)
 
     def _call(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         args, kwargs = self.arguments.with_tensors(inputs)

@@ -80,15 +80,16 @@ class Calls:
         self.chains[self._open[layer]].end = _parts(end) or ()
 
 
-def open_chains(some: Mapping[Key, Chain], others: Mapping[Key, Chain]) -> dict[Key, Chain]:
-    """The chains of ``some`` that begin with no state or with one that ``others`` has too.
+def open_chains(some: Mapping[Key, Chain], *others: Mapping[Key, Chain]) -> dict[Key, Chain]:
+    """The chains of ``some`` that begin with no state or with one that all ``others`` have too.
 
-    The two are of calls with other inputs, so a state that is the same in both is a constant.
+    They are of calls with other inputs, so a state that is the same in all is a constant.
     """
     return {
         key: chain
         for key, chain in some.items()
-        if key in others and chain.end and _constant(chain.given, others[key].given)
+        if chain.end
+        and all(key in other and _constant(chain.given, other[key].given) for other in others)
     }
 
 
