@@ -380,6 +380,22 @@ def test_a_whole_sequence_begins_with_what_the_module_keeps() -> None:
     assert torch.equal(once, again)
 
 
+class OneLength(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.flat(x)
+        return y
+
+
+def test_an_axis_that_has_one_size_only_is_told() -> None:
+    with pytest.raises(MalformedError, match="PyTorch runs at no other size than the example's"):
+        explicit(OneLength(), torch.randn(2, 4, 3), axes=TIME)
+    assert explicit(OneLength(), torch.randn(2, 4, 3), axes=BATCH).contract.states == ()
+
+
 class Grows(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -352,7 +352,7 @@ def state_of(module: nn.Module) -> list[Any]:
 
 
 @given(
-    drawn=st.lists(BLOCK, min_size=1, max_size=3),
+    drawn=st.lists(BLOCK, min_size=1, max_size=2),
     argument=st.booleans(),
     last=st.booleans(),
     batch=st.integers(1, 3),

@@ -41,7 +41,7 @@ from pipeline.contract.tensors import Contract, Tensors
 from pipeline.errors import UsageError
 from pipeline.export.example import Axes
 from pipeline.export.modules import _ready
-from pipeline.export.state.arguments import Arguments
+from pipeline.export.state.arguments import Arguments, eagerly
 from pipeline.export.state.pure import Pure, State
 from pipeline.export.state.search import Search, supplied
 
@@ -141,13 +141,14 @@ def explicit(
     name, body = type(module).__name__, _ready(module)
     given = (args,) if isinstance(args, Tensor) else tuple(args)
     arguments = Arguments(body, given, kwargs or {})
-    if states != "none":
-        arguments = supplied(body, arguments, name)
-    search = Search(body, arguments, axes, batch, time, name)
-    if states == "none":
-        found = search.whole()
-    else:
-        found = search.explicit(None if isinstance(states, str) else states)
+    with eagerly(body):
+        if states != "none":
+            arguments = supplied(body, arguments, name)
+        search = Search(body, arguments, axes, batch, time, name)
+        if states == "none":
+            found = search.whole()
+        else:
+            found = search.explicit(None if isinstance(states, str) else states)
     rows = search.draw.batch
     example = dict(zip(found.example.names, found.example.tensors, strict=True))
     found.pure.__class__ = type(name, (Pure,), {"__doc__": Pure.__doc__})  # in errors and graphs

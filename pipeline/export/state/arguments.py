@@ -83,14 +83,13 @@ def eagerly(module: nn.Module) -> Iterator[None]:
 
 
 def run(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> Any:
-    """What ``module`` gives in eager PyTorch.
+    """What ``module``, whose class is called ``name``, gives.
 
     Raises:
         MalformedError: it fails.
     """
     try:
-        with eagerly(module):
-            return module(*args, **kwargs)
+        return module(*args, **kwargs)
     except Exception as error:
         raise MalformedError(f"{name} fails in PyTorch already: {one_line(error)}") from error
 

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from pipeline.contract.tensors import Contract
 from pipeline.errors import MalformedError
 from pipeline.export.example import Axes, Example, is_tensor
-from pipeline.export.state.arguments import Arguments, eagerly, names_of_results, run, tensors_of
+from pipeline.export.state.arguments import Arguments, names_of_results, run, tensors_of
 from pipeline.export.state.kept import Kept
 from pipeline.export.state.kept_search import KeptSearch, close
 from pipeline.export.state.layers import Chain, Key, open_chains
@@ -203,7 +203,7 @@ class Search:
                 for value in values
             ]
             inputs = [_shifted(tensor, shift) for tensor in self.draw.at(batch, steps)]
-            with suppress(Exception), eagerly(pure):  # which is told when the states are proven
+            with suppress(Exception):  # which is told when the states are proven
                 found.append(pure.called(*inputs, *states)[0])
         if len(found) < 3:
             return {}
@@ -292,7 +292,7 @@ class Search:
             others += [(draw.batch, draw.time + 2)]
         forms = list(dict.fromkeys((start.value.shape, start.layouts) for start in starts))
         failure: MalformedError | None = None
-        fits = False
+        fits = runs = False
         for layouts in islice(product(*(options for _, options in forms)), _LAYOUTS):
             chosen = dict(zip(forms, layouts, strict=True))
             of_states = [chosen[start.value.shape, start.layouts] for start in starts]
@@ -300,18 +300,24 @@ class Search:
             folds = [layout if isinstance(layout, Fold) else None for layout in of_states]
             pure.folds = folds[: len(pure.folds)]
             try:
-                its = all(self._keeps_shapes(pure, states, draw, *k) for k in (own, *others))
+                keeps = self._keeps_shapes(pure, states, draw, *own)
+                runs = True
+                keeps = keeps and all(self._keeps_shapes(pure, states, draw, *k) for k in others)
             except MalformedError as error:
                 failure = failure or error
                 continue
-            if its:
+            if keeps:
                 fits = True
                 yield states
         if fits:
             return
-        if not starts:
-            assert failure is not None
+        if failure is not None and not runs:
             raise failure
+        if not starts:
+            raise MalformedError(
+                f"{self.name} has a dynamic axis that PyTorch runs at no other size than the "
+                f"example's; leave it out of axes ({failure})"
+            )
         where = " and ".join(dict.fromkeys(start.where for start in starts))
         raise MalformedError(
             f"{self.name} keeps states that do not follow the batch of its inputs, or that grow "
@@ -336,9 +342,10 @@ class Search:
             place = f"'{broken.place}' ({type(layer).__name__})"
             kind = next(its for its in _ACROSS if isinstance(layer, its))
         if broken.symbol is None:
+            kept = " and ".join(f"'{each.name}'" for each in self.search.changed) or "nothing"
             return MalformedError(
-                f"{place} does other things than with its states as inputs ({broken.problem}); "
-                "keep all that it remembers in tensors, and let no Python condition ask for them"
+                f"{place} does other things when its states are inputs ({broken.problem}); it "
+                f"keeps {kept}: let these be tensors, and no Python condition ask for them"
             )
         if broken.symbol == self.draw.batch_symbol:
             return MalformedError(
