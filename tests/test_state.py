@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny import open_session
 from torch import Tensor, nn
+from torch._higher_order_ops import scan
 
 from pipeline.errors import MalformedError, UsageError
 from pipeline.export import export_onnx, export_torchscript
@@ -378,6 +379,28 @@ def test_a_whole_sequence_begins_with_what_the_module_keeps() -> None:
     x = torch.randn(3, 6, 3)
     (once,), (again,) = pure.module(x), pure.module(x)
     assert torch.equal(once, again)
+
+
+class Scanned(nn.Module):
+    """A loop over time by ``scan``, with a layer norm in its step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.norm = nn.GRUCell(3, 4), nn.LayerNorm(4)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        def step(h: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
+            h = self.norm(self.cell(x_t, h))
+            return h, h.clone()
+
+        last, y = scan(step, h, x, dim=1)
+        return y, last
+
+
+def test_a_state_of_scan_is_an_argument_and_a_result() -> None:
+    pure = explicit(Scanned(), (torch.randn(2, 4, 3), torch.zeros(2, 4)), axes=TIME)
+    assert pure.contract.states == (("h", "last"),)
+    assert str(pure.contract.inputs[1]) == "h [batch, 4]"
 
 
 class OneLength(nn.Module):

@@ -25,8 +25,8 @@
    makes the contract.
 7. ``proof`` compares: the pure module with the user's in eager PyTorch, pieces and single steps
    with the whole sequence, rows of a batch with each alone. If that fails, the next candidates are
-   tried; if none is left, ``blame`` finds the submodule that gives other numbers though it is given
-   the same ones, and the module is refused by its name.
+   tried; if none is left, ``divergence`` finds the submodule that gives other numbers though it is
+   given the same ones, and the module is refused by its name.
 """
 
 from collections.abc import Mapping, Sequence

@@ -77,8 +77,12 @@ class Arguments:
 
 @contextmanager
 def eagerly(module: nn.Module) -> Iterator[None]:
-    """Run ``module`` in eager PyTorch: without gradients and messages, on as few threads as do."""
-    with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)):
+    """Run ``module`` in eager PyTorch: without gradients and messages, on as few threads as do.
+
+    What is compiled, such as ``scan``, is not, since that takes seconds for every size.
+    """
+    eager = torch.compiler.set_stance("force_eager")
+    with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)), eager:
         yield
 
 
@@ -158,11 +162,14 @@ def _returned(module: nn.Module, count: int) -> list[str]:
         tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
     except (OSError, TypeError, SyntaxError):
         return []
-    found = set()
-    for node in ast.walk(tree):
+    found, nodes = set(), list(ast.iter_child_nodes(tree.body[0]))
+    while nodes:
+        node = nodes.pop()
         if isinstance(node, ast.Return) and node.value is not None:
             items = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
             found.add(tuple(_word(item) for item in items))
+        if not isinstance(node, ast.FunctionDef):  # whose returns are its own
+            nodes += ast.iter_child_nodes(node)
     names = list(found.pop()) if len(found) == 1 else []
     given = [name for name in names if name]
     return names if len(names) == count and len(set(given)) == len(given) else []

@@ -79,12 +79,13 @@ class Search:
     def __init__(
         self, body: nn.Module, arguments: Arguments, axes: Axes, batch: str, time: str, name: str
     ) -> None:
-        self.body, self.name, self.axes = body, name, axes
+        self.body, self.name = body, name
         self.symbols = batch, time
         self.arguments = arguments
-        pure = Pure(body, self.arguments)
-        example = self._example(pure)
+        names = self.arguments.names
+        example = Example(Pure(body, arguments), arguments.tensors, names, axes)
         example.check_outputs((), axes)
+        self.axes = dict(zip(names, example.axes, strict=True))
         self.draw = Draw(example, batch, time)
         lengths = dict.fromkeys((self.draw.time, self.draw.time_of(1)))  # one step reads the most
         drawn = [self.draw.at(self.draw.batch, steps) for steps in lengths]
@@ -135,9 +136,7 @@ class Search:
             return iter([told_pairs(told, self.arguments, self.results)])
         _, time = self.symbols
         free = [
-            k
-            for k, name in enumerate(self.arguments.names)
-            if time not in self.axes.get(name, {}).values()
+            k for k, name in enumerate(self.arguments.names) if time not in self.axes[name].values()
         ]
         results = list(zip(self.results, self.search.one, strict=True))
         return likely_pairs(self.arguments, free, results, by_name=not self.draw.time_symbol)
@@ -183,7 +182,7 @@ class Search:
     def _example(self, pure: Pure) -> Example:
         """Inputs like the user's, without the states among them."""
         names = [self.arguments.names[k] for k in pure.inputs]
-        axes = {name: its for name, its in self.axes.items() if name in names or pure.pairs == ()}
+        axes = {name: self.axes[name] for name in names}
         return Example(pure, [self.arguments.tensors[k] for k in pure.inputs], names, axes)
 
     def _chains(self, kept: Kept, values: Sequence[Tensor]) -> dict[Key, Chain]:
@@ -244,7 +243,7 @@ class Search:
             if after in self.arguments.names or after.startswith("output"):
                 after = unique(f"next_{name}", taken)
             value = self._initial_argument(self.arguments.tensors[argument])
-            told = [k for k, symbol in self.axes.get(name, {}).items() if symbol == self.symbols[0]]
+            told = [k for k, symbol in self.axes[name].items() if symbol == self.symbols[0]]
             start = self._start(name, after, where, value, range(value.dim()), folded=False)
             starts.append(replace(start, layouts=tuple(told)) if told else start)
         return starts
