@@ -15,7 +15,7 @@
 3. ``layers`` follows the calls of recurrent layers and cells. A layer that is called without a
    state, or with one that does not depend on the inputs, begins a chain; calls that are given the
    tensors of the call before go on with it. The beginning of a chain becomes an input, and its end
-   an output.
+   an output. ``indices`` lets counters of a ring buffer be tensors.
 4. ``pairs`` pairs arguments with results of the same type and shape: as they are told, or by their
    names, or by trying.
 5. ``pure`` puts it together. Before ``forward`` of the copy runs, the kept states are put where it
@@ -25,8 +25,8 @@
    makes the contract.
 7. ``proof`` compares: the pure module with the user's in eager PyTorch, pieces and single steps
    with the whole sequence, rows of a batch with each alone. If that fails, the next candidates are
-   tried; if none is left, ``blame`` finds the submodule that gives other numbers though it is given
-   the same ones, and the module is refused by its name.
+   tried; if none is left, ``divergence`` finds the submodule that gives other numbers though it is
+   given the same ones, and the module is refused by its name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,9 +41,9 @@ from pipeline.contract.tensors import Contract, Tensors
 from pipeline.errors import UsageError
 from pipeline.export.example import Axes
 from pipeline.export.modules import _ready
-from pipeline.export.state.arguments import Arguments
+from pipeline.export.state.arguments import Arguments, eagerly
 from pipeline.export.state.pure import Pure, State
-from pipeline.export.state.search import Search
+from pipeline.export.state.search import Search, supplied
 
 __all__ = ["Described", "Explicit", "explicit"]
 
@@ -140,13 +140,18 @@ def explicit(
         raise UsageError(f"states is '{states}'; it is auto, none, or argument: result")
     name, body = type(module).__name__, _ready(module)
     given = (args,) if isinstance(args, Tensor) else tuple(args)
-    search = Search(body, Arguments(body, given, kwargs or {}), axes, batch, time, name)
-    if states == "none":
-        found = search.whole()
-    else:
-        found = search.explicit(None if isinstance(states, str) else states)
+    arguments = Arguments(body, given, kwargs or {})
+    with eagerly(body):
+        if states != "none":
+            arguments = supplied(body, arguments, name)
+        search = Search(body, arguments, axes, batch, time, name)
+        if states == "none":
+            found = search.whole()
+        else:
+            found = search.explicit(None if isinstance(states, str) else states)
     rows = search.draw.batch
     example = dict(zip(found.example.names, found.example.tensors, strict=True))
+    found.pure.__class__ = type(name, (Pure,), {"__doc__": Pure.__doc__})  # in errors and graphs
     return Explicit(
         found.pure,
         example | {state.name: state.at(rows) for state in found.states},

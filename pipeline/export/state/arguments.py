@@ -4,7 +4,8 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -74,15 +75,25 @@ class Arguments:
         return args, kwargs
 
 
+@contextmanager
+def eagerly(module: nn.Module) -> Iterator[None]:
+    """Run ``module`` in eager PyTorch: without gradients and messages, on as few threads as do.
+
+    What is compiled, such as ``scan``, is not, since that takes seconds for every size.
+    """
+    eager = torch.compiler.set_stance("force_eager")
+    with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)), eager:
+        yield
+
+
 def run(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], name: str) -> Any:
-    """What ``module`` gives in eager PyTorch.
+    """What ``module``, whose class is called ``name``, gives.
 
     Raises:
         MalformedError: it fails.
     """
     try:
-        with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)):
-            return module(*args, **kwargs)
+        return module(*args, **kwargs)
     except Exception as error:
         raise MalformedError(f"{name} fails in PyTorch already: {one_line(error)}") from error
 
@@ -151,22 +162,23 @@ def _returned(module: nn.Module, count: int) -> list[str]:
         tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
     except (OSError, TypeError, SyntaxError):
         return []
-    found = set()
-    for node in ast.walk(tree):
+    found, nodes = set(), list(ast.iter_child_nodes(tree.body[0]))
+    while nodes:
+        node = nodes.pop()
         if isinstance(node, ast.Return) and node.value is not None:
             items = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
             found.add(tuple(_word(item) for item in items))
+        if not isinstance(node, ast.FunctionDef):  # whose returns are its own
+            nodes += ast.iter_child_nodes(node)
     names = list(found.pop()) if len(found) == 1 else []
     given = [name for name in names if name]
     return names if len(names) == count and len(set(given)) == len(given) else []
 
 
 def _word(node: ast.expr) -> str:
-    """The name that an expression is: ``h`` of ``h``, ``self.h`` and ``h.detach()``."""
+    """The name that an expression is: ``h`` of ``h`` and of ``h.detach()``."""
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute):
-        return node.attr
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return _word(node.func.value) if node.func.attr in ("detach", "clone") else ""
     return ""

@@ -1,7 +1,7 @@
 """Tensors that ``forward`` keeps on the module or on a submodule, as attribute or buffer."""
 
 import numbers
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,8 @@ from pipeline.export.example import is_tensor
 
 # What torch itself keeps in a module; the flat weights of a layer are its parameters.
 _TORCHS = {*vars(nn.Module()), "_flat_weights", "_flat_weight_refs", "_all_weights"}
+# Their objects hold no state of a network, and many other things.
+_LIBRARIES = {"torch", "numpy", "builtins", "lightning", "pytorch_lightning", "torchmetrics"}
 
 
 class Absent:
@@ -78,37 +80,81 @@ class Kept:
 
 
 def snapshot(module: nn.Module) -> dict[Place, Any]:
-    """Copies of all that ``module`` and its submodules hold in attributes, buffers, parameters."""
+    """Copies of all that ``module`` and its submodules hold in attributes, buffers, parameters.
+
+    The attributes of an object of a class of the user's are among them.
+    """
+    return {place: _copied(value) for place, value in _held(module)}
+
+
+Mark = tuple[Any, int]  # an object, and how often it was changed in place
+
+
+def marks(module: nn.Module) -> dict[Place, list[Mark]]:
+    """Which objects the leaves of every place are, but for parameters."""
     return {
-        Place(name, key): _copied(value)
-        for name, child in module.named_modules()
-        for key, value in (
-            *vars(child).items(),
-            *child._buffers.items(),
-            *child._parameters.items(),
-        )
-        if key not in _TORCHS
+        place: [
+            (leaf, leaf._version) if is_tensor(leaf) else (None, 0)
+            for leaf in pytree.tree_leaves(value)
+        ]
+        for place, value in _held(module)
+        if not isinstance(value, nn.Parameter)
     }
+
+
+def written(some: list[Mark], others: list[Mark]) -> list[int]:
+    """The leaves that are another object in ``others``, or were changed in place."""
+    pairs = enumerate(zip(some, others, strict=False))
+    return [k for k, (a, b) in pairs if a[0] is not b[0] or a[1] != b[1]]
+
+
+def _held(module: nn.Module) -> Iterator[tuple[Place, Any]]:
+    for name, child in module.named_modules():
+        for store in (vars(child), child._buffers, child._parameters):
+            for key, value in store.items():
+                if key not in _TORCHS:
+                    yield Place(name, key), value
+                    if _is_plain_object(value):
+                        for part, held in vars(value).items():
+                            yield Place(name, f"{key}.{part}"), held
 
 
 def get(module: nn.Module, place: Place) -> Any:
     """The object in a place."""
-    owner = module.get_submodule(place.module)
-    for store in (owner._buffers, owner._parameters):
-        if place.key in store:
-            return store[place.key]
-    return vars(owner).get(place.key, Absent)
+    store, key = _stored(module, place)
+    return store.get(key, Absent)
 
 
 def put(module: nn.Module, place: Place, value: Any) -> None:
     """Put an object into a place, without the checks of ``nn.Module``."""
-    owner = module.get_submodule(place.module)
-    stores: list[dict[str, Any]] = [owner._buffers, owner._parameters, vars(owner)]
-    store = next((store for store in stores if place.key in store), vars(owner))
+    store, key = _stored(module, place)
     if value is Absent:
-        store.pop(place.key, None)
+        store.pop(key, None)
     else:
-        store[place.key] = value
+        store[key] = value
+
+
+def _stored(module: nn.Module, place: Place) -> tuple[dict[str, Any], str]:
+    """The dictionary that a place is in, and its key there."""
+    owner = module.get_submodule(place.module)
+    first, _, part = place.key.partition(".")
+    if part:  # of an object, which may not be there at first
+        return getattr(get(module, Place(place.module, first)), "__dict__", {}), part
+    stores: list[dict[str, Any]] = [owner._buffers, owner._parameters, vars(owner)]
+    return next((store for store in stores if first in store), vars(owner)), first
+
+
+def _is_plain_object(value: Any) -> bool:
+    """Whether ``value`` is an object with attributes that no library has made for itself."""
+    kind = type(value)
+    return (
+        hasattr(value, "__dict__")
+        and not isinstance(value, nn.Module | Tensor | type)
+        and not callable(value)
+        and kind.__module__.partition(".")[0] not in _LIBRARIES
+        and not hasattr(value, "_fields")
+        and not isinstance(value, Mapping | list | tuple)
+    )
 
 
 def same(some: Any, others: Any) -> bool:
@@ -130,24 +176,36 @@ def _equal(a: Any, b: Any) -> bool:
     return a is b
 
 
-def changing(first: Any, second: Any, third: Any) -> list[int]:
+def changing(first: Any, second: Any, third: Any, written: Sequence[int]) -> list[int]:
     """The leaves that are states, of the values before two calls, between, and after.
 
-    A tensor is one if it changes at either call. A Python number is one if it changes at the second
-    call too; a flag that is set once has settled.
+    A tensor is one if it changes at either call, or is ``written`` at the second. A Python number
+    is one if it changes at the second call. What the first call makes, and the second leaves as it
+    is, has settled.
     """
     begun, of_first = pytree.tree_flatten(first)
-    settled, _ = pytree.tree_flatten(second)
-    ended, _ = pytree.tree_flatten(third)
-    known = of_first == pytree.tree_flatten(second)[1]
-    return [
-        number
-        for number, (leaf, last) in enumerate(zip(settled, ended, strict=True))
-        if isinstance(leaf, Tensor | bool | int | float)
-        and not (
-            _equal(leaf, last) and (not is_tensor(leaf) or (known and _equal(begun[number], leaf)))
-        )
-    ]
+    settled, of_second = pytree.tree_flatten(second)
+    ended, known = pytree.tree_leaves(third), of_first == of_second
+    found = []
+    for number, (leaf, last) in enumerate(zip(settled, ended, strict=True)):
+        changes = not _equal(leaf, last)
+        if is_tensor(leaf):
+            begins = known and is_tensor(begun[number]) and not _equal(begun[number], leaf)
+            changes = changes or number in written or begins
+        if changes and isinstance(leaf, Tensor | bool | int | float):
+            found.append(number)
+    return found
+
+
+def other_than(value: Any) -> Any:
+    """``value`` with other numbers in its tensors."""
+
+    def other(leaf: Any) -> Any:
+        if not is_tensor(leaf):
+            return leaf
+        return ~leaf if leaf.dtype is torch.bool else leaf.detach() + 1
+
+    return pytree.tree_map(other, value)
 
 
 def as_tensor(leaf: Any) -> Tensor:

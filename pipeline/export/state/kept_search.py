@@ -20,9 +20,12 @@ from pipeline.export.state.kept import (
     Place,
     as_tensor,
     changing,
+    marks,
+    other_than,
     require_fixed_form,
     same,
     snapshot,
+    written,
 )
 from pipeline.export.state.pure import Pure
 
@@ -53,22 +56,23 @@ class KeptSearch:
         args, kwargs = arguments.with_tensors(example)
         self.results = run(body, args, kwargs, name)
         self.one = [tensor.clone() for tensor in tensors_of(self.results, name)]
-        self.second = snapshot(body)
+        self.second, before = snapshot(body), marks(body)
         self._example, self._drawn = example, [*drawn]
         try:
             self._call(drawn[0])
         except MalformedError:  # numbers that the module does not take
             self._drawn = [example]
             self._rewind(self.second)
+            before = marks(body)
             self._call(example)
-        self.third = snapshot(body)
+        self.third, after = snapshot(body), marks(body)
+        self._written = {p: written(before.get(p, []), its) for p, its in after.items()}
         self.changed = [
             place
             for place in {**self.first, **self.second, **self.third}
-            if not (
-                self._same(place, self.first, self.second)
-                and self._same(place, self.second, self.third)
-            )
+            if not self._same(place, self.first, self.second)
+            or not self._same(place, self.second, self.third)
+            or self._written.get(place)
         ]
         self._require_a_function()
 
@@ -81,13 +85,16 @@ class KeptSearch:
         """The states, and their initial values, at the batch of the example."""
         settled, states = {}, []
         for place in self.changed:
-            values = [shot.get(place, Absent) for shot in (self.first, self.second, self.third)]
+            one, two, three = (s.get(place, Absent) for s in (self.first, self.second, self.third))
             if not self._is_read(place):
-                settled[place] = values[0]
+                settled[place] = one
                 continue
-            require_fixed_form(place, *values[1:])
-            settled[place] = values[1]
-            states += [(place, number) for number in changing(*values)]
+            require_fixed_form(place, two, three)
+            settled[place] = two
+            states += [
+                (place, number)
+                for number in changing(one, two, three, self._written.get(place, []))
+            ]
         kept = Kept(self._of(self.first), settled, tuple(states))
         kept.reset(self.body)
         return kept, self._initial_values(kept)
@@ -149,25 +156,27 @@ class KeptSearch:
         if not close(self._call(self._example), self.one):
             raise MalformedError(
                 f"{self.name} gives other numbers when it is called again, since it draws random "
-                "numbers; a graph is a function of its inputs, so take them as inputs"
+                "numbers, or remembers in other things than tensors, lists and dictionaries; a "
+                "graph is a function of its inputs, so take them as inputs"
             )
         Kept(self._of(self.first)).reset(self.body)
 
     def _is_read(self, place: Place) -> bool:
         """Whether a second call depends on what the first one left in ``place``."""
-        if self._same(place, self.first, self.second):
-            return True  # the first call left nothing there to tell by
+        other = self.first.get(place, Absent)
+        if self._same(place, self.first, self.second):  # the first call left nothing to tell by
+            other = other_than(other)
         grows = isinstance(self.third.get(place), list)
-        others = [other for other in self.changed if other != place or not grows]
+        others = [each for each in self.changed if each != place or not grows]
         for inputs, results, after in self._second_calls:
             Kept(self._of(self.second)).reset(self.body)
-            Kept({place: self.first.get(place, Absent)}).reset(self.body)
+            Kept({place: other}).reset(self.body)
             try:
                 found, then = self._call(inputs), snapshot(self.body)
             except MalformedError:
                 return True
             same = all(map(torch.equal, found, results))
-            if not same or not all(self._same(other, then, after) for other in others):
+            if not same or not all(self._same(each, then, after) for each in others):
                 return True
         return False
 

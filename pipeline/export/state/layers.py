@@ -60,6 +60,8 @@ class Calls:
     def _enter(
         self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if torch.compiler.is_dynamo_compiling():  # a step of scan, which hands on its own state
+            return None
         hx = _parts(args[1] if len(args) > 1 else kwargs.get("hx"))
         last = self._open.get(layer)
         if hx is not None and last is not None and _are(hx, self.chains[last].end):
@@ -76,19 +78,22 @@ class Calls:
         return args, {**kwargs, "hx": state}
 
     def _leave(self, layer: nn.Module, args: object, output: Any) -> None:
+        if torch.compiler.is_dynamo_compiling():
+            return
         end = output[1] if isinstance(layer, nn.RNNBase) and isinstance(output, tuple) else output
         self.chains[self._open[layer]].end = _parts(end) or ()
 
 
-def open_chains(some: Mapping[Key, Chain], others: Mapping[Key, Chain]) -> dict[Key, Chain]:
-    """The chains of ``some`` that begin with no state or with one that ``others`` has too.
+def open_chains(some: Mapping[Key, Chain], *others: Mapping[Key, Chain]) -> dict[Key, Chain]:
+    """The chains of ``some`` that begin with no state or with one that all ``others`` have too.
 
-    The two are of calls with other inputs, so a state that is the same in both is a constant.
+    They are of calls with other inputs, so a state that is the same in all is a constant.
     """
     return {
         key: chain
         for key, chain in some.items()
-        if key in others and chain.end and _constant(chain.given, others[key].given)
+        if chain.end
+        and all(key in other and _constant(chain.given, other[key].given) for other in others)
     }
 
 

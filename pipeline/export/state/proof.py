@@ -26,7 +26,7 @@ from pipeline.contract.tensors import Contract, Tensors
 from pipeline.errors import MalformedError
 from pipeline.export.example import is_tensor
 from pipeline.export.state.arguments import run, tensors_of
-from pipeline.export.state.blame import Record, first_to_differ
+from pipeline.export.state.divergence import Record, first_to_differ
 from pipeline.export.state.kept import get, put, snapshot
 from pipeline.export.state.pure import Pure, State
 from pipeline.export.state.sizes import Draw

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from pipeline.export.example import is_tensor
 from pipeline.export.state.arguments import Arguments
+from pipeline.export.state.indices import TensorIndices
 from pipeline.export.state.kept import Kept
 from pipeline.export.state.layers import Calls, Chain, Key
 
@@ -38,12 +39,39 @@ class State:
         return self.value.expand(shape).clone()
 
 
+@dataclass(frozen=True)
+class Fold:
+    """An axis that holds ``count`` rows for each row of the batch, the batch being outside or not.
+
+    A layer that runs along the time of every band of a spectrum has such a state.
+    """
+
+    axis: int
+    count: int
+    batch_outside: bool
+
+    @property
+    def batch_axis(self) -> int:
+        """Where the batch is when the two are apart."""
+        return self.axis if self.batch_outside else self.axis + 1
+
+    def apart(self, y: Tensor) -> Tensor:
+        """``y`` with an axis of the batch and one of the rows."""
+        sizes = (-1, self.count) if self.batch_outside else (self.count, -1)
+        return torch.unflatten(y, self.axis, sizes)
+
+    def together(self, y: Tensor) -> Tensor:
+        """``y`` with the two axes as one again."""
+        return y.flatten(self.axis, self.axis + 1)
+
+
 class Pure(nn.Module):
     """``forward(*inputs, *states)`` to ``(*outputs, *next_states)``, all of them tensors.
 
     States are, in this order, those that ``body`` keeps (``kept``), those of layers (``chains``,
     with the number of their parts), and its arguments and results in ``pairs`` of their numbers.
-    After a call, ``body`` is as it was before.
+    After a call, ``body`` is as it was before. ``folds`` are, for states of the first two kinds,
+    those axes that are apart outside of ``body``.
     """
 
     def __init__(
@@ -57,6 +85,8 @@ class Pure(nn.Module):
         super().__init__()
         self.body, self.arguments, self.kept = body, arguments, kept or Kept()
         self.chains, self.pairs = tuple(chains), tuple(pairs)
+        count = len(self.kept.states) + sum(parts for _, parts in self.chains)
+        self.folds: list[Fold | None] = [None] * count
         self.train(body.training)
 
     @property
@@ -71,21 +101,27 @@ class Pure(nn.Module):
         leaves = [leaf for leaf in pytree.tree_leaves(results) if is_tensor(leaf)]
         paired = [result for _, result in self.pairs]
         outputs = [leaf for k, leaf in enumerate(leaves) if k not in paired]
-        ends = [part for key, _ in self.chains for part in calls[key].end]
-        return (*outputs, *kept, *ends, *(leaves[k] for k in paired))
+        ends = [*kept, *(part for key, _ in self.chains for part in calls[key].end)]
+        folded = zip(self.folds, ends, strict=True)
+        states = [end if fold is None else fold.apart(end) for fold, end in folded]
+        return (*outputs, *states, *(leaves[k] for k in paired))
 
     def called(self, *tensors: Tensor) -> tuple[dict[Key, Chain], Any, list[Tensor]]:
         """The chains of calls of layers, the results of ``body``, and the next kept states."""
         given = iter(tensors)
         arguments: dict[int, Tensor] = {k: next(given) for k in self.inputs}
-        kept = [next(given) for _ in self.kept.states]
-        starts = {key: tuple(next(given) for _ in range(parts)) for key, parts in self.chains}
+        folded = [(fold, next(given)) for fold in self.folds]
+        states = iter([y if fold is None else fold.together(y) for fold, y in folded])
+        kept = [next(states) for _ in self.kept.states]
+        starts = {key: tuple(next(states) for _ in range(parts)) for key, parts in self.chains}
         arguments |= {argument: next(given) for argument, _ in self.pairs}
         args, kwargs = self.arguments.with_tensors([arguments[k] for k in sorted(arguments)])
         calls = Calls(self.body, starts)
         with ExitStack() as block:
             read = block.enter_context(self.kept.lifted(self.body, kept))
             block.enter_context(calls.followed())
+            if any(not state.is_floating_point() for state in kept):
+                block.enter_context(TensorIndices())
             results = self.body(*args, **kwargs)
             return calls.chains, results, read()
 

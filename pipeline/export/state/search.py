@@ -20,11 +20,11 @@ from pipeline.export.state.kept_search import KeptSearch, close
 from pipeline.export.state.layers import Chain, Key, open_chains
 from pipeline.export.state.pairs import Pairs, is_called_like_a_state, likely_pairs, told_pairs
 from pipeline.export.state.proof import BrokenError, Proof
-from pipeline.export.state.pure import Pure, State, rows_are_equal
+from pipeline.export.state.pure import Fold, Pure, State, rows_are_equal
 from pipeline.export.state.sizes import Draw
 from pipeline.export.state.specs import contract_of, unique
 
-_LAYOUTS = 64  # combinations of axes of the batch that are tried
+_LAYOUTS = 200  # combinations of axes of the batch that are tried
 _SIZES = (3, 5, 7, 11, 13, 17)  # of the batch; one is taken that no state has
 _WHOLE = 'take the whole sequence in one call, by states="none"'
 _ACROSS = {
@@ -47,7 +47,7 @@ class Found:
 
 @dataclass(frozen=True)
 class _Start:
-    """A state of which only the axes are known that may be the batch's.
+    """A state of which only is known where the batch may be in it: nowhere, in an axis, in a part.
 
     ``value`` is the initial one, at the batch of the example.
     """
@@ -56,11 +56,13 @@ class _Start:
     next_name: str
     where: str
     value: Tensor
-    axes: tuple[int | None, ...]
+    layouts: tuple[int | Fold | None, ...]
 
-    def along(self, axis: int | None) -> State:
-        """The state, its batch being along ``axis``."""
-        value = self.value if axis is None else self.value.narrow(axis, 0, 1)
+    def laid_out(self, layout: int | Fold | None) -> State:
+        """The state with the batch there."""
+        value = layout.apart(self.value) if isinstance(layout, Fold) else self.value
+        axis = layout.batch_axis if isinstance(layout, Fold) else layout
+        value = value if axis is None else value.narrow(axis, 0, 1)
         return State(self.name, self.next_name, self.where, value.clone(), axis)
 
 
@@ -77,12 +79,13 @@ class Search:
     def __init__(
         self, body: nn.Module, arguments: Arguments, axes: Axes, batch: str, time: str, name: str
     ) -> None:
-        self.body, self.name, self.axes = body, name, axes
+        self.body, self.name = body, name
         self.symbols = batch, time
-        self.arguments = supplied(body, arguments, name)
-        pure = Pure(body, self.arguments)
-        example = self._example(pure)
+        self.arguments = arguments
+        names = self.arguments.names
+        example = Example(Pure(body, arguments), arguments.tensors, names, axes)
         example.check_outputs((), axes)
+        self.axes = dict(zip(names, example.axes, strict=True))
         self.draw = Draw(example, batch, time)
         lengths = dict.fromkeys((self.draw.time, self.draw.time_of(1)))  # one step reads the most
         drawn = [self.draw.at(self.draw.batch, steps) for steps in lengths]
@@ -133,9 +136,7 @@ class Search:
             return iter([told_pairs(told, self.arguments, self.results)])
         _, time = self.symbols
         free = [
-            k
-            for k, name in enumerate(self.arguments.names)
-            if time not in self.axes.get(name, {}).values()
+            k for k, name in enumerate(self.arguments.names) if time not in self.axes[name].values()
         ]
         results = list(zip(self.results, self.search.one, strict=True))
         return likely_pairs(self.arguments, free, results, by_name=not self.draw.time_symbol)
@@ -159,21 +160,29 @@ class Search:
     def _proven(
         self, pure: Pure, starts: Sequence[_Start], whole: bool = False, rows: bool = True
     ) -> Found:
+        """Proven with the first places of the batch in the states that make rows independent."""
         example = self._example(pure)
         draw = Draw(example, *self.symbols)
-        states = self._laid_out(pure, starts, draw)
         names = [name for k, name in enumerate(self.results) if k not in {r for _, r in pure.pairs}]
-        contract = contract_of(pure, example, draw, states, names, self.name)
-        contract = replace(
-            contract, time=None if whole else contract.time, batch=contract.batch if rows else None
-        )
-        Proof(pure, contract, states, draw, self.name).check()
-        return Found(pure, tuple(states), contract, example)
+        refusal: BrokenError | None = None
+        for states in self._laid_out(pure, starts, draw):
+            contract = contract_of(pure, example, draw, states, names, self.name)
+            time, batch = None if whole else contract.time, contract.batch if rows else None
+            contract = replace(contract, time=time, batch=batch)
+            try:
+                Proof(pure, contract, states, draw, self.name).check()
+                return Found(pure, tuple(states), contract, example)
+            except BrokenError as broken:
+                refusal = refusal or broken
+                if broken.symbol != draw.batch_symbol:
+                    break
+        assert refusal is not None
+        raise refusal
 
     def _example(self, pure: Pure) -> Example:
         """Inputs like the user's, without the states among them."""
         names = [self.arguments.names[k] for k in pure.inputs]
-        axes = {name: its for name, its in self.axes.items() if name in names or pure.pairs == ()}
+        axes = {name: self.axes[name] for name in names}
         return Example(pure, [self.arguments.tensors[k] for k in pure.inputs], names, axes)
 
     def _chains(self, kept: Kept, values: Sequence[Tensor]) -> dict[Key, Chain]:
@@ -185,30 +194,31 @@ class Search:
             return {}
         pure, batch, time = Pure(self.body, self.arguments, kept), self.draw.batch, self.draw.time
         found, generator = [], torch.Generator().manual_seed(0)
-        for steps in (time, time, time + 2):
+        for steps, shift in ((time, 0), (time, 1), (time, -1), (time + 2, 0)):
             states = [
                 value + torch.randn(value.shape, generator=generator)
                 if value.is_floating_point()
                 else value
                 for value in values
             ]
-            with suppress(Exception), torch.no_grad():  # which is told when the states are proven
-                found.append(pure.called(*self.draw.at(batch, steps), *states)[0])
+            inputs = [_shifted(tensor, shift) for tensor in self.draw.at(batch, steps)]
+            with suppress(Exception):  # which is told when the states are proven
+                found.append(pure.called(*inputs, *states)[0])
         if len(found) < 3:
             return {}
         return {
             key: chain
-            for key, chain in open_chains(*found[:2]).items()
-            if key in found[2]
+            for key, chain in open_chains(*found[:-1]).items()
+            if key in found[-1]
             and not getattr(self.body.get_submodule(key[0]), "bidirectional", False)
-            and [part.shape for part in chain.end] == [part.shape for part in found[2][key].end]
+            and [part.shape for part in chain.end] == [part.shape for part in found[-1][key].end]
         }
 
     def _starts(
         self, pure: Pure, values: Sequence[Tensor], chains: Mapping[Key, Chain]
     ) -> list[_Start]:
         """The states of ``pure``, in its order."""
-        taken = {*self.arguments.names, *self.results}
+        taken = set(self.arguments.names)
         starts = []
         places = [place for place, _ in pure.kept.states]
         for (place, number), value in zip(pure.kept.states, values, strict=True):
@@ -217,7 +227,8 @@ class Search:
             owner = self.body.get_submodule(place.module)
             where = f"{'buffer' if place.key in owner._buffers else 'attribute'} '{place.name}'"
             where += f", tensor {number}" if several else ""
-            starts.append(self._start(name, unique(f"next_{name}", taken), where, value))
+            after, axes = unique(f"next_{name}", taken), range(value.dim())
+            starts.append(self._start(name, after, where, value, axes, folded=True))
         for (layer, _), chain in chains.items():
             given = chain.given or [torch.zeros_like(part) for part in chain.end]
             how = "a constant" if chain.given else "no"
@@ -225,31 +236,36 @@ class Search:
             for letter, value in zip("hc", given, strict=False):
                 name = unique(f"{layer}_{letter}" if layer else letter, taken)
                 after, of_rows = unique(f"next_{name}", taken), range(value.dim())[-2:-1]
-                starts.append(self._start(name, after, where, value, of_rows))
+                starts.append(self._start(name, after, where, value, of_rows, folded=True))
         for argument, result in pure.pairs:
             name, after = self.arguments.names[argument], self.results[result]
             where = f"argument '{name}' → result '{after}'"
             if after in self.arguments.names or after.startswith("output"):
                 after = unique(f"next_{name}", taken)
             value = self._initial_argument(self.arguments.tensors[argument])
-            axes = [k for k, symbol in self.axes.get(name, {}).items() if symbol == self.symbols[0]]
-            start = self._start(name, after, where, value)
-            starts.append(replace(start, axes=tuple(axes)) if axes else start)
+            told = [k for k, symbol in self.axes[name].items() if symbol == self.symbols[0]]
+            start = self._start(name, after, where, value, range(value.dim()), folded=False)
+            starts.append(replace(start, layouts=tuple(told)) if told else start)
         return starts
 
     def _start(
-        self, name: str, after: str, where: str, value: Tensor, axes: Iterable[int] | None = None
+        self, name: str, after: str, where: str, value: Tensor, axes: Iterable[int], folded: bool
     ) -> _Start:
-        """A state; its batch may be along ``axes`` on which its rows are as many, and equal."""
-        value = value.detach()
-        able: list[int | None] = [
-            axis
-            for axis in (range(value.dim()) if axes is None else axes)
-            if self.draw.batch_symbol
-            and value.size(axis) == self.draw.batch
-            and rows_are_equal(value, axis)
-        ]
-        return _Start(name, after, where, value, (None, *able))
+        """A state; its batch may be along ``axes``, if its rows there are as many, and equal.
+
+        If it may be ``folded``, the batch may also be a part of the last axis but one.
+        """
+        value, batch = value.detach(), self.draw.batch
+        layouts: list[int | Fold | None] = [None]
+        if self.draw.batch_symbol:
+            layouts += [k for k in axes if value.size(k) == batch and rows_are_equal(value, k)]
+            axis = value.dim() - 2
+            if folded and axis >= 0 and value.size(axis) % batch == 0 and value.size(axis) > batch:
+                folds = [
+                    Fold(axis, value.size(axis) // batch, outside) for outside in (True, False)
+                ]
+                layouts += [f for f in folds if rows_are_equal(f.apart(value), f.batch_axis)]
+        return _Start(name, after, where, value, tuple(layouts))
 
     def _initial_argument(self, value: Tensor) -> Tensor:
         """The initial value of a state that is an argument: the example's, unless it is random.
@@ -261,11 +277,11 @@ class Search:
             return value
         return value if any(rows_are_equal(value, axis) for axis in axes) else value * 0
 
-    def _laid_out(self, pure: Pure, starts: Sequence[_Start], draw: Draw) -> list[State]:
-        """The states, along the axes of the batch with which they keep their shapes.
+    def _laid_out(self, pure: Pure, starts: Sequence[_Start], draw: Draw) -> Iterator[list[State]]:
+        """The states, with the batch in places with which they keep their shapes.
 
         Raises:
-            MalformedError: there are no such axes, or the module runs at no other size.
+            MalformedError: there are no such places, or the module runs at no other size.
         """
         own, others = (draw.batch, draw.time), []
         if draw.batch_symbol:
@@ -273,24 +289,39 @@ class Search:
             others += [(next(n for n in _SIZES if n not in dims), draw.time)]
         if draw.time_symbol:
             others += [(draw.batch, draw.time + 2)]
-        forms = list(dict.fromkeys((start.value.shape, start.axes) for start in starts))
+        forms = list(dict.fromkeys((start.value.shape, start.layouts) for start in starts))
         failure: MalformedError | None = None
-        for axes in islice(product(*(options for _, options in forms)), _LAYOUTS):
-            chosen = dict(zip(forms, axes, strict=True))
-            states = [start.along(chosen[start.value.shape, start.axes]) for start in starts]
+        fits = runs = False
+        for layouts in islice(product(*(options for _, options in forms)), _LAYOUTS):
+            chosen = dict(zip(forms, layouts, strict=True))
+            of_states = [chosen[start.value.shape, start.layouts] for start in starts]
+            states = [start.laid_out(its) for start, its in zip(starts, of_states, strict=True)]
+            folds = [layout if isinstance(layout, Fold) else None for layout in of_states]
+            pure.folds = folds[: len(pure.folds)]
             try:
-                if all(self._keeps_shapes(pure, states, draw, *sizes) for sizes in (own, *others)):
-                    return states
+                keeps = self._keeps_shapes(pure, states, draw, *own)
+                runs = True
+                keeps = keeps and all(self._keeps_shapes(pure, states, draw, *k) for k in others)
             except MalformedError as error:
                 failure = failure or error
-        if not starts:
-            assert failure is not None
+                continue
+            if keeps:
+                fits = True
+                yield states
+        if fits:
+            return
+        if failure is not None and not runs:
             raise failure
+        if not starts:
+            raise MalformedError(
+                f"{self.name} has a dynamic axis that PyTorch runs at no other size than the "
+                f"example's; leave it out of axes ({failure})"
+            )
         where = " and ".join(dict.fromkeys(start.where for start in starts))
         raise MalformedError(
             f"{self.name} keeps states that do not follow the batch of its inputs, or that grow "
             f"with time: {where}; make them of the batch of the inputs, or leave "
-            f"'{self.symbols[0]}' out of axes" + (f" ({failure})" if failure else "")
+            f"'{self.symbols[0]}' out of axes"
         )
 
     def _keeps_shapes(
@@ -310,9 +341,10 @@ class Search:
             place = f"'{broken.place}' ({type(layer).__name__})"
             kind = next(its for its in _ACROSS if isinstance(layer, its))
         if broken.symbol is None:
+            kept = " and ".join(f"'{each.name}'" for each in self.search.changed) or "nothing"
             return MalformedError(
-                f"{place} does other things than with its states as inputs ({broken.problem}); "
-                "keep all that it remembers in tensors, and let no Python condition ask for them"
+                f"{place} does other things when its states are inputs ({broken.problem}); it "
+                f"keeps {kept}: let these be tensors, and no Python condition ask for them"
             )
         if broken.symbol == self.draw.batch_symbol:
             return MalformedError(
@@ -323,6 +355,14 @@ class Search:
             f"{place} gives other numbers when a sequence comes in pieces ({broken.problem}): "
             f"{_ACROSS[kind]}; {_WHOLE}"
         )
+
+
+def _shifted(tensor: Tensor, by: int) -> Tensor:
+    """Integers that are all the same, as others; what is drawn like them would be no others."""
+    same = tensor.numel() and bool((tensor == tensor.flatten()[0]).all())
+    if tensor.is_floating_point() or not same or not by:
+        return tensor
+    return ~tensor if tensor.dtype is torch.bool else tensor + by
 
 
 def supplied(body: nn.Module, arguments: Arguments, name: str) -> Arguments:
