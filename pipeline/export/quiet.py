@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TextIO, cast
 
-_LOGGERS = ("torch.onnx", "torch.fx.experimental.symbolic_shapes")
+_LOGGERS = (
+    "torch.onnx",
+    "torch.onnx._internal.exporter._registration",  # which is imported by the first export alone
+    "torch.fx.experimental.symbolic_shapes",
+)
 
 
 class _Place(threading.local):

@@ -1,0 +1,73 @@
+"""torch's scan for ``torch.jit.trace``, as a loop that TorchScript keeps."""
+
+import linecache
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+
+def traced_scan(
+    combine_fn: Callable[..., Any], init: Any, xs: Any, *, dim: int = 0, reverse: bool = False
+) -> tuple[Any, Any]:
+    """``torch._higher_order_ops.scan`` of the same arguments, while a module is traced.
+
+    The step is traced by itself, on the first slice. The loop around it is compiled.
+    """
+    states, of_states = pytree.tree_flatten(init)
+    sequences, of_sequences = pytree.tree_flatten(xs)
+    sequences = [x.movedim(dim, 0).flip(0) if reverse else x.movedim(dim, 0) for x in sequences]
+    outputs: list[Any] = []  # how the outputs of a step are nested
+
+    def step(*given: Tensor) -> tuple[Tensor, ...] | Tensor:
+        state = pytree.tree_unflatten(given[: len(states)], of_states)
+        x = pytree.tree_unflatten(given[len(states) :], of_sequences)
+        after, y = combine_fn(state, x)
+        leaves, of_outputs = pytree.tree_flatten(y)
+        outputs.append(of_outputs)
+        together = (*pytree.tree_leaves(after), *leaves)
+        return together if len(together) > 1 else together[0]
+
+    tracing = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    try:
+        sample = [state.detach().clone() for state in states]
+        sample += [x[0].detach().clone() for x in sequences]
+        one_step = torch.jit.trace(step, tuple(sample), check_trace=False)
+        loop = _loop(one_step, len(states), len(sequences), outputs[-1].num_leaves)
+    finally:
+        torch._C._set_tracing_state(tracing)  # type: ignore[attr-defined]
+    found = loop(*states, *sequences)
+    found = (found,) if isinstance(found, Tensor) else found
+    last = pytree.tree_unflatten(found[: len(states)], of_states)
+    ys = [y.flip(0) if reverse else y for y in found[len(states) :]]
+    return last, pytree.tree_unflatten([y.movedim(0, dim) for y in ys], outputs[-1])
+
+
+def _loop(
+    one_step: Callable[..., Any], states: int, sequences: int, outputs: int
+) -> Callable[..., Any]:
+    """``one_step`` for every step of the sequences, its outputs stacked along axis 0."""
+    state = [f"s{k}" for k in range(states)]
+    xs, ys = [f"x{k}" for k in range(sequences)], [f"y{k}" for k in range(outputs)]
+    lines = [
+        f"def loop({', '.join(state + xs)}):",
+        *(f"    all_{y}: List[torch.Tensor] = []" for y in ys),
+        "    for t in range(x0.size(0)):",
+        f"        {', '.join(state + ys)} = one_step("
+        f"{', '.join([*state, *(f'{x}[t]' for x in xs)])})",
+        *(f"        all_{y}.append({y})" for y in ys),
+        f"    return {', '.join([*state, *(f'torch.stack(all_{y})' for y in ys)])}",
+    ]
+    source = "\n".join([*lines, ""])
+    file = "<pipeline scan>"  # where torch.jit.script asks for the source
+    names = {"one_step": one_step, "torch": torch, "List": list, "__name__": "scan"}
+    exec(compile(source, file, "exec"), names)
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
+    try:
+        compiled = cast(Callable[..., Any], torch.jit.script(names["loop"]))
+    finally:
+        del linecache.cache[file]
+    return compiled
