@@ -3,7 +3,6 @@
 import re
 
 import torch
-import torch._dynamo
 from torch import nn
 from torch.export import ExportedProgram
 from torch.fx.experimental import _config as config
@@ -38,8 +37,6 @@ def capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgra
     """
     # Without this, sizes of 1 are constants.
     ones_may_grow = config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
-    # Without this, the step of a scan takes sizes for open that others have had before.
-    as_given = torch._dynamo.config.patch(automatic_dynamic_shapes=False)
     roll = Roll()
     try:
         with (
@@ -49,7 +46,6 @@ def capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgra
             quiet_exporter(),
             torch.no_grad(),
             ones_may_grow,
-            as_given,
             without_stderr(),
         ):
             return torch.export.export(

@@ -18,10 +18,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._higher_order_ops.scan import scan
 from torch.utils import _pytree as pytree
 
-from pipeline.export.traced_scan import traced_scan
+from pipeline.export.open_scan import contiguous, open_scan
 
 _BARRED = (ast.Break, ast.Continue, ast.Return, ast.Yield, ast.YieldFrom, ast.Await)
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
@@ -69,11 +68,10 @@ class Roll:
         def pure(state: Any, x: Any) -> Any:
             after, y = step(() if empty else state, x)
             # A scan gives back no tensor twice, and none that it was given.
-            return pytree.tree_map(torch.clone, (state if empty else after, y))
+            return pytree.tree_map(contiguous, (state if empty else after, y))
 
-        run = traced_scan if torch._C._get_tracing_state() is not None else scan
         turned = tuple(x.movedim(axis, 0) for x, axis in zip(xs, axes, strict=True))
-        last, ys = run(pure, first, turned)
+        last, ys = open_scan(pure, first, turned)
         return () if empty else last, tuple(map(Steps, ys))
 
 

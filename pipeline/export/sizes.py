@@ -10,8 +10,8 @@ from torch import SymFloat, SymInt, Tensor, nn
 from torch._higher_order_ops.scan import scan
 from torch.overrides import TorchFunctionMode
 
+from pipeline.export.open_scan import open_scan
 from pipeline.export.roll import cat, listed, stack
-from pipeline.export.traced_scan import traced_scan
 
 _SYMBOLS = (SymInt, SymFloat)
 
@@ -91,12 +91,6 @@ def _divmod(a: Any, b: Any, /) -> Any:
     return divmod(a, b)
 
 
-def _scan(*args: Any, **options: Any) -> Any:
-    if torch._C._get_tracing_state() is not None:
-        return traced_scan(*args, **options)
-    return scan(*args, **options)
-
-
 class TracedData(TorchFunctionMode):
     """``x.data`` as a tensor that ``torch.jit.trace`` follows; it loses PyTorch's own."""
 
@@ -146,7 +140,7 @@ def keeping_sizes(module: nn.Module) -> dict[Any, Callable[..., Any]]:
         builtins.tuple: listed(tuple),
         torch.stack: stack,
         torch.cat: cat,
-        scan: _scan,
+        scan: open_scan,
         Tensor.tolist: numbers(Tensor.tolist),
         Tensor.numpy: numbers(Tensor.numpy),
     }

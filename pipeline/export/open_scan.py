@@ -1,12 +1,29 @@
-"""torch's scan for ``torch.jit.trace``, as a loop that TorchScript keeps."""
+"""torch's scan in an export, and for ``torch.jit.trace`` as a loop that TorchScript keeps."""
 
 import linecache
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch._higher_order_ops.scan import scan
+from torch.fx.experimental import _config as config
 from torch.utils import _pytree as pytree
+
+
+def open_scan(combine_fn: Callable[..., Any], init: Any, xs: Any, **options: Any) -> Any:
+    """``torch._higher_order_ops.scan``, while a module is exported or traced."""
+    if torch._C._get_tracing_state() is not None:
+        return traced_scan(combine_fn, init, xs, **options)
+    init = pytree.tree_map(contiguous, init)  # as the states after it are
+    # The step is compiled, and there a size of 1 has to be a constant, or nothing broadcasts.
+    with config.patch(backed_size_oblivious=False):  # type: ignore[attr-defined]
+        return scan(combine_fn, init, xs, **options)
+
+
+def contiguous(tensor: Tensor) -> Tensor:
+    """A copy of ``tensor``, one number after the other."""
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def traced_scan(
@@ -63,7 +80,7 @@ def _loop(
     ]
     source = "\n".join([*lines, ""])
     file = "<pipeline scan>"  # where torch.jit.script asks for the source
-    names = {"one_step": one_step, "torch": torch, "List": list, "__name__": "scan"}
+    names = {"one_step": one_step, "torch": torch, "__name__": "scan"}
     exec(compile(source, file, "exec"), names)
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     try:
