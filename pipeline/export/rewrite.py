@@ -19,7 +19,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from pipeline.export.blame import is_authors
+from pipeline.export.author import is_authors
 from pipeline.export.roll import Loops, Roll
 
 _OF, _ROLL = "_pipeline_of", "_pipeline_roll"  # free variables of a compiled function
