@@ -9,10 +9,12 @@ from torch.fx.experimental import _config as config
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from pipeline.errors import MalformedError, PipelineError, one_line
-from pipeline.export.blame import line_in_trace, user_line
+from pipeline.export.author import line_in_trace
+from pipeline.export.blame import user_line
 from pipeline.export.example import Example
 from pipeline.export.quiet import quiet_exporter, without_stderr
 from pipeline.export.rewrite import Rewriting
+from pipeline.export.roll import Roll
 from pipeline.export.sizes import keeping_sizes
 from pipeline.export.swap import exportable
 from pipeline.export.trail import Frozen, Trail
@@ -36,9 +38,10 @@ def capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgra
     """
     # Without this, sizes of 1 are constants.
     ones_may_grow = config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+    roll = Roll()
     try:
         with (
-            Rewriting(keeping_sizes(module)).within(module),
+            Rewriting(keeping_sizes(module), roll).within(module),
             exportable(module),
             trail.followed(),
             quiet_exporter(),
@@ -60,6 +63,8 @@ def capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgra
         reason = str(error) if isinstance(error, PipelineError) else one_line(error)
         if isinstance(error, GuardOnDataDependentSymNode):
             reason = "a Python if, loop or size depends on numbers; use tensor operations"
+        if roll.rolled and not isinstance(error, PipelineError):
+            reason = f"a Python loop does not become a scan as it stands ({reason}); write {SCAN}"
         raise cannot_export("ONNX", trail.here, at_line(error, reason)) from error
 
 

@@ -19,7 +19,8 @@ from pipeline.export.module_checks import Cases, check_module_graph
 from pipeline.export.onnx_graph import tidy, translate
 from pipeline.export.quiet import quiet_exporter
 from pipeline.export.rewrite import Rewriting
-from pipeline.export.sizes import keeping_sizes
+from pipeline.export.roll import Roll
+from pipeline.export.sizes import TracedData, keeping_sizes
 from pipeline.export.torchscript import trace
 from pipeline.export.trail import Trail
 from pipeline.signature import DEFAULT_OPSET, OPSETS
@@ -115,7 +116,8 @@ def export_torchscript(
     trail = Trail(module, example.axes)
     try:
         with (
-            Rewriting(keeping_sizes(module)).within(module),
+            TracedData(),
+            Rewriting(keeping_sizes(module), Roll()).within(module),
             trail.followed(),
         ):
             file = trace(module, example.without_ones(cases.cases).args)

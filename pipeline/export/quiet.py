@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TextIO, cast
 
-_LOGGERS = ("torch.onnx", "torch.fx.experimental.symbolic_shapes")
-# Loggers of modules that torch imports during an export; a filter has to be there before.
-_LATER = [f"torch.onnx._internal.exporter.{name}" for name in ("_registration", "_core")]
+_LOGGERS = (
+    "torch.onnx",
+    "torch.onnx._internal.exporter._registration",  # which is imported by the first export alone
+    "torch.fx.experimental.symbolic_shapes",
+)
 
 
 class _Place(threading.local):
@@ -66,7 +68,7 @@ def _hide_messages(switch: _Switch) -> Callable[[], None]:
         return record.levelno >= logging.ERROR or not switch.is_on
 
     known = list(logging.root.manager.loggerDict)
-    names = {*_LOGGERS, *_LATER, *(name for name in known if name.startswith(_LOGGERS))}
+    names = {*_LOGGERS, *(name for name in known if name.startswith(_LOGGERS))}
     loggers = [logging.getLogger(name) for name in sorted(names)]
     warnings.simplefilter("ignore", AnyOfHere)
     (added,) = (entry for entry in warnings.filters if entry[2] is AnyOfHere)

@@ -19,15 +19,17 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from pipeline.export.blame import is_authors
+from pipeline.export.author import is_authors
+from pipeline.export.roll import Loops, Roll
 
-_OF = "_pipeline_of"  # the free variable of a compiled function
+_OF, _ROLL = "_pipeline_of", "_pipeline_roll"  # free variables of a compiled function
 
 
 class Rewriting:
     """Functions compiled once more; ``replaced`` has others for some that they call."""
 
-    def __init__(self, replaced: Mapping[Any, Callable[..., Any]]) -> None:
+    def __init__(self, replaced: Mapping[Any, Callable[..., Any]], roll: Roll) -> None:
+        self.roll = roll
         self._replaced = {id(function): (function, new) for function, new in replaced.items()}
         self._new: dict[FunctionType, FunctionType] = {}  # old to new, and new to itself
 
@@ -92,7 +94,7 @@ class Rewriting:
         except (OSError, SyntaxError, TypeError, ValueError, LookupError):
             return None
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-        cells[_OF] = CellType(self.of)
+        cells[_OF], cells[_ROLL] = CellType(self.of), CellType(self.roll)
         if any(name not in cells for name in code.co_freevars):
             return None
         return _copy(function, code, [cells[name] for name in code.co_freevars])
@@ -141,6 +143,7 @@ def _compiled(function: FunctionType) -> CodeType:
     if not isinstance(definition, ast.FunctionDef) or definition.name != old.co_name:
         raise LookupError  # a lambda, or a file that has changed since it was imported
     definition.decorator_list.clear()
+    definition = Loops(definition).visit(definition)
     definition.body = [_Calls().visit(statement) for statement in definition.body]
     ast.increment_lineno(definition, first - 1)
     body: ast.stmt = definition
@@ -150,7 +153,7 @@ def _compiled(function: FunctionType) -> CodeType:
         if hasattr(body, "type_params"):  # of Python 3.12 and later
             body.type_params = []
     free = [name for name in old.co_freevars if name != "__class__"]
-    names: list[ast.expr] = [ast.Name(name, ast.Store()) for name in (*free, _OF)]
+    names: list[ast.expr] = [ast.Name(name, ast.Store()) for name in (*free, _OF, _ROLL)]
     outer = ast.parse("def _pipeline_outer():\n    pass").body[0]
     cast(ast.FunctionDef, outer).body = [ast.Assign(names, ast.Constant(None)), body]
     whole = ast.fix_missing_locations(ast.Module([outer], []))

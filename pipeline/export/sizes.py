@@ -2,11 +2,16 @@
 
 import builtins
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import SymFloat, SymInt, Tensor, nn
+from torch._higher_order_ops.scan import scan
+from torch.overrides import TorchFunctionMode
+
+from pipeline.export.open_scan import open_scan
+from pipeline.export.roll import cat, listed, stack
 
 _SYMBOLS = (SymInt, SymFloat)
 
@@ -86,11 +91,30 @@ def _divmod(a: Any, b: Any, /) -> Any:
     return divmod(a, b)
 
 
+class TracedData(TorchFunctionMode):
+    """``x.data`` as a tensor that ``torch.jit.trace`` follows; it loses PyTorch's own."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Answer that attribute, leave all else alone."""
+        if func == _DATA and torch._C._get_tracing_state() is not None:
+            return args[0].detach()
+        return func(*args, **(kwargs or {}))
+
+
+_DATA = Tensor.data.__get__  # type: ignore[attr-defined]
+
+
 def keeping_sizes(module: nn.Module) -> dict[Any, Callable[..., Any]]:
     """Functions that keep a size open, in place of those that make a plain number of it."""
     constants = {id(tensor): tensor for tensor in module.state_dict(keep_vars=True).values()}
 
-    def listed(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def numbers(plain: Callable[..., Any]) -> Callable[..., Any]:
         """Lengths are often given as a list; what takes one takes the tensor as well."""
 
         def kept(tensor: Tensor, *args: Any, **options: Any) -> Any:
@@ -112,6 +136,11 @@ def keeping_sizes(module: nn.Module) -> dict[Any, Callable[..., Any]]:
         math.sqrt: _sqrt,
         math.ceil: _rounded(math.ceil, torch.ceil),
         math.floor: _rounded(math.floor, torch.floor),
-        Tensor.tolist: listed(Tensor.tolist),
-        Tensor.numpy: listed(Tensor.numpy),
+        builtins.list: listed(list),
+        builtins.tuple: listed(tuple),
+        torch.stack: stack,
+        torch.cat: cat,
+        scan: open_scan,
+        Tensor.tolist: numbers(Tensor.tolist),
+        Tensor.numpy: numbers(Tensor.numpy),
     }

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from pipeline.export.blame import is_authors
+from pipeline.export.author import is_authors
 
 _CALLER = "pipeline.export.capture"
 
