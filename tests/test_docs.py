@@ -264,6 +264,18 @@ def test_the_lines_of_python_that_export_a_module_run(
     assert Path("tagger.pt").is_file()
 
 
+def test_the_lines_of_python_that_take_a_module_to_a_stream_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    made: dict[str, Any] = {}
+    exec(compile(python_with("class Denoiser"), "README.md", "exec"), made)
+    assert made["clean"].shape == (1, 160, 1)
+    assert made["stream"].state.shape == (1, 1, 16)
+    assert (tmp_path / "exported" / "denoiser" / "manifest.json").is_file()
+
+
 def test_the_lines_of_python_that_count_nodes_run(
     tiny_bundle: Callable[[str], Bundle],
     tmp_path: Path,

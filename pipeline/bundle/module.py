@@ -33,7 +33,7 @@ from pipeline.contract.tensors import Axis, Contract, StatePair
 from pipeline.errors import UsageError
 from pipeline.export.modules import export_onnx, export_torchscript
 from pipeline.export.state import Explicit
-from pipeline.runtimes.called import Called
+from pipeline.export.called import Called
 from pipeline.seal import require_readable, sealed
 from pipeline.storage import canonical_json
 from pipeline.verify import Reference, chained

@@ -19,7 +19,7 @@ from pipeline.contract.law import Array
 from pipeline.contract.samples import draw
 from pipeline.contract.tensors import Contract, Tensors
 from pipeline.export.state import Explicit
-from pipeline.runtimes.called import Called
+from pipeline.export.called import Called
 from pipeline.verify import Reference
 
 _SIZES = (1, 3, 8, 5)  # of axes that are neither batch nor time
