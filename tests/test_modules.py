@@ -375,8 +375,8 @@ class Stepwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = x.new_zeros(x.size(0), 3)
-        for t in range(x.size(1)):
-            h = self.cell(x[:, t], h)
+        for step in x.unbind(1):
+            h = self.cell(step, h)
         return h
 
 
