@@ -31,9 +31,9 @@ from pipeline.contract.manifest import FORMAT, Manifest, ModuleRecord
 from pipeline.contract.stored import stored
 from pipeline.contract.tensors import Axis, Contract, StatePair
 from pipeline.errors import UsageError
+from pipeline.export.called import Called
 from pipeline.export.modules import export_onnx, export_torchscript
 from pipeline.export.state import Explicit
-from pipeline.export.called import Called
 from pipeline.seal import require_readable, sealed
 from pipeline.storage import canonical_json
 from pipeline.verify import Reference, chained

@@ -18,8 +18,8 @@ from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.contract.law import Array
 from pipeline.contract.samples import draw
 from pipeline.contract.tensors import Contract, Tensors
-from pipeline.export.state import Explicit
 from pipeline.export.called import Called
+from pipeline.export.state import Explicit
 from pipeline.verify import Reference
 
 _SIZES = (1, 3, 8, 5)  # of axes that are neither batch nor time
