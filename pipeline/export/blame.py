@@ -1,44 +1,54 @@
-"""The line of a module's author at which an export fails."""
+"""The line of the user's own code that an error comes from."""
 
-import re
+import os
 import sysconfig
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
-import torch
-
-_HERE = str(Path(__file__).parents[1])
-_TORCH = str(Path(torch.__file__).parent)
-_PYTHON = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
-_PACKAGES = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-
-
-def is_authors(file: str) -> bool:
-    """Whether a file holds code of a module's author, not of Python, PyTorch or this package."""
-    if file.startswith((_HERE, _TORCH)) or (file.startswith("<") and "ipython" not in file):
-        return False
-    return file.startswith(_PACKAGES) or not file.startswith(_PYTHON)
+_LIBRARIES = {"numpy", "onnx", "onnx_ir", "onnxscript", "pipeline", "torch"}
+_STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def user_line(error: BaseException) -> str:
-    """``mynet.py:12``, the innermost line of an author's code that ``error`` came through.
+    """File and line, as ``mynet.py:12``, of the innermost frame that is the user's.
 
-    Nothing where it came through none. The errors that led to ``error`` count as well.
+    That is a frame in neither torch, this package and their libraries nor Python itself. An error
+    that has none is judged by the error that caused it. Empty where no frame is the user's.
     """
-    chain: BaseException | None = error
-    while chain is not None:
-        # Below the frames of this package stands whoever called it.
-        frames = traceback.extract_tb(chain.__traceback__)
-        ours = [k for k, frame in enumerate(frames) if frame.filename.startswith(_HERE)]
-        for frame in reversed(frames[ours[0] + 1 if ours else 0 :]):
-            if is_authors(frame.filename):
-                return f"{Path(frame.filename).name}:{frame.lineno}"
-        chain = chain.__cause__ or chain.__context__
+    for cause in _chain(error):
+        line = ""
+        for frame, number in traceback.walk_tb(cause.__traceback__):
+            if _is_the_users(frame):
+                line = f"{os.path.basename(frame.f_code.co_filename)}:{number}"
+        if line:
+            return line
     return ""
 
 
-def line_in_trace(trace: str) -> str:
-    """The innermost line of an author's code in a printed ``trace``, as torch keeps of a node."""
-    found = re.findall(r'File "([^"]+)", line (\d+)', trace)
-    lines = [f"{Path(file).name}:{line}" for file, line in found if is_authors(file)]
-    return lines[-1] if lines else ""
+def at_line(error: BaseException) -> str:
+    """The same as the end of a sentence, `` (mynet.py:12)``, or empty."""
+    line = user_line(error)
+    return f" ({line})" if line else ""
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, what caused it, and so on."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+def _is_the_users(frame: FrameType) -> bool:
+    name, module = frame.f_code.co_filename, str(frame.f_globals.get("__name__", ""))
+    if name.startswith("<") and module != "__main__":  # code that a library made
+        return False
+    if module.split(".")[0] in _LIBRARIES:
+        return False
+    path = Path(name).resolve()
+    return not path.is_relative_to(_STANDARD) or not _INSTALLED.isdisjoint(path.parts)

@@ -9,7 +9,8 @@ from torch.fx.experimental import _config as config
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from pipeline.errors import MalformedError, PipelineError, one_line
-from pipeline.export.blame import line_in_trace, user_line
+from pipeline.export.author import line_in_trace
+from pipeline.export.blame import user_line
 from pipeline.export.example import Example
 from pipeline.export.quiet import quiet_exporter, without_stderr
 from pipeline.export.rewrite import Rewriting

@@ -10,6 +10,7 @@ functions, for the time of the export.
 
 import ast
 import inspect
+import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +20,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from pipeline.export.blame import is_authors
+from pipeline.export.author import is_authors
 from pipeline.export.roll import Loops, Roll
 
 _OF, _ROLL = "_pipeline_of", "_pipeline_roll"  # free variables of a compiled function
@@ -91,7 +92,7 @@ class Rewriting:
         """``function`` compiled once more, None where its source is not to be had."""
         try:
             code = _compiled(function)
-        except (OSError, SyntaxError, TypeError, ValueError, LookupError):
+        except (OSError, SyntaxError, TypeError, ValueError, LookupError, tokenize.TokenError):
             return None
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         cells[_OF], cells[_ROLL] = CellType(self.of), CellType(self.roll)

@@ -130,11 +130,16 @@ class _Loop:
         self.carried = _read_first(self.body, stored)
         appended = {f"_pipeline_y{k}" for k in range(len(self.lists))}
         left = stored - set(self.carried) - appended
+        # Other loops may count with the same name.
+        loops = [n for n in ast.walk(function) if isinstance(n, ast.For)]
+        same = [n for n in loops if n is node or _is(n.target, self.step)]
+        within = {id(n) for loop in same for n in ast.walk(loop)}
+        counts = any(_is(n, self.step) for n in _names(function.body) if id(n) not in within)
         inside = {id(n) for n in ast.walk(node)}
         outside = {n.id for n in _names(function.body) if id(n) not in inside}
         loaded = [n.id for n in _names(self.body) if isinstance(n.ctx, ast.Load)]
         used = {*loaded, *stored}
-        if left & outside or self.step in used | outside or used & set(self.lists):
+        if left & outside or counts or self.step in used or used & set(self.lists):
             raise _Stays
         if stored & {x for x, _ in self.xs} or node.orelse:
             raise _Stays

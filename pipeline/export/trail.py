@@ -15,7 +15,7 @@ from torch import nn
 from torch._jit_internal import FunctionModifiers
 from torch.utils import _pytree as pytree
 
-from pipeline.export.blame import is_authors
+from pipeline.export.author import is_authors
 
 _EXPORTED = FunctionModifiers.EXPORT  # what @torch.jit.export marks a method with
 _CALLER = "pipeline.export.capture"
