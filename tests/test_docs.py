@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -258,9 +259,13 @@ def test_the_lines_of_python_that_export_a_module_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    exec(compile(python_with("class Tagger"), "README.md", "exec"), {})
-    graph = onnx.load("tagger.onnx").graph
-    assert [node.op_type for node in graph.node].count("LSTM") == 2
+    classes = ("class Tagger", "class Stepwise", "class Resets")
+    # A loop is read from its file.
+    Path("mynet.py").write_text("\n\n".join(map(python_with, classes)))
+    runpy.run_path("mynet.py", run_name="mynet")
+    for name, nodes in (("tagger", ["LSTM"] * 2), ("stepwise", ["Scan"]), ("resets", ["Scan"])):
+        found = [node.op_type for node in onnx.load(f"{name}.onnx").graph.node]
+        assert [operator for operator in found if operator in ("LSTM", "Scan")] == nodes
     assert Path("tagger.pt").is_file()
 
 

@@ -10,6 +10,7 @@ functions, for the time of the export.
 
 import ast
 import inspect
+import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -91,7 +92,7 @@ class Rewriting:
         """``function`` compiled once more, None where its source is not to be had."""
         try:
             code = _compiled(function)
-        except (OSError, SyntaxError, TypeError, ValueError, LookupError):
+        except (OSError, SyntaxError, TypeError, ValueError, LookupError, tokenize.TokenError):
             return None
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         cells[_OF], cells[_ROLL] = CellType(self.of), CellType(self.roll)

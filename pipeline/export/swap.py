@@ -115,6 +115,8 @@ class OnnxFunctions(TorchFunctionMode):
             return self.lengths(args[0]).size(0)  # PyTorch asks for the first: that of all streams
         if name == "__getitem__" and isinstance(args[1], tuple):
             return func(args[0], _with_tensors(args[1]))
+        if name == "chunk" and (pieces := _chunks(*args, **(kwargs or {}))):
+            return pieces
         for layer in self.layers:  # whose mode is called as its kernel, in capital letters
             if name == layer.mode.lower() and any(value is layer._flat_weights for value in args):
                 return self.run(layer, *args)
@@ -231,6 +233,15 @@ class OnnxFunctions(TorchFunctionMode):
 def _inside(padded: Tensor, lengths: Tensor) -> Tensor:
     """Whether each step of ``padded`` ``[time, batch, …]`` belongs to a sequence."""
     return torch.arange(padded.size(0), device=padded.device)[:, None] < lengths
+
+
+def _chunks(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """As many pieces of an open axis; ONNX's exporter cannot split one. Nothing for another."""
+    size = x.size(dim)
+    if not isinstance(size, torch.SymInt) or size.node.expr.is_number:
+        return ()
+    each, before = (size + chunks - 1) // chunks, (slice(None),) * (dim % x.dim())
+    return tuple(x[(*before, slice(k * each, (k + 1) * each))] for k in range(chunks))
 
 
 def _with_tensors(index: tuple[Any, ...]) -> tuple[Any, ...]:
