@@ -346,6 +346,26 @@ def test_a_state_that_is_left_out_is_supplied_with_zeros() -> None:
     assert whole.contract.states == ()
 
 
+class Strided(nn.Module):
+    """A convolution that needs two steps at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 3, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x.transpose(1, 2)).transpose(1, 2)
+        return y
+
+
+def test_a_layer_that_fails_on_a_piece_is_named_and_takes_whole_sequences() -> None:
+    message = r"^'conv' \(Conv1d\) .* in pieces \(RuntimeError: .* reads steps outside of the piece"
+    with pytest.raises(MalformedError, match=message):
+        explicit(Strided(), torch.randn(2, 4, 3), axes=TIME)
+    whole = explicit(Strided(), torch.randn(2, 4, 3), axes=TIME, states="none")
+    assert str(whole.contract.outputs[0]) == "y [batch, y_axis_1, 3]"
+
+
 class Centred(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x - x.mean(0)

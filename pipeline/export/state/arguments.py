@@ -36,7 +36,10 @@ class Arguments:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise MalformedError(f"{name}.forward does not take these inputs: {error}") from error
-        self.args, self.kwargs = bound.args, bound.kwargs
+        self.args, self.kwargs = pytree.tree_map(  # where the copy of the module is
+            lambda leaf: leaf.detach().cpu() if is_tensor(leaf) else leaf,
+            (bound.args, bound.kwargs),
+        )
         self.names: list[str] = []
         self.parameters: dict[str, list[str]] = {}  # the names of the tensors of each
         for parameter, value in bound.arguments.items():
