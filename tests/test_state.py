@@ -301,6 +301,25 @@ def test_an_argument_goes_with_the_result_that_is_told_or_found() -> None:
             explicit(Policy(), given, done, axes=axes, states=states)
 
 
+class Mixed(nn.Module):
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        return x * h
+
+
+def test_without_a_time_axis_names_tell_the_pairs() -> None:
+    given = torch.randn(2, 3), torch.zeros(2, 4)
+    cell = explicit(nn.GRUCell(3, 4), given, axes={"input": {0: "batch"}})
+    assert cell.contract.states == (("hx", "h"),)
+    with pytest.raises(MalformedError, match="at no other size"):  # h is an input, of two rows
+        explicit(Mixed(), (torch.randn(2, 3), torch.randn(2, 3)), axes=BATCH)
+    axes = {**BATCH, "h": {0: "batch"}}
+    mixed = explicit(Mixed(), (torch.randn(2, 3), torch.randn(2, 3)), axes=axes)
+    assert mixed.contract.states == ()
+    told = explicit(Mixed(), (torch.randn(2, 3), torch.ones(2, 3)), axes=axes, states={"h": 0})
+    assert told.contract.states == (("h", "next_h"),)
+    assert told.initial == {"h": 1}
+
+
 class Crossed(nn.Module):
     """Two states of the same form, given back in the other order and by other names."""
 

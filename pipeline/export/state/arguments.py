@@ -123,7 +123,9 @@ def names_of_results(module: nn.Module, results: Any) -> list[str]:
     Without any of these, they are ``output``, or ``output_0`` and on.
     """
     parts = dict(_parts(results))
-    if is_tensor(results):
+    if isinstance(module, nn.RNNCellBase):  # which gives nothing but its state
+        parts = dict(zip("hc", tensors_of(results, type(module).__name__), strict=False))
+    elif is_tensor(results):
         parts = {(_returned(module, 1) or ["output"])[0] or "output": results}
     elif isinstance(results, tuple | list) and not hasattr(results, "_fields"):
         words = _returned(module, len(results)) or [""] * len(results)
