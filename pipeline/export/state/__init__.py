@@ -4,11 +4,11 @@
 ``forward(*inputs, *states)`` that gives ``(*outputs, *next_states)``. This is how, step by step:
 
 1. ``arguments`` makes one list of the tensors that ``forward`` is called with, and gives each a
-   name. A state that ``forward`` would take, and that was left out (``h=None``), is supplied with
-   zeros, if these give the same.
+   name. ``supply`` gives zeros for a state that ``forward`` would take, and that was left out
+   (``h=None``), if these give the same.
 2. ``kept_search`` calls a copy of the module twice and looks at every attribute, buffer and
-   parameter before, between and after. What changes, and is read by the next call, is a state; what
-   is only written is not, and neither is a flag that the first call sets for good. The initial
+   parameter before, between and after. What is written, and is read by the next call, is a state;
+   what is never read is not, and neither is a flag that the first call sets for good. The initial
    value is that before the first call. Where there was none, as with ``self.h = None``, it is the
    first of some likely ones (zeros, what ``forward`` itself assigns first, ones, a parameter) with
    which the first call gives the same.
@@ -21,8 +21,8 @@
 5. ``pure`` puts it together. Before ``forward`` of the copy runs, the kept states are put where it
    looks for them, and hooks of the layers hand over theirs; after it, the next states are read and
    everything is put back. The layers are not replaced, so the export still makes one node of each.
-6. ``search`` finds the axis of the batch in each state, by calls at other sizes, and ``specs``
-   makes the contract.
+6. ``search`` finds the axis of the batch in each state, or the part of an axis, by calls at other
+   sizes, and ``specs`` makes the contract.
 7. ``proof`` compares: the pure module with the user's in eager PyTorch, pieces and single steps
    with the whole sequence, rows of a batch with each alone. If that fails, the next candidates are
    tried; if none is left, ``divergence`` finds the submodule that gives other numbers though it is
@@ -43,7 +43,8 @@ from pipeline.export.example import Axes
 from pipeline.export.modules import _ready
 from pipeline.export.state.arguments import Arguments, eagerly
 from pipeline.export.state.pure import Pure, State
-from pipeline.export.state.search import Search, supplied
+from pipeline.export.state.search import Search
+from pipeline.export.state.supply import supplied
 
 __all__ = ["Described", "Explicit", "explicit"]
 

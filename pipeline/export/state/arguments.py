@@ -36,7 +36,10 @@ class Arguments:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise MalformedError(f"{name}.forward does not take these inputs: {error}") from error
-        self.args, self.kwargs = bound.args, bound.kwargs
+        self.args, self.kwargs = pytree.tree_map(  # where the copy of the module is
+            lambda leaf: leaf.detach().cpu() if is_tensor(leaf) else leaf,
+            (bound.args, bound.kwargs),
+        )
         self.names: list[str] = []
         self.parameters: dict[str, list[str]] = {}  # the names of the tensors of each
         for parameter, value in bound.arguments.items():
@@ -120,7 +123,9 @@ def names_of_results(module: nn.Module, results: Any) -> list[str]:
     Without any of these, they are ``output``, or ``output_0`` and on.
     """
     parts = dict(_parts(results))
-    if is_tensor(results):
+    if isinstance(module, nn.RNNCellBase):  # which gives nothing but its state
+        parts = dict(zip("hc", tensors_of(results, type(module).__name__), strict=False))
+    elif is_tensor(results):
         parts = {(_returned(module, 1) or ["output"])[0] or "output": results}
     elif isinstance(results, tuple | list) and not hasattr(results, "_fields"):
         words = _returned(module, len(results)) or [""] * len(results)
