@@ -40,7 +40,7 @@ from pipeline.contract.law import Array
 from pipeline.contract.tensors import Contract, Tensors
 from pipeline.errors import UsageError
 from pipeline.export.example import Axes
-from pipeline.export.modules import _ready
+from pipeline.export.copying import working_copy
 from pipeline.export.state.arguments import Arguments, eagerly
 from pipeline.export.state.pure import Pure, State
 from pipeline.export.state.search import Search
@@ -139,7 +139,7 @@ def explicit(
     """
     if isinstance(states, str) and states not in ("auto", "none"):
         raise UsageError(f"states is '{states}'; it is auto, none, or argument: result")
-    name, body = type(module).__name__, _ready(module)
+    name, body = type(module).__name__, working_copy(module)
     given = (args,) if isinstance(args, Tensor) else tuple(args)
     arguments = Arguments(body, given, kwargs or {})
     with eagerly(body):

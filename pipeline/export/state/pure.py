@@ -106,8 +106,13 @@ class Pure(nn.Module):
         states = [end if fold is None else fold.apart(end) for fold, end in folded]
         return (*outputs, *states, *(leaves[k] for k in paired))
 
-    def called(self, *tensors: Tensor) -> tuple[dict[Key, Chain], Any, list[Tensor]]:
-        """The chains of calls of layers, the results of ``body``, and the next kept states."""
+    def called(
+        self, *tensors: Tensor, every_layer: bool = False
+    ) -> tuple[dict[Key, Chain], Any, list[Tensor]]:
+        """The chains of calls of layers, the results of ``body``, and the next kept states.
+
+        Only layers that have a state are followed, or ``every_layer``, to find which have.
+        """
         given = iter(tensors)
         arguments: dict[int, Tensor] = {k: next(given) for k in self.inputs}
         folded = [(fold, next(given)) for fold in self.folds]
@@ -116,7 +121,7 @@ class Pure(nn.Module):
         starts = {key: tuple(next(states) for _ in range(parts)) for key, parts in self.chains}
         arguments |= {argument: next(given) for argument, _ in self.pairs}
         args, kwargs = self.arguments.with_tensors([arguments[k] for k in sorted(arguments)])
-        calls = Calls(self.body, starts)
+        calls = Calls(self.body, None if every_layer else starts)
         with ExitStack() as block:
             read = block.enter_context(self.kept.lifted(self.body, kept))
             block.enter_context(calls.followed())

@@ -200,7 +200,7 @@ class Search:
             ]
             inputs = [_shifted(tensor, shift) for tensor in self.draw.at(batch, steps)]
             with suppress(Exception):  # which is told when the states are proven
-                found.append(pure.called(*inputs, *states)[0])
+                found.append(pure.called(*inputs, *states, every_layer=True)[0])
         if len(found) < 3:
             return {}
         return {
@@ -272,7 +272,8 @@ class Search:
         axes = [axis for axis in range(value.dim()) if value.size(axis) == self.draw.batch > 1]
         if value.numel() and bool((value == value.flatten()[0]).all()):
             return value
-        return value if any(rows_are_equal(value, axis) for axis in axes) else value * 0
+        equal = any(rows_are_equal(value, axis) for axis in axes)
+        return value if equal else torch.zeros_like(value)  # 0 times a number may be -0
 
     def _laid_out(self, pure: Pure, starts: Sequence[_Start], draw: Draw) -> Iterator[list[State]]:
         """The states, with the batch in places with which they keep their shapes.

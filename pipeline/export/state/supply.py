@@ -6,6 +6,7 @@ from contextlib import suppress
 from itertools import combinations
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
@@ -37,7 +38,7 @@ def supplied(body: nn.Module, arguments: Arguments, name: str) -> Arguments:
         for parameters in combinations(omitted, count):
             for values in reversed(list(combinations(parts, count))):
                 zeros = {
-                    key: pytree.tree_map(lambda leaf: leaf * 0 if is_tensor(leaf) else leaf, value)
+                    key: pytree.tree_map_only(torch.Tensor, torch.zeros_like, value)
                     for key, value in zip(parameters, values, strict=True)
                 }
                 ones = pytree.tree_map(lambda leaf: leaf + 1 if is_tensor(leaf) else leaf, zeros)
