@@ -29,7 +29,7 @@
    given the same ones, and the module is refused by its name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,8 +39,8 @@ from torch import Tensor, nn
 from pipeline.contract.law import Array
 from pipeline.contract.tensors import Contract, Tensors
 from pipeline.errors import UsageError
-from pipeline.export.example import Axes
 from pipeline.export.copying import working_copy
+from pipeline.export.example import Axes
 from pipeline.export.state.arguments import Arguments, eagerly
 from pipeline.export.state.pure import Pure, State
 from pipeline.export.state.search import Search
@@ -107,7 +107,7 @@ class Explicit:
 
 def explicit(
     module: nn.Module,
-    args: Tensor | Sequence[Any],
+    args: Any,
     kwargs: Mapping[str, Any] | None = None,
     *,
     axes: Axes,
@@ -122,7 +122,7 @@ def explicit(
     Args:
         module: any module; it is taken as it is in ``eval()``, with what it keeps now as the
             initial values of its states.
-        args: what ``forward`` is called with; a tensor, or a sequence of arguments.
+        args: what ``forward`` is called with: an argument, or a sequence of them.
         kwargs: arguments by name.
         axes: the dynamic axes of each input, by its name: ``{"x": {0: "batch", 1: "time"}}``. That
             of states is found.
@@ -140,8 +140,7 @@ def explicit(
     if isinstance(states, str) and states not in ("auto", "none"):
         raise UsageError(f"states is '{states}'; it is auto, none, or argument: result")
     name, body = type(module).__name__, working_copy(module)
-    given = (args,) if isinstance(args, Tensor) else tuple(args)
-    arguments = Arguments(body, given, kwargs or {})
+    arguments = Arguments(body, args, kwargs)
     with eagerly(body):
         if states != "none":
             arguments = supplied(body, arguments, name)

@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from pipeline.export.example import is_tensor
+from pipeline.export.nested import tensors_of
 from pipeline.export.state.arguments import Arguments
 from pipeline.export.state.indices import TensorIndices
 from pipeline.export.state.kept import Kept
@@ -98,7 +97,7 @@ class Pure(nn.Module):
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """One call; tensors are in the order that the class tells."""
         calls, results, kept = self.called(*tensors)
-        leaves = [leaf for leaf in pytree.tree_leaves(results) if is_tensor(leaf)]
+        leaves = tensors_of(results)
         paired = [result for _, result in self.pairs]
         outputs = [leaf for k, leaf in enumerate(leaves) if k not in paired]
         ends = [*kept, *(part for key, _ in self.chains for part in calls[key].end)]

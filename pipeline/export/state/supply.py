@@ -11,7 +11,6 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from pipeline.errors import MalformedError
-from pipeline.export.example import is_tensor
 from pipeline.export.state.arguments import Arguments, run, tensors_of
 from pipeline.export.state.kept_search import close
 from pipeline.export.state.pairs import is_called_like_a_state
@@ -41,7 +40,7 @@ def supplied(body: nn.Module, arguments: Arguments, name: str) -> Arguments:
                     key: pytree.tree_map_only(torch.Tensor, torch.zeros_like, value)
                     for key, value in zip(parameters, values, strict=True)
                 }
-                ones = pytree.tree_map(lambda leaf: leaf + 1 if is_tensor(leaf) else leaf, zeros)
+                ones = pytree.tree_map_only(torch.Tensor, torch.ones_like, zeros)
                 with suppress(MalformedError):
                     given = arguments.and_given(body, zeros)
                     same = close(tensors_of(results_of(given), name), expected)
