@@ -46,7 +46,7 @@ from pipeline.export.state.pure import Pure, State
 from pipeline.export.state.search import Search
 from pipeline.export.state.supply import supplied
 
-__all__ = ["Described", "Explicit", "explicit"]
+__all__ = ["Described", "Explicit", "eagerly", "explicit"]
 
 _SHOWN = 4  # numbers of an initial value that is no constant
 
