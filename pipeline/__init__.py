@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING
 from pipeline.later import later
 
 if TYPE_CHECKING:
-    from pipeline.bundle.export_module import export_module as export
     from pipeline.run.bundle import Bundle, load
+    from pipeline.run.export import export_module as export
     from pipeline.run.stream import Stream
 else:
     __getattr__ = later(

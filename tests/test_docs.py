@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import onnx
@@ -267,6 +268,18 @@ def test_the_lines_of_python_that_export_a_module_run(
         found = [node.op_type for node in onnx.load(f"{name}.onnx").graph.node]
         assert [operator for operator in found if operator in ("LSTM", "Scan")] == nodes
     assert Path("tagger.pt").is_file()
+
+
+def test_the_lines_of_python_that_take_a_module_to_a_stream_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    made: dict[str, Any] = {}
+    exec(compile(python_with("class Denoiser"), "README.md", "exec"), made)
+    assert made["clean"].shape == (1, 160, 1)
+    assert made["stream"].state.shape == (1, 1, 16)
+    assert (tmp_path / "exported" / "denoiser" / "manifest.json").is_file()
 
 
 def test_the_lines_of_python_that_count_nodes_run(

@@ -28,8 +28,8 @@ from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
 from pipeline.contract.manifest import FORMAT, Manifest, ModuleRecord
 from pipeline.contract.stored import stored
 from pipeline.contract.tensors import StatePair
+from pipeline.export.called import Called
 from pipeline.export.state import Explicit
-from pipeline.runtimes.called import Called
 from pipeline.seal import require_readable, sealed
 from pipeline.storage import canonical_json
 from pipeline.verify import Reference, chained

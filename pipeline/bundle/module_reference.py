@@ -18,8 +18,8 @@ from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.contract.law import Array
 from pipeline.contract.samples import draw
 from pipeline.contract.tensors import Axis, Contract, Tensors
+from pipeline.export.called import Called
 from pipeline.export.state import Explicit
-from pipeline.runtimes.called import Called
 from pipeline.verify import Reference
 
 _LARGER = (0, 2, 7, 4)  # than the smallest size of an axis that is neither batch nor time

@@ -1,7 +1,7 @@
 """A trained network, or any module, as TorchScript and as ONNX, checked before anyone sees it.
 
 The package itself can be called: ``pipeline.export(module, example, name=…)`` makes a bundle of a
-module, by :func:`pipeline.bundle.export_module.export_module`.
+module, by :func:`pipeline.run.export.export_module`.
 """
 
 import sys
@@ -50,8 +50,8 @@ class _Callable(ModuleType):
     """The type of this package, so that ``pipeline.export`` is a function, too."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """The bundle of a module; see :func:`pipeline.bundle.export_module.export_module`."""
-        from pipeline.bundle.export_module import export_module
+        """The bundle of a module; see :func:`pipeline.run.export.export_module`."""
+        from pipeline.run.export import export_module
 
         return export_module(*arguments, **options)
 
