@@ -255,9 +255,8 @@ def module_reference(recipe: Recipe, contract: Contract, module: nn.Module) -> R
                 found[spec.name] = np.broadcast_to(starts[spec.name], shape).astype(spec.type)
         return found
 
-    multiple = recipe.axes[contract.time].multiple if contract.time else 1
     twin = copy.deepcopy(module).double()
-    return reference_of(contract, module, twin, initial, {}, multiple)
+    return reference_of(contract, recipe.axes, module, twin, initial, {})
 
 
 def _tensors(contract: Contract, given: Tensors) -> tuple[Tensor, ...]:

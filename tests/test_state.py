@@ -301,6 +301,25 @@ def test_an_argument_goes_with_the_result_that_is_told_or_found() -> None:
             explicit(Policy(), given, done, axes=axes, states=states)
 
 
+class Mixed(nn.Module):
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        return x * h
+
+
+def test_without_a_time_axis_names_tell_the_pairs() -> None:
+    given = torch.randn(2, 3), torch.zeros(2, 4)
+    cell = explicit(nn.GRUCell(3, 4), given, axes={"input": {0: "batch"}})
+    assert cell.contract.states == (("hx", "h"),)
+    with pytest.raises(MalformedError, match="at no other size"):  # h is an input, of two rows
+        explicit(Mixed(), (torch.randn(2, 3), torch.randn(2, 3)), axes=BATCH)
+    axes = {**BATCH, "h": {0: "batch"}}
+    mixed = explicit(Mixed(), (torch.randn(2, 3), torch.randn(2, 3)), axes=axes)
+    assert mixed.contract.states == ()
+    told = explicit(Mixed(), (torch.randn(2, 3), torch.ones(2, 3)), axes=axes, states={"h": 0})
+    assert told.contract.states == (("h", "next_h"),)
+    assert told.initial == {"h": 1}
+
+
 class Crossed(nn.Module):
     """Two states of the same form, given back in the other order and by other names."""
 
@@ -344,6 +363,26 @@ def test_a_state_that_is_left_out_is_supplied_with_zeros() -> None:
     whole = explicit(Optional(), torch.randn(2, 4, 3), axes=TIME, states="none")
     assert [spec.name for spec in whole.contract.inputs] == ["x"]
     assert whole.contract.states == ()
+
+
+class Strided(nn.Module):
+    """A convolution that needs two steps at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 3, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x.transpose(1, 2)).transpose(1, 2)
+        return y
+
+
+def test_a_layer_that_fails_on_a_piece_is_named_and_takes_whole_sequences() -> None:
+    message = r"^'conv' \(Conv1d\) .* in pieces \(RuntimeError: .* reads steps outside of the piece"
+    with pytest.raises(MalformedError, match=message):
+        explicit(Strided(), torch.randn(2, 4, 3), axes=TIME)
+    whole = explicit(Strided(), torch.randn(2, 4, 3), axes=TIME, states="none")
+    assert str(whole.contract.outputs[0]) == "y [batch, y_axis_1, 3]"
 
 
 class Centred(nn.Module):

@@ -1,19 +1,17 @@
 """The files of a bundle of a user's module, and the bundle as a reference."""
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from pipeline.bundle.golden import backend_test_files, golden_json, golden_trajectories
+from pipeline.bundle.module_axes import axes_of
 from pipeline.bundle.module_card import module_card
+from pipeline.bundle.module_graphs import graphs
 from pipeline.bundle.module_reference import explicit_reference, load_torchscript
 from pipeline.bundle.write import file_entry
 from pipeline.checkpoint import versions
@@ -29,10 +27,8 @@ from pipeline.contract.files import (
 from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
 from pipeline.contract.manifest import FORMAT, Manifest, ModuleRecord
 from pipeline.contract.stored import stored
-from pipeline.contract.tensors import Axis, Contract, StatePair
-from pipeline.errors import UsageError
+from pipeline.contract.tensors import StatePair
 from pipeline.export.called import Called
-from pipeline.export.modules import export_onnx, export_torchscript
 from pipeline.export.state import Explicit
 from pipeline.seal import require_readable, sealed
 from pipeline.storage import canonical_json
@@ -59,9 +55,10 @@ def build_module_bundle(
         ParityError: an exported file gives other numbers than PyTorch.
         UsageError: a sample is of no input, or does not fit it.
     """
-    reference, held_out = explicit_reference(explicit, samples or {})
+    axes = axes_of(explicit)
+    reference, held_out = explicit_reference(explicit, axes, samples or {})
     contract, initial = reference.contract, reference.initial(1)
-    onnx_file, torchscript_file = graphs(explicit, contract, opset, check_inputs)
+    onnx_file, torchscript_file = graphs(explicit, reference, opset, check_inputs)
     trajectories = golden_trajectories(reference)
     golden = canonical_json(
         golden_json(name, contract, trajectories, {key: stored(y) for key, y in held_out.items()}),
@@ -97,7 +94,7 @@ def build_module_bundle(
         inputs=contract.inputs,
         outputs=contract.outputs,
         states=pairs,
-        axes=_axes(contract),
+        axes=axes,
         tolerance={"float32": FLOAT32, **LESS_THAN_FLOAT32},
         opset=opset,
         task=None,
@@ -121,67 +118,6 @@ def build_module_bundle(
     return {CARD_FILE: card, **files, MANIFEST_FILE: sealed(manifest)}
 
 
-def graphs(
-    explicit: Explicit, contract: Contract, opset: int, check_inputs: Any = ()
-) -> tuple[bytes, bytes]:
-    """The ONNX file and the TorchScript file, each compared with the eager module."""
-    names = [spec.name for spec in contract.inputs]
-    axes = {
-        spec.name: {k: axis for k, axis in enumerate(spec.shape) if isinstance(axis, str)}
-        for spec in (*contract.inputs, *contract.outputs)
-    }
-    given = tuple(explicit.example[name] for name in names)
-    checks = [_with_states(explicit, contract, arguments) for arguments in check_inputs]
-    inputs = {name: axes[name] for name in names}
-    with tempfile.TemporaryDirectory() as folder:
-        onnx_path, torchscript_path = Path(folder, "model.onnx"), Path(folder, "model.pt")
-        export_onnx(
-            explicit.module,
-            given,
-            onnx_path,
-            input_names=names,
-            output_names=[spec.name for spec in contract.outputs],
-            dynamic_axes=axes,
-            opset=opset,
-            check_inputs=checks,
-        )
-        export_torchscript(
-            explicit.module,
-            given,
-            torchscript_path,
-            input_names=names,
-            dynamic_axes=inputs,
-            check_inputs=checks,
-        )
-        model = onnx.load_from_string(onnx_path.read_bytes())
-        meanings = {spec.name: spec.meaning for spec in (*contract.inputs, *contract.outputs)}
-        for value in (*model.graph.input, *model.graph.output):
-            value.doc_string = meanings[value.name]
-        return model.SerializeToString(deterministic=True), torchscript_path.read_bytes()
-
-
-def _with_states(explicit: Explicit, contract: Contract, arguments: Any) -> tuple[Tensor, ...]:
-    """The arguments of a user's call as tensors of the pure function, from the initial states.
-
-    Raises:
-        UsageError: they have other tensors than the example.
-    """
-    leaves = pytree.tree_leaves(arguments)
-    given = [torch.as_tensor(leaf) for leaf in leaves if isinstance(leaf, Tensor | np.ndarray)]
-    data = [spec for spec in contract.inputs if spec.name not in explicit.initial]
-    if len(given) != len(data):
-        raise UsageError(
-            f"check_inputs has {len(given)} tensors, not {len(data)}; give each the arguments that "
-            "the example has, without states"
-        )
-    axes = [
-        spec.shape.index(contract.batch) if contract.batch in spec.shape else None for spec in data
-    ]
-    batch = next((y.size(k) for y, k in zip(given, axes, strict=True) if k is not None), 1)
-    start = explicit.start(batch)
-    return (*given, *(torch.from_numpy(start[before]) for before, _ in contract.states))
-
-
 def weights_file(module: nn.Module, explicit: Explicit) -> bytes:
     """Weights and buffers of the user's module as safetensors."""
     content: bytes = save_safetensors(_weights(module, explicit), metadata={"format": "pt"})
@@ -200,22 +136,6 @@ def _weights(module: nn.Module, explicit: Explicit) -> dict[str, Tensor]:
 
 def _is_constant(rows: Array) -> bool:
     return bool((rows == rows.flat[0]).all())
-
-
-def _axes(contract: Contract) -> dict[str, Axis]:
-    """The axes of a contract, of any sizes."""
-    names = {
-        axis
-        for spec in (*contract.inputs, *contract.outputs)
-        for axis in spec.shape
-        if isinstance(axis, str)
-    }
-    roles: dict[str, Any] = {name: {"role": "size"} for name in sorted(names)}
-    if contract.batch:
-        roles[contract.batch] = {"role": "batch"}
-    if contract.time:
-        roles[contract.time] = {"role": "time"}
-    return {name: Axis(**facts) for name, facts in roles.items()}
 
 
 def _agrees_in_float64(file: bytes, reference: Reference) -> bool:

@@ -17,16 +17,18 @@ from pipeline.contract import Bundle
 from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.contract.law import Array
 from pipeline.contract.samples import draw
-from pipeline.contract.tensors import Contract, Tensors
+from pipeline.contract.tensors import Axis, Contract, Tensors
 from pipeline.export.called import Called
 from pipeline.export.state import Explicit
 from pipeline.verify import Reference
 
-_SIZES = (1, 3, 8, 5)  # of axes that are neither batch nor time
+_LARGER = (0, 2, 7, 4)  # than the smallest size of an axis that is neither batch nor time
 
 
-def explicit_reference(explicit: Explicit, samples: Mapping[str, Any]) -> tuple[Reference, Tensors]:
-    """The eager module as a reference, and the data that its inputs are cut from.
+def explicit_reference(
+    explicit: Explicit, axes: Mapping[str, Axis], samples: Mapping[str, Any]
+) -> tuple[Reference, Tensors]:
+    """The eager module, with its ``axes``, as a reference, and the data to cut its inputs from.
 
     Raises:
         UsageError: a sample is of no input, or does not fit it.
@@ -35,7 +37,7 @@ def explicit_reference(explicit: Explicit, samples: Mapping[str, Any]) -> tuple[
     contract = replace(explicit.contract, inputs=inputs)
     initial = partial(_repeated, _initial(explicit, contract), contract)
     twin = _float64(explicit.module)
-    return reference_of(contract, explicit.module, twin, initial, held_out), held_out
+    return reference_of(contract, axes, explicit.module, twin, initial, held_out), held_out
 
 
 def module_reference(bundle: Bundle) -> Reference:
@@ -48,32 +50,25 @@ def module_reference(bundle: Bundle) -> Reference:
     file = bundle.read(TORCHSCRIPT_FILE)
     module = load_torchscript(file)
     twin = load_torchscript(file).double() if manifest.module.float64 else None
-    times = [axis for axis in manifest.axes.values() if axis.role == "time"]
-    unit = times[0].multiple if times else 1
     initial, held_out = bundle.initial_states, bundle.held_out()
-    return reference_of(manifest.contract, module, twin, initial, held_out, unit)
+    return reference_of(manifest.contract, manifest.axes, module, twin, initial, held_out)
 
 
 def reference_of(
     contract: Contract,
+    axes: Mapping[str, Axis],
     module: nn.Module,
     twin: nn.Module | None,
     initial: Callable[[int], Tensors],
     held_out: Mapping[str, Array],
-    unit: int = 1,
 ) -> Reference:
     """A module and its float64 twin as a reference, with inputs drawn as the contract says."""
     carried = {before for before, _ in contract.states}
     data = [spec for spec in contract.inputs if spec.name not in carried]
-    others = {
-        axis
-        for spec in (*contract.inputs, *contract.outputs)
-        for axis in spec.shape
-        if isinstance(axis, str) and axis not in (contract.batch, contract.time)
-    }
 
     def sample(batch: int, time: int, start: int) -> Tensors:
-        sizes = {axis: _SIZES[(batch + time) % len(_SIZES)] for axis in sorted(others)}
+        larger = _LARGER[(batch + time) % len(_LARGER)]
+        sizes = {name: axis.smallest + larger * axis.multiple for name, axis in axes.items()}
         sizes |= {contract.batch or "": batch, contract.time or "": time}
         return draw(data, sizes, np.random.default_rng((batch, time, start)), held_out, start)
 
@@ -83,7 +78,7 @@ def reference_of(
         None if twin is None else Called(twin, torch.float64),
         sample,
         initial,
-        unit,
+        axes[contract.time].multiple if contract.time else 1,
     )
 
 

@@ -1,7 +1,6 @@
 """Example inputs of a module: their names and dynamic axes, and others of their kind."""
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,27 +8,66 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from pipeline.errors import MalformedError, UsageError, one_line, unknown
+from pipeline.errors import MalformedError, PipelineError, UsageError, one_line, unknown
+from pipeline.export.arguments import Arguments
+from pipeline.export.blame import user_line
+from pipeline.export.nested import is_tensor as is_tensor
+from pipeline.export.nested import names_of, results_of, tensors_of
 from pipeline.export.quiet import quiet_exporter
 from pipeline.threads import torch_threads, weights_of
 
-Axes = Mapping[str, Mapping[int, str]]
+Axes = Mapping[str, Mapping[int, str] | Sequence[int]]
 Sizes = dict[str, int]  # of dynamic axes, by name
 
 
-def is_tensor(leaf: object) -> bool:
-    """Whether a leaf of nested inputs or outputs is a tensor."""
-    return isinstance(leaf, Tensor)
+def named_axes(axes: Axes | None) -> dict[str, dict[int, str]]:
+    """Axes with a name each; a list of axes of ``x`` gets ``x_dynamic_axes_1`` and on.
+
+    Raises:
+        UsageError: they are no mapping of names to axes.
+    """
+    found: dict[str, dict[int, str]] = {}
+    if not isinstance(axes or {}, Mapping):
+        raise UsageError(f"dynamic_axes is a {type(axes).__name__}; give {{'x': {{0: 'batch'}}}}")
+    for name, value in (axes or {}).items():
+        if isinstance(value, Mapping):
+            found[name] = dict(value)
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            found[name] = {axis: f"{name}_dynamic_axes_{k}" for k, axis in enumerate(value, 1)}
+        else:
+            raise UsageError(
+                f"dynamic_axes of '{name}' is {value!r}; give axes with names, {{0: 'batch'}}, or "
+                "a list of axes"
+            )
+    return found
+
+
+def _axes_of(name: str, rank: int, axes: Mapping[int, str]) -> dict[int, str]:
+    """The axes of an input that has ``rank`` axes, counted from the first."""
+    found: dict[int, str] = {}
+    for axis, symbol in axes.items():
+        inside = isinstance(axis, int) and -rank <= axis < rank
+        if not inside or not isinstance(symbol, str):
+            raise UsageError(
+                f"dynamic_axes of '{name}' has {axis}: {symbol!r}; an axis of it is 0 to "
+                f"{rank - 1}, and its value a name"
+            )
+        if found.setdefault(axis % rank, symbol) != symbol:
+            raise UsageError(
+                f"dynamic_axes of '{name}' has two names for its axis {axis % rank}, "
+                f"'{found[axis % rank]}' and '{symbol}'; give one"
+            )
+    return found
 
 
 class Example:
-    """What ``module`` is called with; tensors may lie in tuples, lists and dictionaries.
+    """What ``module`` is called with; tensors may lie in tuples, lists, mappings and dataclasses.
 
-    A tensor is called as its parameter of ``forward``, and ``state_0``, ``state_1`` where a
-    parameter ``state`` has several; other values are part of the exported graph.
+    A tensor is called as its parameter of ``forward``, or as its key or field where it has one,
+    and ``state_0``, ``state_1`` where a parameter ``state`` has several; other values are part of
+    the exported graph.
 
     Raises:
         MalformedError: ``forward`` does not take these inputs.
@@ -39,45 +77,30 @@ class Example:
     def __init__(
         self,
         module: nn.Module,
-        inputs: Tensor | Sequence[Any],
+        inputs: Any,
         input_names: Sequence[str] | None,
         dynamic_axes: Axes | None,
+        kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        self.args = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        try:
-            self._arguments = inspect.signature(module.forward).bind(*self.args).arguments
-        except TypeError as error:
-            raise MalformedError(
-                f"{type(module).__name__}.forward does not take these example inputs: {error}"
-            ) from error
-        names = []
-        for parameter, value in self._arguments.items():
-            leaves = pytree.tree_leaves(value, is_leaf=lambda x: isinstance(x, PackedSequence))
-            if any(isinstance(leaf, PackedSequence) for leaf in leaves):
-                raise MalformedError(
-                    f"{type(module).__name__}.forward takes a PackedSequence as '{parameter}', "
-                    "which a graph cannot; take the padded batch and its lengths and call "
-                    "pack_padded_sequence inside forward"
-                )
-            count = sum(map(is_tensor, leaves))
-            single = is_tensor(value)
-            names += [parameter] if single else [f"{parameter}_{i}" for i in range(count)]
-        self.tensors: list[Tensor] = self.tensors_of(self.args)
+        self._module = module
+        self.arguments = Arguments(module, inputs, kwargs)
+        self.args = self.arguments.args
+        self.tensors: list[Tensor] = self.arguments.tensors
+        names = names_of(self.arguments.paths)
         self.names = list(input_names) if input_names is not None else names
         if len(self.names) != len(names) or len(set(self.names)) != len(names):
             raise UsageError(
                 f"{len(names)} different input names are needed, for {', '.join(names)}; "
                 f"there are {', '.join(self.names) or 'none'}"
             )
-        self.axes = [dict((dynamic_axes or {}).get(name, {})) for name in self.names]
+        named = named_axes(dynamic_axes)
+        self.axes = [
+            _axes_of(name, tensor.dim(), named.get(name, {}))
+            for name, tensor in zip(self.names, self.tensors, strict=True)
+        ]
         self.sizes: Sizes = {}
         for name, tensor, axes in zip(self.names, self.tensors, self.axes, strict=True):
             for axis, symbol in axes.items():
-                if not 0 <= axis < tensor.dim() or not isinstance(symbol, str):
-                    raise UsageError(
-                        f"dynamic_axes of '{name}' has {axis}: {symbol!r}; an axis of it is 0 to "
-                        f"{tensor.dim() - 1}, and its value a name"
-                    )
                 if self.sizes.setdefault(symbol, tensor.size(axis)) != tensor.size(axis):
                     raise UsageError(
                         f"axis '{symbol}' is {self.sizes[symbol]} and, in '{name}', "
@@ -87,14 +110,28 @@ class Example:
     @staticmethod
     def tensors_of(values: object) -> list[Tensor]:
         """The tensors in nested inputs or outputs, in order."""
-        return [leaf for leaf in pytree.tree_leaves(values) if is_tensor(leaf)]
+        return tensors_of(values)
+
+    def tensors_like(self, inputs: Any) -> list[Tensor]:
+        """The tensors of other inputs, in the forms that those of the example may have.
+
+        Raises:
+            UsageError: there are more or fewer than in the example.
+        """
+        try:
+            tensors = Arguments(self._module, inputs, None).tensors
+        except MalformedError:
+            tensors = tensors_of(inputs)
+        if len(tensors) != len(self.names):
+            raise UsageError(
+                f"check_inputs has {len(tensors)} tensors, not {len(self.names)}; give each the "
+                "arguments that the example has"
+            )
+        return tensors
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> tuple[Any, ...]:
         """The inputs, with other tensors in the places of the example's."""
-        leaves, spec = pytree.tree_flatten(self.args)
-        others = iter(tensors)
-        args = [next(others) if is_tensor(leaf) else leaf for leaf in leaves]
-        return tuple(pytree.tree_unflatten(args, spec))
+        return self.arguments.with_tensors(tensors)[0]
 
     def without_ones(self, cases: Sequence[Sequence[Tensor]]) -> "Example":
         """This example, or the first of ``cases`` in which no dynamic axis has the size 1.
@@ -114,6 +151,19 @@ class Example:
                 return other
         return self
 
+    def flat(self, module: nn.Module) -> "Example":
+        """The same tensors as the arguments of ``module``, by place."""
+        axes = dict(zip(self.names, self.axes, strict=True))
+        return Example(module, self.tensors, self.names, axes)
+
+    def with_axes(self, further: Sequence[tuple[int, int]], symbol: str) -> "Example":
+        """This example with further dynamic axes, by place of the tensor and axis."""
+        other = copy.copy(self)
+        other.axes = [dict(axes) for axes in self.axes]
+        for place, axis in further:
+            other.axes[place][axis] = symbol
+        return other
+
     def dynamic_shapes(self) -> dict[str, Any]:
         """The dynamic axes in the form that ``torch.export.export`` wants."""
         axes = iter(self.axes)
@@ -122,7 +172,7 @@ class Example:
             parameter: pytree.tree_map(
                 lambda leaf: dict.fromkeys(next(axes), dynamic) if is_tensor(leaf) else None, value
             )
-            for parameter, value in self._arguments.items()
+            for parameter, value in self.arguments.values.items()
         }
 
     def check_outputs(self, output_names: Sequence[str], dynamic_axes: Axes | None) -> None:
@@ -142,7 +192,9 @@ class Example:
         for tensor, axes in zip(self.tensors, self.axes, strict=True):
             shape = [sizes[axes[k]] if k in axes else size for k, size in enumerate(tensor.shape)]
             if tensor.is_floating_point():
-                mean, deviation = tensor.double().mean().item(), tensor.double().std().item()
+                wide = tensor.double()
+                mean = wide.mean().item()
+                deviation = wide.std().item() if wide.numel() > 1 else 0.0
                 scale = deviation if np.isfinite(deviation) and deviation > 0 else 1.0
                 values = rng.normal(mean if np.isfinite(mean) else 0.0, scale, shape)
             elif tensor.numel():
@@ -150,7 +202,7 @@ class Example:
                 values = rng.integers(low, high, shape, endpoint=True)
             else:
                 values = np.zeros(shape)
-            drawn.append(torch.from_numpy(values).to(tensor.dtype))
+            drawn.append(torch.from_numpy(np.asarray(values)).to(tensor.dtype))
         return drawn
 
 
@@ -163,13 +215,11 @@ def run_eagerly(module: nn.Module, args: Sequence[Any], name: str) -> list[Tenso
     try:
         with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)):
             outputs = module(*args)
+    except PipelineError:  # of what the module gives
+        raise
     except Exception as error:
-        raise MalformedError(f"{name} fails in PyTorch already: {one_line(error)}") from error
-    leaves = pytree.tree_leaves(outputs, is_leaf=lambda x: isinstance(x, PackedSequence))
-    for leaf in leaves:
-        if not is_tensor(leaf) and leaf is not None:
-            raise MalformedError(
-                f"{name} gives a {type(leaf).__name__}, which a graph cannot; give tensors only"
-                + (", after pad_packed_sequence" if isinstance(leaf, PackedSequence) else "")
-            )
-    return [leaf for leaf in leaves if leaf is not None]
+        line = user_line(error)
+        raise MalformedError(
+            f"{name} fails in PyTorch already{f', at {line}' if line else ''}: {one_line(error)}"
+        ) from error
+    return list(results_of(outputs, name).values())

@@ -3,29 +3,33 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import get_args
+from functools import cached_property
+from itertools import chain, combinations, islice
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx import GraphModule, Node
 from torch.overrides import TorchFunctionMode
 
 from pipeline.contract.law import Array, judged
 from pipeline.contract.tensors import Contract, ElementType, TensorSpec
-from pipeline.errors import MalformedError, ParityError, UsageError, one_line
+from pipeline.errors import MalformedError, ParityError, one_line
 from pipeline.export.checks import (
     RecurrentNode,
     dims,
     format_breaches,
     recurrent_breaches,
 )
-from pipeline.export.example import Axes, Example, Sizes, run_eagerly
+from pipeline.export.example import Axes, Example, Sizes, named_axes, run_eagerly
 from pipeline.export.ops import OPERATOR
 from pipeline.verify import Case, answer, chained, deviations
 
 _CASES = 8
+_GUESSES = 100  # at the axes that were forgotten
 _NUDGES = 2  # further runs of PyTorch by which its own error is known
 _PADDED = (
     "; a graph keeps packed sequences padded, so unpack them by pad_packed_sequence with the "
@@ -46,7 +50,7 @@ def check_module_graph(
     breaches = [
         *format_breaches(model),
         *recurrent_breaches(model, list(_traced_layers(program))),
-        *_static_axes(model, dynamic_axes or {}),
+        *_static_axes(model, named_axes(dynamic_axes)),
     ]
     if breaches:
         raise ParityError(f"the exported graph breaks what it has to be: {'; '.join(breaches)}")
@@ -54,10 +58,11 @@ def check_module_graph(
 
 def _traced_layers(program: ExportedProgram) -> Iterator[RecurrentNode]:
     """The recurrent layers as they were called, one by one."""
-    for node in program.graph.nodes:
-        name = getattr(node.target, "_opname", "")
+    for node in _nodes(program.graph_module):
+        target: Any = node.target
+        name = getattr(target, "_opname", "")
         if name in OPERATOR:
-            names = [argument.name for argument in node.target._schema.arguments]
+            names = [argument.name for argument in target._schema.arguments]
             given = dict(zip(names, node.args, strict=True))
             yield RecurrentNode(
                 OPERATOR[name],
@@ -67,11 +72,23 @@ def _traced_layers(program: ExportedProgram) -> Iterator[RecurrentNode]:
             )
 
 
-def _static_axes(model: ModelProto, dynamic_axes: Axes) -> Iterator[str]:
+def _nodes(graph: GraphModule) -> Iterator[Node]:
+    """The nodes in order, those of a block, such as that of ``torch.autocast``, in its place."""
+    for node in graph.graph.nodes:
+        yield node
+        if getattr(node.target, "__name__", "").startswith("wrap_with_"):
+            for argument in node.args:
+                block = getattr(graph, str(argument), None)
+                if isinstance(block, GraphModule):
+                    yield from _nodes(block)
+
+
+def _static_axes(model: ModelProto, dynamic_axes: Mapping[str, Mapping[int, str]]) -> Iterator[str]:
     for value in (*model.graph.input, *model.graph.output):
         shape = dims(value)
         for axis, name in dynamic_axes.get(value.name, {}).items():
-            if axis >= len(shape) or not isinstance(shape[axis], str):
+            inside = -len(shape) <= axis < len(shape)
+            if not inside or not isinstance(shape[axis], str):
                 yield f"axis {axis} of '{value.name}' is not the dynamic '{name}': {shape}"
 
 
@@ -95,16 +112,15 @@ class Cases:
     Random ones, or ``further``, which are the user's own.
 
     Raises:
-        MalformedError: PyTorch fails on the example, or on every other size of an axis, or the
-            module is no function of its inputs.
-        UsageError: ``further`` has other tensors than the example.
+        MalformedError: PyTorch fails on the example, or the module is no function of its inputs;
+            from :attr:`cases` also, PyTorch fails on every other size of an axis.
     """
 
     def __init__(
         self,
         module: nn.Module,
         example: Example,
-        further: Sequence[Sequence[object]],
+        further: Sequence[Sequence[Tensor]],
         name: str,
     ) -> None:
         self.module, self.example, self.name = module, example, name
@@ -134,13 +150,12 @@ class Cases:
             twin = _Eager(copy.deepcopy(module).double(), example, name, exact=True)
             chained(twin, self.contract, self._case(example.tensors).calls, {})
             self.twin = twin
-        self.cases = [example.tensors_of(inputs) for inputs in further] or list(self._random())
-        for tensors in self.cases:
-            if len(tensors) != len(example.names):
-                raise UsageError(
-                    f"check_inputs has {len(tensors)} tensors, not {len(example.names)}; give "
-                    "each the arguments that the example has"
-                )
+        self._further = list(further)
+
+    @cached_property
+    def cases(self) -> list[list[Tensor]]:
+        """The inputs of each case."""
+        return [list(tensors) for tensors in self._further] or list(self._random())
 
     def compare(self, kind: str, run: Run) -> None:
         """Compare ``run`` with PyTorch on every case.
@@ -211,9 +226,16 @@ class Cases:
             untried -= {name for name, size in sizes.items() if size != self.example.sizes[name]}
             yield tensors
         if untried:
+            axis = min(untried)
+            forgotten = self._forgotten(axis, rng)
+            cure = "pass check_inputs, or leave the axis out of dynamic_axes"
+            if forgotten:
+                places = " and ".join(f"axis {k} of '{name}'" for name, k in forgotten)
+                added = ", ".join(f"'{name}': {{{k}: '{axis}'}}" for name, k in forgotten)
+                cure = f"it runs where {places} is as long, so add {added} to dynamic_axes"
             raise MalformedError(
-                f"{self.name} has a dynamic axis '{min(untried)}' that PyTorch runs at no other "
-                f"size; pass check_inputs, or leave the axis out of dynamic_axes ({refusal})"
+                f"{self.name} has a dynamic axis '{axis}' that PyTorch runs at no other size; "
+                f"{cure} ({refusal})"
             )
         if self._lengths:
             self._short = self._drawn(
@@ -222,6 +244,25 @@ class Cases:
             with suppress(MalformedError):
                 chained(self.eager, self.contract, self._case(self._short).calls, {})
                 yield self._short
+
+    def _forgotten(self, symbol: str, rng: np.random.Generator) -> list[tuple[str, int]]:
+        """Fixed axes, by names of inputs, with which PyTorch runs at other sizes of ``symbol``."""
+        size = self.example.sizes[symbol]
+        candidates = [
+            (place, axis)
+            for place, tensor in enumerate(self.example.tensors)
+            for axis in range(tensor.dim())
+            if tensor.size(axis) == size and axis not in self.example.axes[place]
+        ]
+        some = chain.from_iterable(combinations(candidates, count) for count in range(1, 5))
+        for further in islice(some, _GUESSES):
+            wider = self.example.with_axes(further, symbol)
+            with suppress(MalformedError):
+                for other in (size + 1, 2 * size + 3):
+                    tensors = wider.at({**wider.sizes, symbol: other}, rng)
+                    chained(self.eager, self.contract, self._case(tensors).calls, {})
+                return [(self.example.names[place], axis) for place, axis in further]
+        return []
 
     def _sizes(self) -> Iterator[Sizes]:
         own = self.example.sizes

@@ -1,8 +1,7 @@
 """Any module with recurrent layers inside, exported to ONNX or TorchScript and checked."""
 
-import copy
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,16 @@ from onnx import ModelProto
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from pipeline.errors import MalformedError, ParityError, UsageError, one_line
+from pipeline.errors import UsageError, one_line
+from pipeline.export.calls import Call
 from pipeline.export.capture import at_line, cannot_export, capture, untranslated
 from pipeline.export.checks import cpu_session
+from pipeline.export.copying import working_copy
 from pipeline.export.example import Axes, Example
 from pipeline.export.module_checks import Cases, check_module_graph
 from pipeline.export.onnx_graph import tidy, translate
 from pipeline.export.quiet import quiet_exporter
+from pipeline.export.refusals import refuse_for_onnx, unloadable
 from pipeline.export.rewrite import Rewriting
 from pipeline.export.roll import Roll
 from pipeline.export.sizes import TracedData, keeping_sizes
@@ -30,9 +32,10 @@ from pipeline.threads import torch_threads, weights_of
 
 def export_onnx(
     module: nn.Module,
-    example_inputs: Tensor | Sequence[Any],
+    example_inputs: Any,
     path: str | Path,
     *,
+    kwargs: Mapping[str, Any] | None = None,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     dynamic_axes: Axes | None = None,
@@ -47,14 +50,20 @@ def export_onnx(
 
     Args:
         module: any module; what it keeps between calls has to go in and out through ``forward``.
-        example_inputs: a tensor, or the arguments of ``forward``; tensors of any shape, also
-            inside tuples, lists and dictionaries.
+        example_inputs: a tensor, or the arguments of ``forward``; tensors or arrays of any shape,
+            also inside tuples, lists, dictionaries, named tuples and dataclasses. Other arguments
+            are constants in the file. A dictionary at the end holds arguments by name, as in
+            ``torch.onnx.export``, if ``forward`` has them; so may a dictionary as the whole.
         path: the file to write; a previous one is replaced only by one that passed its checks.
-        input_names: names of the input tensors; by default those of the parameters.
-        output_names: names of the output tensors; by default ``output``, or ``output_0`` and on.
+        kwargs: arguments of ``forward`` by name.
+        input_names: names of the input tensors; by default those of the parameters, or of the
+            keys and fields within.
+        output_names: names of the output tensors; by default those of keys and fields, or
+            ``output``, or ``output_0`` and on.
         dynamic_axes: the axes of each tensor that may have any size, with a name for each:
-            ``{"x": {0: "batch", 1: "time"}}``. All others of the inputs are fixed to the example's
-            size. An axis of an output follows from the inputs; here it is checked to be dynamic.
+            ``{"x": {0: "batch", 1: "time"}}``; without names, ``{"x": [0, 1]}``. Axes may count
+            from the last, -1. All others of the inputs are fixed to the example's size. An axis of
+            an output follows from the inputs; here it is checked to be dynamic.
         opset: the version of ONNX's operators, 18 to 23.
         check_inputs: arguments, of any sizes, to compare the graph with PyTorch on in place of
             random ones.
@@ -67,10 +76,14 @@ def export_onnx(
     """
     if opset not in OPSETS:
         raise UsageError(f"opset {opset} is not one of {OPSETS.start} to {OPSETS.stop - 1}")
-    module, name = _ready(module), type(module).__name__
-    example = Example(module, example_inputs, input_names, dynamic_axes)
-    cases = Cases(module, example, check_inputs, name)
-    outputs = _output_names(output_names, len(cases.outputs))
+    module = working_copy(module)
+    example = Example(module, example_inputs, input_names, dynamic_axes, kwargs)
+    refuse_for_onnx(module, example.tensors)
+    further = [example.tensors_like(inputs) for inputs in check_inputs]
+    call = Call(module, example)
+    module, example, name = call.module, call.example, type(call.module).__name__
+    cases = Cases(module, example, further, name)
+    outputs = call.output_names(output_names, len(cases.outputs))
     example.check_outputs(outputs, dynamic_axes)
     program, model = _to_onnx(module, example.without_ones(cases.cases), outputs, opset)
     check_module_graph(model, program, example, dynamic_axes)
@@ -78,7 +91,7 @@ def export_onnx(
     try:
         session = cpu_session(file)
     except Exception as error:  # its exceptions have no common base of their own
-        raise ParityError(f"ONNX Runtime does not load {name}: {one_line(error)}") from error
+        raise unloadable(model, module, one_line(error)) from error
 
     def run(tensors: Sequence[Tensor]) -> list[Tensor]:
         arrays = (tensor.numpy() for tensor in tensors)
@@ -91,9 +104,10 @@ def export_onnx(
 
 def export_torchscript(
     module: nn.Module,
-    example_inputs: Tensor | Sequence[Any],
+    example_inputs: Any,
     path: str | Path,
     *,
+    kwargs: Mapping[str, Any] | None = None,
     input_names: Sequence[str] | None = None,
     dynamic_axes: Axes | None = None,
     check_inputs: Sequence[Sequence[Any]] = (),
@@ -101,7 +115,8 @@ def export_torchscript(
     """Trace ``module`` into a file for ``torch.jit.load`` in Python and C++.
 
     Arguments are as in :func:`export_onnx`; ``dynamic_axes`` says which axes have to go on
-    working at other sizes.
+    working at other sizes. The file is called as the module is, if all its arguments are by place
+    and are tensors, or tuples, lists and dictionaries of them; else, with the tensors alone.
 
     Raises:
         MalformedError: the module cannot be traced; says which submodule, and why.
@@ -109,10 +124,14 @@ def export_torchscript(
         UsageError: names or axes cannot be.
         StorageError: the file system refused.
     """
-    module, name = _ready(module), type(module).__name__
-    example = Example(module, example_inputs, input_names, dynamic_axes)
-    example.check_outputs((), dynamic_axes)
-    cases = Cases(module, example, check_inputs, name)
+    module = working_copy(module)
+    example = Example(module, example_inputs, input_names, dynamic_axes, kwargs)
+    further = [example.tensors_like(inputs) for inputs in check_inputs]
+    call = Call(module, example, nested=True)
+    module, example, name = call.module, call.example, type(call.module).__name__
+    cases = Cases(module, example, further, name)
+    example.check_outputs(call.output_names(None, len(cases.outputs)), dynamic_axes)
+    args = example.without_ones(cases.cases).args
     trail = Trail(module, example.axes)
     try:
         with (
@@ -120,7 +139,7 @@ def export_torchscript(
             Rewriting(keeping_sizes(module), Roll()).within(module),
             trail.followed(),
         ):
-            file = trace(module, example.without_ones(cases.cases).args)
+            file = trace(module, args)
     except Exception as error:
         raise cannot_export("TorchScript", trail.here, at_line(error, one_line(error))) from error
     with quiet_exporter():
@@ -132,25 +151,6 @@ def export_torchscript(
 
     cases.compare("TorchScript", run)
     update_file(Path(path), file)
-
-
-def _ready(module: nn.Module) -> nn.Module:
-    """A copy to work on, on the CPU, without dropout and gradients."""
-    try:
-        return copy.deepcopy(module).cpu().eval().requires_grad_(False)
-    except Exception as error:
-        raise MalformedError(
-            f"{type(module).__name__} cannot be copied: {one_line(error)}; keep no tensors with "
-            "gradients in its attributes"
-        ) from error
-
-
-def _output_names(names: Sequence[str] | None, count: int) -> list[str]:
-    if names is None:
-        return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
-    if len(names) != count or len(set(names)) != count:
-        raise UsageError(f"{count} different output names are needed; there are {', '.join(names)}")
-    return list(names)
 
 
 def _to_onnx(

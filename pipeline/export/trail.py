@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._jit_internal import FunctionModifiers
 from torch.utils import _pytree as pytree
 
 from pipeline.export.author import is_authors
 
+_EXPORTED = FunctionModifiers.EXPORT  # what @torch.jit.export marks a method with
 _CALLER = "pipeline.export.capture"
 
 
@@ -74,8 +76,9 @@ class Trail:
     def followed(self) -> Iterator[None]:
         """Follow every call for a while."""
         handles = []
+        compiled = {child for each in self._names if _is_compiled(each) for child in each.modules()}
         for module in self._names:
-            if isinstance(module, torch.jit.ScriptModule):  # whose hooks are compiled with it
+            if module in compiled:
                 continue
             handles.append(module.register_forward_pre_hook(self._enter))
             handles.append(module.register_forward_hook(self._leave))
@@ -125,6 +128,15 @@ class Trail:
             if name not in self.frozen and size.node.expr.is_number:
                 file, line = _authors_line()
                 self.frozen[name] = Frozen(self.here, file, line)
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether TorchScript compiles methods of ``module``, and with them its hooks."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return True
+    kind = type(module)
+    methods = (getattr(kind, name, None) for name in dir(kind))
+    return any(getattr(method, "_torchscript_modifier", None) is _EXPORTED for method in methods)
 
 
 def _authors_line() -> tuple[str, int]:

@@ -5,24 +5,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.bundle.module import build_module_bundle
 from pipeline.config import Name
 from pipeline.errors import UsageError
+from pipeline.export.example import Axes
 from pipeline.export.state import Explicit, explicit
 from pipeline.run.bundle import Bundle, load
 from pipeline.signature import DEFAULT_OPSET, OPSETS
 from pipeline.storage import exclusive, write_folder
 from pipeline.trust.own_exports import remember_export
 
-Axes = Mapping[str, Mapping[int, str]]
 States = Mapping[str, str | int] | Literal["auto", "none"]
 
 
 def export_module(
     module: nn.Module,
-    example: Tensor | Sequence[Any] = (),
+    example: Any = (),
     *,
     kwargs: Mapping[str, Any] | None = None,
     name: str,
@@ -43,7 +43,8 @@ def export_module(
 
     Args:
         module: Any module that runs on the CPU.
-        example: A tensor, or the arguments of ``forward``.
+        example: What ``forward`` is called with: an argument, or a sequence of them; tensors may
+            lie in tuples, lists, mappings and dataclasses.
         kwargs: Further arguments, by name.
         name: The name of the bundle, whose folder is ``exported/<name>``.
         axes: The axes of each input that may have any size, with a name for each:
@@ -73,8 +74,7 @@ def export_module(
         raise UsageError(
             f"{name!r} is no name of a bundle; give letters, digits, dots, dashes and underscores"
         ) from error
-    args = (example,) if isinstance(example, Tensor) else tuple(example)
-    found = explicit(module, args, dict(kwargs or {}), axes=axes or {}, states=states)
+    found = explicit(module, example, kwargs, axes=axes or {}, states=states)
     show(found)
     files = build_module_bundle(
         found, module, name, opset=opset, samples=samples, check_inputs=check_inputs

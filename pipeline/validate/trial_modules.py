@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.bundle.module import graphs, weights_file
+from pipeline.bundle.module import weights_file
+from pipeline.bundle.module_axes import axes_of
+from pipeline.bundle.module_graphs import graphs
 from pipeline.bundle.module_reference import explicit_reference
 from pipeline.cells import CELLS, ENTRIES, Cell
 from pipeline.export.state import explicit
@@ -37,6 +39,6 @@ def trial_modules() -> Iterator[tuple[str, bytes, bytes, Reference]]:
         torch.manual_seed(seed)
         module = Remembering(cell)
         found = explicit(module, torch.randn(2, 5, 3), axes={"x": {0: "batch", 1: "time"}})
-        reference, _ = explicit_reference(found, {})
-        file, _ = graphs(found, reference.contract, DEFAULT_OPSET)
+        reference, _ = explicit_reference(found, axes_of(found), {})
+        file, _ = graphs(found, reference, DEFAULT_OPSET)
         yield f"module-{cell}", file, weights_file(module, found), reference

@@ -4,11 +4,11 @@
 ``forward(*inputs, *states)`` that gives ``(*outputs, *next_states)``. This is how, step by step:
 
 1. ``arguments`` makes one list of the tensors that ``forward`` is called with, and gives each a
-   name. A state that ``forward`` would take, and that was left out (``h=None``), is supplied with
-   zeros, if these give the same.
+   name. ``supply`` gives zeros for a state that ``forward`` would take, and that was left out
+   (``h=None``), if these give the same.
 2. ``kept_search`` calls a copy of the module twice and looks at every attribute, buffer and
-   parameter before, between and after. What changes, and is read by the next call, is a state; what
-   is only written is not, and neither is a flag that the first call sets for good. The initial
+   parameter before, between and after. What is written, and is read by the next call, is a state;
+   what is never read is not, and neither is a flag that the first call sets for good. The initial
    value is that before the first call. Where there was none, as with ``self.h = None``, it is the
    first of some likely ones (zeros, what ``forward`` itself assigns first, ones, a parameter) with
    which the first call gives the same.
@@ -21,15 +21,15 @@
 5. ``pure`` puts it together. Before ``forward`` of the copy runs, the kept states are put where it
    looks for them, and hooks of the layers hand over theirs; after it, the next states are read and
    everything is put back. The layers are not replaced, so the export still makes one node of each.
-6. ``search`` finds the axis of the batch in each state, by calls at other sizes, and ``specs``
-   makes the contract.
+6. ``search`` finds the axis of the batch in each state, or the part of an axis, by calls at other
+   sizes, and ``specs`` makes the contract.
 7. ``proof`` compares: the pure module with the user's in eager PyTorch, pieces and single steps
    with the whole sequence, rows of a batch with each alone. If that fails, the next candidates are
    tried; if none is left, ``divergence`` finds the submodule that gives other numbers though it is
    given the same ones, and the module is refused by its name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,13 +39,14 @@ from torch import Tensor, nn
 from pipeline.contract.law import Array
 from pipeline.contract.tensors import Contract, Tensors
 from pipeline.errors import UsageError
+from pipeline.export.copying import working_copy
 from pipeline.export.example import Axes
-from pipeline.export.modules import _ready
 from pipeline.export.state.arguments import Arguments, eagerly
 from pipeline.export.state.pure import Pure, State
-from pipeline.export.state.search import Search, supplied
+from pipeline.export.state.search import Search
+from pipeline.export.state.supply import supplied
 
-__all__ = ["Described", "Explicit", "explicit"]
+__all__ = ["Described", "Explicit", "eagerly", "explicit"]
 
 _SHOWN = 4  # numbers of an initial value that is no constant
 
@@ -106,7 +107,7 @@ class Explicit:
 
 def explicit(
     module: nn.Module,
-    args: Tensor | Sequence[Any],
+    args: Any,
     kwargs: Mapping[str, Any] | None = None,
     *,
     axes: Axes,
@@ -121,7 +122,7 @@ def explicit(
     Args:
         module: any module; it is taken as it is in ``eval()``, with what it keeps now as the
             initial values of its states.
-        args: what ``forward`` is called with; a tensor, or a sequence of arguments.
+        args: what ``forward`` is called with: an argument, or a sequence of them.
         kwargs: arguments by name.
         axes: the dynamic axes of each input, by its name: ``{"x": {0: "batch", 1: "time"}}``. That
             of states is found.
@@ -138,9 +139,8 @@ def explicit(
     """
     if isinstance(states, str) and states not in ("auto", "none"):
         raise UsageError(f"states is '{states}'; it is auto, none, or argument: result")
-    name, body = type(module).__name__, _ready(module)
-    given = (args,) if isinstance(args, Tensor) else tuple(args)
-    arguments = Arguments(body, given, kwargs or {})
+    name, body = type(module).__name__, working_copy(module)
+    arguments = Arguments(body, args, kwargs)
     with eagerly(body):
         if states != "none":
             arguments = supplied(body, arguments, name)

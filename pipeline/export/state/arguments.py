@@ -10,49 +10,32 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
-from torch.utils import _pytree as pytree
 
 from pipeline.errors import MalformedError, one_line
-from pipeline.export.example import is_tensor
+from pipeline.export import arguments as export
+from pipeline.export.nested import is_tensor, names_of, results_of
 from pipeline.export.quiet import quiet_exporter
 from pipeline.threads import torch_threads, weights_of
 
 
-class Arguments:
-    """What ``forward`` is called with; tensors may lie in tuples, lists and dictionaries.
-
-    A tensor is called as its parameter, and ``state_0``, ``state_1`` where a parameter ``state``
-    has several. Other values stay as they are.
+class Arguments(export.Arguments):
+    """What ``forward`` is called with, by names: ``names`` of its tensors, those of each parameter
+    in ``parameters``, and the parameters that were ``omitted``, being None.
 
     Raises:
-        MalformedError: ``forward`` does not take these arguments.
+        MalformedError: ``forward`` does not take these arguments, or a graph cannot.
     """
 
-    def __init__(self, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        name = type(module).__name__
-        signature = inspect.signature(module.forward)
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise MalformedError(f"{name}.forward does not take these inputs: {error}") from error
-        self.args, self.kwargs = bound.args, bound.kwargs
-        self.names: list[str] = []
-        self.parameters: dict[str, list[str]] = {}  # the names of the tensors of each
-        for parameter, value in bound.arguments.items():
-            if signature.parameters[parameter].kind is inspect.Parameter.VAR_KEYWORD:
-                named = {key: _names(key, item) for key, item in value.items()}
-            else:
-                named = {parameter: _names(parameter, value)}
-            self.parameters |= named
-            self.names += [each for names in named.values() for each in names]
-        self.tensors = [
-            leaf for leaf in pytree.tree_leaves((self.args, self.kwargs)) if is_tensor(leaf)
-        ]
-        self.omitted = [  # parameters that are None here
+    def __init__(self, module: nn.Module, inputs: Any, kwargs: Mapping[str, Any] | None) -> None:
+        super().__init__(module, inputs, kwargs)
+        self.names = _words(names_of(self.paths))
+        self.parameters: dict[str, list[str]] = {}
+        for path, name in zip(self.paths, self.names, strict=True):
+            self.parameters.setdefault(str(path[0]), []).append(name)
+        self.omitted = [
             parameter.name
-            for parameter in signature.parameters.values()
-            if bound.arguments.get(parameter.name, parameter.default) is None
+            for parameter in export.signature_of(module).parameters.values()
+            if self.values.get(parameter.name, parameter.default) is None
         ]
 
     def and_given(self, module: nn.Module, kwargs: Mapping[str, Any]) -> "Arguments":
@@ -61,18 +44,7 @@ class Arguments:
         Raises:
             MalformedError: ``forward`` does not take them.
         """
-        given = inspect.signature(module.forward).bind(*self.args, **self.kwargs).arguments
-        named = {key: value for key, value in given.items() if key not in kwargs}
-        return Arguments(module, (), {**named, **kwargs})
-
-    def with_tensors(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments, with other tensors in the places of the example's."""
-        leaves, spec = pytree.tree_flatten((self.args, self.kwargs))
-        others = iter(tensors)
-        args, kwargs = pytree.tree_unflatten(
-            [next(others) if is_tensor(leaf) else leaf for leaf in leaves], spec
-        )
-        return args, kwargs
+        return Arguments(module, (), {**self.values, **kwargs})
 
 
 @contextmanager
@@ -104,14 +76,7 @@ def tensors_of(results: Any, name: str) -> list[Tensor]:
     Raises:
         MalformedError: something in it is no tensor.
     """
-    leaves = pytree.tree_leaves(results, is_leaf=lambda leaf: isinstance(leaf, PackedSequence))
-    for leaf in leaves:
-        if not is_tensor(leaf) and leaf is not None:
-            raise MalformedError(
-                f"{name} gives a {type(leaf).__name__}, which a graph cannot; give tensors only"
-                + (", after pad_packed_sequence" if isinstance(leaf, PackedSequence) else "")
-            )
-    return [leaf for leaf in leaves if leaf is not None]
+    return list(results_of(results, name).values())
 
 
 def names_of_results(module: nn.Module, results: Any) -> list[str]:
@@ -119,38 +84,20 @@ def names_of_results(module: nn.Module, results: Any) -> list[str]:
 
     Without any of these, they are ``output``, or ``output_0`` and on.
     """
-    parts = dict(_parts(results))
+    paths = list(results_of(results, type(module).__name__))
+    if isinstance(module, nn.RNNCellBase):  # which gives nothing but its state
+        return ["h", "c"][: len(paths)]
     if is_tensor(results):
-        parts = {(_returned(module, 1) or ["output"])[0] or "output": results}
-    elif isinstance(results, tuple | list) and not hasattr(results, "_fields"):
+        return [(_returned(module, 1) or ["output"])[0] or "output"]
+    if any(isinstance(path[0], int) for path in paths):
         words = _returned(module, len(results)) or [""] * len(results)
-        parts = {
-            word or f"output_{k}": part
-            for k, (word, part) in enumerate(zip(words, results, strict=True))
-        }
-    return [name for part, value in parts.items() for name in _names(part, value)]
+        paths = [(words[int(place)] or f"output_{place}", *path) for place, *path in paths]
+    return _words(names_of(paths))
 
 
-def _names(name: str, value: Any) -> list[str]:
-    """Names of the tensors in ``value``, which is called ``name``."""
-    if isinstance(value, PackedSequence):
-        raise MalformedError(
-            f"'{name}' is a PackedSequence, which a graph cannot take or give; take the padded "
-            "batch and its lengths and pack them inside forward"
-        )
-    if is_tensor(value):
-        return [name]
-    return [each for part, item in _parts(value) for each in _names(f"{name}_{part}", item)]
-
-
-def _parts(value: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        return [(re.sub(r"\W", "_", str(key)), item) for key, item in value.items()]
-    if hasattr(value, "_fields"):
-        return zip(value._fields, value, strict=True)
-    if isinstance(value, tuple | list):
-        return ((str(place), item) for place, item in enumerate(value))
-    return []
+def _words(names: Iterable[str]) -> list[str]:
+    """Names in the letters of identifiers."""
+    return [re.sub(r"\W", "_", name) for name in names]
 
 
 def _returned(module: nn.Module, count: int) -> list[str]:

@@ -31,7 +31,8 @@ class Calls:
 
     A layer is called for the first time, begins a chain, and the next call goes on with it if it
     is called with the very tensors that the call before gave. ``starts`` are the states to begin
-    the chains with in place of those that the layers are called with.
+    the chains with in place of those that the layers are called with; other layers are then left
+    alone, since a hook may not run where a loop over time becomes a scan.
     """
 
     def __init__(self, module: nn.Module, starts: Mapping[Key, Parts] | None = None) -> None:
@@ -41,6 +42,7 @@ class Calls:
             child: name
             for name, child in module.named_modules()
             if isinstance(child, nn.RNNBase | nn.RNNCellBase)
+            and (starts is None or any(name == layer for layer, _ in starts))
         }
         self._open: dict[nn.Module, Key] = {}
 

@@ -62,8 +62,9 @@ def likely_pairs(
 ) -> Iterator[Pairs]:
     """Pairs of ``free`` arguments and ``results`` of the same type and shape, the likeliest first.
 
-    First those whose arguments are called like states, then, unless ``by_name``, all others, and
-    last none.
+    First those whose arguments are called like states, then all others, and last none. If they can
+    be told ``by_name`` alone, all others are left out, and so is what would take a result for a
+    state that is the only one and is not called so.
     """
     fitting = {
         k: [j for j, (_, result) in enumerate(results) if _same_form(arguments.tensors[k], result)]
@@ -77,7 +78,9 @@ def likely_pairs(
     seen: list[Pairs] = []
     for chosen in sets:
         for pairs in islice(_assigned(chosen, fitting, arguments, results), _TRIALS):
-            if pairs and pairs not in seen:
+            rest = len(results) > len(pairs)
+            named = all(is_called_like_a_state(results[j][0]) for _, j in pairs)
+            if pairs and pairs not in seen and (rest or named or not by_name):
                 seen.append(pairs)
                 yield pairs
     yield ()

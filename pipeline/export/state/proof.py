@@ -23,7 +23,7 @@ from torch.utils import _pytree as pytree
 
 from pipeline.contract.law import FLOAT32, Array, Tolerance, judged
 from pipeline.contract.tensors import Contract, Tensors
-from pipeline.errors import MalformedError
+from pipeline.errors import MalformedError, one_line
 from pipeline.export.example import is_tensor
 from pipeline.export.state.arguments import run, tensors_of
 from pipeline.export.state.divergence import Record, first_to_differ
@@ -184,7 +184,9 @@ class Proof:
                 each for several in deviations(found, truth, tolerance).values() for each in several
             ]
         except (MalformedError, ValueError) as error:
-            raise BrokenError(symbol, str(error), self._blamed(case, contract, symbol)) from error
+            cause = error.__cause__  # of PyTorch, where it fails on a piece
+            problem = one_line(cause) if isinstance(cause, Exception) else str(error)
+            raise BrokenError(symbol, problem, self._blamed(case, contract, symbol)) from error
         worst = max(places, key=lambda each: each.share)
         if not worst.within:
             problem = f"{worst.tensor} is off by {worst.error:.2g}"

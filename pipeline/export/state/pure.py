@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from pipeline.export.example import is_tensor
+from pipeline.export.nested import tensors_of
 from pipeline.export.state.arguments import Arguments
 from pipeline.export.state.indices import TensorIndices
 from pipeline.export.state.kept import Kept
@@ -98,7 +97,7 @@ class Pure(nn.Module):
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """One call; tensors are in the order that the class tells."""
         calls, results, kept = self.called(*tensors)
-        leaves = [leaf for leaf in pytree.tree_leaves(results) if is_tensor(leaf)]
+        leaves = tensors_of(results)
         paired = [result for _, result in self.pairs]
         outputs = [leaf for k, leaf in enumerate(leaves) if k not in paired]
         ends = [*kept, *(part for key, _ in self.chains for part in calls[key].end)]
@@ -106,8 +105,13 @@ class Pure(nn.Module):
         states = [end if fold is None else fold.apart(end) for fold, end in folded]
         return (*outputs, *states, *(leaves[k] for k in paired))
 
-    def called(self, *tensors: Tensor) -> tuple[dict[Key, Chain], Any, list[Tensor]]:
-        """The chains of calls of layers, the results of ``body``, and the next kept states."""
+    def called(
+        self, *tensors: Tensor, every_layer: bool = False
+    ) -> tuple[dict[Key, Chain], Any, list[Tensor]]:
+        """The chains of calls of layers, the results of ``body``, and the next kept states.
+
+        Only layers that have a state are followed, or ``every_layer``, to find which have.
+        """
         given = iter(tensors)
         arguments: dict[int, Tensor] = {k: next(given) for k in self.inputs}
         folded = [(fold, next(given)) for fold in self.folds]
@@ -116,7 +120,7 @@ class Pure(nn.Module):
         starts = {key: tuple(next(states) for _ in range(parts)) for key, parts in self.chains}
         arguments |= {argument: next(given) for argument, _ in self.pairs}
         args, kwargs = self.arguments.with_tensors([arguments[k] for k in sorted(arguments)])
-        calls = Calls(self.body, starts)
+        calls = Calls(self.body, None if every_layer else starts)
         with ExitStack() as block:
             read = block.enter_context(self.kept.lifted(self.body, kept))
             block.enter_context(calls.followed())

@@ -1,24 +1,21 @@
 """The states of a module: candidates of each kind are found, and proven together."""
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import combinations, islice, product
-from typing import Any
+from itertools import islice, product
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from pipeline.contract.tensors import Contract
 from pipeline.errors import MalformedError
-from pipeline.export.example import Axes, Example, is_tensor
-from pipeline.export.state.arguments import Arguments, names_of_results, run, tensors_of
+from pipeline.export.example import Axes, Example
+from pipeline.export.state.arguments import Arguments, names_of_results, run
 from pipeline.export.state.kept import Kept
-from pipeline.export.state.kept_search import KeptSearch, close
+from pipeline.export.state.kept_search import KeptSearch
 from pipeline.export.state.layers import Chain, Key, open_chains
-from pipeline.export.state.pairs import Pairs, is_called_like_a_state, likely_pairs, told_pairs
+from pipeline.export.state.pairs import Pairs, likely_pairs, told_pairs
 from pipeline.export.state.proof import BrokenError, Proof
 from pipeline.export.state.pure import Fold, Pure, State, rows_are_equal
 from pipeline.export.state.sizes import Draw
@@ -203,7 +200,7 @@ class Search:
             ]
             inputs = [_shifted(tensor, shift) for tensor in self.draw.at(batch, steps)]
             with suppress(Exception):  # which is told when the states are proven
-                found.append(pure.called(*inputs, *states)[0])
+                found.append(pure.called(*inputs, *states, every_layer=True)[0])
         if len(found) < 3:
             return {}
         return {
@@ -275,7 +272,8 @@ class Search:
         axes = [axis for axis in range(value.dim()) if value.size(axis) == self.draw.batch > 1]
         if value.numel() and bool((value == value.flatten()[0]).all()):
             return value
-        return value if any(rows_are_equal(value, axis) for axis in axes) else value * 0
+        equal = any(rows_are_equal(value, axis) for axis in axes)
+        return value if equal else torch.zeros_like(value)  # 0 times a number may be -0
 
     def _laid_out(self, pure: Pure, starts: Sequence[_Start], draw: Draw) -> Iterator[list[State]]:
         """The states, with the batch in places with which they keep their shapes.
@@ -363,37 +361,3 @@ def _shifted(tensor: Tensor, by: int) -> Tensor:
     if tensor.is_floating_point() or not same or not by:
         return tensor
     return ~tensor if tensor.dtype is torch.bool else tensor + by
-
-
-def supplied(body: nn.Module, arguments: Arguments, name: str) -> Arguments:
-    """``arguments``, with zeros for states that ``forward`` takes and that are left out.
-
-    Such a parameter is None, is called like a state, and gives the same when it is zeros of the
-    form of a result.
-    """
-    omitted = [each for each in arguments.omitted if is_called_like_a_state(each)]
-    if not omitted:
-        return arguments
-
-    def results_of(given: Arguments) -> Any:
-        return run(copy.deepcopy(body), given.args, given.kwargs, name)
-
-    results = results_of(arguments)
-    expected = tensors_of(results, name)
-    several = results.values() if isinstance(results, Mapping) else results
-    parts = list(several) if isinstance(results, Mapping | tuple | list) else []
-    for count in sorted({1, len(omitted)}, reverse=True):
-        for parameters in combinations(omitted, count):
-            for values in reversed(list(combinations(parts, count))):
-                zeros = {
-                    key: pytree.tree_map(lambda leaf: leaf * 0 if is_tensor(leaf) else leaf, value)
-                    for key, value in zip(parameters, values, strict=True)
-                }
-                ones = pytree.tree_map(lambda leaf: leaf + 1 if is_tensor(leaf) else leaf, zeros)
-                with suppress(MalformedError):
-                    given = arguments.and_given(body, zeros)
-                    same = close(tensors_of(results_of(given), name), expected)
-                    other = arguments.and_given(body, ones)
-                    if same and not close(tensors_of(results_of(other), name), expected):
-                        return given
-    return arguments
