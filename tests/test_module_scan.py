@@ -7,12 +7,12 @@ from typing import Any
 import onnx
 import pytest
 import torch
-from module_files import close, eager, infer, leaves
+from module_files import close, eager, infer, leaves, traced
 from torch import Tensor, nn
 from torch._higher_order_ops import scan
 from torch.nn import functional
 
-from pipeline.export import export_onnx
+from pipeline.export import export_onnx, export_torchscript
 
 State = tuple[Tensor, Tensor]
 
@@ -131,13 +131,16 @@ def test_a_scan_is_one_node_that_streams_in_chunks_as_pytorch_does(
     inputs, axes = sample(2, 4), axes_of(time)
     names = [item for item in ("x", "starts") if len(inputs) == 3 or item == "x"]
     names += ["state"] if torch.is_tensor(inputs[-1]) else ["state_0", "state_1"]
-    export_onnx(module, inputs, path, dynamic_axes={name: axes[name] for name in names})
+    axes = {name: axes[name] for name in names}
+    export_onnx(module, inputs, path, dynamic_axes=axes)
+    export_torchscript(module, inputs, tmp_path / "m.pt", dynamic_axes=axes)
     graph = onnx.load(path).graph
     assert [node.op_type for node in graph.node].count("Scan") == 1
     assert not {"Loop", "If"} & {node.op_type for node in graph.node}
     for batch, pieces in ((1, (1, 1, 1)), (3, (5, 1, 7))):
         *sequences, state = sample(batch, sum(pieces))
         whole = eager(module, [*sequences, state])
+        assert close(traced(tmp_path / "m.pt", [*sequences, state]), whole)
         outputs, carried = [], leaves(state)
         for piece in zip(*(x.split(pieces, time) for x in sequences), strict=True):
             y, *carried = infer(path, [*piece, *carried])

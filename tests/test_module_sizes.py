@@ -78,7 +78,16 @@ class Last(Base):
         return super().forward(x)[torch.arange(len(x)), x.size(1) - 1]
 
 
-KINDS: list[type[Base]] = [Base, Repeated, Viewed, ByFunction, Bounded, Scaled, Last]
+class Halves(Base):
+    """Both directions as one batch, as some write a bidirectional layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(torch.cat([x, x.flip(1)]))
+        forwards, backwards = y.chunk(2, dim=0)
+        return torch.cat([forwards, backwards.flip(1)], 2)
+
+
+KINDS: list[type[Base]] = [Base, Repeated, Viewed, ByFunction, Bounded, Scaled, Last, Halves]
 
 
 @pytest.mark.parametrize("kind", KINDS)
