@@ -160,7 +160,7 @@ def test_dataclasses_and_named_tuples_go_in_and_out_and_leave_no_trace(tmp_path:
     torch.manual_seed(0)
     module, zeros = Structured().eval(), torch.zeros(1, 2, 4)
     known = set(pytree.SUPPORTED_NODES)
-    axes = BATCH_TIME | {"h": {1: "batch"}, "c": {1: "batch"}}
+    axes = BATCH_TIME | {"h": {1: "batch"}, "state_1": {1: "batch"}}  # by field or by number
     inputs = Given(X), State(zeros, zeros)
     export_onnx(module, inputs, tmp_path / "m.onnx", dynamic_axes=axes)
     export_torchscript(module, inputs, tmp_path / "m.pt", dynamic_axes=axes)

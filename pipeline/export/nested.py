@@ -135,6 +135,16 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     ]
 
 
+def numbered(paths: Sequence[Path]) -> list[str]:
+    """Plainer names: the first key of each path, with a number where a path goes on."""
+    seen: Counter[str | int] = Counter()
+    names = []
+    for path in paths:
+        names.append(f"{path[0]}_{seen[path[0]]}" if len(path) > 1 else str(path[0]))
+        seen[path[0]] += 1
+    return names
+
+
 def _parts(value: Any) -> list[tuple[str | int, Any]] | None:
     """The parts of ``value`` with the key of each, None for a leaf."""
     if isinstance(value, PackedSequence):
