@@ -254,6 +254,25 @@ def test_other_layers_may_have_other_numbers(tmp_path: Path) -> None:
         export_onnx(nn.Conv1d(4, 4, 1).double(), x, tmp_path / "m.onnx")
 
 
+class Mixed(Net):
+    """Runs in bfloat16 inside, or says that it does not."""
+
+    def __init__(self, mixed: bool) -> None:
+        super().__init__()
+        self.mixed = mixed
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed):
+            return super().forward(x)
+
+
+def test_autocast_inside_is_kept_where_it_is_off(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    check(Mixed(False), tmp_path)
+    with pytest.raises(MalformedError, match=r"numbers of bfloat16 inside; leave torch\.autocast"):
+        export_onnx(Mixed(True), X, tmp_path / "mixed.onnx")
+
+
 class Uncopied:
     """Holds a tensor, and cannot be copied."""
 

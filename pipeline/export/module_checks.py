@@ -78,7 +78,7 @@ def _nodes(graph: GraphModule) -> Iterator[Node]:
         yield node
         if getattr(node.target, "__name__", "").startswith("wrap_with_"):
             for argument in node.args:
-                block = getattr(graph, str(argument), None)
+                block = getattr(graph, str(getattr(argument, "target", "")), None)
                 if isinstance(block, GraphModule):
                     yield from _nodes(block)
 
