@@ -254,6 +254,18 @@ def test_other_layers_may_have_other_numbers(tmp_path: Path) -> None:
         export_onnx(nn.Conv1d(4, 4, 1).double(), x, tmp_path / "m.onnx")
 
 
+class Twice(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.out(self.rnn(x)[0] * 2 + self.rnn(x)[0])
+        return y
+
+
+def test_a_layer_that_is_called_twice_alike_may_be_one_node(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    check(Twice(), tmp_path)
+    assert operators(tmp_path / "m.onnx")["LSTM"] == 1
+
+
 class Mixed(Net):
     """Runs in bfloat16 inside, or says that it does not."""
 
