@@ -65,7 +65,7 @@ def _other_types(tensors: Iterable[Tensor]) -> list[str]:
 
 
 def _cure(fault: str) -> str:
-    return f"{fault}; give copy.deepcopy(module).float(), and float32 inputs"
+    return f"{fault}; give it as module.float(), with float32 inputs"
 
 
 def _is_quantized(child: nn.Module) -> bool:
