@@ -40,7 +40,7 @@ def export_onnx(
     output_names: Sequence[str] | None = None,
     dynamic_axes: Axes | None = None,
     opset: int = DEFAULT_OPSET,
-    check_inputs: Sequence[Sequence[Any]] = (),
+    check_inputs: Sequence[Any] = (),
 ) -> None:
     """Write ``module`` as one ONNX file whose recurrent layers are one node each.
 
@@ -110,13 +110,14 @@ def export_torchscript(
     kwargs: Mapping[str, Any] | None = None,
     input_names: Sequence[str] | None = None,
     dynamic_axes: Axes | None = None,
-    check_inputs: Sequence[Sequence[Any]] = (),
+    check_inputs: Sequence[Any] = (),
 ) -> None:
     """Trace ``module`` into a file for ``torch.jit.load`` in Python and C++.
 
     Arguments are as in :func:`export_onnx`; ``dynamic_axes`` says which axes have to go on
     working at other sizes. The file is called as the module is, if all its arguments are by place
-    and are tensors, or tuples, lists and dictionaries of them; else, with the tensors alone.
+    and TorchScript has types for them: tensors, tuples of any, and lists and dictionaries whose
+    values are all of one type. Else, it is called with the tensors alone. So are its results.
 
     Raises:
         MalformedError: the module cannot be traced; says which submodule, and why.
