@@ -1,6 +1,7 @@
 """Modules of every kind: wrapped, hooked, trained, quantized, in TorchScript, of other numbers."""
 
 import copy
+import re
 import threading
 import warnings
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from pipeline.errors import MalformedError, UsageError
-from pipeline.export import export_onnx, export_torchscript
+from pipeline.export import apart, export_onnx, export_torchscript
 from pipeline.export.quiet import quiet_exporter
 
 BATCH_TIME = {"x": {0: "batch", 1: "time"}}
@@ -250,8 +251,15 @@ def test_other_layers_may_have_other_numbers(tmp_path: Path) -> None:
         assert torch.allclose(infer(tmp_path / "m.onnx", [x])[0], module(x), atol=1e-12)
     with pytest.raises(MalformedError, match=r"few operators of bfloat16.*\.float\(\)"):
         export_onnx(module.bfloat16(), X.bfloat16(), tmp_path / "m.onnx")
-    with pytest.raises(MalformedError, match=r"does not load Conv1d.*float64; give.*\.float\(\)"):
+    with pytest.raises(MalformedError, match=r"does not run Conv1d.*float64; give.*\.float\(\)"):
         export_onnx(nn.Conv1d(4, 4, 1).double(), x, tmp_path / "m.onnx")
+
+
+def test_a_crash_of_onnx_runtime_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "InvalidProtobuf" in apart.fault_apart(b"no graph", {})
+    ends = "import os, sys; os.kill(os.getpid(), 9)"  # as a crash inside of a library does
+    monkeypatch.setattr(apart, "_START", ends)
+    assert re.fullmatch(r"its process ended by -?\d+", apart.fault_apart(b"", {}))
 
 
 class Twice(Net):

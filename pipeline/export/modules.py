@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from pipeline.errors import UsageError, one_line
+from pipeline.export.apart import fault_apart
 from pipeline.export.calls import Call
 from pipeline.export.capture import at_line, cannot_export, capture, untranslated
 from pipeline.export.checks import cpu_session
@@ -19,7 +20,7 @@ from pipeline.export.example import Axes, Example
 from pipeline.export.module_checks import Cases, check_module_graph
 from pipeline.export.onnx_graph import tidy, translate
 from pipeline.export.quiet import quiet_exporter
-from pipeline.export.refusals import refuse_for_onnx, unloadable
+from pipeline.export.refusals import other_numbers, refuse_for_onnx, unloadable
 from pipeline.export.rewrite import Rewriting
 from pipeline.export.roll import Roll
 from pipeline.export.sizes import TracedData, keeping_sizes
@@ -88,6 +89,10 @@ def export_onnx(
     program, model = _to_onnx(module, example.without_ones(cases.cases), outputs, opset)
     check_module_graph(model, program, example, dynamic_axes)
     file = model.SerializeToString(deterministic=True)
+    if other_numbers(model, module, example.tensors):
+        feeds = zip(example.names, (tensor.numpy() for tensor in example.tensors), strict=True)
+        if fault := fault_apart(file, dict(feeds)):
+            raise unloadable(model, module, fault)
     try:
         session = cpu_session(file)
     except Exception as error:  # its exceptions have no common base of their own

@@ -42,20 +42,30 @@ def refuse_for_onnx(module: nn.Module, inputs: Sequence[Tensor]) -> None:
         raise _cannot(type(module).__name__, reason)
 
 
+def other_numbers(model: ModelProto, module: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
+    """The types of floats, other than float32, of a module, its inputs, and within its graph."""
+    found = _other_types((*module.parameters(), *module.buffers(), *inputs))
+    return found or _within(model)
+
+
 def unloadable(model: ModelProto, module: nn.Module, reason: str) -> PipelineError:
     """The refusal of a graph of ``module`` that ONNX Runtime did not take, for ``reason``."""
-    text = f"ONNX Runtime does not load {type(module).__name__}: {reason}"
+    text = f"ONNX Runtime does not run {type(module).__name__}: {reason}"
     others = _other_types((*module.parameters(), *module.buffers()))
     if others:
         return MalformedError(_cure(f"{text}, with weights of {either(others)}"))
-    casts = {a.i for node in model.graph.node if node.op_type == "Cast" for a in node.attribute}
-    inside = [str(dtype).removeprefix("torch.") for code, dtype in _HALVES.items() if code in casts]
+    inside = _within(model)
     if inside:
         return MalformedError(
             f"{text}, with numbers of {either(inside)} inside; leave torch.autocast and the like "
             "out of forward"
         )
     return ParityError(text)
+
+
+def _within(model: ModelProto) -> list[str]:
+    casts = {a.i for node in model.graph.node if node.op_type == "Cast" for a in node.attribute}
+    return [str(dtype).removeprefix("torch.") for code, dtype in _HALVES.items() if code in casts]
 
 
 def _other_types(tensors: Iterable[Tensor]) -> list[str]:
