@@ -120,6 +120,6 @@ def test_a_payload_is_exit_4_and_its_canary_lives(pipeline: Here, tmp_path: Path
     (tmp_path / "net.pt").write_bytes(saved(weights(x=Payload())))
     done = pipeline("import", "net.pt")
     assert done.code == 4
-    done.one_line_error("would call posix.system", "save the state_dict")
+    done.one_line_error("would call posix.system", "do not use this file")
     assert not (tmp_path / CANARY).exists()
     assert not (tmp_path / "checkpoints").exists()

@@ -109,8 +109,10 @@ def _section(bundle: Bundle, validation: Validation) -> Section:
     passed = [row for row in ran if row.graph == "model" and row.status == "pass"]
     if not any(row.label.startswith("onnxruntime") for row in passed):
         no_sample = "no row of ONNX Runtime passed"
-    elif bundle.manifest.model is None or bundle.manifest.training is None:
-        no_sample = "it was not trained here, and has no data of a task"
+    elif bundle.manifest.model is None:
+        no_sample = "it is a module, without a task"
+    elif bundle.manifest.training is None:
+        no_sample = "it was imported, without data of its task"
     elif reason := why_not_free(bundle.manifest.model):
         no_sample = reason
     elif bundle.manifest.task == "text":
