@@ -16,9 +16,8 @@ A model of a series forecasts a data frame, and gives one back with the dates th
     bundle = pipeline.load("exported/load-lstm")
     ahead = bundle.forecast(frame, steps=12, samples=500, seed=1)
 
-Any module of your own becomes such a bundle, its state made explicit and proven::
-
-    bundle = pipeline.export(module, example, name="denoiser", axes={"x": {0: "batch", 1: "time"}})
+Any module of your own becomes such a bundle by ``pipeline.export(module, example, name="denoiser",
+axes={"x": {0: "batch", 1: "time"}})``, its state made explicit and proven.
 
 Everything that is refused raises one of the errors in :mod:`pipeline.errors`.
 """

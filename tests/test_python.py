@@ -175,14 +175,15 @@ def test_the_package_carries_its_types() -> None:
 # --- validation, and what is written about all this
 
 
-def test_validation_gives_its_records_and_writes_nothing(sine: api.Bundle) -> None:
+def test_validation_gives_its_records_and_keeps_them_in_the_bundle(sine: api.Bundle) -> None:
     before = sorted(path.name for path in sine.folder.iterdir())
     found = sine.validate(runtimes=("onnxruntime",), providers=("cpu",))
     assert found.passed
     assert (found.model, found.bundle_sha256) == (SINE, sine.digest)
     runtimes = {row.runtime for row in found.rows if row.graph == "model"}
     assert OnnxRuntime(sine.read("onnx/model.onnx"), "cpu").name in runtimes
-    assert sorted(path.name for path in sine.folder.iterdir()) == before
+    after = sorted(path.name for path in sine.folder.iterdir())
+    assert after == sorted({*before, "validation.json"})
     with refused(UsageError, "'onnxruntme'", "did you mean 'onnxruntime'"):
         sine.validate(runtimes=("onnxruntme",))
 
