@@ -3,8 +3,10 @@
 A run that finds nothing changed then does without PyTorch, whose import takes longer than the run.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 
@@ -23,3 +25,13 @@ def later(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[str], A
         return getattr(import_module(f"{package}.{modules[name]}"), name)
 
     return get
+
+
+def call_later(package: str, module: str, function: str) -> None:
+    """Make ``package`` a function, too: it calls ``function`` of ``module``, imported then."""
+
+    class Called(ModuleType):
+        def __call__(self, *arguments: Any, **options: Any) -> Any:
+            return getattr(import_module(module), function)(*arguments, **options)
+
+    sys.modules[package].__class__ = Called

@@ -39,8 +39,8 @@ ROUTE = [
     *("lookup", "contract.law", "contract.tensors", "signature", "seal"),
     *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
     *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
-    *("export", "bundle", "trust", "runtimes", "validate", "embed", "benchmark", "report"),
-    *("run", "cli"),
+    *("export", "usercode", "bundle", "trust", "runtimes", "validate", "embed", "benchmark"),
+    *("report", "run", "cli"),
 ]
 
 

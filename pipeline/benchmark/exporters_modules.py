@@ -124,6 +124,35 @@ class _Packed(nn.Module):
         return pad_packed_sequence(y, batch_first=True, total_length=x.size(1))[0]
 
 
+class _PackedAttention(nn.Module):
+    """Weights over the features of every step of packed sequences, between two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.GRU(_IN, _HIDDEN, batch_first=True)
+        self.gate, self.second = nn.Linear(_HIDDEN, _HIDDEN), nn.GRU(_HIDDEN, _HIDDEN)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        packed, _ = self.first(packed)
+        weighed = torch.softmax(self.gate(packed.data), dim=1) * packed.data
+        y, _ = self.second(packed._replace(data=weighed))
+        return pad_packed_sequence(y, batch_first=True, total_length=x.size(1))[0]
+
+
+class _SizesByLen(nn.Module):
+    """A sequence without a batch, whose length the module takes by ``len``, as in tutorials."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.head = nn.LSTM(_IN, _HIDDEN), nn.Linear(_HIDDEN, _IN)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, _ = self.layer(x.view(len(x), 1, -1))
+        found: Tensor = self.head(y.view(len(x), -1))
+        return found
+
+
 class _LanguageModel(nn.Module):
     """Characters to logits of the next ones."""
 
@@ -283,6 +312,18 @@ MODULES = {
         _Packed,
         {"x": _X, "lengths": _LENGTHS},
         {"y": _sequence()},
+    ),
+    "packed-attention": Subject(
+        "softmax over the data of packed sequences, between two of nn.GRU",
+        _PackedAttention,
+        {"x": _X, "lengths": _LENGTHS},
+        {"y": _sequence()},
+    ),
+    "sizes-by-len": Subject(
+        "nn.LSTM over x.view(len(x), 1, -1)",
+        _SizesByLen,
+        {"x": Slot((TIME, _IN))},
+        {"y": Slot((TIME, _IN))},
     ),
     "language-model": Subject(
         "nn.Embedding, two-layer nn.LSTM with dropout, nn.Linear",

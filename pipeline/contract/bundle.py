@@ -98,6 +98,12 @@ class Bundle:
         return IntegrityError(f"{self.folder / name} was changed after its export; {_TODO}")
 
     @property
+    def format(self) -> int:
+        """The format that the bundle was written in; the manifest is in the present one."""
+        found: int = parse_json(self.content, self.folder / MANIFEST_FILE)["format"]
+        return found
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the manifest, which is also its seal."""
         path = self.folder / MANIFEST_FILE

@@ -4,16 +4,14 @@ The package itself can be called: ``pipeline.export(module, example, name=…)``
 module, by :func:`pipeline.run.export.export_module`.
 """
 
-import sys
 from collections.abc import Sequence
-from types import ModuleType
-from typing import Any
 
 from pipeline.export.checks import check_graph, check_numbers
 from pipeline.export.loops import export_loop
 from pipeline.export.modules import export_onnx, export_torchscript
 from pipeline.export.onnx_graph import to_onnx
 from pipeline.export.torchscript import to_torchscript
+from pipeline.later import call_later
 from pipeline.model import Network
 from pipeline.signature import DEFAULT_OPSET, OPSETS
 from pipeline.threads import torch_threads, weights_of
@@ -46,14 +44,4 @@ def export(
     return onnx_file, torchscript_file
 
 
-class _Callable(ModuleType):
-    """The type of this package, so that ``pipeline.export`` is a function, too."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """The bundle of a module; see :func:`pipeline.run.export.export_module`."""
-        from pipeline.run.export import export_module
-
-        return export_module(*arguments, **options)
-
-
-sys.modules[__name__].__class__ = _Callable
+call_later(__name__, "pipeline.run.export", "export_module")

@@ -1,6 +1,5 @@
 """The arguments that a module is called with, as ``torch.onnx.export`` takes them."""
 
-import enum
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,9 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from pipeline.errors import MalformedError
-from pipeline.export.nested import Path, is_tensor, leaves, rebuilt, with_tensors
-
-_DEPTH = 4  # of the attributes in which tensors are looked for
+from pipeline.export.nested import Path, holds_tensors, is_tensor, leaves, rebuilt, with_tensors
 
 
 class Arguments:
@@ -88,7 +85,7 @@ class Arguments:
                 f"{where}, which a graph cannot; take the padded batch and its lengths and call "
                 "pack_padded_sequence inside forward"
             )
-        if _holds_tensors(leaf):
+        if holds_tensors(leaf):
             raise MalformedError(
                 f"{where}, whose tensors a graph cannot take; give them as arguments of their "
                 "own, or in a tuple, a list, a dictionary or a dataclass"
@@ -170,12 +167,3 @@ def _are_keywords(signature: inspect.Signature, place: int, named: Mapping[Any, 
     meant = parameter.kind is parameter.VAR_POSITIONAL or set(named) <= set(signature.parameters)
     annotation = str(parameter.annotation).lower()
     return meant and "dict" not in annotation and "mapping" not in annotation
-
-
-def _holds_tensors(value: Any, depth: int = _DEPTH) -> bool:
-    if isinstance(value, Tensor):
-        return True
-    if depth == 0 or isinstance(value, type | enum.Enum):
-        return False
-    attributes = getattr(value, "__dict__", {})
-    return any(_holds_tensors(leaf, depth - 1) for _, leaf in leaves(dict(attributes)))

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from pipeline.errors import MalformedError, UsageError, one_line
 from pipeline.export.blame import user_line
-from pipeline.export.nested import tensors_of
+from pipeline.export.nested import holds_tensors
 
 _SETTERS = (WeightNorm, SpectralNorm, BasePruningMethod)  # hooks that set a weight at every call
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
@@ -35,7 +35,7 @@ def working_copy(module: nn.Module) -> nn.Module:
         UsageError: it is no module.
     """
     if not isinstance(module, nn.Module):
-        what = module.__name__ if isinstance(module, type) else type(module).__name__
+        what = getattr(module, "__name__", type(module).__name__)
         hint = f"call it, {what}(…)" if isinstance(module, type) else "give an nn.Module"
         raise UsageError(f"{what} is no module but a {type(module).__name__}; {hint}")
     module = _unwrapped(module)
@@ -125,7 +125,7 @@ def _shared(children: Sequence[nn.Module], memo: dict[int, Any]) -> dict[int, An
         try:
             copy.deepcopy(value, dict(memo))
         except Exception:  # whatever the class of the value raises
-            if not tensors_of(value) and not isinstance(value, nn.Module):
+            if not holds_tensors(value):
                 shared[id(value)] = value
     return shared
 

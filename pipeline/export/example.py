@@ -14,7 +14,7 @@ from pipeline.errors import MalformedError, PipelineError, UsageError, one_line,
 from pipeline.export.arguments import Arguments
 from pipeline.export.blame import user_line
 from pipeline.export.nested import is_tensor as is_tensor
-from pipeline.export.nested import names_of, results_of, tensors_of
+from pipeline.export.nested import names_of, numbered, results_of, tensors_of
 from pipeline.export.quiet import quiet_exporter
 from pipeline.threads import torch_threads, weights_of
 
@@ -93,7 +93,12 @@ class Example:
                 f"{len(names)} different input names are needed, for {', '.join(names)}; "
                 f"there are {', '.join(self.names) or 'none'}"
             )
+        # Axes may also go by the numbers that tensors have in their parameter.
+        self._numbered = [] if input_names is not None else numbered(self.arguments.paths)
         named = named_axes(dynamic_axes)
+        for name, other in zip(self.names, self._numbered, strict=False):
+            if other in named and other not in self.names:
+                named.setdefault(name, named[other])
         self.axes = [
             _axes_of(name, tensor.dim(), named.get(name, {}))
             for name, tensor in zip(self.names, self.tensors, strict=True)
@@ -154,7 +159,9 @@ class Example:
     def flat(self, module: nn.Module) -> "Example":
         """The same tensors as the arguments of ``module``, by place."""
         axes = dict(zip(self.names, self.axes, strict=True))
-        return Example(module, self.tensors, self.names, axes)
+        other = Example(module, self.tensors, self.names, axes)
+        other._numbered = self._numbered
+        return other
 
     def with_axes(self, further: Sequence[tuple[int, int]], symbol: str) -> "Example":
         """This example with further dynamic axes, by place of the tensor and axis."""
@@ -178,7 +185,7 @@ class Example:
     def check_outputs(self, output_names: Sequence[str], dynamic_axes: Axes | None) -> None:
         """Refuse ``dynamic_axes`` of a tensor that does not exist."""
         for name in dynamic_axes or {}:
-            if name not in (*self.names, *output_names):
+            if name not in (*self.names, *self._numbered, *output_names):
                 raise unknown("input or output", name, (*self.names, *output_names))
 
     def at(self, sizes: Sizes, rng: np.random.Generator) -> list[Tensor]:

@@ -5,27 +5,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import chain, combinations, islice
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 from torch.export import ExportedProgram
-from torch.fx import GraphModule, Node
 from torch.overrides import TorchFunctionMode
 
 from pipeline.contract.law import Array, judged
 from pipeline.contract.tensors import Contract, ElementType, TensorSpec
 from pipeline.errors import MalformedError, ParityError, one_line
-from pipeline.export.checks import (
-    RecurrentNode,
-    dims,
-    format_breaches,
-    recurrent_breaches,
-)
+from pipeline.export.checks import dims, format_breaches, recurrent_breaches
 from pipeline.export.example import Axes, Example, Sizes, named_axes, run_eagerly
-from pipeline.export.ops import OPERATOR
+from pipeline.export.traced_layers import traced_layers
 from pipeline.verify import Case, answer, chained, deviations
 
 _CASES = 8
@@ -47,40 +41,15 @@ def check_module_graph(
     Raises:
         ParityError: it breaks it; every breach is listed.
     """
+    called, different = traced_layers(program)
+    wrong = list(recurrent_breaches(model, called))
     breaches = [
         *format_breaches(model),
-        *recurrent_breaches(model, list(_traced_layers(program))),
+        *(wrong if any(recurrent_breaches(model, different)) else []),
         *_static_axes(model, named_axes(dynamic_axes)),
     ]
     if breaches:
         raise ParityError(f"the exported graph breaks what it has to be: {'; '.join(breaches)}")
-
-
-def _traced_layers(program: ExportedProgram) -> Iterator[RecurrentNode]:
-    """The recurrent layers as they were called, one by one."""
-    for node in _nodes(program.graph_module):
-        target: Any = node.target
-        name = getattr(target, "_opname", "")
-        if name in OPERATOR:
-            names = [argument.name for argument in target._schema.arguments]
-            given = dict(zip(names, node.args, strict=True))
-            yield RecurrentNode(
-                OPERATOR[name],
-                given["hidden_size"],
-                given["w"].meta["val"].size(0),
-                given["nonlinearity"].capitalize(),
-            )
-
-
-def _nodes(graph: GraphModule) -> Iterator[Node]:
-    """The nodes in order, those of a block, such as that of ``torch.autocast``, in its place."""
-    for node in graph.graph.nodes:
-        yield node
-        if getattr(node.target, "__name__", "").startswith("wrap_with_"):
-            for argument in node.args:
-                block = getattr(graph, str(argument), None)
-                if isinstance(block, GraphModule):
-                    yield from _nodes(block)
 
 
 def _static_axes(model: ModelProto, dynamic_axes: Mapping[str, Mapping[int, str]]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from pipeline.errors import UsageError, one_line
+from pipeline.export.apart import fault_apart
 from pipeline.export.calls import Call
 from pipeline.export.capture import at_line, cannot_export, capture, untranslated
 from pipeline.export.checks import cpu_session
@@ -19,7 +20,7 @@ from pipeline.export.example import Axes, Example
 from pipeline.export.module_checks import Cases, check_module_graph
 from pipeline.export.onnx_graph import tidy, translate
 from pipeline.export.quiet import quiet_exporter
-from pipeline.export.refusals import refuse_for_onnx, unloadable
+from pipeline.export.refusals import other_numbers, refuse_for_onnx, unloadable
 from pipeline.export.rewrite import Rewriting
 from pipeline.export.roll import Roll
 from pipeline.export.sizes import TracedData, keeping_sizes
@@ -40,7 +41,7 @@ def export_onnx(
     output_names: Sequence[str] | None = None,
     dynamic_axes: Axes | None = None,
     opset: int = DEFAULT_OPSET,
-    check_inputs: Sequence[Sequence[Any]] = (),
+    check_inputs: Sequence[Any] = (),
 ) -> None:
     """Write ``module`` as one ONNX file whose recurrent layers are one node each.
 
@@ -88,6 +89,10 @@ def export_onnx(
     program, model = _to_onnx(module, example.without_ones(cases.cases), outputs, opset)
     check_module_graph(model, program, example, dynamic_axes)
     file = model.SerializeToString(deterministic=True)
+    if other_numbers(model, module, example.tensors):
+        feeds = zip(example.names, (tensor.numpy() for tensor in example.tensors), strict=True)
+        if fault := fault_apart(file, dict(feeds)):
+            raise unloadable(model, module, fault)
     try:
         session = cpu_session(file)
     except Exception as error:  # its exceptions have no common base of their own
@@ -110,13 +115,14 @@ def export_torchscript(
     kwargs: Mapping[str, Any] | None = None,
     input_names: Sequence[str] | None = None,
     dynamic_axes: Axes | None = None,
-    check_inputs: Sequence[Sequence[Any]] = (),
+    check_inputs: Sequence[Any] = (),
 ) -> None:
     """Trace ``module`` into a file for ``torch.jit.load`` in Python and C++.
 
     Arguments are as in :func:`export_onnx`; ``dynamic_axes`` says which axes have to go on
     working at other sizes. The file is called as the module is, if all its arguments are by place
-    and are tensors, or tuples, lists and dictionaries of them; else, with the tensors alone.
+    and TorchScript has types for them: tensors, tuples of any, and lists and dictionaries whose
+    values are all of one type. Else, it is called with the tensors alone. So are its results.
 
     Raises:
         MalformedError: the module cannot be traced; says which submodule, and why.

@@ -6,6 +6,7 @@ process. These need nothing of the process.
 
 import copy
 import dataclasses
+import enum
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from pipeline.errors import MalformedError
+
+_DEPTH = 4  # of the objects in whose attributes tensors are looked for
 
 Path = tuple[str | int, ...]  # names of parameters, keys and fields, and places in sequences
 
@@ -36,6 +39,17 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 def tensors_of(value: object) -> list[Tensor]:
     """The tensors in nested inputs or outputs, in order."""
     return [leaf for _, leaf in leaves(value) if is_tensor(leaf)]
+
+
+def holds_tensors(value: object, depth: int = _DEPTH) -> bool:
+    """Whether tensors lie in ``value``, or in attributes of objects in it."""
+    for _, leaf in leaves(value):
+        if is_tensor(leaf):
+            return True
+        attributes = {} if isinstance(leaf, type | enum.Enum) else getattr(leaf, "__dict__", {})
+        if depth and holds_tensors(dict(attributes), depth - 1):
+            return True
+    return False
 
 
 def results_of(value: object, name: str) -> dict[Path, Tensor]:
@@ -83,12 +97,23 @@ def with_tensors(value: Any, tensors: Sequence[Tensor]) -> Any:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether ``value`` is made of tensors, tuples, lists and dictionaries alone."""
+    """Whether ``value`` is made of tensors, tuples, and lists and dictionaries of one type."""
+    return _type_of(value) is not None
+
+
+def _type_of(value: Any) -> Any:
+    """The type that TorchScript has for ``value``, in any form; None where it has none."""
     if isinstance(value, Tensor):
-        return True
-    if type(value) is dict:
-        return all(map(is_plain, value.values()))
-    return type(value) in (tuple, list) and all(map(is_plain, value))
+        return Tensor
+    if type(value) is tuple:
+        types = [_type_of(part) for part in value]
+        return None if None in types else (tuple, *types)
+    if type(value) is dict and not all(isinstance(key, str) for key in value):
+        return None
+    if type(value) in (list, dict):
+        within = {_type_of(part) for part in (value.values() if type(value) is dict else value)}
+        return (type(value), *within) if len(within) == 1 and None not in within else None
+    return None
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
@@ -108,6 +133,16 @@ def names_of(paths: Sequence[Path]) -> list[str]:
         "_".join(map(str, path)) if count[name] > 1 else name
         for name, path in zip(names, paths, strict=True)
     ]
+
+
+def numbered(paths: Sequence[Path]) -> list[str]:
+    """Plainer names: the first key of each path, with a number where a path goes on."""
+    seen: Counter[str | int] = Counter()
+    names = []
+    for path in paths:
+        names.append(f"{path[0]}_{seen[path[0]]}" if len(path) > 1 else str(path[0]))
+        seen[path[0]] += 1
+    return names
 
 
 def _parts(value: Any) -> list[tuple[str | int, Any]] | None:

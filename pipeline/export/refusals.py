@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from pipeline.errors import MalformedError, ParityError, PipelineError, either
 
 _HALVES = {TensorProto.FLOAT16: torch.float16, TensorProto.BFLOAT16: torch.bfloat16}
-_LAYERS = ("aten::lstm(", "aten::gru(", "aten::rnn_tanh(", "aten::rnn_relu(")
 
 
 def refuse_for_onnx(module: nn.Module, inputs: Sequence[Tensor]) -> None:
@@ -19,8 +18,8 @@ def refuse_for_onnx(module: nn.Module, inputs: Sequence[Tensor]) -> None:
     session is made to find out.
 
     Raises:
-        MalformedError: it has quantized layers, recurrent layers in TorchScript or of another type
-            than float32, or bfloat16 anywhere.
+        MalformedError: it has quantized layers, weights in TorchScript, recurrent layers of another
+            type than float32, or bfloat16 anywhere.
     """
     for name, child in module.named_modules():
         kind = getattr(child, "original_name", type(child).__name__)  # the former in TorchScript
@@ -30,10 +29,10 @@ def refuse_for_onnx(module: nn.Module, inputs: Sequence[Tensor]) -> None:
                 where, "it is quantized by torch, for which ONNX has no such layers; export the "
                 "float module, and quantize the file if you have to"
             )  # fmt: skip
-        if isinstance(child, torch.jit.ScriptModule) and _has_layers(child):
+        if isinstance(child, torch.jit.ScriptModule) and _has_weights(child):
             raise _cannot(
-                where, "it is TorchScript, whose recurrent layers ONNX's exporter takes apart; "
-                "give the Python module that was scripted or traced, or use export_torchscript"
+                where, "it is TorchScript with weights, which ONNX's exporter does not take; give "
+                "the Python module that was scripted or traced, or use export_torchscript"
             )  # fmt: skip
         if isinstance(child, nn.RNNBase):
             for dtype in _other_types(child.parameters(recurse=False)):
@@ -43,20 +42,30 @@ def refuse_for_onnx(module: nn.Module, inputs: Sequence[Tensor]) -> None:
         raise _cannot(type(module).__name__, reason)
 
 
+def other_numbers(model: ModelProto, module: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
+    """The types of floats, other than float32, of a module, its inputs, and within its graph."""
+    found = _other_types((*module.parameters(), *module.buffers(), *inputs))
+    return found or _within(model)
+
+
 def unloadable(model: ModelProto, module: nn.Module, reason: str) -> PipelineError:
     """The refusal of a graph of ``module`` that ONNX Runtime did not take, for ``reason``."""
-    text = f"ONNX Runtime does not load {type(module).__name__}: {reason}"
+    text = f"ONNX Runtime does not run {type(module).__name__}: {reason}"
     others = _other_types((*module.parameters(), *module.buffers()))
     if others:
         return MalformedError(_cure(f"{text}, with weights of {either(others)}"))
-    casts = {a.i for node in model.graph.node if node.op_type == "Cast" for a in node.attribute}
-    inside = [str(dtype).removeprefix("torch.") for code, dtype in _HALVES.items() if code in casts]
+    inside = _within(model)
     if inside:
         return MalformedError(
             f"{text}, with numbers of {either(inside)} inside; leave torch.autocast and the like "
             "out of forward"
         )
     return ParityError(text)
+
+
+def _within(model: ModelProto) -> list[str]:
+    casts = {a.i for node in model.graph.node if node.op_type == "Cast" for a in node.attribute}
+    return [str(dtype).removeprefix("torch.") for code, dtype in _HALVES.items() if code in casts]
 
 
 def _other_types(tensors: Iterable[Tensor]) -> list[str]:
@@ -66,7 +75,7 @@ def _other_types(tensors: Iterable[Tensor]) -> list[str]:
 
 
 def _cure(fault: str) -> str:
-    return f"{fault}; give copy.deepcopy(module).float(), and float32 inputs"
+    return f"{fault}; give it as module.float(), with float32 inputs"
 
 
 def _is_quantized(child: nn.Module) -> bool:
@@ -74,9 +83,10 @@ def _is_quantized(child: nn.Module) -> bool:
     return "quantized" in type(child).__module__.split(".") or any(t.is_quantized for t in own)
 
 
-def _has_layers(child: torch.jit.ScriptModule) -> bool:
-    graph = str(child.inlined_graph) if child._c._has_method("forward") else ""
-    return any(layer in graph for layer in _LAYERS)
+def _has_weights(child: torch.jit.ScriptModule) -> bool:
+    """Whether TorchScript has weights; if it has a loop as well, that is told elsewhere."""
+    looped = child._c._has_method("forward") and " = prim::Loop(" in str(child.inlined_graph)
+    return not looped and bool(child.state_dict())
 
 
 def _cannot(where: str, reason: str) -> MalformedError:

@@ -110,6 +110,11 @@ def why_not_ours(bundle: Bundle) -> str | None:
         return f"its weights cannot be traced anew ({one_line(error)})"
     if bundle.manifest.files.get(TORCHSCRIPT_FILE) == file_entry(ours):
         return None  # every later read of the file checks this digest
+    if bundle.format == 1:
+        from pipeline.trust.first_trace import first_trace
+
+        if bundle.manifest.files[TORCHSCRIPT_FILE].sha256 == first_trace(bundle):
+            return None
     for name in _MADE_BY:
         then, now = bundle.manifest.versions.get(name), versions()[name]
         if then != now:

@@ -13,6 +13,7 @@ from pipeline.validate.module_audit import audit_graph, audit_program
 from pipeline.validate.prepared import Prepared
 from pipeline.verify import Answer, Case, Reference
 
+_FLOAT32 = "compared with float32, since model.pt does not compute in float64"
 _GOLDEN_ALONE = "compared on the golden trajectories alone, since model.pt may not run here"
 
 
@@ -29,8 +30,9 @@ def prepare_module(bundle: Bundle, runtimes: Runtimes) -> Prepared:
     if runtimes.trust.judge(bundle).refusal:
         exact, note = Answered(_nothing_to_run(bundle), golden_answers(bundle)), _GOLDEN_ALONE
     else:
-        reference, note = module_reference(bundle), ""
+        reference, note = module_reference(bundle), _FLOAT32
         if reference.twin is not None:
+            note = ""
             require_golden(bundle, reference)
         found["TorchScript"] = audit_program(bundle.read(TORCHSCRIPT_FILE), weights)
         exact = answered(reference)

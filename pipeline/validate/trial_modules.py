@@ -22,13 +22,13 @@ class Remembering(nn.Module):
     def __init__(self, cell: Cell, hidden_size: int = 8, features: int = 3) -> None:
         super().__init__()
         layer: Any = ENTRIES[cell].layer()
-        self.rnn = layer(features, hidden_size, num_layers=2, batch_first=True)
+        self.layers = layer(features, hidden_size, num_layers=2, batch_first=True)
         self.head = nn.Linear(hidden_size, features)
         self.hidden: Tensor | tuple[Tensor, ...] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, time, features]`` to the same shape."""
-        y, self.hidden = self.rnn(x, self.hidden)
+        y, self.hidden = self.layers(x, self.hidden)
         changed: Tensor = x + self.head(y)
         return changed
 

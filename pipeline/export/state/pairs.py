@@ -6,6 +6,7 @@ from itertools import combinations, islice, permutations
 
 from torch import Tensor
 
+from pipeline.cells import CELLS
 from pipeline.errors import UsageError, unknown
 from pipeline.export.state.arguments import Arguments
 
@@ -14,7 +15,7 @@ Pairs = tuple[tuple[int, int], ...]  # the numbers of arguments and of results
 _STATE = re.compile(
     r"(h|c|s|z)(x|n|t|0|_?prev|_?0|_?t|_?in|_?n)?|(prev|last|old|init|initial)_\w+"
     r"|(\w+_)?(hidden|state|states|hidden_states?|hiddens|cell_state|carry|cache|caches|memory|mem"
-    r"|buffer|buf|hx|cx|lstm|rnn|gru)(_\w+)?"
+    rf"|buffer|buf|hx|cx|{'|'.join(CELLS)})(_\w+)?"
 )
 _TRIALS = 12
 
