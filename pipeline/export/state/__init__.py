@@ -42,6 +42,7 @@ from pipeline.errors import UsageError
 from pipeline.export.copying import working_copy
 from pipeline.export.example import Axes
 from pipeline.export.state.arguments import Arguments, eagerly
+from pipeline.export.state.proof import doubled
 from pipeline.export.state.pure import Pure, State
 from pipeline.export.state.search import Search
 from pipeline.export.state.supply import supplied
@@ -91,6 +92,14 @@ class Explicit:
             )
             for state in self.states
         )
+
+    @property
+    def module_in_float64(self) -> Pure | None:
+        """A copy of ``module`` in float64; None if it cannot compute in that."""
+        try:
+            return doubled(self.module)
+        except Exception:  # a module may refuse for any reason
+            return None
 
     @property
     def axes(self) -> dict[str, dict[int, str]]:
