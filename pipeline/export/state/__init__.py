@@ -30,10 +30,12 @@
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from pipeline.contract.law import Array
@@ -95,11 +97,13 @@ class Explicit:
 
     @property
     def module_in_float64(self) -> Pure | None:
-        """A copy of ``module`` in float64; None if it cannot compute in that."""
-        try:
-            return doubled(self.module)
-        except Exception:  # a module may refuse for any reason
-            return None
+        """A copy of ``module`` that computes in float64; None if it cannot."""
+        given = [y.double() if y.is_floating_point() else y for y in self.example.values()]
+        with suppress(Exception), eagerly(self.module):  # a module may refuse for any reason
+            twin = doubled(self.module)
+            if all(y.dtype == torch.double for y in twin(*given) if y.is_floating_point()):
+                return twin
+        return None
 
     @property
     def axes(self) -> dict[str, dict[int, str]]:
