@@ -70,6 +70,26 @@ class Mapped(Cell):
         return torch.stack(ys, dim=1)[..., :2], state
 
 
+class Chosen(Cell):
+    """Conditions that are the same in every step, and the last of what a step computes."""
+
+    batch_first, scale = True, None
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        h, c = state
+        ys = []
+        for t in range(x.size(1)):
+            if self.batch_first:
+                x_t = x[:, t] if self.scale is None else x[:, t] * self.scale
+            else:
+                x_t = x[t]
+            h, c = self.cell(x_t, (h, c))
+            y = self.head(h)
+            if not self.training:
+                ys.append(y)
+        return torch.stack(ys, 1) + y.unsqueeze(1), (h, c)
+
+
 def sample(batch: int, time: int) -> tuple[Any, ...]:
     return torch.randn(batch, time, 3), (torch.randn(batch, 5), torch.randn(batch, 5))
 
@@ -77,7 +97,7 @@ def sample(batch: int, time: int) -> tuple[Any, ...]:
 AXES = {"x": {0: "batch", 1: "time"}, "state_0": {0: "batch"}, "state_1": {0: "batch"}}
 
 
-@pytest.mark.parametrize("kind", [Cell, Whole, Expanded, Mapped])
+@pytest.mark.parametrize("kind", [Cell, Whole, Expanded, Mapped, Chosen])
 def test_a_loop_of_like_steps_runs_for_any_number_of_them(kind: type[Cell], tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = kind().eval()
@@ -123,7 +143,19 @@ class Breaks(Cell):
         return h, (h, c)
 
 
-@pytest.mark.parametrize("kind", [LooksBack, Breaks])
+class Changes(Cell):
+    """A condition that asks for what the steps change."""
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        h, c = state
+        first = True
+        for t in range(x.size(1)):
+            h, c = (h, c) if first else self.cell(x[:, t], (h, c))
+            first = False
+        return h, (h, c)
+
+
+@pytest.mark.parametrize("kind", [LooksBack, Breaks, Changes])
 def test_a_loop_of_unlike_steps_is_refused_with_its_line(kind: type[Cell], tmp_path: Path) -> None:
     lines = Path(__file__).read_text().splitlines()
     first = lines.index(f"class {kind.__name__}(Cell):")

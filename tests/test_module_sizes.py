@@ -87,7 +87,16 @@ class Halves(Base):
         return torch.cat([forwards, backwards.flip(1)], 2)
 
 
-KINDS: list[type[Base]] = [Base, Repeated, Viewed, ByFunction, Bounded, Scaled, Last, Halves]
+class Squeezed(Base):
+    """An axis of several numbers that is squeezed, which PyTorch leaves as it is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.squeeze(2)).squeeze(dim=-1)
+
+
+KINDS: list[type[Base]] = [
+    Base, Repeated, Viewed, ByFunction, Bounded, Scaled, Last, Halves, Squeezed
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)

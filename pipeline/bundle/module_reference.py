@@ -1,6 +1,5 @@
 """A user's module as a reference: the eager one at its export, its TorchScript in a bundle."""
 
-import copy
 import io
 import warnings
 from collections.abc import Callable, Mapping
@@ -36,7 +35,7 @@ def explicit_reference(
     inputs, held_out = sampled(explicit.contract, explicit.example, samples)
     contract = replace(explicit.contract, inputs=inputs)
     initial = partial(_repeated, _initial(explicit, contract), contract)
-    twin = _float64(explicit.module)
+    twin = explicit.module_in_float64
     return reference_of(contract, axes, explicit.module, twin, initial, held_out), held_out
 
 
@@ -103,11 +102,3 @@ def _initial(explicit: Explicit, contract: Contract) -> Tensors:
 def _repeated(rows: Tensors, contract: Contract, batch: int) -> Tensors:
     """The initial states of a number of streams."""
     return contract.rows(rows, [0] * batch) if contract.batch else dict(rows)
-
-
-def _float64(module: nn.Module) -> nn.Module | None:
-    """A copy of ``module`` in float64; None if it cannot compute in that."""
-    try:
-        return copy.deepcopy(module).double()
-    except Exception:  # a module may refuse for any reason
-        return None

@@ -78,7 +78,7 @@ def rebuilt(value: Any, others: Iterator[Any]) -> Any:
         return value._make(items) if hasattr(value, "_make") else type(value)(items)
     new = copy.copy(value)
     if isinstance(value, Mapping):
-        for key, item in zip(value, items, strict=True):
+        for key, item in zip(value.keys(), items, strict=True):  # some iterate otherwise
             new[key] = item
     elif isinstance(value, list):
         new[:] = items

@@ -13,6 +13,7 @@ author's own loop at other lengths, as everything is.
 """
 
 import ast
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from pipeline.export.open_scan import contiguous, open_scan
+from pipeline.export.unswitch import unswitched
 
 _BARRED = (ast.Break, ast.Continue, ast.Return, ast.Yield, ast.YieldFrom, ast.Await)
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
@@ -109,10 +111,14 @@ class Loops(ast.NodeTransformer):
     def visit_For(self, node: ast.For) -> ast.stmt:
         """The loop, or the choice between it and a scan."""
         self.generic_visit(node)
-        try:
-            return _Loop(node, self.function).with_scan()
-        except _Stays:
-            return node
+
+        def with_scan(loop: ast.For) -> ast.stmt:
+            try:
+                return _Loop(loop, node, self.function).with_scan()
+            except _Stays:
+                return copy.deepcopy(node)  # there may be several
+
+        return unswitched(node, with_scan)
 
 
 class _Stays(Exception):  # noqa: N818
@@ -120,8 +126,10 @@ class _Stays(Exception):  # noqa: N818
 
 
 class _Loop:
-    def __init__(self, node: ast.For, function: ast.FunctionDef) -> None:
-        self.node = node
+    """``node``, which is the loop ``original`` of ``function``, or one branch of it."""
+
+    def __init__(self, node: ast.For, original: ast.For, function: ast.FunctionDef) -> None:
+        self.original = original
         self.count, self.step = _range(node), _name(node.target)
         self.xs: list[tuple[str, int]] = []  # the sequences, and the axis of their steps
         self.lists: list[str] = []
@@ -129,47 +137,48 @@ class _Loop:
         stored = {n.id for n in _names(self.body) if isinstance(n.ctx, ast.Store)}
         self.carried = _read_first(self.body, stored)
         appended = {f"_pipeline_y{k}" for k in range(len(self.lists))}
-        left = stored - set(self.carried) - appended
         # Other loops may count with the same name.
         loops = [n for n in ast.walk(function) if isinstance(n, ast.For)]
-        same = [n for n in loops if n is node or _is(n.target, self.step)]
+        same = [n for n in loops if n is original or _is(n.target, self.step)]
         within = {id(n) for loop in same for n in ast.walk(loop)}
         counts = any(_is(n, self.step) for n in _names(function.body) if id(n) not in within)
-        inside = {id(n) for n in ast.walk(node)}
-        outside = {n.id for n in _names(function.body) if id(n) not in inside}
-        loaded = [n.id for n in _names(self.body) if isinstance(n.ctx, ast.Load)]
-        used = {*loaded, *stored}
-        if left & outside or counts or self.step in used or used & set(self.lists):
+        inside = {id(n) for n in ast.walk(original)}
+        others = [n for n in _names(function.body) if id(n) not in inside]
+        read = {n.id for n in others if isinstance(n.ctx, ast.Load)}
+        self.last = sorted((stored - set(self.carried) - appended) & read)
+        used = {n.id for n in _names(self.body)}
+        if counts or self.step in used or used & set(self.lists):
             raise _Stays
         if stored & {x for x, _ in self.xs} or node.orelse:
             raise _Stays
 
     def with_scan(self) -> ast.stmt:
         """``if`` the loop has to stay open, the scan; ``else`` the loop."""
-        ys = [f"_pipeline_y{k}" for k in range(len(self.lists))]
+        ys = [*(f"_pipeline_y{k}" for k in range(len(self.lists))), *self.last]
         slices = [f"_pipeline_x{k}" for k in range(len(self.xs))]
         state, xs, lists = map(_tuple, (self.carried, [x for x, _ in self.xs], self.lists))
+        last = "".join(f"; {name} = {name}[-1]" for name in self.last)
         source = f"""
 if _pipeline_roll.is_open({ast.unparse(self.count)}, {state}, {xs}, {lists}):
     def _pipeline_step(_pipeline_state, _pipeline_x):
         {state} = _pipeline_state
         {_tuple(slices)} = _pipeline_x
         return {state}, {_tuple(ys)}
-    {state}, {lists} = _pipeline_roll.scan(
+    {state}, {_tuple([*self.lists, *self.last])} = _pipeline_roll.scan(
         _pipeline_step, {state}, {xs}, {[axis for _, axis in self.xs]}
-    )
+    ){last}
 else:
     pass
 """
         (choice,) = ast.parse(source).body
         for child in ast.walk(choice):
             if hasattr(child, "lineno"):
-                ast.copy_location(child, self.node)
+                ast.copy_location(child, self.original)
         assert isinstance(choice, ast.If)
         step = choice.body[0]
         assert isinstance(step, ast.FunctionDef)
         step.body[2:2] = self.body
-        choice.orelse = [self.node]
+        choice.orelse = [copy.deepcopy(self.original)]  # of which there are several
         return choice
 
     def _statement(self, statement: ast.stmt) -> ast.stmt:

@@ -117,6 +117,8 @@ class OnnxFunctions(TorchFunctionMode):
             return func(args[0], _with_tensors(args[1]))
         if name == "chunk" and (pieces := _chunks(*args, **(kwargs or {}))):
             return pieces
+        if name == "squeeze" and _is_longer(*args, **(kwargs or {})):
+            return args[0]  # as PyTorch does; ONNX's operator fails
         for layer in self.layers:  # whose mode is called as its kernel, in capital letters
             if name == layer.mode.lower() and any(value is layer._flat_weights for value in args):
                 return self.run(layer, *args)
@@ -242,6 +244,12 @@ def _chunks(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         return ()
     each, before = (size + chunks - 1) // chunks, (slice(None),) * (dim % x.dim())
     return tuple(x[(*before, slice(k * each, (k + 1) * each))] for k in range(chunks))
+
+
+def _is_longer(x: Tensor, dim: Any = None) -> bool:
+    """Whether the axis ``dim`` has a size of its own that is not 1."""
+    size = x.size(dim) if isinstance(dim, int) and x.dim() else None
+    return isinstance(size, int) and size != 1
 
 
 def _with_tensors(index: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -47,14 +47,21 @@ class OnnxRuntime(Runtime):
             self.precision = "tf32"
             self.note = "computes in tf32 where the GPU can, unless use_tf32=0 is set"
         self.session = open_session(file, provider, tf32=self.precision == "tf32")
+        self._first: dict[str, Array] = {}  # the inputs of the first call
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of the graph."""
+        self._first = self._first or dict(inputs)
         found: list[Array] = self.session.run(None, dict(inputs))
         return found
 
     def placement(self) -> dict[str, str]:
-        """Where each recurrent node ran, from the profile of one call in a session of its own."""
+        """Where each recurrent node ran, from the profile of one call in a session of its own.
+
+        It is the first call once more, since a graph may not run at size 1; or else one of ones.
+        """
+        if self._first:
+            return node_placement(self.file, self.provider, self._first)
         ones = {}
         for argument in self.session.get_inputs():
             shape = [axis if isinstance(axis, int) else 1 for axis in argument.shape]

@@ -30,10 +30,12 @@
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from pipeline.contract.law import Array
@@ -42,6 +44,7 @@ from pipeline.errors import UsageError
 from pipeline.export.copying import working_copy
 from pipeline.export.example import Axes
 from pipeline.export.state.arguments import Arguments, eagerly
+from pipeline.export.state.proof import doubled
 from pipeline.export.state.pure import Pure, State
 from pipeline.export.state.search import Search
 from pipeline.export.state.supply import supplied
@@ -91,6 +94,16 @@ class Explicit:
             )
             for state in self.states
         )
+
+    @property
+    def module_in_float64(self) -> Pure | None:
+        """A copy of ``module`` that computes in float64; None if it cannot."""
+        given = [y.double() if y.is_floating_point() else y for y in self.example.values()]
+        with suppress(Exception), eagerly(self.module):  # a module may refuse for any reason
+            twin = doubled(self.module)
+            if all(y.dtype == torch.double for y in twin(*given) if y.is_floating_point()):
+                return twin
+        return None
 
     @property
     def axes(self) -> dict[str, dict[int, str]]:

@@ -80,35 +80,39 @@ def _shapes(
 ) -> list[tuple[Tensor, Shape]]:
     """Each output at the example's sizes, and its shape."""
 
-    def outputs(symbol: str | None = None) -> list[Tensor]:
-        sizes = dict(example.sizes)
-        if symbol is not None:
-            sizes[symbol] += 3
+    def outputs(**others: int) -> list[Tensor]:
+        sizes = example.sizes | others
         batch = sizes[draw.batch_symbol] if draw.batch_symbol else 1
         time = sizes[draw.time_symbol] if draw.time_symbol else 1
         given = [*draw.at(batch, time, sizes), *(state.at(batch) for state in states)]
-        try:
-            return list(run(pure, given, {}, name))[: len(names)]
-        except MalformedError as error:
-            if symbol is None:
-                raise
-            raise MalformedError(
-                f"{name} has a dynamic axis '{symbol}' that PyTorch does not run at size "
-                f"{sizes[symbol]}; leave it out of axes ({error})"
-            ) from error
+        return list(run(pure, given, {}, name))[: len(names)]
 
     own = outputs()
     shapes: list[list[int | str]] = [list(y.shape) for y in own]
     for symbol, size in example.sizes.items():
-        for place, (y, other) in enumerate(zip(own, outputs(symbol), strict=True)):
-            if y.dim() != other.dim():
-                raise MalformedError(
-                    f"{name} gives {names[place]} with other axes at another '{symbol}'"
-                )
-            for axis in range(y.dim()):
-                if y.size(axis) != other.size(axis):
-                    same = (y.size(axis), other.size(axis)) == (size, size + 3)
-                    shapes[place][axis] = symbol if same else f"{names[place]}_axis_{axis}"
+        tried = 0
+        for other in (size + 3, 2 * size):  # what halves an axis takes even sizes alone
+            try:
+                results = outputs(**{symbol: other})
+            except MalformedError as error:
+                if not tried and other == 2 * size:
+                    raise MalformedError(
+                        f"{name} has a dynamic axis '{symbol}' that PyTorch does not run at size "
+                        f"{other}; leave it out of axes ({error})"
+                    ) from error
+                continue
+            tried += 1
+            for place, (y, result) in enumerate(zip(own, results, strict=True)):
+                if y.dim() != result.dim():
+                    raise MalformedError(
+                        f"{name} gives {names[place]} with other axes at another '{symbol}'"
+                    )
+                for axis in range(y.dim()):
+                    if y.size(axis) != result.size(axis):
+                        same = (y.size(axis), result.size(axis)) == (size, other)
+                        its_own = f"{names[place]}_axis_{axis}"
+                        before = shapes[place][axis]
+                        shapes[place][axis] = symbol if same and before != its_own else its_own
     return [(y, tuple(shape)) for y, shape in zip(own, shapes, strict=True)]
 
 
