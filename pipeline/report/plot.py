@@ -33,9 +33,8 @@ def plot(bundles: Sequence[Bundle], path: Path) -> None:
     check_picture(path, tasks)
     for manifest in (bundle.manifest for bundle in bundles):
         if manifest.model is None or manifest.training is None:
-            raise UsageError(
-                f"--plot: {manifest.name} was not trained here and has no data to draw; name others"
-            )
+            what = "is a module" if manifest.model is None else "was imported"
+            raise UsageError(f"--plot: {manifest.name} {what} and has no data to draw; name others")
         if tasks == {"series"} and (reason := why_not_free(manifest.model)):
             raise UsageError(f"--plot: {manifest.name} cannot run free: {reason}; name others")
     with picture(path, height=4.2) as figure:
