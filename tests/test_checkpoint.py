@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoint_files import LSTM, load_all, save_lstm, weights_of
 from safetensors.torch import load
 from tiny import CONFIGS, by_name, fail_on_call, refused, saved, series_config, text_config, trained
 
-from checkpoints import LSTM, load_all, save_lstm, weights_of
 from pipeline.checkpoint import (
     CHECKPOINT_FILE,
     TRAINING_FILE,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoint_files import load_all, save_lstm, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 from tiny import edit_sealed, refused
 
-from checkpoints import load_all, save_lstm, weights_of
 from pipeline.checkpoint import CHECKPOINT_FILE, parse_weights, read_checkpoint
 from pipeline.errors import IntegrityError, MalformedError, UnsafeError
 from pipeline.storage import canonical_json, sha256

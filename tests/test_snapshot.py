@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoint_files import LSTM
 from killed import kills_of
 from safetensors import safe_open
 from safetensors.torch import save
 from tiny import fail_on_call, new_trainer, refused, saved, series_config, text_config
 
-from checkpoints import LSTM
 from pipeline.checkpoint import TRAINING_FILE, load_snapshot, save_snapshot
 from pipeline.errors import IntegrityError, MalformedError, StorageError, UnsafeError
 from pipeline.train.trainer import Snapshot
