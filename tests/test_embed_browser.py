@@ -441,7 +441,7 @@ def test_a_file_of_the_user_is_forecast(project: Project, browser: Any) -> None:
         status = page.inner_text("#series-status")
         assert status.startswith("Step 40 of 40: 4.333; 60 steps on: ")
         assert page.get_attribute("#chart", "aria-label") == f"Chart of temperature. {status}"
-        assert page.inner_text("#play") == "Play"  # it stays at the end of a file
+        page.locator("#play", has_text="Play").wait_for()  # it stays at the end of a file
         page.click("#play")  # or begins anew
         wait_until(page, lambda: 0 < step_of(page) < 40)
         page.click("#held-out")

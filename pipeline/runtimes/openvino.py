@@ -40,8 +40,9 @@ class OpenVino(Runtime):
         asked = dict(_QUIETLY, INFERENCE_NUM_THREADS=threads_of(weights_in(file)))
         if precision:
             asked[HINT] = precision
+        model = core.read_model(file)
         try:
-            self.compiled = core.compile_model(core.read_model(file), "CPU", asked)
+            self.compiled = core.compile_model(model, "CPU", asked)
         except RuntimeError as error:
             limit = next((name for name in _LIMITS if name in os.environ), None)
             if limit is None:
