@@ -1,24 +1,28 @@
 """Charts of a forecast after the end of its history, in a file or in the terminal."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from rich.text import Text
 
+from pipeline.data.clock import time_texts
 from pipeline.escaping import picture_text, visible
 from pipeline.report.picture import picture
 from pipeline.run.series import Forecast
 
 _SHOWN = 3  # steps of history that are shown for each step of the forecast
 _AT_LEAST = 60  # least number of steps of history that are shown, if there are so many
+_STEPS = "steps after the history"
 _ROWS = 10  # rows of characters in the terminal; each is two dots high
 _HISTORY, _FORECAST, _BAND = "bright_black", "cyan", "blue"
 
 
 def _tail(forecast: Forecast) -> NDArray[np.float32]:
     """The end of the history that is shown, ``[time, targets]``."""
-    return forecast.history[-max(_SHOWN * len(forecast.values), _AT_LEAST) :]
+    return forecast.history.values[-max(_SHOWN * len(forecast.values), _AT_LEAST) :]
 
 
 def draw(forecast: Forecast, name: str, path: Path) -> None:
@@ -28,8 +32,7 @@ def draw(forecast: Forecast, name: str, path: Path) -> None:
         StorageError: the file system refused.
     """
     tail, quantiles = _tail(forecast), forecast.quantiles
-    past = np.arange(1 - len(tail), 1)
-    ahead = np.arange(len(forecast.values) + 1)  # from the last step of the history on
+    past, ahead, label_of_times = _places(forecast, len(tail))
     with picture(path, height=0.6 + 2.6 * len(forecast.columns)) as figure:
         rows = figure.subplots(len(forecast.columns), 1, sharex=True, squeeze=False)[:, 0]
         for column, (axes, label) in enumerate(zip(rows, forecast.columns, strict=True)):
@@ -43,12 +46,29 @@ def draw(forecast: Forecast, name: str, path: Path) -> None:
                     ahead, low, high, color="C0", alpha=0.2, linewidth=0, label="10 % to 90 %"
                 )
                 axes.plot(ahead, middle, color="C0", linestyle=":", linewidth=1.5, label="50 %")
-            axes.axvline(0, color="0.6", linewidth=1)
+            axes.axvline(past[-1], color="0.6", linewidth=1)
             axes.margins(x=0.01, y=0.1)
             axes.set_ylabel(f"{picture_text(label)}, raw units")
         rows[0].set_title(picture_text(name), loc="left")
         rows[0].legend(loc="best", ncols=4, frameon=False)
-        rows[-1].set(xlabel="steps after the history")
+        rows[-1].set(xlabel=label_of_times)
+
+
+def _places(forecast: Forecast, shown: int) -> tuple[Any, Any, str]:
+    """Where the last ``shown`` steps of the history, and it with all steps that follow, are drawn.
+
+    These are their times, if there are any, or else their numbers after the history. The label of
+    such an axis comes last; dates need none.
+    """
+    times = forecast.history.times
+    if times is None:
+        return np.arange(1 - shown, 1), np.arange(len(forecast.values) + 1), _STEPS
+    ahead = forecast.times
+    if isinstance(ahead, pd.DatetimeIndex):
+        ahead = ahead.tz_convert(times.zone).tz_localize(None) if ahead.tz is not None else ahead
+    past = times.index[-shown:]
+    label = "" if isinstance(ahead, pd.DatetimeIndex) else str(forecast.history.time)
+    return past.to_numpy(), past[-1:].append(ahead).to_numpy(), picture_text(label)
 
 
 def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
@@ -101,4 +121,11 @@ def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
     chart.append(f"{'':{margin}} └{'─' * past}┴{'─' * max(ahead - 1, 0)}\n")
     begin = min(past, past + ahead - len("forecast"))  # moved left if it would not fit
     chart.append(f"{'':{margin}}  {'history':<{max(begin, 8)}}", _HISTORY)
-    return chart.append("forecast", _FORECAST)
+    chart.append("forecast", _FORECAST)
+    if forecast.history.times is not None and len(forecast.times):
+        ends = [forecast.history.times.index[-len(tail) :][:1], forecast.times[-1:]]
+        begin_text, end_text = (time_texts(time)[0] for time in ends)
+        room = past + ahead - len(begin_text)
+        if len(end_text) < room:
+            chart.append(f"\n{'':{margin}}  {begin_text}{end_text:>{room}}", _HISTORY)
+    return chart
