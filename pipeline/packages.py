@@ -11,6 +11,7 @@ REQUIREMENTS = {
     "playwright": "playwright>=1.49",
     "pyarrow": "pyarrow>=17",
     "pyopenssl": "pyopenssl>=25.0",
+    "statsforecast": "statsforecast>=2.0.1",
 }
 
 

@@ -19,6 +19,7 @@ from pipeline.data import load
 from pipeline.embed.browser.server import FLAGS, find_browser
 from pipeline.errors import UnavailableError
 from pipeline.storage import write_folder
+from pipeline.train import baselines
 from pipeline.train.batches import make_task
 from pipeline.train.scores import score
 from pipeline.train.trainer import Trainer
@@ -38,6 +39,12 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(shared(tmp_path_factory) / "settings"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No models of statsforecast, whose search takes seconds; they have tests of their own."""
+    monkeypatch.setattr(baselines, "NAMES", ())
 
 
 @pytest.fixture(scope="session", autouse=True)

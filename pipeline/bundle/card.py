@@ -175,6 +175,7 @@ def _scores(scores: SeriesScores | TextScores) -> str:
         + row("this model", scores.one_step, scores.free_run)
         + row("persistence", scores.one_step_persistence, scores.free_run_persistence)
         + row("seasonal naive", scores.one_step_seasonal, scores.free_run_seasonal)
+        + "".join(row(one.name, one.one_step, one.free_run) for one in scores.baselines)
         + _coverage(scores)
     )
 

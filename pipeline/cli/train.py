@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cells import CELLS, NONLINEARITIES, with_option
+from pipeline.cli.baselines import Baselines
 from pipeline.cli.options import (
     SectionedCommand,
     checkpoints_option,
@@ -225,14 +226,14 @@ def train(
 
         choose_device(device)
     read: dict[Source, Series | Text] = {}
-    results = []
+    results, baselines = [], Baselines()
     for config in configs:
         if config.source not in read:
             read[config.source] = load(config.source)
             for note in read[config.source].notes:
                 say(note)
         data = read[config.source]
-        results.append(train_one(config, data, checkpoints, device, resume, force))
+        results.append(train_one(config, data, checkpoints, device, baselines, resume, force))
     trained = [checkpoint for checkpoint, _ in results]
     if is_grid:
         trained = by_score(trained)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.checkpoint import Checkpoint
+    from pipeline.cli.baselines import Baselines
     from pipeline.config import Config
     from pipeline.data import Series, Text
 
@@ -18,6 +19,7 @@ def train_one(
     data: "Series | Text",
     root: Path,
     device: str,
+    baselines: "Baselines",
     resume: bool,
     force: bool,
 ) -> tuple["Checkpoint", str]:
@@ -32,6 +34,7 @@ def train_one(
     from pipeline import checkpoint as store
     from pipeline.cli.interrupt import deferred_interrupt
     from pipeline.config import with_columns
+    from pipeline.contract import SeriesScores
     from pipeline.data import Series
     from pipeline.report.output import console, say
     from pipeline.report.progress import spinner, training_bar
@@ -72,6 +75,8 @@ def train_one(
             assert trainer.threads is not None
             with spinner(console(), f"{config.name}: scoring"), on_threads(trainer.threads):
                 scores = score(trainer.best_network(), data, config.training.window)
+        if isinstance(data, Series) and isinstance(scores, SeriesScores):
+            scores = scores.model_copy(update={"baselines": baselines.of(data)})
         checkpoint = store.save_checkpoint(folder, trainer, config, data, scores)
     say(f"{config.name}: trained in {trainer.seconds:.0f} s")
     return checkpoint, "trained"

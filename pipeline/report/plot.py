@@ -85,7 +85,7 @@ def _without_network(checkpoint: Checkpoint) -> dict[str, float]:
     scores = checkpoint.training.scores
     if isinstance(scores, TextScores):
         return {"best n-gram model": min(scores.ngram_bits)}
-    simple = {
+    simple = {item.name: item.one_step.rmse for item in scores.baselines} | {
         "persistence": scores.one_step_persistence.rmse,
         "seasonal naive": scores.one_step_seasonal.rmse,
     }

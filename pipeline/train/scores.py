@@ -1,6 +1,7 @@
 """The scores of a network in interpretable units, beside those of baselines without a network."""
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -40,24 +41,13 @@ def score(network: Network, data: Series | Text, window: int = 64) -> SeriesScor
 def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
     values = data.values[:, : data.targets].astype(np.float64)
     start, season = data.validation_end, data.season
-    scales = [np.abs(np.diff(column)).mean() for column in values[: data.train_end].T]
     parts = one_step(network, torch.from_numpy(data.values), data.train_end, window)
     places, output = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
     off, tested = output.astype(np.float64) - values[places], places >= start
     test = places[tested]
 
-    def errors(difference: NDArray[np.float64]) -> Errors:
-        maes = [np.abs(difference[..., target]).mean() for target in range(data.targets)]
-        return Errors(
-            mae=float(np.mean(maes)),
-            rmse=float(np.sqrt((difference**2).mean())),
-            mase=float(np.mean(np.divide(maes, scales))),
-        )
-
-    free_steps = data.horizon or min(FREE_RUN, len(values) - start)
-    origins = np.arange(start, len(values) - free_steps + 1, _ORIGINS)
-    if len(values) > WHOLE:
-        origins = origins[:: -(-len(origins) // _ORIGINS_AT_ONCE)]
+    errors = partial(errors_of, data)
+    origins, free_steps = free_runs_of(data)
     ahead = origins[:, None] + np.arange(free_steps)  # [origins, steps] of the truth
     seasonal = origins[:, None] - season + np.arange(free_steps) % season
     free = inside = None
@@ -81,6 +71,27 @@ def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
         residual_std=spread,
         coverage=Coverage(one_step=one_step_coverage(off[tested], spread), free_run=inside),
     )
+
+
+def errors_of(data: Series, difference: NDArray[np.float64]) -> Errors:
+    """The errors of forecasts of ``data`` whose difference from it is ``[…, targets]``."""
+    scales = [np.abs(np.diff(column)).mean() for column in data.train.T.astype(np.float64)]
+    maes = [np.abs(difference[..., target]).mean() for target in range(data.targets)]
+    return Errors(
+        mae=float(np.mean(maes)),
+        rmse=float(np.sqrt((difference**2).mean())),
+        mase=float(np.mean(np.divide(maes, scales[: data.targets]))),
+    )
+
+
+def free_runs_of(data: Series) -> tuple[NDArray[np.int64], int]:
+    """The origins of the free runs in the test part of ``data``, and the steps of each."""
+    length, start = len(data.values), data.validation_end
+    steps = data.horizon or min(FREE_RUN, length - start)
+    origins = np.arange(start, length - steps + 1, _ORIGINS)
+    if length > WHOLE:
+        origins = origins[:: -(-len(origins) // _ORIGINS_AT_ONCE)]
+    return origins, steps
 
 
 def free_run(
