@@ -33,6 +33,7 @@ from pipeline.errors import (
 )
 from pipeline.escaping import visible
 from pipeline.packages import how_to_install
+from pipeline.terminal import shown
 from pipeline.threads import wait_asleep
 
 DEBUG = "PIPELINE_DEBUG"  # environment variable; with 1, a fault of pipeline ends in a traceback
@@ -52,7 +53,7 @@ def main() -> None:
     except (Exception, KeyboardInterrupt) as error:
         message, exit_code = _failure(error)
         with suppress(OSError):
-            click.echo(f"error: {visible(' '.join(message.split()))}", err=True)
+            click.echo(shown(f"error: {visible(' '.join(message.split()))}"), err=True)
         sys.exit(exit_code)
     finally:
         drop_unwritten()

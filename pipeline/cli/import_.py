@@ -134,7 +134,7 @@ def import_(
     """
     from pipeline.importer import Choices, import_weights
     from pipeline.importer.findings import findings
-    from pipeline.report.output import console, finish, say
+    from pipeline.report.output import finish, say, show
     from pipeline.report.tables import findings_table
 
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._") or "imported"
@@ -143,7 +143,7 @@ def import_(
     )
     found = findings(imported)
     if not as_json:
-        console(stderr=False).print(findings_table(str(file), found))
+        show([findings_table(str(file), found)])
     checkpoint, status = _write(imported, name, checkpoints / name, force)
     say(f"{name}: {status}")
     content = {

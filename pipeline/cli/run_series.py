@@ -10,8 +10,7 @@ from pipeline.cli.options import SectionOption, chosen_seed, standard_input
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from pipeline.report.grid import Grid
     from pipeline.run.bundle import Bundle
     from pipeline.run.history import History
     from pipeline.run.series import Forecast
@@ -128,20 +127,18 @@ def _history(bundle: "Bundle", width: int, file: str | None) -> "History":
     return history_of(table, path, source, width)
 
 
-def _table(made: "Forecast") -> "Table":
+def _table(made: "Forecast") -> "Grid":
     """The forecast as a table with one row for each step."""
-    from rich.table import Table
-
+    from pipeline.report.grid import Grid
     from pipeline.run.series import QUANTILES
 
-    table = Table(title="Forecast, raw units", title_justify="left", title_style="bold")
-    table.add_column("step", justify="right")
+    table = Grid("Forecast, raw units", "step")
     quantiles = made.quantiles
     shares = () if quantiles is None else tuple(f"{share:.0%}" for share in QUANTILES)
     for name in made.columns:
-        table.add_column(name, justify="right")
+        table.add_column(name)
         for share in shares:
-            table.add_column(share.replace("%", " %"), justify="right")
+            table.add_column(f"{name}, {share.replace('%', ' %')}")
     for step, values in enumerate(made.values):
         cells = [str(step + 1)]
         for column, value in enumerate(values):

@@ -75,6 +75,12 @@ _trial = section("Self-test of the validator")
     help="Number of random models without faults that --self-test checks for false alarms.",
 )
 @_output(
+    "--details",
+    is_flag=True,
+    help="Print every error of every runtime and graph, in place of one number for each runtime, "
+    "and what to do about what did not run.",
+)
+@_output(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
     help="HTML file that the report is written to.  [default: report.html in the folder of "
@@ -98,6 +104,7 @@ def validate(
     time_limit: float,
     on_trial: bool,
     honest: int,
+    details: bool,
     report: Path | None,
     junit: Path | None,
     key: Path | None,
@@ -135,7 +142,7 @@ def validate(
     from pipeline.embed.targets import TARGETS
     from pipeline.report.current import is_current
     from pipeline.report.output import finish
-    from pipeline.report.tables import matrix_table, validation_notes, validation_table
+    from pipeline.report.tables import matrix_table, validation_notes, validation_tables
     from pipeline.runtimes.catalog import ALL, RUNTIMES, Runtimes, known_providers, require
     from pipeline.storage import update_file
 
@@ -172,9 +179,9 @@ def validate(
     finish(
         as_json,
         [result.model_dump(mode="json") for result in results],
-        [validation_table(results), *([matrix_table(results)] if targets else [])],
+        validation_tables(results) if details else [matrix_table(results)],
         "" if failed else next_command("pipeline inspect", names),
-        [*validation_notes(results), *([f"report: {report}"] if shown else [])],
+        [*validation_notes(results, details), *([f"report: {report}"] if shown else [])],
     )
     # A runtime asked for by name must have run on each provider. Without names, every runtime of a
     # provider other than the CPU must have run if that provider was asked for.
@@ -182,7 +189,9 @@ def validate(
     rows = [row for result in results for row in result.rows]
     must_have_run(rows, asked, runtimes)
     if failed:
-        raise ParityError(f"{', '.join(failed)}: not as PyTorch; see the rows marked fail")
+        raise ParityError(
+            f"{', '.join(failed)}: not as PyTorch; the lines that begin with fail say why"
+        )
 
 
 def _all_known(

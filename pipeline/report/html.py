@@ -61,7 +61,7 @@ def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:
         MalformedError: a file of a bundle is missing or not what it should be.
     """
     validations = [validation for _, validation in validated]
-    notes = validation_notes(validations)
+    notes = validation_notes(validations, details=True)
     rows = [row for validation in validations for row in validation.rows]
     environment = Environment(
         autoescape=True,
