@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from pipeline.cells import NONLINEARITIES, with_option
 from pipeline.cli.options import (
     Command,
-    SectionedCommand,
     checkpoints_option,
     force_option,
     json_option,
@@ -51,7 +51,7 @@ def _scaler(flag: str, purpose: str) -> Callable[[Command], Command]:
     return _network(flag, multiple=True, callback=_pairs, metavar="MEAN,STD", help=purpose)
 
 
-@click.command("import", cls=SectionedCommand)
+@click.command("import", cls=cloup.Command)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the checkpoint.  [default: name of the file]")
 @_weights(
@@ -130,7 +130,7 @@ def import_(
 
     \b
     pipeline import lstm.pt --scaler 21.3,4.7
-    pipeline import char_rnn.pt --one-hot --vocabulary abcdefghijklmnopqrstuvwxyz
+    pipeline import char_rnn.pt --one-hot --vocabulary abc.txt
     """
     from pipeline.importer import Choices, import_weights
     from pipeline.importer.findings import findings

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
-from pipeline.cli.options import SectionOption, chosen_seed, standard_input
+from pipeline.cli.options import chosen_seed, group, standard_input
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.run.history import History
     from pipeline.run.series import Forecast
 
-_option = partial(SectionOption, section="Series models")
+_option = partial(cloup.Option, group=group("Series models"))
 SERIES_OPTIONS = (
     _option(
         ["--history"],

@@ -14,6 +14,7 @@ from pipeline.cli.options import (
     force_option,
     json_option,
     must_have_run,
+    names_in,
     next_command,
     section,
 )
@@ -34,7 +35,7 @@ _trial = section("Self-test of the validator")
 
 
 @click.command(cls=ListingCommand, lists=runtimes_and_targets)
-@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...", shell_complete=names_in("exported"))
 @_comparison(
     "--runtime",
     "runtimes",
@@ -124,7 +125,7 @@ def validate(
 
     \b
     pipeline validate
-    pipeline validate --runtime onnxruntime --runtime reference
+    pipeline validate --runtime tract --runtime reference
     pipeline validate sine-lstm --provider cuda
     pipeline validate sine-lstm --runtime c
     pipeline validate --self-test

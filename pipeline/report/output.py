@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -44,13 +44,13 @@ def console(stderr: bool = True) -> PlainConsole:
     return PlainConsole(stderr)
 
 
-def say(line: str) -> None:
+def say(line: str, end: str = "") -> None:
     """Print one line on standard error; if it cannot be written, nothing is raised.
 
-    A terminal gets it wrapped between words.
+    A terminal gets it wrapped between words, with ``end`` at each break.
     """
     try:
-        click.echo(shown(visible(line)), err=True)
+        click.echo(shown(visible(line), end), err=True)
     except BrokenPipeError:
         raise  # the reader has gone, so main() ends the process
     except OSError:
@@ -76,15 +76,16 @@ def finish(
     as_json: bool,
     content: Any,
     tables: Iterable[Grid],
-    next_command: str = "",
+    next_commands: str | Sequence[str] = (),
     notes: Iterable[str] = (),
 ) -> None:
-    """Print the results of a command as tables with notes and the next command, or as JSON."""
+    """Print the results of a command as tables with notes and what to type next, or as JSON."""
     if as_json:
         click.echo(json_text(json.dumps(content, ensure_ascii=False, indent=2)))
         return
     show(tables)
     for note in notes:
         say(note)
-    if next_command:
-        click.echo(shown(visible(f"next: {next_command}"), end=" \\"), err=True)
+    commands = [next_commands] if isinstance(next_commands, str) else next_commands
+    for number, command in enumerate(filter(None, commands)):
+        say(f"{'then' if number else 'next'}: {command}", end=" \\")
