@@ -37,7 +37,7 @@ def run(
 
     \b
     pipeline run char-lstm --prompt "The " --temperature 0.7
-    pipeline run char-lstm --prompt "The " --streams 4 --seed 1
+    pipeline run char-lstm --prompt "The " --streams 4
     pipeline run sine-lstm --history sine.csv --samples 200
     pipeline run sine-lstm --history sine.csv --plot -
     """

@@ -25,7 +25,7 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
     OpenSSL makes a pair of keys; keep the private one, and give the public one to your users:
 
     \b
-    openssl ecparam -name prime256v1 -genkey -noout \
+    openssl ecparam -name prime256v1 -genkey -noout \\
         -out private.pem
     openssl ec -in private.pem -pubout -out public.pem
     pipeline sign sine-lstm --key private.pem

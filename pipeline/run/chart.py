@@ -1,5 +1,6 @@
 """Charts of a forecast after the end of its history, in a file or in the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +52,12 @@ def draw(forecast: Forecast, name: str, path: Path) -> None:
         rows[-1].set(xlabel="steps after the history")
 
 
-def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
+def terminal_chart(forecast: Forecast, column: int, width: int, times: Sequence[str] = ()) -> Text:
     """One target as a line of half blocks, ``width`` characters wide, with a shaded quantile band.
 
     If there are more steps than columns of characters, a column shows the mean of several steps.
+    The ticks below name the first step of their columns: by ``times``, one for each step of the
+    history and then of the forecast, or by numbers, of which 1 is the first step of the forecast.
     """
     tail = _tail(forecast)[:, column].astype(float)
     made = forecast.values[:, column].astype(float)
@@ -98,7 +101,33 @@ def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
             else:
                 chart.append(" ")
         chart.append("\n")
-    chart.append(f"{'':{margin}} └{'─' * past}┴{'─' * max(ahead - 1, 0)}\n")
+    steps = np.arange(1 - len(tail), len(made) + 1)
+    parts = ((steps[: len(tail)], past), (steps[len(tail) :], ahead))
+    groups = [group for part, count in parts if count for group in np.array_split(part, count)]
+    first_step = [int(group[0]) for group in groups if len(group)]
+    ends = len(forecast.history) - 1  # the place in ``times`` of the last step of the history
+    names = [visible(times[ends + step]) if times else str(step) for step in first_step]
+    axis, below = _ticks(names, past)
+    chart.append(f"{'':{margin}} └{axis}\n{'':{margin}}  {below}\n")
     begin = min(past, past + ahead - len("forecast"))  # moved left if it would not fit
     chart.append(f"{'':{margin}}  {'history':<{max(begin, 8)}}", _HISTORY)
     return chart.append("forecast", _FORECAST)
+
+
+def _ticks(names: Sequence[str], begin: int) -> tuple[str, str]:
+    """An axis with a tick wherever a name of a column fits below it, and the line of these names.
+
+    The column ``begin``, where the forecast begins, is named first, and then the columns at equal
+    distances on both sides of it.
+    """
+    axis, below = ["─"] * len(names), [" "] * len(names)
+    distance = max(map(len, names), default=0) + 3
+    wanted = sorted(range(begin % distance, len(names), distance), key=lambda at: at != begin)
+    for at in wanted:
+        name = names[at]
+        start = min(at, len(names) - len(name))  # moved left at the right end
+        if start < 0 or "".join(below[max(start - 1, 0) : start + len(name) + 1]).strip():
+            continue
+        axis[at] = "┴" if at == begin else "┬"
+        below[start : start + len(name)] = name
+    return "".join(axis), "".join(below).rstrip()
