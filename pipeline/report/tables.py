@@ -12,6 +12,7 @@ from pipeline.config import Config, ImportedSource
 from pipeline.contract import Errors, SeriesScores, TextScores
 from pipeline.contract.manifest import Manifest
 from pipeline.report.matrix import matrix
+from pipeline.report.remarks import remarks
 from pipeline.validate import FreeRun, Row, Validation
 
 if TYPE_CHECKING:
@@ -171,29 +172,11 @@ def _way(found: FreeRun | None) -> str:
 
 
 def validation_notes(validations: Sequence[Validation]) -> list[str]:
-    """One line for each note on a row and each reason why a row did not pass, with its models."""
-    models: dict[tuple[str, str, str], list[str]] = {}
-    for validation in validations:
-        for row in validation.rows:
-            for kind, text in ((row.status, row.reason), ("note", _note(row))):
-                if text:
-                    key = (kind, f"{row.label} on {row.provider}", text)
-                    models.setdefault(key, []).append(row.model)
+    """One line for each remark on ``validations``, with its models."""
     return [
-        f"{kind}: {where} ({', '.join(names)}): {text}"
-        for (kind, where, text), names in models.items()
+        f"{one.kind}: {one.runtime} on {one.provider} ({', '.join(one.models)}): {one.text}"
+        for one in remarks(validations)
     ]
-
-
-def _note(row: Row) -> str:
-    """The note on a row, with its tolerance if that is not float32's, and with its free run."""
-    notes = [row.note]
-    if row.precision != "float32" and row.tolerance:
-        notes.append(f"judged by rtol {row.tolerance.rtol:g}, atol {row.tolerance.atol:g}")
-    if row.free_run and row.free_run.passed and row.free_run.note:
-        where = row.free_run.first_difference
-        notes.append(f"free run, step {where}: {row.free_run.note}")
-    return "; ".join(filter(None, notes))
 
 
 def fault_table(outcomes: "Sequence[Outcome]") -> Table:
