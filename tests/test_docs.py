@@ -35,7 +35,18 @@ ROOMS = {
 DOCS = {"README": README, **ROOMS}
 # A part that stands to the left of its package is named by itself.
 ROUTE = [
-    *("errors", "escaping", "packages", "later", "disk", "reading", "storage", "cells", "config"),
+    *(
+        "errors",
+        "escaping",
+        "notebook",
+        "packages",
+        "later",
+        "disk",
+        "reading",
+        "storage",
+        "cells",
+        "config",
+    ),
     *("lookup", "contract.law", "contract.tensors", "signature", "seal"),
     *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
     *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
