@@ -39,6 +39,7 @@ ROUTE = [
         "errors",
         "escaping",
         "terminal",
+        "notebook",
         "packages",
         "later",
         "disk",

@@ -1,6 +1,7 @@
 """Every option of the layers, from the configuration to every runtime."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tiny import (
 from torch import nn
 
 from pipeline.bundle import Bundle
-from pipeline.bundle.card import first_lines
+from pipeline.bundle.first_lines import first_lines
 from pipeline.config import WHOLE_SEQUENCES, SeriesModel, TextModel
 from pipeline.contract import Scaler, SeriesScores, TextScores
 from pipeline.contract.held_out import code_points
@@ -343,8 +344,9 @@ def test_a_bundle_of_whole_sequences_declares_no_state(
         expected = np.array(once["output"]["data"]).reshape(once["output"]["shape"])
         np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
     card = bundle.read("README.md").decode()
-    code = first_lines(manifest.task or "", streams=False)
-    assert code in card
+    assert manifest.model is not None
+    code = first_lines(manifest.model)
+    assert re.findall(r"```python\n(.*?)```", card, flags=re.S) == [code]
     assert "input → output" in card
     assert "16 steps at a time" in card
     monkeypatch.chdir(bundle.folder)

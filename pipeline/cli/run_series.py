@@ -92,7 +92,7 @@ def run_series(
     elif plot is not None:
         from pipeline.run.chart import draw
 
-        draw(made, bundle.name, Path(plot))
+        draw(made, read, bundle.name, Path(plot))
         say(f"drawn: {plot}")
     quantiles = made.quantiles
     content = {

@@ -11,6 +11,7 @@ from pipeline.contract import Errors, SeriesScores, TextScores
 from pipeline.contract.manifest import Manifest
 from pipeline.report.grid import Grid
 from pipeline.report.matrix import matrix
+from pipeline.report.remarks import remarks
 from pipeline.validate import FreeRun, Row, Validation
 
 if TYPE_CHECKING:
@@ -168,42 +169,23 @@ def _way(found: FreeRun | None) -> str:
 
 
 def validation_notes(validations: Sequence[Validation], details: bool = False) -> list[str]:
-    """One line for each note on a row and each reason why a row failed, with its models.
+    """One line for each remark on ``validations``, with its models.
 
     What did not run is one line, unless ``details`` are asked for, which also tell of free runs.
     """
-    models: dict[tuple[str, str, str], list[str]] = {}
-    for validation in validations:
-        for row in validation.rows:
-            for kind, text in ((row.status, row.reason), ("note", _note(row, details))):
-                if text:
-                    key = (kind, f"{row.label} on {row.provider}", text)
-                    models.setdefault(key, []).append(row.model)
     lines: list[str] = []
     reasons: dict[str, list[str]] = {}
-    for (kind, where, text), names in models.items():
-        of = f" ({', '.join(names)})" if len(names) < len(validations) else ""
-        if kind == "not run" and not details:
-            place = where.removesuffix(" on cpu") + of
-            reasons.setdefault(text.partition(";")[0], []).append(place)
+    for one in remarks(validations, free_runs=details):
+        of = f" ({', '.join(one.models)})" if len(one.models) < len(validations) else ""
+        if one.kind == "not run" and not details:
+            place = one.runtime if one.provider == "cpu" else f"{one.runtime} on {one.provider}"
+            reasons.setdefault(one.text.partition(";")[0], []).append(place + of)
         else:
-            lines.append(f"{kind}: {where}{of}: {text}")
+            lines.append(f"{one.kind}: {one.runtime} on {one.provider}{of}: {one.text}")
     if reasons:
         parts = [f"{', '.join(places)}: {reason}" for reason, places in reasons.items()]
         lines.append(f"not run: {'; '.join(parts)}. --details says what to do")
     return lines
-
-
-def _note(row: Row, details: bool) -> str:
-    """The note on a row, with its tolerance if that is not float32's, and its free run in
-    ``details``."""
-    notes = [row.note]
-    if row.precision != "float32" and row.tolerance:
-        notes.append(f"judged by rtol {row.tolerance.rtol:g}, atol {row.tolerance.atol:g}")
-    if details and row.free_run and row.free_run.passed and row.free_run.note:
-        where = row.free_run.first_difference
-        notes.append(f"free run, step {where}: {row.free_run.note}")
-    return "; ".join(filter(None, notes))
 
 
 def fault_table(outcomes: "Sequence[Outcome]") -> Grid:

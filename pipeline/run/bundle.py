@@ -28,6 +28,7 @@ from pipeline.run.arguments import (
     whole,
 )
 from pipeline.run.graph import Graph, open_graph
+from pipeline.run.shown import bundle_html
 from pipeline.run.stream import Stream
 from pipeline.run.text import generate
 
@@ -116,6 +117,9 @@ class Bundle(contract.Bundle):
         manifest = self.manifest
         what = manifest.module.class_name if manifest.module else f"{self.task}, {manifest.model}"
         return f"Bundle {self.name}: {what}; {inputs} -> {outputs}"
+
+    def _repr_html_(self) -> str:
+        return bundle_html(self.manifest)
 
     @property
     def _kind(self) -> str:

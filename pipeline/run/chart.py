@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from numpy.typing import NDArray
 from rich.text import Text
 
 from pipeline.escaping import picture_text, visible
 from pipeline.report.picture import picture
+from pipeline.run.history import History
 from pipeline.run.series import Forecast
 
 _SHOWN = 3  # steps of history that are shown for each step of the forecast
@@ -22,16 +25,20 @@ def _tail(forecast: Forecast) -> NDArray[np.float32]:
     return forecast.history[-max(_SHOWN * len(forecast.values), _AT_LEAST) :]
 
 
-def draw(forecast: Forecast, name: str, path: Path) -> None:
-    """Draw a fan chart of every target to ``path``.
+def draw(forecast: Forecast, history: History, name: str, path: Path) -> None:
+    """Draw a fan chart of every target to ``path``, over the dates that ``history`` has.
 
     Raises:
+        UsageError: the dates of the forecast leave the calendar.
         StorageError: the file system refused.
     """
     tail, quantiles = _tail(forecast), forecast.quantiles
-    past = np.arange(1 - len(tail), 1)
-    ahead = np.arange(len(forecast.values) + 1)  # from the last step of the history on
-    with picture(path, height=0.6 + 2.6 * len(forecast.columns)) as figure:
+    dates = _dates(history, len(forecast.values))
+    places = np.arange(1 - len(history.values), len(forecast.values) + 1)
+    axis = places if dates is None else dates.to_numpy()
+    past, ahead = np.split(axis[-len(tail) - len(forecast.values) :], [len(tail)])
+    ahead = np.concatenate([past[-1:], ahead])  # from the last step of the history on
+    with picture(path, height=0.8 + 2.6 * len(forecast.columns)) as figure:
         rows = figure.subplots(len(forecast.columns), 1, sharex=True, squeeze=False)[:, 0]
         for column, (axes, label) in enumerate(zip(rows, forecast.columns, strict=True)):
             last = tail[-1:, column]
@@ -44,12 +51,34 @@ def draw(forecast: Forecast, name: str, path: Path) -> None:
                     ahead, low, high, color="C0", alpha=0.2, linewidth=0, label="10 % to 90 %"
                 )
                 axes.plot(ahead, middle, color="C0", linestyle=":", linewidth=1.5, label="50 %")
-            axes.axvline(0, color="0.6", linewidth=1)
+            axes.axvline(past[-1], color="0.6", linewidth=1)
             axes.margins(x=0.01, y=0.1)
             axes.set_ylabel(f"{picture_text(label)}, raw units")
         rows[0].set_title(picture_text(name), loc="left")
-        rows[0].legend(loc="best", ncols=4, frameon=False)
-        rows[-1].set(xlabel="steps after the history")
+        lines = rows[0].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside upper right", ncols=4, frameon=False)
+        if dates is None:
+            rows[-1].set(xlabel="steps after the history")
+        else:
+            locator = AutoDateLocator()
+            rows[-1].xaxis.set_major_locator(locator)
+            rows[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+            rows[-1].set(xlabel=picture_text(history.time or ""))
+
+
+def _dates(history: History, steps: int) -> pd.DatetimeIndex | None:
+    """The dates of the history and of ``steps`` after it, as clocks of its zone show them.
+
+    None if the times of the history are numbers, or if there are none.
+    """
+    times = history.times
+    if times is None or times.clock is None or not isinstance(times.index, pd.DatetimeIndex):
+        return None
+    following = times.following(steps)
+    assert isinstance(following, pd.DatetimeIndex)
+    if following.tz is not None:
+        following = following.tz_convert(times.zone).tz_localize(None)
+    return times.index.append(following)
 
 
 def terminal_chart(forecast: Forecast, column: int, width: int, times: Sequence[str] = ()) -> Text:
