@@ -40,7 +40,7 @@ ROUTE = [
     *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
     *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
     *("export", "usercode", "bundle", "trust", "runtimes", "validate", "embed", "benchmark"),
-    *("report", "run", "cli"),
+    *("report", "hub", "run", "cli"),
 ]
 
 

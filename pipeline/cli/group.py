@@ -16,6 +16,7 @@ from pipeline.cli.embed import embed
 from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
+from pipeline.cli.push import push
 from pipeline.cli.run import run
 from pipeline.cli.sign import sign, verify
 from pipeline.cli.streams import drop_unwritten, fill_closed_streams
@@ -168,6 +169,6 @@ def cli(context: click.Context) -> None:
 
 for command in (
     *(train, import_, export, validate, embed, run),
-    *(inspect, sign, verify, presets, benchmark),
+    *(inspect, sign, verify, push, presets, benchmark),
 ):
     cli.add_command(command)
