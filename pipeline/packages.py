@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 REQUIREMENTS = {
     "huggingface-hub": "huggingface-hub>=1.0",
     "model-signing": "model-signing>=1.1",
+    "mlflow-skinny": "mlflow-skinny>=3.0",
     "onnxruntime": "onnxruntime>=1.21",
     "playwright": "playwright>=1.49",
     "pyarrow": "pyarrow>=17",

@@ -241,7 +241,7 @@ def test_the_lines_of_python_on_the_front_page_run_without_torch(
         (tmp_path / "exported" / name).symlink_to(tiny_bundle(preset).folder)
     refuse = "import sys; sys.modules['torch'] = sys.modules['onnx'] = None\n"
     done = subprocess.run(
-        [sys.executable, "-X", "utf8", "-c", refuse + python_with("pipeline.load")],
+        [sys.executable, "-X", "utf8", "-c", refuse + python_with("print(bundle.generate")],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -304,6 +304,21 @@ class Bundle(contract.Bundle):
             self.add_validation(validation)
         return validation
 
+    def mlflow_arguments(self) -> dict[str, Any]:
+        """What ``mlflow.onnx.log_model`` and ``save_model`` take to log the bundle as it is.
+
+        They are the graph, a signature with every tensor, an example, and what runs it::
+
+            mlflow.onnx.log_model(**bundle.mlflow_arguments(), name=bundle.name)
+
+        Raises:
+            UnavailableError: MLflow is not installed.
+            PipelineError: a file of the bundle is missing, malformed or was changed.
+        """
+        from pipeline.run.mlflow import mlflow_arguments
+
+        return mlflow_arguments(self)
+
 
 def _generator(seed: int | None) -> np.random.Generator:
     return np.random.default_rng(None if seed is None else whole("seed", seed, least=0))
