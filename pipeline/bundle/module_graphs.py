@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from pipeline.contract.tensors import Tensors
 from pipeline.errors import UsageError
 from pipeline.export.modules import export_onnx, export_torchscript
+from pipeline.export.onnx_graph import describe
 from pipeline.export.state import Explicit
 from pipeline.verify import Reference, chained
 
@@ -66,9 +67,7 @@ def graphs(
             check_inputs=checks,
         )
         model = onnx.load_from_string(onnx_path.read_bytes())
-        meanings = {spec.name: spec.meaning for spec in (*contract.inputs, *contract.outputs)}
-        for value in (*model.graph.input, *model.graph.output):
-            value.doc_string = meanings[value.name]
+        describe(model, (*contract.inputs, *contract.outputs))
         return model.SerializeToString(deterministic=True), torchscript_path.read_bytes()
 
 

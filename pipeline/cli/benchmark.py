@@ -83,13 +83,13 @@ def embed(
     from pipeline.benchmark.engines import measure_engines
     from pipeline.contract import open_bundle
     from pipeline.contract.files import MANIFEST_FILE
-    from pipeline.embed.targets import TARGETS
+    from pipeline.embed.targets import RUN_HERE
     from pipeline.report.benchmarks import clients_table, engines_table
     from pipeline.report.output import console, finish, literal
 
     for name in targets:
-        if name not in TARGETS:
-            raise unknown("target", name, TARGETS)
+        if name not in RUN_HERE:
+            raise unknown("target", name, RUN_HERE)
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     bundles = [open_bundle(folder) for folder in folders]
     trust = make_trust(key, trust_all)
@@ -98,7 +98,7 @@ def embed(
         def show(words: str) -> None:
             status.update(literal(words))
 
-        clients = list(measure_clients(bundles, targets or tuple(TARGETS), show, trust))
+        clients = list(measure_clients(bundles, targets or tuple(RUN_HERE), show, trust))
         engines = list(measure_engines(rtneural, show))
     content = {
         "clients": [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in clients],

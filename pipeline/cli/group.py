@@ -17,6 +17,7 @@ from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
 from pipeline.cli.options import HELP, Commands
+from pipeline.cli.push import push
 from pipeline.cli.run import run
 from pipeline.cli.sign import sign, verify
 from pipeline.cli.streams import drop_unwritten, fill_closed_streams
@@ -159,6 +160,6 @@ def cli() -> None:
 
 for title, commands in {
     "The road": (train, import_, export, validate, embed, run),
-    "On the way": (presets, inspect, sign, verify, benchmark),
+    "On the way": (presets, inspect, sign, verify, push, benchmark),
 }.items():
     cli.section(title, *commands)

@@ -38,9 +38,10 @@ def listed(entries: Iterable[Any]) -> Sequence[tuple[str, str]]:
 
 def runtimes_and_targets() -> Lists:
     """The runtimes and targets that ``validate`` can run a bundle in."""
+    from pipeline.embed.targets import RUN_HERE
     from pipeline.runtimes.catalog import RUNTIMES
 
-    return {"Runtimes": listed(RUNTIMES.values())} | dict(targets())
+    return {"Runtimes": listed(RUNTIMES.values()), "Targets": listed(RUN_HERE.values())}
 
 
 def targets() -> Lists:

@@ -31,10 +31,10 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
     pipeline sign sine-lstm --key private.pem
     """
     from pipeline.bundle import open_bundle
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract.files import MANIFEST_FILE, SIGNATURE_FILE
     from pipeline.report.output import finish, say
     from pipeline.storage import exclusive, write_file
-    from pipeline.trust import SIGNATURE_FILE, sign_bundle
+    from pipeline.trust import sign_bundle
 
     signed = []
     for folder in find_models(exported, MANIFEST_FILE, names, made_by="export"):

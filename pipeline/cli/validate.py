@@ -45,7 +45,9 @@ _trial = section("Self-test of the validator")
     "installed]",
 )
 @_comparison(
-    "--embedded", is_flag=True, help="Build and replay every target of embed, as --runtime does."
+    "--embedded",
+    is_flag=True,
+    help="Build and replay every target of embed that runs here, as --runtime does.",
 )
 @_comparison(
     "--provider",
@@ -140,7 +142,7 @@ def validate(
         self_test(honest, as_json)
         return
     from pipeline.contract.files import MANIFEST_FILE
-    from pipeline.embed.targets import TARGETS
+    from pipeline.embed.targets import RUN_HERE
     from pipeline.report.current import is_current
     from pipeline.report.output import finish
     from pipeline.report.tables import matrix_table, validation_notes, validation_tables
@@ -148,9 +150,9 @@ def validate(
     from pipeline.storage import update_file
 
     for name in runtimes:
-        if name not in RUNTIMES and name not in TARGETS:
-            raise unknown("runtime", name, (*RUNTIMES, *TARGETS))
-    targets = [name for name in TARGETS if embedded or name in runtimes]
+        if name not in RUNTIMES and name not in RUN_HERE:
+            raise unknown("runtime", name, (*RUNTIMES, *RUN_HERE))
+    targets = [name for name in RUN_HERE if embedded or name in runtimes]
     loaded = tuple(name for name in ALL if name in runtimes)  # the other names are targets
     require(providers, loaded)
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
