@@ -11,6 +11,9 @@ from pipeline.runtimes.base import Runtime
 from pipeline.runtimes.kind import PROVIDERS, Kind
 from pipeline.signature import HISTORY, PROMPT
 
+OF_TENSORS = "forward_of_tensors"
+"""The method of a file that takes the tensors alone, where ``forward`` takes more than these."""
+
 
 class TorchScript(Runtime):
     """A traced network on a PyTorch device."""
