@@ -24,6 +24,7 @@ from pipeline.verify import Case, answer, chained, deviations
 
 _CASES = 8
 _GUESSES = 100  # at the axes that were forgotten
+_MARGIN = 1e-5  # of relative lengths
 _NUDGES = 2  # further runs of PyTorch by which its own error is known
 _PADDED = (
     "; a graph keeps packed sequences padded, so unpack them by pad_packed_sequence with the "
@@ -71,7 +72,7 @@ class _PackedLengths(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if getattr(func, "__name__", "") == "_pack_padded_sequence":
             data, lengths, batch_first = args
-            self.noted.append((data.size(1 if batch_first else 0), lengths.tolist()))
+            self.noted.append((data.size(1 if batch_first else 0), lengths.long().tolist()))
         return func(*args, **(kwargs or {}))
 
 
@@ -169,13 +170,16 @@ class Cases:
         return Case("", (dict(zip(self.example.names, arrays, strict=True)),))
 
     def _find_lengths(self, noted: list[tuple[int, list[int]]]) -> dict[int, str | int]:
-        """Which inputs hold lengths of sequences, and the axis (name or size) that bounds them."""
+        """Which inputs hold lengths of sequences, and the axis (name or size) that bounds them.
+
+        Floats hold relative lengths, parts of that axis.
+        """
         found: dict[int, str | int] = {}
         for time, lengths in noted:
             bounds = [name for name, size in self.example.sizes.items() if size == time]
             for place, tensor in enumerate(self.example.tensors):
-                integers = not tensor.is_floating_point() and tensor.dim() == 1
-                if integers and sorted(tensor.tolist()) == sorted(lengths):
+                steps = (tensor * time).long() if tensor.is_floating_point() else tensor
+                if tensor.dim() == 1 and sorted(steps.tolist()) == sorted(lengths):
                     batch = self.example.axes[place].get(0)
                     others = [name for name in bounds if name != batch]
                     found[place] = others[0] if others else time
@@ -248,13 +252,17 @@ class Cases:
         """Random inputs; the longest sequence is ``shorter`` than its axis."""
         tensors = self.example.at(sizes, rng)
         for place, bound in self._lengths.items():
-            longest = max(1, (sizes[bound] if isinstance(bound, str) else bound) - shorter)
+            full = sizes[bound] if isinstance(bound, str) else bound
+            longest = max(1, full - shorter)
             lengths = rng.integers(1, longest, tensors[place].shape, endpoint=True)
             lengths[:1] = longest
             example = self.example.tensors[place].tolist()
             if example == sorted(example, reverse=True):
                 lengths = np.sort(lengths)[::-1].copy()
-            tensors[place] = torch.from_numpy(lengths).to(tensors[place].dtype)
+            steps = torch.from_numpy(lengths)
+            if tensors[place].is_floating_point():  # so much more that no rounding takes a step
+                steps = steps / full + _MARGIN
+            tensors[place] = steps.to(tensors[place].dtype)
         return tensors
 
 

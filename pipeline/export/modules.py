@@ -10,11 +10,12 @@ from onnx import ModelProto
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from pipeline.errors import UsageError, one_line
+from pipeline.errors import PipelineError, UsageError, one_line
 from pipeline.export.apart import fault_apart
 from pipeline.export.as_called import called_as_module
+from pipeline.export.branches import Branches, UndecidedError, with_branches
 from pipeline.export.calls import Call
-from pipeline.export.capture import at_line, cannot_export, capture, untranslated
+from pipeline.export.capture import UNDECIDED, at_line, cannot_export, capture, untranslated
 from pipeline.export.checks import cpu_session
 from pipeline.export.copying import working_copy
 from pipeline.export.example import Axes, Example
@@ -145,17 +146,23 @@ def export_torchscript(
     example.check_outputs(call.output_names(None, len(cases.outputs)), dynamic_axes)
     args = example.without_ones(cases.cases).args
     trail = Trail(module, example.axes)
-    try:
+
+    def traced_with(branches: Branches) -> bytes:
         with (
             TracedData(),
-            Rewriting(keeping_sizes(module), Roll()).within(module),
+            Rewriting(keeping_sizes(module), Roll(), branches).within(module),
             trail.followed(),
         ):
-            file = trace(module, args)
+            return trace(module, args)
+
+    try:
+        file = with_branches(module, traced_with)
         if call.flattened:
             file = called_as_module(file, call.arguments)
     except Exception as error:
-        raise cannot_export("TorchScript", trail.here, at_line(error, one_line(error))) from error
+        reason = str(error) if isinstance(error, PipelineError) else one_line(error)
+        reason = UNDECIDED if isinstance(error, UndecidedError) else reason
+        raise cannot_export("TorchScript", trail.here, at_line(error, reason)) from error
     with quiet_exporter():
         traced = torch.jit.load(io.BytesIO(file))
 
