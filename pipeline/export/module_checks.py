@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.overrides import TorchFunctionMode
 
+from pipeline.contract.file_samples import Lengths
 from pipeline.contract.law import Array, judged
-from pipeline.contract.tensors import Contract, ElementType, TensorSpec
+from pipeline.contract.tensors import Contract, ElementType, Integers, TensorSpec
 from pipeline.errors import MalformedError, ParityError, one_line
 from pipeline.export.checks import dims, format_breaches, recurrent_breaches
 from pipeline.export.example import Axes, Example, Sizes, named_axes, run_eagerly
@@ -24,7 +25,6 @@ from pipeline.verify import Case, answer, chained, deviations
 
 _CASES = 8
 _GUESSES = 100  # at the axes that were forgotten
-_MARGIN = 1e-5  # of relative lengths
 _NUDGES = 2  # further runs of PyTorch by which its own error is known
 _PADDED = (
     "; a graph keeps packed sequences padded, so unpack them by pad_packed_sequence with the "
@@ -169,20 +169,36 @@ class Cases:
         arrays = map(_array, tensors)
         return Case("", (dict(zip(self.example.names, arrays, strict=True)),))
 
-    def _find_lengths(self, noted: list[tuple[int, list[int]]]) -> dict[int, str | int]:
-        """Which inputs hold lengths of sequences, and the axis (name or size) that bounds them.
-
-        Floats hold relative lengths, parts of that axis.
-        """
-        found: dict[int, str | int] = {}
+    def _find_lengths(self, noted: list[tuple[int, list[int]]]) -> dict[int, Lengths]:
+        """Which inputs hold lengths of sequences, by place; floats hold relative ones."""
+        found: dict[int, Lengths] = {}
         for time, lengths in noted:
             bounds = [name for name, size in self.example.sizes.items() if size == time]
             for place, tensor in enumerate(self.example.tensors):
-                steps = (tensor * time).long() if tensor.is_floating_point() else tensor
+                relative = tensor.is_floating_point()
+                steps = (tensor * time).long() if relative else tensor
                 if tensor.dim() == 1 and sorted(steps.tolist()) == sorted(lengths):
                     batch = self.example.axes[place].get(0)
                     others = [name for name in bounds if name != batch]
-                    found[place] = others[0] if others else time
+                    example = tensor.tolist()
+                    found[place] = Lengths(
+                        of=others[0] if others else time,
+                        descending=example == sorted(example, reverse=True),
+                        relative=relative,
+                    )
+        return found
+
+    @property
+    def samples(self) -> dict[str, Integers | Lengths]:
+        """How inputs of whole numbers and of lengths are drawn, by name."""
+        found: dict[str, Integers | Lengths] = {}
+        for place, (name, tensor) in enumerate(
+            zip(self.example.names, self.example.tensors, strict=True)
+        ):
+            if place in self._lengths:
+                found[name] = self._lengths[place]
+            elif not tensor.is_floating_point() and tensor.numel():
+                found[name] = Integers(least=int(tensor.min()), most=int(tensor.max()))
         return found
 
     def _random(self) -> Iterator[list[Tensor]]:
@@ -251,18 +267,9 @@ class Cases:
     def _drawn(self, sizes: Sizes, rng: np.random.Generator, shorter: int = 0) -> list[Tensor]:
         """Random inputs; the longest sequence is ``shorter`` than its axis."""
         tensors = self.example.at(sizes, rng)
-        for place, bound in self._lengths.items():
-            full = sizes[bound] if isinstance(bound, str) else bound
-            longest = max(1, full - shorter)
-            lengths = rng.integers(1, longest, tensors[place].shape, endpoint=True)
-            lengths[:1] = longest
-            example = self.example.tensors[place].tolist()
-            if example == sorted(example, reverse=True):
-                lengths = np.sort(lengths)[::-1].copy()
-            steps = torch.from_numpy(lengths)
-            if tensors[place].is_floating_point():  # so much more that no rounding takes a step
-                steps = steps / full + _MARGIN
-            tensors[place] = steps.to(tensors[place].dtype)
+        for place, lengths in self._lengths.items():
+            drawn = lengths.fill(tensors[place].shape, rng, sizes, shorter)
+            tensors[place] = torch.from_numpy(drawn).to(tensors[place].dtype)
         return tensors
 
 

@@ -10,6 +10,7 @@ from onnx import ModelProto
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from pipeline.contract.file_samples import KEY, written
 from pipeline.errors import PipelineError, UsageError, one_line
 from pipeline.export.apart import fault_apart
 from pipeline.export.as_called import called_as_module
@@ -89,7 +90,8 @@ def export_onnx(
     cases = Cases(module, example, further, name)
     outputs = call.output_names(output_names, len(cases.outputs))
     example.check_outputs(outputs, dynamic_axes)
-    program, model = _to_onnx(module, example.without_ones(cases.cases), outputs, opset)
+    metadata = {KEY: written(cases.samples)} if cases.samples else {}
+    program, model = _to_onnx(module, example.without_ones(cases.cases), outputs, opset, metadata)
     check_module_graph(model, program, example, dynamic_axes)
     file = model.SerializeToString(deterministic=True)
     if other_numbers(model, module, example.tensors):
@@ -179,7 +181,11 @@ def export_torchscript(
 
 
 def _to_onnx(
-    module: nn.Module, example: Example, output_names: Sequence[str], opset: int
+    module: nn.Module,
+    example: Example,
+    output_names: Sequence[str],
+    opset: int,
+    metadata: dict[str, str],
 ) -> tuple[ExportedProgram, ModelProto]:
     trail = Trail(module, example.axes)
     program = capture(module, example, trail)
@@ -191,6 +197,6 @@ def _to_onnx(
             output_names=list(output_names),
             dynamic_shapes=example.axes,
         )
-        return program, tidy(model, type(module).__name__, {})
+        return program, tidy(model, type(module).__name__, metadata)
     except Exception as error:
         raise untranslated(program, error, trail) from error

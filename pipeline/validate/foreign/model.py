@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from onnx.external_data_helper import load_external_data_for_model
 
+from pipeline.contract.file_samples import KEY, read
 from pipeline.contract.tensors import ElementType, TensorSpec
 from pipeline.errors import MalformedError, PipelineError, one_line
 from pipeline.reading import read_file
@@ -72,6 +73,11 @@ class OnnxModel:
         self.inputs = tuple(_tensor(path, item) for item in self.session.get_inputs())
         self.outputs = tuple(_tensor(path, item) for item in self.session.get_outputs())
         self.takes = tuple(item.name for item in self.inputs)
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        try:
+            self.samples = read(metadata[KEY]) if KEY in metadata else {}
+        except MalformedError as error:
+            raise MalformedError(f"{path}: {error}") from error
         self._options = onnxruntime.RunOptions()
         self._options.log_severity_level = 4  # a refusal is a finding; it need not print too
 
@@ -123,7 +129,7 @@ def _tensor(path: Path, argument: Any) -> TensorSpec:
             "can be compared, so cut it off the graph"
         )
     shape = (
-        axis if isinstance(axis, int) and axis > 0 else str(axis or f"{argument.name}.{index}")
+        axis if isinstance(axis, int) and axis >= 0 else str(axis or f"{argument.name}.{index}")
         for index, axis in enumerate(argument.shape)
     )
     kind = _TYPES[argument.type]

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.contract.tensors import Contract, TensorSpec
+from pipeline.contract.file_samples import Lengths
+from pipeline.contract.tensors import Contract, Integers, TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
 from pipeline.validate.foreign.inputs import Range, Values, read_values
 from pipeline.validate.foreign.model import ForeignModel, OnnxModel
@@ -73,7 +74,8 @@ def make_plan(reference: ForeignModel, other: ForeignModel, choices: PairChoices
     inputs = _reshaped(inputs, choices.shapes, graph)
     own = tuple(range(len(graph.inputs)))
     told = dict(read_values(text, inputs) for text in choices.inputs)
-    values = _told_by_tables(inputs, ((graph, own), (partner, order))) | told
+    files = (graph, own), (partner, order)
+    values = _told_by_tables(inputs, files) | _told_by_files(inputs, files) | told
     states, how = find_states(graph, choices.states)
     notes += [how] if how else []
     return Plan(
@@ -203,3 +205,27 @@ def _told_by_tables(
                     name = inputs[index].name
                     sizes[name] = min(size, sizes.get(name, size))
     return {name: Range(0, size - 1, integers=True) for name, size in sizes.items()}
+
+
+def _told_by_files(
+    inputs: Sequence[TensorSpec], files: Iterable[tuple[ForeignModel, Sequence[int]]]
+) -> dict[str, Values]:
+    """How an ONNX file says itself that its inputs are drawn."""
+    found: dict[str, Values] = {}
+    for model, order in files:
+        if not isinstance(model, OnnxModel):
+            continue
+        # Axes may have got other names, or sizes, since the file was read.
+        axes: dict[int | str, int | str] = {
+            before: after
+            for index, theirs in zip(order, model.inputs, strict=False)
+            for before, after in zip(theirs.shape, inputs[index].shape, strict=True)
+        }
+        for index, name in zip(order, model.takes, strict=False):
+            sample = model.samples.get(name)
+            if isinstance(sample, Lengths):
+                axis = axes.get(sample.of, sample.of)
+                found[inputs[index].name] = sample.model_copy(update={"of": axis})
+            elif isinstance(sample, Integers) and isinstance(sample.most, int):
+                found[inputs[index].name] = Range(sample.least, sample.most, integers=True)
+    return found
