@@ -20,7 +20,9 @@ from pipeline.contract.tensors import Contract, ElementType, Integers, TensorSpe
 from pipeline.errors import MalformedError, ParityError, one_line
 from pipeline.export.checks import dims, format_breaches, recurrent_breaches
 from pipeline.export.example import Axes, Example, Sizes, named_axes, run_eagerly
+from pipeline.export.refusals import hidden_in_torchscript
 from pipeline.export.traced_layers import traced_layers
+from pipeline.runtimes.torchscript import kept_attributes
 from pipeline.verify import Case, answer, chained, deviations
 
 _CASES = 8
@@ -102,10 +104,8 @@ class Cases:
         pairs = [(_array(a), _array(b)) for a, b in zip(self.outputs, again, strict=True)]
         if not all(judged("", b, a, [a]).within for a, b in pairs):
             kept = sorted(key for key in after if not _equal(before.get(key, []), after[key]))
-            reason = f"it keeps {' and '.join(kept)}" if kept else "it draws random numbers"
             raise MalformedError(
-                f"{name} gives other numbers when it is called again, since {reason}; a graph is a "
-                "function of its inputs, so take them as inputs and give their next values back"
+                f"{name} gives other numbers when it is called again, {_why(module, kept)}"
             )
         self._short: list[Tensor] | None = None  # a case whose longest sequence does not fill x
         self._lengths = self._find_lengths(packed.noted)
@@ -271,6 +271,19 @@ class Cases:
             drawn = lengths.fill(tensors[place].shape, rng, sizes, shorter)
             tensors[place] = torch.from_numpy(drawn).to(tensors[place].dtype)
         return tensors
+
+
+def _why(module: nn.Module, kept: Sequence[str]) -> str:
+    """Why a module gives other numbers when it is called again, and what helps."""
+    scripted = (child for child in module.modules() if isinstance(child, torch.jit.ScriptModule))
+    hidden = sorted({name for child in scripted for name in kept_attributes(child)})
+    if hidden:
+        return f"since {hidden_in_torchscript(hidden)}"
+    reason = f"it keeps {' and '.join(kept)}" if kept else "it draws random numbers"
+    return (
+        f"since {reason}; a graph is a function of its inputs, so take them as inputs and give "
+        "their next values back"
+    )
 
 
 def _kept_tensors(module: nn.Module) -> dict[str, list[Tensor]]:

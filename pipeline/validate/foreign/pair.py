@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pipeline.contract.file_samples import Lengths
 from pipeline.contract.tensors import Contract, Integers, TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
+from pipeline.runtimes.torchscript import kept_attributes
 from pipeline.validate.foreign.inputs import Range, Values, read_values
-from pipeline.validate.foreign.model import ForeignModel, OnnxModel
+from pipeline.validate.foreign.model import ForeignModel, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.state import find_states
 
 
@@ -107,10 +108,21 @@ def _inputs(
     if order is None:
         raise MalformedError(
             f"{graph.path} takes {', '.join(graph.takes)} and {partner.path} takes "
-            f"{', '.join(partner.takes)}; give two files that take the same, or fix with --input "
-            "what only one of them takes"
+            f"{', '.join(partner.takes)}; {_cure(partner)}"
         )
     return inputs, order
+
+
+def _cure(partner: ForeignModel) -> str:
+    """What helps if a graph and ``partner`` take other inputs."""
+    kept = kept_attributes(partner.module) if isinstance(partner, TorchScriptModel) else ()
+    if kept:
+        return (
+            f"the latter is TorchScript that keeps {', '.join(kept)} from call to call, and nobody "
+            "can give it what the graph is given; compare the graph with another graph, or with a "
+            "TorchScript file that takes its states and gives them back"
+        )
+    return "give two files that take the same, or fix with --input what only one of them takes"
 
 
 def _matched(
