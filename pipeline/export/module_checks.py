@@ -20,9 +20,8 @@ from pipeline.contract.tensors import Contract, ElementType, Integers, TensorSpe
 from pipeline.errors import MalformedError, ParityError, one_line
 from pipeline.export.checks import dims, format_breaches, recurrent_breaches
 from pipeline.export.example import Axes, Example, Sizes, named_axes, run_eagerly
-from pipeline.export.refusals import hidden_in_torchscript
+from pipeline.export.refusals import hidden_in_torchscript, kept_in_torchscript
 from pipeline.export.traced_layers import traced_layers
-from pipeline.runtimes.torchscript import kept_attributes
 from pipeline.verify import Case, answer, chained, deviations
 
 _CASES = 8
@@ -144,7 +143,7 @@ class Cases:
             except Exception as error:
                 raise ParityError(
                     f"{kind} of {self.name} fails where PyTorch does not, at {where}: "
-                    f"{one_line(error)}; nothing was written"
+                    f"{one_line(error)}; nothing was written{self._hint}"
                 ) from error
             found = self.contract.named(map(_array, given))
             if tensors is self._short:
@@ -275,9 +274,7 @@ class Cases:
 
 def _why(module: nn.Module, kept: Sequence[str]) -> str:
     """Why a module gives other numbers when it is called again, and what helps."""
-    scripted = (child for child in module.modules() if isinstance(child, torch.jit.ScriptModule))
-    hidden = sorted({name for child in scripted for name in kept_attributes(child)})
-    if hidden:
+    if hidden := kept_in_torchscript(module):
         return f"since {hidden_in_torchscript(hidden)}"
     reason = f"it keeps {' and '.join(kept)}" if kept else "it draws random numbers"
     return (

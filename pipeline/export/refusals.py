@@ -45,6 +45,12 @@ def refuse_for_onnx(module: nn.Module, inputs: Sequence[Tensor]) -> None:
         raise _cannot(type(module).__name__, reason)
 
 
+def kept_in_torchscript(module: nn.Module) -> list[str]:
+    """The attributes that TorchScript within ``module`` sets when it is called."""
+    scripted = (child for child in module.modules() if isinstance(child, torch.jit.ScriptModule))
+    return sorted({name for child in scripted for name in kept_attributes(child)})
+
+
 def hidden_in_torchscript(kept: Sequence[str]) -> str:
     """Why TorchScript that sets the attributes ``kept`` is no function, and what helps."""
     names = ", ".join(f"'{name}'" for name in kept)
