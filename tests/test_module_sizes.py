@@ -141,14 +141,16 @@ class Fixed(Base):
 class Branches(Base):
     def forward(self, x: Tensor) -> Tensor:
         y = super().forward(x)
-        return y if y.mean() > 0 else -y
+        while y.mean() > 0:
+            y = y - 1
+        return y
 
 
 REFUSED: dict[type[Base], tuple[str, str]] = {
     Loops: ("for step in", r"loop at {} runs over 'time'.*torch's scan"),
     Listed: ("] * x.size(1)", r"{} works at time 6 alone; (?!.*loop)"),
     Fixed: ("y + self.position", r"{} works at time 6 alone; (?!.*loop)"),
-    Branches: ("y if y.mean()", r"at {}, a Python if, loop or size depends on numbers"),
+    Branches: ("while y.mean()", r"at {}, a Python if, loop or size depends on numbers"),
 }
 
 

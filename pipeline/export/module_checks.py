@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.overrides import TorchFunctionMode
 
+from pipeline.contract.file_samples import Lengths
 from pipeline.contract.law import Array, judged
-from pipeline.contract.tensors import Contract, ElementType, TensorSpec
+from pipeline.contract.tensors import Contract, ElementType, Integers, TensorSpec
 from pipeline.errors import MalformedError, ParityError, one_line
 from pipeline.export.checks import dims, format_breaches, recurrent_breaches
 from pipeline.export.example import Axes, Example, Sizes, named_axes, run_eagerly
+from pipeline.export.refusals import hidden_in_torchscript, kept_in_torchscript
 from pipeline.export.traced_layers import traced_layers
 from pipeline.verify import Case, answer, chained, deviations
 
@@ -71,7 +73,7 @@ class _PackedLengths(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if getattr(func, "__name__", "") == "_pack_padded_sequence":
             data, lengths, batch_first = args
-            self.noted.append((data.size(1 if batch_first else 0), lengths.tolist()))
+            self.noted.append((data.size(1 if batch_first else 0), lengths.long().tolist()))
         return func(*args, **(kwargs or {}))
 
 
@@ -101,10 +103,8 @@ class Cases:
         pairs = [(_array(a), _array(b)) for a, b in zip(self.outputs, again, strict=True)]
         if not all(judged("", b, a, [a]).within for a, b in pairs):
             kept = sorted(key for key in after if not _equal(before.get(key, []), after[key]))
-            reason = f"it keeps {' and '.join(kept)}" if kept else "it draws random numbers"
             raise MalformedError(
-                f"{name} gives other numbers when it is called again, since {reason}; a graph is a "
-                "function of its inputs, so take them as inputs and give their next values back"
+                f"{name} gives other numbers when it is called again, {_why(module, kept)}"
             )
         self._short: list[Tensor] | None = None  # a case whose longest sequence does not fill x
         self._lengths = self._find_lengths(packed.noted)
@@ -143,7 +143,7 @@ class Cases:
             except Exception as error:
                 raise ParityError(
                     f"{kind} of {self.name} fails where PyTorch does not, at {where}: "
-                    f"{one_line(error)}; nothing was written"
+                    f"{one_line(error)}; nothing was written{self._hint}"
                 ) from error
             found = self.contract.named(map(_array, given))
             if tensors is self._short:
@@ -168,17 +168,36 @@ class Cases:
         arrays = map(_array, tensors)
         return Case("", (dict(zip(self.example.names, arrays, strict=True)),))
 
-    def _find_lengths(self, noted: list[tuple[int, list[int]]]) -> dict[int, str | int]:
-        """Which inputs hold lengths of sequences, and the axis (name or size) that bounds them."""
-        found: dict[int, str | int] = {}
+    def _find_lengths(self, noted: list[tuple[int, list[int]]]) -> dict[int, Lengths]:
+        """Which inputs hold lengths of sequences, by place; floats hold relative ones."""
+        found: dict[int, Lengths] = {}
         for time, lengths in noted:
             bounds = [name for name, size in self.example.sizes.items() if size == time]
             for place, tensor in enumerate(self.example.tensors):
-                integers = not tensor.is_floating_point() and tensor.dim() == 1
-                if integers and sorted(tensor.tolist()) == sorted(lengths):
+                relative = tensor.is_floating_point()
+                steps = (tensor * time).long() if relative else tensor
+                if tensor.dim() == 1 and sorted(steps.tolist()) == sorted(lengths):
                     batch = self.example.axes[place].get(0)
                     others = [name for name in bounds if name != batch]
-                    found[place] = others[0] if others else time
+                    example = tensor.tolist()
+                    found[place] = Lengths(
+                        of=others[0] if others else time,
+                        descending=example == sorted(example, reverse=True),
+                        relative=relative,
+                    )
+        return found
+
+    @property
+    def samples(self) -> dict[str, Integers | Lengths]:
+        """How inputs of whole numbers and of lengths are drawn, by name."""
+        found: dict[str, Integers | Lengths] = {}
+        for place, (name, tensor) in enumerate(
+            zip(self.example.names, self.example.tensors, strict=True)
+        ):
+            if place in self._lengths:
+                found[name] = self._lengths[place]
+            elif not tensor.is_floating_point() and tensor.numel():
+                found[name] = Integers(least=int(tensor.min()), most=int(tensor.max()))
         return found
 
     def _random(self) -> Iterator[list[Tensor]]:
@@ -247,15 +266,21 @@ class Cases:
     def _drawn(self, sizes: Sizes, rng: np.random.Generator, shorter: int = 0) -> list[Tensor]:
         """Random inputs; the longest sequence is ``shorter`` than its axis."""
         tensors = self.example.at(sizes, rng)
-        for place, bound in self._lengths.items():
-            longest = max(1, (sizes[bound] if isinstance(bound, str) else bound) - shorter)
-            lengths = rng.integers(1, longest, tensors[place].shape, endpoint=True)
-            lengths[:1] = longest
-            example = self.example.tensors[place].tolist()
-            if example == sorted(example, reverse=True):
-                lengths = np.sort(lengths)[::-1].copy()
-            tensors[place] = torch.from_numpy(lengths).to(tensors[place].dtype)
+        for place, lengths in self._lengths.items():
+            drawn = lengths.fill(tensors[place].shape, rng, sizes, shorter)
+            tensors[place] = torch.from_numpy(drawn).to(tensors[place].dtype)
         return tensors
+
+
+def _why(module: nn.Module, kept: Sequence[str]) -> str:
+    """Why a module gives other numbers when it is called again, and what helps."""
+    if hidden := kept_in_torchscript(module):
+        return f"since {hidden_in_torchscript(hidden)}"
+    reason = f"it keeps {' and '.join(kept)}" if kept else "it draws random numbers"
+    return (
+        f"since {reason}; a graph is a function of its inputs, so take them as inputs and give "
+        "their next values back"
+    )
 
 
 def _kept_tensors(module: nn.Module) -> dict[str, list[Tensor]]:

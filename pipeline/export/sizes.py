@@ -34,6 +34,8 @@ def _int(*args: Any, **options: Any) -> Any:
         return torch.sym_int(args[0])
     if len(args) == 1 and _is_traced(args[0]):
         return args[0].long()
+    if len(args) == 1 and isinstance(args[0], Tensor) and torch.compiler.is_exporting():
+        return torch.sym_int(args[0].item())
     return int(*args, **options)
 
 
