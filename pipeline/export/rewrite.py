@@ -21,7 +21,8 @@ import torch
 from torch import nn
 
 from pipeline.export.author import is_authors
-from pipeline.export.roll import Loops, Roll
+from pipeline.export.loop_source import Loops
+from pipeline.export.roll import Roll
 
 _OF, _ROLL = "_pipeline_of", "_pipeline_roll"  # free variables of a compiled function
 

@@ -11,7 +11,7 @@ from torch._higher_order_ops.scan import scan
 from torch.overrides import TorchFunctionMode
 
 from pipeline.export.open_scan import open_scan
-from pipeline.export.roll import cat, listed, stack
+from pipeline.export.steps import KINDS, OPENING
 
 _SYMBOLS = (SymInt, SymFloat)
 
@@ -24,6 +24,8 @@ def _is_traced(value: object) -> bool:
 
 
 def _len(value: Any, /) -> Any:
+    if isinstance(value, KINDS):
+        return value.count
     if isinstance(value, Tensor) and value.dim():
         return value.size(0)
     return len(value)
@@ -136,10 +138,7 @@ def keeping_sizes(module: nn.Module) -> dict[Any, Callable[..., Any]]:
         math.sqrt: _sqrt,
         math.ceil: _rounded(math.ceil, torch.ceil),
         math.floor: _rounded(math.floor, torch.floor),
-        builtins.list: listed(list),
-        builtins.tuple: listed(tuple),
-        torch.stack: stack,
-        torch.cat: cat,
+        **OPENING,
         scan: open_scan,
         Tensor.tolist: numbers(Tensor.tolist),
         Tensor.numpy: numbers(Tensor.numpy),
