@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import torch
 from module_files import close, eager, infer, operators, traced
+from ncps.torch import LTC
+from ncps.wirings import AutoNCP
 from torch import Tensor, nn
 
 from pipeline.export import export_onnx, export_torchscript
@@ -259,5 +261,20 @@ def test_a_loop_over_a_sequence_runs_for_any_number_of_steps(
     for batch, time in ((1, 1), (3, 9), (2, 23)):
         inputs = [torch.randn(batch, time, 3)]
         expected = exact(module, inputs)
+        assert close(infer(tmp_path / "m.onnx", inputs), expected)
+        assert close(traced(tmp_path / "m.pt", inputs), expected)
+
+
+def test_a_loop_reads_weights_that_lie_in_a_dictionary(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = LTC(3, AutoNCP(8, 2), batch_first=True).eval()
+    given = torch.randn(2, 4, 3), torch.randn(2, 8)
+    axes = {"input": {0: "batch", 1: "time"}, "hx": {0: "batch"}}
+    export_onnx(module, given, tmp_path / "m.onnx", dynamic_axes=axes)
+    export_torchscript(module, given, tmp_path / "m.pt", dynamic_axes=axes)
+    assert operators(tmp_path / "m.onnx")["Scan"] == 1
+    for batch, time in ((1, 1), (3, 11)):
+        inputs = [torch.randn(batch, time, 3), torch.randn(batch, 8)]
+        expected = eager(module, inputs)
         assert close(infer(tmp_path / "m.onnx", inputs), expected)
         assert close(traced(tmp_path / "m.pt", inputs), expected)
