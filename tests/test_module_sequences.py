@@ -201,14 +201,16 @@ class Rebuilt(Layers):
     """Each step makes the list of states anew."""
 
     def forward(self, x: Tensor) -> Tensor:
-        states = [self.start(x), self.start(x)]
+        states = torch.stack([self.start(x), self.start(x)]).unbind(0)
         ys = [states[1] * 0]
         for x_t in x.unbind(1):
             after = []
-            for cell, h in zip(self.layers, states, strict=True):
+            for k, (cell, h) in enumerate(zip(self.layers, states, strict=True)):
                 x_t = cell(x_t, h)
+                if k == 0:
+                    x_t = torch.relu(x_t)
                 after.append(x_t)
-            states = after
+            states = tuple(after)
             ys.append(states[-1])
         return torch.stack(ys, 1)
 

@@ -1,9 +1,9 @@
 """Loops in the source of a function, each with the scan beside it that it may become.
 
 A step may assign to names, to places in lists and tensors, and to attributes; append to lists;
-have loops of its own, over layers; and ask whether a state is there yet. It reads sequences at the
-number that the loop counts, or gets their items. What a step reads before it sets it goes from step
-to step.
+have loops of its own, over layers, and conditions that ask for no tensor's values. It reads
+sequences at the number that the loop counts, or gets their items. What a step reads before it sets
+it goes from step to step.
 """
 
 import ast
@@ -73,10 +73,10 @@ class _Loop:
         statements = [self._output(each, first.carried) for each in loop.body]
         slices = _Slices(own)
         self.body: list[ast.stmt] = [slices.visit(statement) for statement in statements]
-        for statement in self.body:
-            _check(statement, own, inside=False)
         self.slices = slices.found
         found = Names(self.body, own)
+        for statement in self.body:
+            _check(statement, own, found.stored)
         made = {f"_pipeline_y{k}" for k in range(len(self.added))}
         self.carried, self.changed = found.carried, sorted(found.changed & set(found.carried))
         self.used = sorted(found.read & set(own))
@@ -260,21 +260,21 @@ def _targets(statement: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
     return statement.targets if isinstance(statement, ast.Assign) else [statement.target]
 
 
-def _check(statement: ast.stmt, numbers: Sequence[str], inside: bool) -> None:
-    """Let a step do what a scan can do."""
+def _check(statement: ast.stmt, numbers: Sequence[str], own: set[str]) -> None:
+    """Let a step do what a scan can do; ``own`` are the names that it sets."""
     match statement:
         case ast.For(orelse=[]):
-            within = [(each, True) for each in statement.body]
-        case ast.If() if _asks_for_none(statement):
-            within = [(each, inside) for each in (*statement.body, *statement.orelse)]
-        case ast.Expr(ast.Call(ast.Attribute(ast.Name(), "append"))):
+            within = statement.body
+        case ast.If():
+            within = [*statement.body, *statement.orelse]
+        case ast.Expr(ast.Call(ast.Attribute(ast.Name(name), "append"))) if name in own:
             within = []
         case ast.Assign() | ast.AnnAssign() | ast.AugAssign() | ast.Pass():
             within = []
         case _:
             raise _Stays
-    for each, is_inside in within:
-        _check(each, numbers, is_inside)
+    for each in within:
+        _check(each, numbers, own)
     for child in ast.walk(statement):
         if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
             raise _Stays
@@ -367,7 +367,7 @@ def _listed(node: ast.ListComp, plain: ast.ListComp) -> ast.expr:
     _check(
         ast.copy_location(ast.Assign([ast.Name("_", ast.Store())], element), node),
         flat(target),
-        False,
+        set(),
     )
     used = sorted(Names([ast.Expr(element)], ()).read & set(flat(target)))
     read = _tuple([f"_pipeline_x{k}" for k in range(len(slices.found))])

@@ -79,6 +79,7 @@ class Roll:
             state, sequences, before = around()
         except (NameError, AttributeError):  # what no step has set yet
             return None
+        state = tuple(tuple(each) if isinstance(each, Steps) else each for each in state)
         try:
             xs = _inputs(steps, sequences, slices, target, used)
             wanted = [Output(*output) for output in outputs]
