@@ -9,6 +9,7 @@ from torch.fx.experimental import _config as config
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from pipeline.errors import MalformedError, PipelineError, one_line
+from pipeline.export.aliases import aliases_followed
 from pipeline.export.author import line_in_trace
 from pipeline.export.blame import user_line
 from pipeline.export.branches import Branches, UndecidedError, with_branches
@@ -47,6 +48,7 @@ def capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgra
             Rewriting(keeping_sizes(module), roll, branches).within(module),
             exportable(module),
             trail.followed(),
+            aliases_followed(module),
             quiet_exporter(),
             torch.no_grad(),
             ones_may_grow,

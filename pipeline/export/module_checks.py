@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import chain, combinations, islice
+from math import isfinite
 from typing import get_args
 
 import numpy as np
@@ -22,14 +23,23 @@ from pipeline.export.checks import dims, format_breaches, recurrent_breaches
 from pipeline.export.example import Axes, Example, Sizes, named_axes, run_eagerly
 from pipeline.export.refusals import hidden_in_torchscript, kept_in_torchscript
 from pipeline.export.traced_layers import traced_layers
+from pipeline.signature import BATCH
 from pipeline.verify import Case, answer, chained, deviations
 
 _CASES = 8
+LONG = 333
+"""Steps of one more case: sums and products over a sequence show there what they lose."""
+_MOST = 1_000_000  # numbers of its inputs
 _GUESSES = 100  # at the axes that were forgotten
 _NUDGES = 2  # further runs of PyTorch by which its own error is known
 _PADDED = (
     "; a graph keeps packed sequences padded, so unpack them by pad_packed_sequence with the "
     "total_length of the input before anything that works across steps"
+)
+
+_LONGER = (
+    "; shorter sequences are right, so a sum or product over the whole sequence loses numbers; "
+    "have it done step by step, or give check_inputs as long as the sequences you use"
 )
 
 Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
@@ -132,12 +142,20 @@ class Cases:
         Raises:
             ParityError: it fails, or a number differs by more than the tolerance.
         """
+        shorter = False  # were right
         for tensors in self.cases:
             where = ", ".join(
                 f"{name} {list(tensor.shape)}"
                 for name, tensor in zip(self.example.names, tensors, strict=True)
             )
+            is_long = shorter and max(max(y.shape, default=0) for y in tensors) >= LONG
+            hint = _LONGER if is_long else self._hint
             truth = answer(self.contract, self._case(tensors), self.eager, self.twin, _NUDGES)
+            if is_long and not _is_finite(truth.own.values()):
+                raise MalformedError(
+                    f"{self.name} itself gives numbers that are not finite, in PyTorch and "
+                    f"float32, at {where}, where in float64 they are{hint}"
+                )
             try:
                 given = run(tensors)
             except Exception as error:
@@ -161,8 +179,9 @@ class Cases:
             if problem:
                 raise ParityError(
                     f"{kind} of {self.name} gives other numbers than PyTorch: {problem}, at "
-                    f"{where}; nothing was written{self._hint}"
+                    f"{where}; nothing was written{hint}"
                 )
+            shorter = True
 
     def _case(self, tensors: Sequence[Tensor]) -> Case:
         arrays = map(_array, tensors)
@@ -225,6 +244,7 @@ class Cases:
                 f"{self.name} has a dynamic axis '{axis}' that PyTorch runs at no other size; "
                 f"{cure} ({refusal})"
             )
+        yield from self._long(rng)
         if self._lengths:
             self._short = self._drawn(
                 {n: 3 * size for n, size in self.example.sizes.items()}, rng, 1
@@ -232,6 +252,23 @@ class Cases:
             with suppress(MalformedError):
                 chained(self.eager, self.contract, self._case(self._short).calls, {})
                 yield self._short
+
+    def _long(self, rng: np.random.Generator) -> Iterator[list[Tensor]]:
+        """A case of many steps, of the first sizes at which PyTorch runs."""
+        own = self.example.sizes
+        axes = [name for name, size in own.items() if name != BATCH and size < LONG]
+        alone = [{**own, name: LONG} for name in axes]
+        several = [{**own, name: -(-LONG // own[name]) * own[name]} for name in axes]
+        longest = max((own[name] for name in axes), default=1)
+        together = {name: -(-LONG // longest) * own[name] for name in axes}
+        for sizes in (*alone, *several, {**own, **together}):
+            with suppress(MalformedError):
+                tensors = self._drawn(sizes, rng)
+                if not axes or sum(y.numel() for y in tensors) > _MOST:
+                    continue
+                chained(self.eager, self.contract, self._case(tensors).calls, {})
+                yield tensors
+                return
 
     def _forgotten(self, symbol: str, rng: np.random.Generator) -> list[tuple[str, int]]:
         """Fixed axes, by names of inputs, with which PyTorch runs at other sizes of ``symbol``."""
@@ -311,6 +348,10 @@ class _Eager:
             tensors.append(torch.tensor(inputs[name], dtype=torch.double if double else like.dtype))
         args = self.example.with_tensors(tensors)
         return [_array(tensor) for tensor in run_eagerly(self.module, args, self.name)]
+
+
+def _is_finite(errors: Iterable[float]) -> bool:
+    return all(map(isfinite, errors))
 
 
 def _array(tensor: Tensor) -> Array:

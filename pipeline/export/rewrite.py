@@ -24,7 +24,8 @@ from torch.distributions import Distribution
 from pipeline.export.author import is_authors
 from pipeline.export.branches import Branches, Place
 from pipeline.export.forks import BRANCHES, Forks, Questions
-from pipeline.export.roll import Loops, Roll
+from pipeline.export.loop_source import Loops
+from pipeline.export.roll import Roll
 
 _OF, _ROLL = "_pipeline_of", "_pipeline_roll"  # free variables of a compiled function
 
