@@ -53,7 +53,7 @@ def export_loop(onnx_file: bytes, network: Network, spread: Sequence[float] | No
     if network.vocabulary is not None:
         model = generate_graph(core, network)
     else:
-        model = forecast_graph(core, network, known_spread(spread, network))
+        model = forecast_graph(core, network, known_spread(spread, network.head.out_features))
     describe(model, (*contract.inputs, *contract.outputs))
     if breaches := list(format_breaches(model)):
         raise ParityError(f"the graph '{contract.name}' is not sound: {'; '.join(breaches)}")
