@@ -10,6 +10,7 @@ WORKERS  ?= auto# processes of the tests: as many as there are processors
 BIN       := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRA)
 TESTED    := .venv/.installed-$(EXTRA)-test
+TESTING   := $(EXTRA),test# a comma would end an argument of call
 
 PIP       := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
@@ -73,7 +74,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(TESTED): $(INSTALLED)
 	@echo 'Installing what the tests need'
-	@$(call with_dots,$(PIP) '.[$(EXTRA),test]')
+	@$(call with_dots,$(PIP) '.[$(TESTING)]')
 	@touch $@
 
 # What the tests need besides all that the embedded clients say they need, as program:package of

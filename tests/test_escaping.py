@@ -29,6 +29,7 @@ from pipeline.report.html import report_html
 from pipeline.report.junit import junit_xml
 from pipeline.report.output import PlainConsole, write
 from pipeline.run.chart import terminal_chart
+from pipeline.run.history import History
 from pipeline.run.series import Forecast
 from pipeline.validate import Validation, last_validation
 
@@ -317,7 +318,8 @@ def test_text_is_shown_as_it_is_but_for_what_is_hidden(text: str) -> None:
 
 def test_a_chart_in_the_terminal_shows_what_is_hidden_in_a_name() -> None:
     flat = np.full((5, 1), 7, np.float32)
-    made = Forecast(("\x1b[2J[/red]",), flat, flat, np.zeros((0, 5, 1), np.float32))
+    past = History(("\x1b[2J[/red]",), flat, None, None)
+    made = Forecast(past, flat, np.zeros((0, 5, 1), np.float32), past.ahead(5))
     assert terminal_chart(made, 0, 60).plain.startswith(r"\x1b[2J[/red], raw units")
 
 

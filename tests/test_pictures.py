@@ -120,8 +120,8 @@ def drawn_after(
     bundle = pipeline.load(folder)
     history, _ = read_frame(frame, DataSource.of(bundle.manifest), 1)
     rng = np.random.default_rng(1)
-    made = forecast(bundle.loop_graph, history.columns, history.values, 12, 5, rng)
-    draw(made, history, "sine-gru", path)
+    made = forecast(bundle.loop_graph, history, 12, 5, rng)
+    draw(made, "sine-gru", path)
     return made, bundle.forecast(frame, 12)
 
 

@@ -23,6 +23,7 @@ from pipeline.errors import MalformedError, UsageError
 from pipeline.run.bundle import load
 from pipeline.run.chart import terminal_chart
 from pipeline.run.graph import Graph
+from pipeline.run.history import History
 from pipeline.run.series import Forecast, check_request
 from pipeline.run.text import generate
 from pipeline.signature import (
@@ -342,7 +343,9 @@ def test_a_chart_fits_its_width_and_shows_line_and_band(steps: int, width: int) 
     history = np.sin(np.arange(200, dtype=np.float32))[:, None]
     values = np.zeros((steps, 1), np.float32)
     paths = np.stack([values - 1, values, values + 1])
-    lines = terminal_chart(Forecast(("y",), history, values, paths), 0, width).plain.split("\n")
+    past = History(("y",), history, None, None)
+    made = Forecast(past, values, paths, past.ahead(steps))
+    lines = terminal_chart(made, 0, width).plain.split("\n")
     assert lines[0] == "y, raw units"
     assert max(map(len, lines)) <= width
     assert any("░" in line for line in lines)
@@ -352,7 +355,8 @@ def test_a_chart_fits_its_width_and_shows_line_and_band(steps: int, width: int) 
 
 def test_a_chart_of_a_constant_is_a_flat_line() -> None:
     flat = np.full((5, 1), 7, np.float32)
-    made = Forecast(("y",), flat, flat, np.zeros((0, 5, 1), np.float32))
+    past = History(("y",), flat, None, None)
+    made = Forecast(past, flat, np.zeros((0, 5, 1), np.float32), past.ahead(5))
     drawn = [line for line in terminal_chart(made, 0, 60).plain.split("\n") if "▄" in line]
     assert [line.count("▄") for line in drawn] == [10]
 

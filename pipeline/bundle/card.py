@@ -162,4 +162,18 @@ def _scores(scores: SeriesScores | TextScores) -> str:
         + row("this model", scores.one_step, scores.free_run)
         + row("persistence", scores.one_step_persistence, scores.free_run_persistence)
         + row("seasonal naive", scores.one_step_seasonal, scores.free_run_seasonal)
+        + _coverage(scores)
+    )
+
+
+def _coverage(scores: SeriesScores) -> str:
+    if scores.coverage is None:
+        return ""
+    coverage, steps = scores.coverage, scores.free_run_steps
+    runs = ""
+    if coverage.free_run is not None:
+        runs = f", and {coverage.free_run:.1%} of it in free runs of {steps} steps"
+    return (
+        f"\nOf the test part, {coverage.one_step:.1%} lies between the quantiles 10 % and 90 % of "
+        f"samples one step ahead{runs}; 80 % is right.\n"
     )

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 _option = partial(cloup.Option, group=group("Series models"))
 SERIES_OPTIONS = (
     _option(
-        ["--history"],
+        ["--history", "--series", "history"],
         metavar="FILE",
         help="Table in CSV or Parquet that the forecast follows. - is standard input.  "
         "[default: standard input]",
+    ),
+    _option(
+        ["--id"],
+        metavar="[COLUMN=]ID",
+        help="Id of the series to forecast, where the table holds several. COLUMN is the one that "
+        "training read, or unique_id.",
     ),
     _option(
         ["--steps"],
@@ -37,6 +43,11 @@ SERIES_OPTIONS = (
         default=0,
         show_default=True,
         help="Number of sample paths that the quantiles are taken from. 0 gives no quantiles.",
+    ),
+    _option(
+        ["--out"],
+        metavar="FILE.csv",
+        help="Write the forecast into this CSV file: unique_id, ds, y, and the quantiles.",
     ),
     _option(
         ["--plot"],
@@ -54,22 +65,25 @@ def run_series(
     as_json: bool,
     *,
     history: str | None,
+    id: str | None,
     steps: int,
     samples: int,
+    out: str | None,
     plot: str | None,
 ) -> None:
-    """Print the forecast of ``bundle`` after ``history``, and draw it if ``plot`` is given.
+    """Print the forecast of ``bundle`` after ``history``; write it to ``out``, draw it to ``plot``.
 
     Raises:
         UsageError: there is no history, its columns are not those of the model, the model cannot
-            be sampled, or ``plot`` is no picture file.
+            be sampled, ``out`` is no CSV file, or ``plot`` is no picture file.
         MalformedError: the history is not a table of numbers, or the forecast is not finite.
         StorageError: a file cannot be read or written.
     """
     import numpy as np
 
+    from pipeline.data.clock import time_texts
     from pipeline.report.output import console, finish, say
-    from pipeline.run.series import check_request, forecast, width_of
+    from pipeline.run.series import QUANTILES, check_request, forecast, width_of
 
     graph = bundle.loop_graph
     if plot == _PIPE and as_json:
@@ -78,43 +92,55 @@ def run_series(
         from pipeline.report.picture import check_picture
 
         check_picture(Path(plot), {"series"})
+    if out is not None and Path(out).suffix.lower() != ".csv":
+        raise UsageError(f"--out {out}: the name must end in .csv; --plot draws pictures")
     check_request(bundle.manifest, steps, samples, width_of(graph))
-    read = _history(bundle, width_of(graph), history)
+    read = _history(bundle, width_of(graph), history, id)
     seed = chosen_seed(seed, is_drawn=samples > 0 and steps > 0)
     rng = np.random.default_rng(seed)
-    made = forecast(graph, read.columns, read.values, steps, samples, rng)
+    made = forecast(graph, read, steps, samples, rng)
+    times = time_texts(made.times) if read.times is not None else None
+    if out is not None:
+        from pipeline.run.frame import forecast_csv
+        from pipeline.storage import update_file
+
+        update_file(Path(out), forecast_csv(made).encode())
+        say(f"written: {out}")
     if plot == _PIPE:
         from pipeline.run.chart import terminal_chart
 
-        out = console(stderr=False)
+        terminal = console(stderr=False)
         for index in range(len(made.columns)):
-            out.print(terminal_chart(made, index, min(out.width, 100)))
+            terminal.print(terminal_chart(made, index, min(terminal.width, 100)))
     elif plot is not None:
         from pipeline.run.chart import draw
 
-        draw(made, read, bundle.name, Path(plot))
+        draw(made, bundle.name, Path(plot))
         say(f"drawn: {plot}")
     quantiles = made.quantiles
     content = {
         "name": bundle.name,
         "columns": made.columns,
-        "read": len(made.history),
+        "id": read.id,
+        "read": len(read.values),
         "seed": seed,
         "samples": samples,
+        "times": times,
         "forecast": made.values.tolist(),
+        "levels": None if quantiles is None else QUANTILES,
         "quantiles": None if quantiles is None else quantiles.tolist(),
     }
-    finish(as_json, content, [_table(made)])
+    finish(as_json, content, [_table(made, times)])
 
 
-def _history(bundle: "Bundle", width: int, file: str | None) -> "History":
+def _history(bundle: "Bundle", width: int, file: str | None, id: str | None) -> "History":
     """The ``width`` columns that the model reads, from a file or from standard input."""
     from pipeline.data.frames import text_columns
     from pipeline.data.tables import parse_table, read_table
     from pipeline.run.history import DataSource, history_of
 
     source = DataSource.of(bundle.manifest)
-    as_text = text_columns(source.time, source.id)
+    as_text = text_columns(source.time, source.id) | text_columns(None, id)
     if file in (None, _PIPE):
         path, data = Path("standard input"), standard_input(even_typed=file == _PIPE)
         if not data.strip():
@@ -125,15 +151,15 @@ def _history(bundle: "Bundle", width: int, file: str | None) -> "History":
     else:
         path = Path(file)
         table = read_table(path, as_text)
-    return history_of(table, path, source, width)
+    return history_of(table, path, source, width, id=id)
 
 
-def _table(made: "Forecast") -> "Grid":
-    """The forecast as a table with one row for each step."""
+def _table(made: "Forecast", times: list[str] | None) -> "Grid":
+    """The forecast as a table with one row for each step, which has its time if there are any."""
     from pipeline.report.grid import Grid
     from pipeline.run.series import QUANTILES
 
-    table = Grid("Forecast, raw units", "step")
+    table = Grid("Forecast, raw units", made.history.time or "step")
     quantiles = made.quantiles
     shares = () if quantiles is None else tuple(f"{share:.0%}" for share in QUANTILES)
     for name in made.columns:
@@ -141,7 +167,7 @@ def _table(made: "Forecast") -> "Grid":
         for share in shares:
             table.add_column(f"{name}, {share.replace('%', ' %')}")
     for step, values in enumerate(made.values):
-        cells = [str(step + 1)]
+        cells = [str(step + 1) if times is None else times[step]]
         for column, value in enumerate(values):
             beside = () if quantiles is None else quantiles[:, step, column]
             cells += [f"{number:#.6g}" for number in (value, *beside)]

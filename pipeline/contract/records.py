@@ -1,12 +1,12 @@
 """Records that checkpoints and bundles share: the scaler, the training, and the scores."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StringConstraints
+from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer
 
-from pipeline.config import Digest, Record
+from pipeline.config import Digest, Line, Record
 from pipeline.errors import MalformedError
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -57,13 +57,33 @@ class Errors(Record):
     mase: float
 
 
+class Coverage(Record):
+    """Shares of the test part between the 10 % and the 90 % quantiles of samples; 0.8 is right.
+
+    ``one_step`` is of single steps and ``free_run`` of free runs, which is None if there are none.
+    """
+
+    one_step: float = Field(ge=0, le=1)
+    free_run: float | None = Field(ge=0, le=1)
+
+
+class Baseline(Record):
+    """Errors of a statistical model on the test part, fitted to ``fitted_steps`` steps before."""
+
+    name: Line
+    fitted_steps: int = Field(ge=1)
+    one_step: Errors
+    free_run: Errors
+
+
 class SeriesScores(Record):
     """Errors on the test part, of the network, of persistence and of the seasonal-naive forecast.
 
     With several targets, MAE and MASE are means over the targets; RMSE is over all their values.
     ``free_run`` is None if the network also reads columns that it does not forecast.
     ``residual_std`` is the standard deviation of the one-step errors in the validation part, for
-    each target.
+    each target. ``coverage`` is None and ``baselines`` are empty where nobody measured them, and
+    then they are not written, as by earlier versions.
     """
 
     one_step: Errors
@@ -74,6 +94,14 @@ class SeriesScores(Record):
     free_run_seasonal: Errors
     free_run_steps: int
     residual_std: tuple[Spread, ...]
+    coverage: Coverage | None = None
+    baselines: tuple[Baseline, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_unknown(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write(self)
+        unknown = ("coverage", "baselines")
+        return {key: value for key, value in content.items() if value or key not in unknown}
 
 
 class TextScores(Record):

@@ -3,7 +3,7 @@
 import re
 import warnings
 from dataclasses import dataclass, replace
-from datetime import timezone, tzinfo
+from datetime import MAXYEAR, timezone, tzinfo
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ from pipeline.errors import MalformedError, UsageError
 
 _EVEN = 0.01  # of a step; times that were rounded are still even
 _COMPACT = r"[12]\d{3}[01]\d[0-3]\d"  # a date as 20260131
+_OFFSET = r".*\d:\d\d.*?(Z|[+-]\d\d:?(?:\d\d)?)"  # at the end of a time of day
 _HALF_OF_DAY = re.compile(r"(.*\d)(\s?)[ap]m", re.IGNORECASE)
 _MINUTE, _DAY = 60.0, 86_400.0
 _UNITS = ((_DAY, "day"), (3600.0, "hour"), (_MINUTE, "minute"), (1.0, "second"))
@@ -43,7 +44,8 @@ class Clock:
 class Times:
     """The sorted times of the rows: numbers, or dates of the time ``zone`` without that zone.
 
-    ``dtype`` is the type of the column that they were read from.
+    ``dtype`` is the type of the column that they were read from; text with offsets from UTC counts
+    as a column of times with a zone.
     """
 
     index: pd.Index
@@ -57,12 +59,14 @@ class Times:
         There must be a clock, which needs at least two rows.
 
         Raises:
-            UsageError: they are later than pandas can hold.
+            UsageError: they are later than the year 9999.
         """
         assert self.clock is not None
         last, offset = self.index[-1], self.clock.offset
         try:
             ahead = [last + count * offset for count in range(1, steps + 1)]
+            if isinstance(last, pd.Timestamp) and ahead and ahead[-1].year > MAXYEAR:
+                raise OverflowError  # pandas can count on, but no text has such dates
         except (OverflowError, ValueError) as error:
             raise UsageError(
                 f"{steps} steps of {self.clock.step} after {last} leave the calendar; give fewer"
@@ -76,6 +80,18 @@ class Times:
         first = np.ones(steps, bool)  # of an hour that comes twice
         there = index.tz_localize(self.zone, ambiguous=first, nonexistent="shift_forward")
         return there.tz_convert(self.dtype.tz)
+
+
+def time_texts(times: pd.Index) -> list[str]:
+    """``times`` as texts, all of them as short as dates, times of day and numbers can be."""
+    if not isinstance(times, pd.DatetimeIndex):
+        return [str(time) if isinstance(time, int) else f"{time:.15g}" for time in times.to_list()]
+    detail = "auto"
+    if (times.microsecond == 0).all() and (times.second == 0).all():
+        detail = "minutes"
+    if times.tz is None and (times == times.normalize()).all():
+        return [time.date().isoformat() for time in times]
+    return [time.isoformat(sep=" ", timespec=detail) for time in times]
 
 
 def are_times(cells: list[Any]) -> bool:
@@ -96,7 +112,7 @@ def in_time(
         MalformedError: a cell is no time, a time stands twice, or steps are uneven; the first
             such row is named.
     """
-    (times, zone), notes = _times(column, path), []
+    (times, zone, dtype), notes = _times(column, path), []
     order = np.argsort(times.to_numpy(), kind="stable")
     if (np.diff(order) < 0).any():
         notes.append("rows sorted by time")
@@ -105,7 +121,7 @@ def in_time(
         values = _averaged(values, times, resample, path)
         times = values.index
         notes.append(f"averaged onto steps of {resample}")
-    found = Times(times, zone, column.dtype)
+    found = Times(times, zone, dtype)
     if len(values) < 2:
         return values, found, notes
     rows = values.index
@@ -160,8 +176,8 @@ def _twelve_hours(cell: str) -> str | None:
     return f"{form.replace('%H', '%I')}{found[2]}%p" if found and form else None
 
 
-def _times(column: pd.Series, path: Path) -> tuple[pd.Index, tzinfo]:
-    """Dates and their zone, or numbers where all cells are numbers and not dates as 20260131.
+def _times(column: pd.Series, path: Path) -> tuple[pd.Index, tzinfo, Any]:
+    """Dates, their zone and their type; or numbers where all cells are such, but not as 20260131.
 
     Where all rows are at one time of day in the zone of the column, days and months count as they
     do there; else the zone is UTC, which has no hour twice.
@@ -170,13 +186,13 @@ def _times(column: pd.Series, path: Path) -> tuple[pd.Index, tzinfo]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         there = pd.DatetimeIndex(column).tz_localize(None).as_unit("us")
         if not there.hasnans and (there - there.normalize()).nunique() == 1:
-            return there, column.dtype.tz
+            return there, column.dtype.tz, column.dtype
     if not pd.api.types.is_datetime64_any_dtype(column):
         cells = column.astype(str).str.strip()
         if len(cells) and is_number(cells.iloc[0]) and not cells.str.fullmatch(_COMPACT).all():
             _refuse_missing(column, path)
             if all(map(is_number, cells.to_list())):
-                return pd.Index(numbers(column, path)), timezone.utc
+                return pd.Index(numbers(column, path)), timezone.utc, column.dtype
     times = _dates(cells)
     for bad in np.flatnonzero(times.isna())[:1]:
         _refuse_missing(column, path)
@@ -185,7 +201,20 @@ def _times(column: pd.Series, path: Path) -> tuple[pd.Index, tzinfo]:
             f"{quoted(column.iloc[bad])} is not a time like those above it; write it as 2026-01-31 "
             "or 2026-01-31 18:00"
         )
-    return times, timezone.utc
+    offsets = None if cells is column else _offsets(cells)
+    if offsets is None:
+        return times, timezone.utc, column.dtype
+    zone = offsets.pop() if len(offsets) == 1 else timezone.utc  # summer and winter have two
+    there = times.tz_localize("UTC").tz_convert(zone)
+    return there.tz_localize(None), zone, there.dtype
+
+
+def _offsets(cells: pd.Series) -> set[tzinfo] | None:
+    """The offsets from UTC that the texts of times end with; None where one has none."""
+    ends = cells.str.extract(f"^{_OFFSET}$", expand=False)
+    if not len(ends) or ends.isna().any():
+        return None
+    return {pd.Timestamp(f"2000-01-01T00:00{end}").tzinfo for end in ends.unique()}
 
 
 def _refuse_missing(column: pd.Series, path: Path) -> None:

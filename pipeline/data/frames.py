@@ -30,7 +30,7 @@ def read_series(source: SeriesSource) -> Series:
         StorageError: the file cannot be read.
     """
     path = Path(source.file)
-    table = _one_of_several(read_table(path, text_columns(source.time, source.id)), source.id, path)
+    table = one_of_several(read_table(path, text_columns(source.time, source.id)), source.id, path)
     time = time_column(table, source.time)
     columns = [name for name in table.columns if name != time]
     targets = _targets(columns, source.target, time, path)
@@ -73,8 +73,15 @@ def text_columns(time: str | None, ids: str | None) -> frozenset[str]:
     return frozenset((ID, *_TIMES, *map(str.lower, chosen)))
 
 
-def _one_of_several(table: pd.DataFrame, chosen: str | None, path: Path) -> pd.DataFrame:
-    """The rows of one series, without the column that says which series a row belongs to."""
+def one_of_several(table: pd.DataFrame, chosen: str | None, path: Path) -> pd.DataFrame:
+    """The rows of one series, without the column that says which series a row belongs to.
+
+    ``chosen`` is an id, or a column and an id as ``COLUMN=ID``; None where there is only one.
+
+    Raises:
+        UsageError: there are several and none was chosen, or the one chosen is not there.
+        MalformedError: a row has no id, and none was chosen.
+    """
     column, _, value = (chosen or "").partition("=")
     if column not in table.columns or not value:
         column, value = ID, chosen or ""

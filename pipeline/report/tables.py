@@ -23,7 +23,7 @@ _STYLE = {"pass": "green", "fail": "bold red"}
 
 
 def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Grid]:
-    """The scores of ``checkpoints``: one table for series, one for text."""
+    """The scores of ``checkpoints``: tables of errors and of intervals for series, one for text."""
     series = Grid(
         "Series: errors on the test part, raw units",
         *("model", "weights"),
@@ -32,6 +32,10 @@ def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Grid]:
     text = Grid(
         "Text: the validation part",
         *("model", "weights", "bits/char", "nats", "accuracy", "best n-gram, bits/char"),
+    )
+    intervals = Grid(
+        "Series: test part between the quantiles 10 % and 90 % of samples, 80 % is right",
+        *("model", "1 step", "free"),
     )
     baselines: dict[str, SeriesScores] = {}
     for item in checkpoints:
@@ -43,6 +47,9 @@ def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Grid]:
             cells = _error_cells(scores.one_step, scores.free_run)
             series.add_row(name, parameters, *cells)
             baselines[training.data_sha256] = scores
+            if scores.coverage is not None:
+                shares = (scores.coverage.one_step, scores.coverage.free_run)
+                intervals.add_row(name, *("" if one is None else f"{one:.1%}" for one in shares))
         else:
             best = min(scores.ngram_bits)
             text.add_row(
@@ -59,7 +66,7 @@ def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Grid]:
             ("seasonal naive", scores.one_step_seasonal, scores.free_run_seasonal),
         ):
             series.add_row(name, "", *_error_cells(one, free), style="dim")
-    return [table for table in (series, text) if table.row_count]
+    return [table for table in (series, intervals, text) if table.row_count]
 
 
 def score_of(checkpoint: Checkpoint) -> float:

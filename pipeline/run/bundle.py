@@ -260,7 +260,7 @@ class Bundle(contract.Bundle):
             MalformedError: the history is no table of numbers, has a missing value, or uneven
                 times; or the forecast leaves the range of float32. Others as :func:`open_graph`.
         """
-        from pipeline.run.frame import forecast_frame, read_frame, require_clock
+        from pipeline.run.frame import forecast_frame, read_frame
         from pipeline.run.history import DataSource
         from pipeline.run.series import check_request, forecast, width_of
 
@@ -270,9 +270,8 @@ class Bundle(contract.Bundle):
         rng, width = _generator(seed), width_of(self.loop_graph)
         check_request(self.manifest, steps, samples, width)
         history, index = read_frame(frame, DataSource.of(self.manifest), width)
-        require_clock(history)
-        made = forecast(self.loop_graph, history.columns, history.values, steps, samples, rng)
-        return forecast_frame(made, history, index)
+        made = forecast(self.loop_graph, history, steps, samples, rng)
+        return forecast_frame(made, index)
 
     def validate(
         self, runtimes: tuple[str, ...] = (), providers: tuple[str, ...] = ()

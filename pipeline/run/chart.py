@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,35 +10,31 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from numpy.typing import NDArray
 from rich.text import Text
 
+from pipeline.data.clock import time_texts
 from pipeline.escaping import picture_text, visible
 from pipeline.report.picture import picture
-from pipeline.run.history import History
 from pipeline.run.series import Forecast
 
 _SHOWN = 3  # steps of history that are shown for each step of the forecast
 _AT_LEAST = 60  # least number of steps of history that are shown, if there are so many
+_STEPS = "steps after the history"
 _ROWS = 10  # rows of characters in the terminal; each is two dots high
 _HISTORY, _FORECAST, _BAND = "bright_black", "cyan", "blue"
 
 
 def _tail(forecast: Forecast) -> NDArray[np.float32]:
     """The end of the history that is shown, ``[time, targets]``."""
-    return forecast.history[-max(_SHOWN * len(forecast.values), _AT_LEAST) :]
+    return forecast.history.values[-max(_SHOWN * len(forecast.values), _AT_LEAST) :]
 
 
-def draw(forecast: Forecast, history: History, name: str, path: Path) -> None:
-    """Draw a fan chart of every target to ``path``, over the dates that ``history`` has.
+def draw(forecast: Forecast, name: str, path: Path) -> None:
+    """Draw a fan chart of every target to ``path``, over the dates that its history has.
 
     Raises:
-        UsageError: the dates of the forecast leave the calendar.
         StorageError: the file system refused.
     """
     tail, quantiles = _tail(forecast), forecast.quantiles
-    dates = _dates(history, len(forecast.values))
-    places = np.arange(1 - len(history.values), len(forecast.values) + 1)
-    axis = places if dates is None else dates.to_numpy()
-    past, ahead = np.split(axis[-len(tail) - len(forecast.values) :], [len(tail)])
-    ahead = np.concatenate([past[-1:], ahead])  # from the last step of the history on
+    past, ahead, label_of_times = _places(forecast, len(tail))
     with picture(path, height=0.8 + 2.6 * len(forecast.columns)) as figure:
         rows = figure.subplots(len(forecast.columns), 1, sharex=True, squeeze=False)[:, 0]
         for column, (axes, label) in enumerate(zip(rows, forecast.columns, strict=True)):
@@ -57,36 +54,45 @@ def draw(forecast: Forecast, history: History, name: str, path: Path) -> None:
         rows[0].set_title(picture_text(name), loc="left")
         lines = rows[0].get_legend_handles_labels()
         figure.legend(*lines, loc="outside upper right", ncols=4, frameon=False)
-        if dates is None:
-            rows[-1].set(xlabel="steps after the history")
-        else:
+        if isinstance(forecast.times, pd.DatetimeIndex):
             locator = AutoDateLocator()
             rows[-1].xaxis.set_major_locator(locator)
             rows[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
-            rows[-1].set(xlabel=picture_text(history.time or ""))
+        rows[-1].set(xlabel=label_of_times)
 
 
-def _dates(history: History, steps: int) -> pd.DatetimeIndex | None:
-    """The dates of the history and of ``steps`` after it, as clocks of its zone show them.
+def _places(forecast: Forecast, shown: int) -> tuple[Any, Any, str]:
+    """Where the last ``shown`` steps of the history, and it with all steps that follow, are drawn.
 
-    None if the times of the history are numbers, or if there are none.
+    These are their times, if there are any, or else their numbers after the history. The label of
+    such an axis comes last.
     """
-    times = history.times
-    if times is None or times.clock is None or not isinstance(times.index, pd.DatetimeIndex):
+    times = _times(forecast, shown)
+    if times is None:
+        return np.arange(1 - shown, 1), np.arange(len(forecast.values) + 1), _STEPS
+    label = picture_text(forecast.history.time or "")
+    return times[:shown].to_numpy(), times[shown - 1 :].to_numpy(), label
+
+
+def _times(forecast: Forecast, shown: int) -> pd.Index | None:
+    """The times of the last ``shown`` steps of the history and of the forecast, if there are any.
+
+    Dates are as clocks of the history's zone show them.
+    """
+    times, ahead = forecast.history.times, forecast.times
+    if times is None:
         return None
-    following = times.following(steps)
-    assert isinstance(following, pd.DatetimeIndex)
-    if following.tz is not None:
-        following = following.tz_convert(times.zone).tz_localize(None)
-    return times.index.append(following)
+    if isinstance(ahead, pd.DatetimeIndex) and ahead.tz is not None:
+        ahead = ahead.tz_convert(times.zone).tz_localize(None)
+    return times.index[-shown:].append(ahead)
 
 
-def terminal_chart(forecast: Forecast, column: int, width: int, times: Sequence[str] = ()) -> Text:
+def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
     """One target as a line of half blocks, ``width`` characters wide, with a shaded quantile band.
 
     If there are more steps than columns of characters, a column shows the mean of several steps.
-    The ticks below name the first step of their columns: by ``times``, one for each step of the
-    history and then of the forecast, or by numbers, of which 1 is the first step of the forecast.
+    The ticks below name the first step of their columns: by its time, or by its number, of
+    which 1 is the first of the forecast.
     """
     tail = _tail(forecast)[:, column].astype(float)
     made = forecast.values[:, column].astype(float)
@@ -130,12 +136,12 @@ def terminal_chart(forecast: Forecast, column: int, width: int, times: Sequence[
             else:
                 chart.append(" ")
         chart.append("\n")
-    steps = np.arange(1 - len(tail), len(made) + 1)
+    steps = np.arange(len(tail) + len(made))
     parts = ((steps[: len(tail)], past), (steps[len(tail) :], ahead))
     groups = [group for part, count in parts if count for group in np.array_split(part, count)]
-    first_step = [int(group[0]) for group in groups if len(group)]
-    ends = len(forecast.history) - 1  # the place in ``times`` of the last step of the history
-    names = [visible(times[ends + step]) if times else str(step) for step in first_step]
+    times = _times(forecast, len(tail))
+    texts = [str(step + 1 - len(tail)) for step in steps] if times is None else time_texts(times)
+    names = [visible(texts[group[0]]) for group in groups if len(group)]
     axis, below = _ticks(names, past)
     chart.append(f"{'':{margin}} └{axis}\n{'':{margin}}  {below}\n")
     begin = min(past, past + ahead - len("forecast"))  # moved left if it would not fit

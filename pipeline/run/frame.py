@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.data.clock import are_times
+from pipeline.data.clock import are_times, time_texts
+from pipeline.data.frames import ID
 from pipeline.data.tables import BARE, require_distinct
-from pipeline.errors import MalformedError, UsageError
+from pipeline.errors import MalformedError
 from pipeline.run.history import DataSource, History, history_of
 from pipeline.run.series import QUANTILES, Forecast
 
@@ -62,38 +63,53 @@ def _table(frame: Any, columns: tuple[str, ...]) -> pd.DataFrame:
     return table.set_axis([BARE] if len(table.columns) == 1 else table.columns, axis=1)
 
 
-def forecast_frame(made: Forecast, history: History, index: pd.Index | None) -> pd.DataFrame:
+def forecast_frame(made: Forecast, index: pd.Index | None) -> pd.DataFrame:
     """The forecast as a DataFrame with one row for each step.
 
-    Times are in the index or in a column, as in the history; without times, the row numbers
-    continue those of the history. Each target has a column of its name and, if there are samples,
-    one for each quantile: ``load``, ``load 10%``, ``load 50%``, ``load 90%``.
+    Times are in the index or in a column, as in the history, of which ``index`` is the index if
+    that holds the times; without times, the row numbers continue those of the history. Each target
+    has a column of its name and, if there are samples, one for each quantile: ``load``,
+    ``load 10%``, ``load 50%``, ``load 90%``.
     """
     columns: dict[str, Any] = {}
-    quantiles = made.quantiles
     for place, name in enumerate(made.columns):
-        columns[name] = made.values[:, place]
-        if quantiles is not None:
-            for share, quantile in zip(QUANTILES, quantiles, strict=True):
-                columns[f"{name} {share:.0%}"] = quantile[:, place].astype(np.float32)
-    steps = len(made.values)
-    if history.times is None:
-        start = len(history.values)
-        return pd.DataFrame(columns, index=pd.RangeIndex(start, start + steps))
-    following = history.times.following(steps)
+        columns |= _target_columns(made, place, name)
+    if made.history.times is None:
+        return pd.DataFrame(columns, index=made.times)
     if index is None:
         table = pd.DataFrame(columns)
-        table.insert(0, history.time, following)
+        table.insert(0, made.history.time, made.times)
         return table
+    times = made.times
     if isinstance(index, pd.PeriodIndex):
-        following = following.to_period(index.freqstr)
-    return pd.DataFrame(columns, index=following.rename(index.name))
+        times = times.to_period(index.freqstr)
+    return pd.DataFrame(columns, index=times.rename(index.name))
 
 
-def require_clock(history: History) -> None:
-    """Raises UsageError for a history with times and only one row, which shows no step length."""
-    if history.times is not None and history.times.clock is None:
-        raise UsageError(
-            f"{PLACE} has one row, so the time between two steps is unknown; give two rows or "
-            "more, or leave the times out"
-        )
+def forecast_csv(made: Forecast) -> str:
+    """The forecast as CSV in the long format, with one row for each step of each target.
+
+    The columns are ``unique_id``, ``ds``, ``y`` and, if there are samples, ``y 10%``, ``y 50%`` and
+    ``y 90%``. ``unique_id`` is the id of the history and, if there are several targets or no id,
+    the name of the target.
+    """
+    parts = []
+    for place, name in enumerate(made.columns):
+        ids = [made.history.id] if made.history.id is not None else []
+        ids += [name] if len(made.columns) > 1 or not ids else []
+        part = pd.DataFrame(_target_columns(made, place, BARE))
+        part.insert(0, "ds", time_texts(made.times))
+        part.insert(0, ID, "/".join(ids))
+        parts.append(part)
+    written: str = pd.concat(parts).to_csv(index=False, lineterminator="\n")
+    return written
+
+
+def _target_columns(made: Forecast, place: int, name: str) -> dict[str, Any]:
+    """The forecast of one target and its quantiles, by the names of their columns."""
+    columns: dict[str, Any] = {name: made.values[:, place]}
+    quantiles = made.quantiles
+    if quantiles is not None:
+        for share, quantile in zip(QUANTILES, quantiles, strict=True):
+            columns[f"{name} {share:.0%}"] = quantile[:, place].astype(np.float32)
+    return columns

@@ -1,6 +1,7 @@
 """A forecast from a history, and sample paths of it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,11 @@ from numpy.typing import NDArray
 from pipeline.contract import Manifest
 from pipeline.errors import MalformedError, UsageError
 from pipeline.run.graph import Graph
+from pipeline.run.history import History
 from pipeline.signature import FORECAST, HISTORY, NOISE, PATHS, STEPS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 QUANTILES = (0.1, 0.5, 0.9)
 _MOST = 50_000_000  # numbers of a forecast and its samples, which quantiles hold in memory
@@ -16,16 +21,21 @@ _MOST = 50_000_000  # numbers of a forecast and its samples, which quantiles hol
 
 @dataclass(frozen=True)
 class Forecast:
-    """The forecast after a history, in raw units; ``columns`` names the targets.
+    """The forecast after ``history``, in raw units.
 
-    ``history`` is ``[time, targets]``, ``values`` ``[steps, targets]`` and ``paths``
-    ``[samples, steps, targets]``.
+    ``values`` is ``[steps, targets]``, ``paths`` ``[samples, steps, targets]``, and ``times`` has
+    the time of every step, or its row number, counted from the first row of the history on.
     """
 
-    columns: tuple[str, ...]
-    history: NDArray[np.float32]
+    history: History
     values: NDArray[np.float32]
     paths: NDArray[np.float32]
+    times: "pd.Index"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the targets."""
+        return self.history.columns
 
     @property
     def quantiles(self) -> NDArray[np.float64] | None:
@@ -63,22 +73,23 @@ def check_request(manifest: Manifest, steps: int, samples: int, width: int) -> N
 
 def forecast(
     graph: Graph,
-    columns: tuple[str, ...],
-    history: NDArray[np.float32],
+    history: History,
     steps: int,
     samples: int,
     rng: np.random.Generator,
 ) -> Forecast:
-    """Forecast ``steps`` steps after ``history`` ``[time, targets]``, which has at least one step.
+    """Forecast ``steps`` steps after ``history``, which has at least one step.
 
     ``graph`` is the graph with the loop inside. The noise of sample i is
     ``rng.standard_normal((samples, steps), float32)[i]``.
 
     Raises:
+        UsageError: the times are later than the year 9999.
         MalformedError: the forecast leaves the range of float32.
     """
+    times = history.ahead(steps)
     feeds = {
-        HISTORY: history[None],
+        HISTORY: history.values[None],
         STEPS: np.array(steps),
         NOISE: rng.standard_normal((1, samples, steps), np.float32),
         **graph.initial(1),
@@ -91,4 +102,4 @@ def forecast(
             f"the forecast of {graph.name} leaves the range of float32 at step {endless[0] + 1}; "
             "give fewer steps"
         )
-    return Forecast(columns, history, values, paths)
+    return Forecast(history, values, paths, times)

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.contract.records import Errors, SeriesScores, TextScores
+from pipeline.contract.records import Coverage, Errors, SeriesScores, TextScores
 from pipeline.data import Series, Text
 from pipeline.model import CodePointTable, Network
 from pipeline.train.ahead import WHOLE, Sample, one_step, streamed
+from pipeline.train.intervals import MOST_ORIGINS, free_run_coverage, one_step_coverage
 from pipeline.train.ngrams import ngram_bits
 
 FREE_RUN = 100  # steps that a forecast goes on without seeing the truth
@@ -59,11 +60,16 @@ def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
         origins = origins[:: -(-len(origins) // _ORIGINS_AT_ONCE)]
     ahead = origins[:, None] + np.arange(free_steps)  # [origins, steps] of the truth
     seasonal = origins[:, None] - season + np.arange(free_steps) % season
-    free = None
+    free = inside = None
+    spread = tuple(map(float, off[~tested].std(axis=0)))
     if data.values.shape[1] == data.targets:
         given = (network, data.values, origins, free_steps)
         run = free_run(*given) if network.signature.has_state else _sliding_free_run(*given, window)
         free = errors(run - values[ahead])
+        if network.signature.has_state:
+            some = slice(None, None, -(-len(origins) // MOST_ORIGINS))
+            begun = _at_origins(network, torch.from_numpy(data.values), origins[some])
+            inside = free_run_coverage(network, *begun, values[ahead[some]], spread)
     return SeriesScores(
         one_step=errors(off[tested]),
         one_step_persistence=errors(values[test - 1] - values[test]),
@@ -72,7 +78,8 @@ def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
         free_run_persistence=errors(values[origins - 1][:, None] - values[ahead]),
         free_run_seasonal=errors(values[seasonal] - values[ahead]),
         free_run_steps=free_steps,
-        residual_std=tuple(map(float, off[~tested].std(axis=0))),
+        residual_std=spread,
+        coverage=Coverage(one_step=one_step_coverage(off[tested], spread), free_run=inside),
     )
 
 
