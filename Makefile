@@ -10,6 +10,15 @@ WORKERS  ?= auto# processes of the tests: as many as there are processors
 BIN       := .venv/bin
 INSTALLED := .venv/.installed-$(EXTRA)
 TESTED    := .venv/.installed-$(EXTRA)-test
+TESTING   := $(EXTRA),test# a comma would end an argument of call
+
+PIP       := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+
+# A command, with a dot every two seconds while it runs, so that one sees that it goes on. The dots
+# end with the shell, also if that is killed.
+with_dots = (while sleep 2 && kill -0 $$$$ 2>/dev/null; do printf .; done) & dots=$$!; \
+            trap 'kill $$dots; exit 130' INT TERM; \
+            $(1); status=$$?; kill $$dots; echo; exit $$status
 
 .DEFAULT_GOAL := help
 .PHONY: help install train export validate test torture lint tables clean tools
@@ -59,11 +68,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo 'Installing into .venv, about a minute and a half'
 	@rm -f .venv/.installed-*
 	@$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu 2>/dev/null
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA)]'
+	@$(call with_dots,$(PIP) '.[$(EXTRA)]')
 	@touch $@
+	@echo 'Installed: $(BIN)/pipeline --help lists the commands'
 
 $(TESTED): $(INSTALLED)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA),test]'
+	@echo 'Installing what the tests need'
+	@$(call with_dots,$(PIP) '.[$(TESTING)]')
 	@touch $@
 
 # What the tests need besides all that the embedded clients say they need, as program:package of

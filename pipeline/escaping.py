@@ -1,10 +1,11 @@
 r"""Escaping of text that comes from anyone, one function for each language that it is put into.
 
 Names of models, columns and files come from strangers. Whoever puts them into a terminal, Markdown,
-XML or C calls the function for that language, so that they are read as plain text.
+HTML, XML or C calls the function for that language, so that they are read as plain text.
 """
 
 import re
+from html import escape
 
 # Control characters; marks that change the direction of text (UAX #9, sections 2.1 to 2.4); ends of
 # lines and paragraphs; lone surrogates, which no encoding has; and the two code points of the basic
@@ -62,6 +63,11 @@ def xml(text: str) -> str:
     return re.sub(
         "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text
     )
+
+
+def html(text: str) -> str:
+    """``text`` for HTML, in an element or in a quoted attribute."""
+    return escape(visible(text))
 
 
 def c_comment(text: str) -> str:

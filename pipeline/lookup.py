@@ -1,5 +1,6 @@
 """Lookup of models by name or by path, for all commands and :func:`pipeline.load`."""
 
+import re
 from pathlib import Path
 
 from pipeline.errors import UsageError, unknown
@@ -32,6 +33,12 @@ def find_models(root: Path, file: str, names: tuple[str, ...], made_by: str) -> 
 def find_model(root: Path, file: str, name: str, made_by: str) -> Path:
     """The folder of one name or path; raises as :func:`find_models` does."""
     return find_models(root, file, (name,), made_by)[0]
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether ``name`` is that of a repository, ``user/repo``, and of no place on this machine."""
+    is_repository = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name, re.ASCII)
+    return is_repository is not None and not Path(name).exists() and not Path(name).parent.exists()
 
 
 def _find(root: Path, file: str, name: str, known: list[str], made_by: str) -> Path:

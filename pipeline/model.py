@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from pipeline.cells import ENTRIES
 from pipeline.config import SeriesModel, TextModel
+from pipeline.contract.network import StoredNetwork
 from pipeline.contract.records import Scaler
 from pipeline.errors import MalformedError
 from pipeline.signature import UNKNOWN_INDEX, Signature, signature
@@ -202,6 +203,11 @@ class Network(nn.Module):
     def exported(self) -> nn.Module:
         """What goes into files: this network, or input → output of one that has no state."""
         return self if self.signature.has_state else WholeSequences(self)
+
+    def stored(self) -> StoredNetwork:
+        """The network as a bundle holds it."""
+        weights = {name: weight.numpy() for name, weight in self.state_dict().items()}
+        return StoredNetwork(self.config, weights, self.scaler, self.vocabulary)
 
     def twin(self, dtype: torch.dtype) -> "Network":
         """The same network computed in ``dtype``, ready to use.

@@ -6,7 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 # Version ranges, as in the optional dependencies of pyproject.toml.
 REQUIREMENTS = {
+    "huggingface-hub": "huggingface-hub>=1.0",
     "model-signing": "model-signing>=1.1",
+    "mlflow-skinny": "mlflow-skinny>=3.0",
     "onnxruntime": "onnxruntime>=1.21",
     "playwright": "playwright>=1.49",
     "pyarrow": "pyarrow>=17",

@@ -1,6 +1,7 @@
 """A bundle is whole: its files hold what the manifest says, and each is vouched for."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,11 +12,13 @@ import jsonschema
 import numpy as np
 import onnx
 import pytest
+import safetensors.numpy
 from conftest import write_tiny_bundle
 from tiny import open_session
 
+import pipeline
 from pipeline.bundle import Bundle, current_bundle
-from pipeline.bundle.card import first_lines
+from pipeline.bundle.first_lines import call_lines, first_lines
 from pipeline.config import CELLS, PRESETS, Cell, SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.contract.manifest import manifest_schema
@@ -113,19 +116,40 @@ def test_the_onnx_folder_is_a_backend_test(tiny_bundle: Bundles, preset: str) ->
     assert len(shapes) == 2
 
 
-@pytest.mark.parametrize("preset", ["sine-gru", "char-rnn"])
-def test_the_first_lines_of_the_model_card_run(
+@pytest.mark.parametrize("preset", ["sine-gru", "char-lstm"])
+def test_the_first_lines_of_the_model_card_make_a_text_or_a_forecast(
     tiny_bundle: Bundles,
     preset: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     bundle = tiny_bundle(preset)
-    code = first_lines(bundle.manifest.task or "")
-    assert code in (bundle.folder / "README.md").read_text(encoding="utf-8")
+    model = bundle.manifest.model
+    assert model is not None
+    card = (bundle.folder / "README.md").read_text(encoding="utf-8")
+    codes = re.findall(r"```python\n(.*?)```", card, flags=re.S)
+    assert codes == [first_lines(model), call_lines(model)]
     monkeypatch.chdir(bundle.folder)
-    exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out.strip()
+    printed, names = [], []
+    for code in codes:
+        names.append(found := dict[str, Any]())
+        exec(compile(code, "README.md", "exec"), found)
+        printed.append(capsys.readouterr().out)
+    known = pipeline.load(bundle.folder)
+    if preset == "char-lstm":
+        vocabulary = known.vocabulary or ""
+        assert printed[0][:4] == "The "
+        assert len(printed[0]) == len("The ") + 200 + 1
+        assert set(printed[0][4:-1]) <= set(vocabulary)
+        logits = known.stream()("The ")
+        assert printed[1] == f"{vocabulary[logits[0, -1, 1:].argmax()]!r}\n"
+    else:
+        history = bundle.task_data()[:100].astype(np.float32)
+        ahead = known.forecast(history, 20).to_numpy()
+        assert printed[0].count("\n") == 20
+        np.testing.assert_allclose(names[0]["found"]["forecast"][0], ahead, rtol=1e-6)
+        following = known.stream()(history[None])[0, -1]
+        np.testing.assert_allclose(names[1]["output"][0, -1], following, rtol=1e-4, atol=1e-5)
 
 
 def test_the_weights_go_back_into_pytorch_bit_for_bit(
@@ -133,7 +157,11 @@ def test_the_weights_go_back_into_pytorch_bit_for_bit(
 ) -> None:
     folder = tiny_checkpoint("char-lstm")
     weights = next(folder.glob("weights-*.safetensors")).read_bytes()
-    assert tiny_bundle("char-lstm").read("model.safetensors") == weights
+    trained, exported = (
+        {name: array.tobytes() for name, array in safetensors.numpy.load(data).items()}
+        for data in (weights, tiny_bundle("char-lstm").read("model.safetensors"))
+    )
+    assert exported == trained
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

@@ -35,12 +35,24 @@ ROOMS = {
 DOCS = {"README": README, **ROOMS}
 # A part that stands to the left of its package is named by itself.
 ROUTE = [
-    *("errors", "escaping", "packages", "later", "disk", "reading", "storage", "cells", "config"),
+    *(
+        "errors",
+        "escaping",
+        "terminal",
+        "notebook",
+        "packages",
+        "later",
+        "disk",
+        "reading",
+        "storage",
+        "cells",
+        "config",
+    ),
     *("lookup", "contract.law", "contract.tensors", "signature", "seal"),
     *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
     *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
     *("export", "usercode", "bundle", "trust", "runtimes", "validate", "embed", "benchmark"),
-    *("report", "run", "cli"),
+    *("report", "hub", "run", "cli"),
 ]
 
 
@@ -241,7 +253,7 @@ def test_the_lines_of_python_on_the_front_page_run_without_torch(
         (tmp_path / "exported" / name).symlink_to(tiny_bundle(preset).folder)
     refuse = "import sys; sys.modules['torch'] = sys.modules['onnx'] = None\n"
     done = subprocess.run(
-        [sys.executable, "-X", "utf8", "-c", refuse + python_with("pipeline.load")],
+        [sys.executable, "-X", "utf8", "-c", refuse + python_with("print(bundle.generate")],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -20,7 +20,7 @@ from rich.console import Console
 from tiny import fail_on_call, refused, tool, validation_of
 
 from pipeline import disk
-from pipeline.bundle import Bundle
+from pipeline.bundle import Bundle, open_bundle
 from pipeline.embed.project import project_files, write_project
 from pipeline.embed.replay import Workshop
 from pipeline.embed.sums import SUMS_FILE, digests, read_sums, sums_file
@@ -37,6 +37,7 @@ from pipeline.errors import (
 from pipeline.report.matrix import matrix
 from pipeline.report.tables import matrix_table
 from pipeline.storage import sha256, write_folder
+from pipeline.validate import Row, marked
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -411,6 +412,25 @@ def test_a_target_that_was_asked_for_by_name_must_be_there(
     result = pipeline("validate", "--runtime", "python", "--exported", str(exported))
     assert result.code == 7
     result.one_line_error("python did not run", "no-such-program")
+
+
+def test_what_an_earlier_validation_did_not_run_was_not_asked_for(
+    pipeline: Here, exported: Path
+) -> None:
+    bundle = open_bundle(exported / "sine-gru")
+    absent = Row(
+        model="sine-gru",
+        format="ONNX",
+        runtime="openvino",
+        provider="cpu",
+        status="not run",
+        reason="it is not installed",
+    )
+    bundle.add_validation(marked(validation_of(bundle, ("onnxruntime",)).with_row(absent)))
+    result = pipeline("validate", "--runtime", "python", "--exported", str(exported))
+    assert result.code == 0, result.err
+    assert "not run: openvino: it is not installed" in result.err
+    assert "python, onnxruntime" in result.out
 
 
 def test_the_matrix_has_a_line_for_each_runtime_and_a_column_for_each_model(

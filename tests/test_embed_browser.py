@@ -1,22 +1,20 @@
 """The page that runs a bundle: it replays, writes, forecasts, refuses, and keeps working alone."""
 
-import http.client
 import json
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browser_pages import LIBRARIES, NODE_MODULES, RUNTIME, asked
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
 from embedded import FORMAT_1, zero_state
@@ -29,18 +27,16 @@ from pipeline.config import SeriesSource
 from pipeline.embed.browser import server as serving
 from pipeline.embed.browser.server import replay_in_browser, serve
 from pipeline.embed.project import project_files, write_project
-from pipeline.embed.sums import SUMS_FILE, sums_file
+from pipeline.embed.sums import SUMS_FILE
 from pipeline.embed.targets import find_target
 from pipeline.errors import (
     IntegrityError,
     MalformedError,
     PipelineError,
-    StorageError,
     UnavailableError,
 )
 
 CLIENT = Path(serving.__file__).with_name("client")
-RUNTIME = Path("node_modules", "onnxruntime-web", "dist")
 KINDS = ("series", "text", "both", "wide")
 LINE = ["target", "runtime", "model", "calls", "outputs", "states", "share"]
 LINE += ["microseconds_per_step", "passed"]
@@ -50,7 +46,7 @@ Project = Callable[[str], Path]
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of onnxruntime-web, as npm installs what package.json asks for."""
+    """The folder ``node_modules``, as npm installs what package.json asks for."""
 
     def make(folder: Path) -> None:
         folder.mkdir()
@@ -58,9 +54,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command = [tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
         if done.returncode != 0:
-            missing(f"npm cannot install onnxruntime-web: {done.stderr[-300:]}")
+            missing(f"npm cannot install what the page needs: {done.stderr[-300:]}")
 
-    return once(shared(tmp_path_factory) / "npm", make) / RUNTIME
+    return once(shared(tmp_path_factory) / "npm", make) / NODE_MODULES
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +93,9 @@ def project(bundles: dict[str, Bundle], runtime: Path, tmp_path: Path) -> Projec
 
     def make(kind: str) -> Path:
         write_project(bundles[kind], find_target("browser"), tmp_path / kind)
-        shutil.copytree(runtime, tmp_path / kind / RUNTIME, copy_function=os.link)
+        for package in ("onnxruntime-web/dist", "papaparse", "uplot"):
+            place = tmp_path / kind / NODE_MODULES / package
+            shutil.copytree(runtime / package, place, copy_function=os.link)
         return tmp_path / kind
 
     return make
@@ -140,6 +138,16 @@ def step_of(page: Any) -> int:
 def picture(page: Any) -> bytes:
     data: bytes = page.locator("#chart").screenshot()
     return data
+
+
+def has_ink(page: Any) -> bool:
+    """Whether anything is drawn in both plots of the chart."""
+    found: bool = page.evaluate(
+        "() => { const all = [...document.querySelectorAll('#chart canvas')];"
+        " return all.length === 2 && all.every((one) => one.getContext('2d')"
+        ".getImageData(0, 0, one.width, one.height).data.some(Boolean)) }"
+    )
+    return found
 
 
 def wait_until(page: Any, true: Callable[[], bool]) -> None:
@@ -255,16 +263,16 @@ def test_a_module_is_fed_by_hand_and_from_a_file(project: Project, browser: Any)
         page.locator("#stream-status", has_text="3 steps").wait_for()
         assert outputs.text_content() == "0.75,1,0.875\n1.5,0,0.75\n1.5,0,0.75"
         for line, words in (
-            ("1", "line 1 of the step has 1 column; the model reads 2 columns"),
+            ("1", "the step has 1 column; the model reads 2 columns"),
             ("", "the step has no line of numbers"),
             ("1,99999", "x is int16, which cannot hold 1,99999"),
         ):
             feed(line)
-            page.locator("#error", has_text=words).wait_for()
+            page.locator("#stream-error", has_text=words).wait_for()
         assert page.inner_text("#stream-status") == "3 steps"
         page.click("#restart")
         page.locator("#stream-status", has_text="0 steps").wait_for()
-        page.locator("#error").wait_for(state="hidden")
+        page.locator("#stream-error").wait_for(state="hidden")
         feed("1,2")
         wait_until(page, lambda: outputs.text_content() == "0.75,1,0.875")
 
@@ -352,12 +360,7 @@ def test_writing_stops_when_asked_and_strange_characters_are_named(
 
 def test_the_chart_moves_and_can_be_paused(project: Project, browser: Any) -> None:
     with serve(project("series")) as url, visit(browser, url) as page:
-        blank = page.evaluate(
-            "() => { const {width, height} = document.getElementById('chart');"
-            " const all = document.getElementById('chart').getContext('2d')"
-            ".getImageData(0, 0, width, height).data; return !all.some(Boolean) }"
-        )
-        assert not blank
+        assert has_ink(page)
         before, first = picture(page), step_of(page)
         wait_for_step(page, first + 3)
         assert picture(page) != before
@@ -432,6 +435,82 @@ def choose(page: Any, content: str, name: str = "own.csv") -> None:
     page.set_input_files("#csv", file)
 
 
+@pytest.mark.parametrize(
+    ("content", "last", "ahead"),
+    [
+        ("ds;y\n01.02.2026;1,5\n25.02.2026;3,5\n13.02.2026;2,5\n", "2026-02-25", "2028-02-15"),
+        (
+            '"date","y"\n' + "".join(f'"2026-0{n}-28","{n}"\n' for n in (1, 2, 3)),
+            "2026-03-28",
+            "2031-03-28",
+        ),
+        (
+            "when\tload\n2026-01-31 22:00\t1\n2026-01-31 23:00\t2\n",
+            "2026-01-31 23:00",
+            "2026-02-03 11:00",
+        ),
+        (
+            "ds,y\n"
+            + "".join(f"2026-01-{n:02},{n}\n" for n in (5, 6, 7, 8, 9, 12, 13, 14, 15, 16)),
+            "2026-01-16",
+            "2026-04-10",
+        ),
+    ],
+)
+def test_dates_of_a_file_are_shown_and_go_on_in_the_forecast(
+    content: str, last: str, ahead: str, project: Project, browser: Any
+) -> None:
+    with serve(project("series")) as url, visit(browser, url, reduced_motion="reduce") as page:
+        choose(page, content)
+        page.locator("#series-source", has_text="own.csv").wait_for()
+        page.click("#end")
+        wait_until(page, lambda: f"({last})" in page.inner_text("#series-status"))
+        assert f"; 60 steps on ({ahead}): " in page.inner_text("#series-status")
+        page.focus("#chart")
+        page.keyboard.press("ArrowRight")
+        page.locator("#pointed", has_text="forecast").wait_for()
+        assert page.inner_text("#pointed")[:2] == "20"
+        assert has_ink(page)
+
+
+def test_the_chart_zooms_by_mouse_buttons_and_keys_and_says_what_is_pointed_at(
+    project: Project, browser: Any
+) -> None:
+    with serve(project("series")) as url, visit(browser, url) as page:
+        plot = page.locator("#chart .u-over").first
+        box = plot.bounding_box()
+        page.mouse.move(box["x"] + 100, box["y"] + 50)
+        page.locator("#pointed", has_text=re.compile(r"^Step \d+ · read ")).wait_for()
+        whole = picture(page)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 300, box["y"] + 50, steps=5)
+        page.mouse.up()
+        page.locator("#play", has_text="Play").wait_for()  # a view that was chosen stays
+        page.wait_for_timeout(300)
+        zoomed = picture(page)
+        assert zoomed != whole
+        page.click("#zoom-out")
+        wait_until(page, lambda: picture(page) != zoomed)
+        page.click("#zoom-reset")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(100)
+        usual = picture(page)
+        page.click("#zoom-in")
+        wait_until(page, lambda: picture(page) != usual)
+        page.focus("#chart")
+        page.keyboard.press("0")
+        page.focus("#zoom-reset")
+        wait_until(page, lambda: picture(page) == usual)
+
+
+def test_the_page_begins_by_itself(project: Project, browser: Any) -> None:
+    with serve(project("text")) as url, visit(browser, url) as page:
+        prompt = page.input_value("#prompt")
+        assert prompt.strip() != ""
+        assert page.locator("#written").text_content().startswith(prompt)
+        assert len(page.locator("#written").text_content()) == len(prompt) + 400
+
+
 def test_a_file_of_the_user_is_forecast(project: Project, browser: Any) -> None:
     with serve(project("series")) as url, visit(browser, url) as page:
         choose(page, "\ufefftemperature\r\n" + "".join(f"{n / 9:.3f}\r\n" for n in range(40)))
@@ -457,12 +536,31 @@ def test_a_file_of_the_user_is_forecast(project: Project, browser: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "content", "words"),
     [
-        ("series", "1\n2\n3,4\n5\n", "line 3 of own.csv has 2 columns; the model reads 1 column"),
-        ("series", "y\n1\n\nx\n", 'line 4 of own.csv has "x" in place of a number'),
-        ("series", "1\n1e99\n", 'line 2 of own.csv has "1e99" in place of a number'),
+        ("series", "1\n2\n3,4\n5\n", "line 3 of own.csv has 2 columns, where line 1 has 1 column"),
+        (
+            "series",
+            "y\n1\n\nx\n",
+            'line 4 of own.csv has "x" in column "y", which is no number; correct it',
+        ),
+        ("series", 'ds,y\n"2026-01-01","1"\n2026-01-02,\n', "line 3 of own.csv has no value"),
+        ("series", "ds,y\n2026-01-01,1\n2026-02-30,2\n", 'line 3 of own.csv has "2026-02-30"'),
+        (
+            "series",
+            "ds;y\n2026-01-02;1\n2026-01-02;2\n",
+            "line 3 of own.csv has the time of line 2",
+        ),
+        (
+            "series",
+            "ds,y\n2026-01-01,1\n2026-01-02,2\n2026-01-03,3\n2026-01-07,4\n",
+            "line 5 of own.csv is 4 steps after line 4, where a step is 1 day; add the lines",
+        ),
+        ("series", "unique_id,y\na,1\nb,2\n", 'line 3 of own.csv begins another series, "b"'),
+        ("series", 'y\n1\n"2\n', "line 3 of own.csv has a quote that is not closed"),
+        ("series", "a,b\n1,2\n3,4\n", "own.csv has 2 columns; the model reads 1 column"),
+        ("series", "1\n1e99\n", 'line 2 of own.csv has "1e99", which is too large'),
         ("series", "y\n1\n", "own.csv has fewer than two lines of numbers"),
         ("series", "", "own.csv has fewer than two lines of numbers"),
-        ("wide", "load,day\n1,2\n3\n", "line 3 of own.csv has 1 column; the model reads 2 columns"),
+        ("wide", "load,day\n1,2\n3\n", "line 3 of own.csv has 1 column, where line 1 has 2"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_with_its_line(
@@ -471,14 +569,14 @@ def test_a_file_that_does_not_fit_is_refused_with_its_line(
     with serve(project(kind)) as url, visit(browser, url) as page:
         choose(page, content)
         page.locator("[role=alert]:visible").wait_for()
-        line = page.inner_text("[role=alert]")
+        line = page.inner_text("[role=alert]:visible")
         assert line.startswith(f"Error: {words}")
         assert len(line.splitlines()) == 1
         first = step_of(page)
         wait_for_step(page, first + 2)  # what was there goes on
         choose(page, "1,2\n3,4\n" if kind == "wide" else "1\n2\n")
         page.locator("#series-source", has_text="own.csv, 2 steps").wait_for()
-        page.locator("#error").wait_for(state="hidden")
+        page.locator("#series-error").wait_for(state="hidden")
 
 
 def newer(model: Path) -> None:
@@ -523,7 +621,7 @@ def test_what_is_wrong_is_one_line_on_the_page_and_an_error_of_ours(
     with serve(folder) as url:
         with visit(browser, url, clean=False) as page:
             page.locator("[role=alert]:visible").wait_for()
-            line = page.inner_text("[role=alert]")
+            line = page.inner_text("[role=alert]:visible")
         with refused(error, words):
             in_a_thread(url)
     assert line.startswith("Error: ")
@@ -536,7 +634,7 @@ def test_a_browser_without_webassembly_is_told_so(project: Project, browser: Any
     worker = folder / "worker.mjs"
     worker.write_text(f"globalThis.WebAssembly = undefined;\n{worker.read_text()}")
     with serve(folder) as url, visit(browser, url) as page:
-        assert "this browser has no WebAssembly" in page.inner_text("[role=alert]")
+        assert "this browser has no WebAssembly" in page.inner_text("[role=alert]:visible")
 
 
 def kept(page: Any) -> list[str]:
@@ -575,7 +673,8 @@ def test_it_works_without_a_network_and_a_new_model_is_not_served_stale(
     assert page.title() == "char-gru"
     page.click("#write")
     page.locator("#written[aria-busy=false]").wait_for()
-    assert len(page.locator("#written").text_content()) == 200
+    prompt = page.input_value("#prompt")
+    assert len(page.locator("#written").text_content()) == len(prompt) + 400
     context.close()
     assert said == []
 
@@ -585,7 +684,7 @@ def test_the_service_worker_keeps_every_file_of_the_page(bundles: dict[str, Bund
     others = {"README.md", "index.html", "package.json", "service-worker.js", SUMS_FILE}
     page = {name for name in names - others if not name.startswith("model/")}
     worker = (CLIENT / "service-worker.js").read_text()
-    assert set(re.findall(r'^  "(.+)",$', worker, flags=re.M)) == page | {"./"}
+    assert set(re.findall(r'^  "(.+)",$', worker, flags=re.M)) == page | LIBRARIES | {"./"}
 
 
 @pytest.mark.parametrize(("kind", "last"), [("series", "csv"), ("text", "seed")])
@@ -593,7 +692,9 @@ def test_the_keyboard_reaches_every_control_and_shows_where_it_is(
     kind: str, last: str, project: Project, browser: Any
 ) -> None:
     with serve(project(kind)) as url, visit(browser, url) as page:
-        controls = page.locator("button:visible, input:visible, textarea:visible, select:visible")
+        controls = page.locator(
+            "button:visible, input:visible, textarea:visible, select:visible, [tabindex]:visible"
+        )
         wanted = [control.get_attribute("id") for control in controls.all()]
         reached = []
         while last not in reached:
@@ -623,7 +724,7 @@ def test_it_fits_a_phone_in_light_and_dark(
             page.locator("#written[aria-busy=false]").wait_for()
         else:
             wait_for_step(page, 1)
-            assert page.evaluate("document.getElementById('chart').width") >= 3 * 250
+            assert page.evaluate("document.querySelector('#chart canvas').width") >= 3 * 250
         wide = page.evaluate(
             "() => [...document.querySelectorAll('body *')].filter((one) =>"
             " one.getBoundingClientRect().right > 360).map((one) => one.outerHTML.slice(0, 99))"
@@ -633,116 +734,6 @@ def test_it_fits_a_phone_in_light_and_dark(
         page_color = page.evaluate("getComputedStyle(document.body).backgroundColor")
         bright = sum(map(int, re.findall(r"\d+", page_color)[:3])) > 380
         assert bright == (scheme == "light")
-
-
-def asked(url: str, path: str, method: str = "GET", **headers: str) -> tuple[int, Message, bytes]:
-    """The answer to ``path``, sent as it is."""
-    connection = http.client.HTTPConnection(url.split("/")[2], timeout=10)
-    connection.request(method, path, headers=headers)
-    answer = connection.getresponse()
-    data = answer.read()
-    connection.close()
-    return answer.status, answer.headers, data
-
-
-def project_by_hand(folder: Path, *names: str) -> Path:
-    """A project of files that hold their own names."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(name)
-    (folder / SUMS_FILE).write_bytes(sums_file({name: name.encode() for name in names}))
-    return folder
-
-
-def test_the_server_gives_the_files_of_the_page_and_no_others(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    types = {
-        "index.html": "text/html; charset=utf-8",
-        "app.mjs": "text/javascript; charset=utf-8",
-        "model/model.onnx": "application/octet-stream",
-        "model/manifest.json": "application/json",
-        "app.webmanifest": "application/manifest+json",
-        "style.css": "text/css; charset=utf-8",
-        "favicon.svg": "image/svg+xml",
-        f"{RUNTIME}/ort.wasm.min.mjs": "text/javascript; charset=utf-8",
-        f"{RUNTIME}/ort-wasm-simd-threaded.wasm": "application/wasm",
-    }
-    folder = project_by_hand(tmp_path / "project", *types, "README.md", "package.json", ".npmrc")
-    (tmp_path / "secret.json").write_text("{}")
-    links = ("style.svg", "link.json", f"{RUNTIME}/link.mjs")
-    for name in links:
-        (folder / name).symlink_to(tmp_path / "secret.json")
-    others = ("package-lock.json", "notes.html", f"{RUNTIME}/x.map", "node_modules/x/x.mjs")
-    for name in (*others, f"{RUNTIME}/.x.mjs"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("mine")
-    with serve(folder) as url:
-        assert url.startswith("http://127.0.0.1:")
-        for name, kind in types.items():
-            status, headers, data = asked(url, f"/{name}")
-            assert (status, headers["Content-Type"], data.decode()) == (200, kind, name)
-            assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
-            assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
-            assert headers["X-Content-Type-Options"] == "nosniff"
-            assert headers["Cache-Control"] == "no-cache"
-        assert asked(url, "/")[2] == asked(url, "/?x=1")[2] == b"index.html"
-        outside = ("/../secret.json", "/%2e%2e/secret.json", "/model/../../secret.json")
-        unasked = ("README.md", "package.json", ".npmrc", SUMS_FILE, f"{RUNTIME}/.x.mjs")
-        hidden = (f"/{name}" for name in (*links, *others, *unasked))
-        for path in (*outside, *hidden, "/..%5csecret.json", "//secret.json", "/model/", "/model"):
-            assert asked(url, path)[0] == 404, path
-        taken = int(url.rstrip("/").rpartition(":")[2])
-        with refused(StorageError, str(taken), "choose another"), serve(folder, taken):
-            pass
-    with pytest.raises(ConnectionRefusedError):
-        asked(url, "/")
-    with refused(MalformedError, "no page"), serve(tmp_path):
-        pass
-    assert capfd.readouterr() == ("", "")
-
-
-def test_the_server_answers_its_own_names_and_two_methods(tmp_path: Path) -> None:
-    with serve(project_by_hand(tmp_path, "index.html")) as url:
-        port = url.rstrip("/").rpartition(":")[2]
-        for host in (f"localhost:{port}", f"LOCALHOST:{port}", f"[::1]:{port}"):
-            assert asked(url, "/", Host=host)[0] == 200
-        for host in (f"evil.example:{port}", "127.0.0.1", "localhost", f"localhost:{port}1", ""):
-            status, _, data = asked(url, "/", Host=host)
-            assert status == 421
-            assert b"index.html" not in data
-        assert asked(url, "/", "HEAD")[::2] == (200, b"")
-        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
-            assert asked(url, "/", method)[0] == 501
-        with socket.create_connection(("127.0.0.1", int(port)), timeout=10) as client:
-            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            assert b" 421 " in client.recv(100)
-
-
-def test_a_browser_that_is_not_there_is_said_with_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    with refused(UnavailableError, "Chromium is not installed", "apt-get install chromium"):
-        replay_in_browser("http://127.0.0.1:1/")
-
-
-def test_playwright_that_is_not_there_is_said_with_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(serving, "find_browser", lambda: "/usr/bin/chromium")
-    monkeypatch.setitem(__import__("sys").modules, "playwright.sync_api", None)
-    with refused(
-        UnavailableError, "Playwright is not installed", "-m pip install 'playwright>=1.49'"
-    ):
-        replay_in_browser("http://127.0.0.1:1/")
-
-
-def test_a_page_without_a_result_is_not_waited_for_forever(tmp_path: Path, browser: Any) -> None:
-    with serve(project_by_hand(tmp_path, "index.html")) as url, ThreadPoolExecutor(1) as pool:
-        future = pool.submit(replay_in_browser, url, timeout=0.5)
-        with refused(UnavailableError, url, "Timeout"):
-            future.result()
 
 
 def test_the_command_serves_the_page_until_it_is_interrupted(

@@ -82,7 +82,7 @@ def network(
 
 def written(folder: Path, network: Network, name: str = "net") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for file, data in write_c(network, name, "0" * 64).items():
+    for file, data in write_c(network.stored(), name, "0" * 64).items():
         (folder / file).write_bytes(data)
     return folder
 
@@ -401,7 +401,7 @@ def test_the_same_bundle_gives_the_same_bytes(tiny_bundle: Callable[[str], Bundl
 
 def test_weights_come_back_exactly(tmp_path: Path) -> None:
     made = network("rnn", 4, features=1, targets=1)
-    source = write_c(made, "net", "0" * 64)["model.c"].decode()
+    source = write_c(made.stored(), "net", "0" * 64)["model.c"].decode()
     text = re.search(r" weights_0\[20\] = \{([^}]*)\}", source)
     assert text
     values = np.array(
@@ -432,7 +432,7 @@ def test_names_become_names_in_c() -> None:
 def test_whole_sequences_are_refused() -> None:
     both = network("gru", 4, bidirectional=True, readout="last")
     with refused(UsageError, "both", "one direction"):
-        write_c(both, "both", "0" * 64)
+        write_c(both.stored(), "both", "0" * 64)
 
 
 IN_NODE = """

@@ -94,7 +94,7 @@ def test_a_cortex_m4_gives_pytorchs_numbers(tmp_path: Path, cell: Cell) -> None:
     config = SeriesModel(cell=cell, hidden_size=20, num_layers=2, features=2, targets=1)
     network = Network(config, scaler=scaler).eval()
     inputs = np.random.default_rng(0).normal(0, 2, (1, STEPS, 2)).astype(np.float32)
-    for name, data in write_c(network, "net", "0" * 64).items():
+    for name, data in write_c(network.stored(), "net", "0" * 64).items():
         (tmp_path / name).write_bytes(data)
     rows = ",\n".join(f"{{{x!s}f, {y!s}f}}" for x, y in inputs[0])
     (tmp_path / "inputs.h").write_text(

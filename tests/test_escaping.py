@@ -183,7 +183,7 @@ def test_whatever_a_model_is_called_its_c_compiles_and_means_nothing_else(tmp_pa
     for number, name in enumerate(NAMES):
         folder = tmp_path / str(number)
         folder.mkdir()
-        for file, data in write_c(made, name, name[:100]).items():
+        for file, data in write_c(made.stored(), name, name[:100]).items():
             (folder / file).write_bytes(data)
         run([tool("gcc"), *flags, "model.c"], folder)
         prefix, upper = identifier(name), identifier(name).upper()
@@ -215,7 +215,7 @@ def test_two_names_are_two_in_c(one: str, other: str) -> None:
 
 def test_a_digest_that_is_none_is_refused() -> None:
     with refused(UsageError, "5000 characters"):
-        write_c(network("rnn", 2), "net", "x" * 5000)
+        write_c(network("rnn", 2).stored(), "net", "x" * 5000)
 
 
 def test_strings_and_comments_of_c_hold_any_text(tmp_path: Path) -> None:

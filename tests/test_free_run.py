@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.bundle.network import network_reference
+from pipeline.bundle.trial import random_network
 from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
 from pipeline.model import Network
 from pipeline.runtimes.base import State
@@ -15,7 +17,7 @@ from pipeline.runtimes.pytorch import PyTorch
 from pipeline.validate import cases
 from pipeline.validate import free_run as module
 from pipeline.validate.free_run import FreeAnswer, compare_free_run, free_answer
-from pipeline.validate.self_test import random_network
+from pipeline.verify import TaskReference
 
 Bundles = Callable[[str], Bundle]
 Change = Callable[[State, int], State]
@@ -36,8 +38,12 @@ class Changed(PyTorch):
         return [output, next_state]
 
 
+def reference_of(bundle: Bundle) -> TaskReference:
+    return network_reference(network_of(bundle), bundle.task_data())
+
+
 def answer_of(bundle: Bundle) -> FreeAnswer:
-    found = free_answer(network_of(bundle), bundle.task_data(), FLOAT32)
+    found = free_answer(reference_of(bundle), FLOAT32)
     assert found is not None
     return found
 
@@ -52,7 +58,7 @@ def test_the_real_streams_are_long() -> None:
 def test_a_text_is_made_of_the_likeliest_characters(tiny_bundle: Bundles) -> None:
     bundle = tiny_bundle("char-lstm")
     runtime, vocabulary = PyTorch(network_of(bundle)), bundle.manifest.vocabulary or ""
-    given, state = bundle.task_data()[None, :10], runtime.network.zero_state(1).numpy()
+    given, state = bundle.task_data()[None, :10], reference_of(bundle).zero_state(1)
     made = free_run(runtime, given, state, 8, vocabulary)
     whole = np.concatenate([given, made[None]], axis=1)
     logits = runtime.run(whole, state)[0][0, 9:-1, 1:]
@@ -62,7 +68,7 @@ def test_a_text_is_made_of_the_likeliest_characters(tiny_bundle: Bundles) -> Non
 def test_a_forecast_is_made_of_its_own_values(tiny_bundle: Bundles) -> None:
     bundle = tiny_bundle("sine-gru")
     runtime = PyTorch(network_of(bundle))
-    given, state = bundle.task_data()[None, :10], runtime.network.zero_state(1).numpy()
+    given, state = bundle.task_data()[None, :10], reference_of(bundle).zero_state(1)
     made = free_run(runtime, given, state, 8, None)
     whole = np.concatenate([given, made[None]], axis=1)
     np.testing.assert_allclose(made, runtime.run(whole, state)[0][0, 9:-1], rtol=1e-4, atol=1e-5)
@@ -137,9 +143,7 @@ def test_in_less_than_float32_a_forecast_that_strays_is_shown_and_no_failure(
     tiny_bundle: Bundles,
 ) -> None:
     bundle = tiny_bundle("sine-lstm")
-    exact = free_answer(
-        network_of(bundle), bundle.task_data(), LESS_THAN_FLOAT32["bfloat16"], "bfloat16"
-    )
+    exact = free_answer(reference_of(bundle), LESS_THAN_FLOAT32["bfloat16"], "bfloat16")
     assert exact is not None
 
     def off(output: State, call: int) -> State:
@@ -152,7 +156,7 @@ def test_in_less_than_float32_a_forecast_that_strays_is_shown_and_no_failure(
 def test_a_chaotic_network_is_followed_only_while_pytorch_itself_can() -> None:
     network = random_network("series", "rnn", hidden_size=64, num_layers=2, seed=3, gain=6)
     source = np.sin(np.arange(300) / 5, dtype=np.float32)[:, None] + np.float32(3)
-    exact = free_answer(network, source, FLOAT32)
+    exact = free_answer(network_reference(network, source), FLOAT32)
     assert exact is not None
     assert exact.steps < module.STEPS
     assert compare_free_run(PyTorch(network), exact).passed

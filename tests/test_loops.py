@@ -21,6 +21,7 @@ from onnx import NodeProto, helper
 from tiny import open_session, refused, validation_of
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.bundle.network import network_reference
 from pipeline.config import SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.contract.records import SeriesScores
@@ -36,9 +37,10 @@ from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.signature import LOG_PROB, NEXT_STATE, STATE, TEXT, Sampling, loop
 from pipeline.validate.loops import loop_row
-from pipeline.validate.loops.cases import TextCase, forecasts, generations
+from pipeline.validate.loops.cases import ForecastCase, TextCase, forecasts, generations
 from pipeline.validate.loops.compare import compare_text
 from pipeline.validate.loops.sampler import draw
+from pipeline.verify import TaskReference
 
 
 def sampler(size: int) -> onnxruntime.InferenceSession:
@@ -167,11 +169,13 @@ def test_several_targets_layers_and_projections_go_round(
     assert file is not None
     assert contract is not None
     rng = np.random.default_rng(0)
-    cases = (
-        list(generations(network, rng.choice([ord(c) for c in "abcdé x"], 700)))
-        if isinstance(config, TextModel)
-        else list(forecasts(network, rng.normal(1, 2, (200, 3)).astype(np.float32), spread))
-    )
+    cases: list[TextCase] | list[ForecastCase]
+    if isinstance(config, TextModel):
+        text = rng.choice([*map(ord, "abcdé x")], 700)
+        cases = list(generations(network_reference(network, text)))
+    else:
+        series = rng.normal(1, 2, (200, 3)).astype(np.float32)
+        cases = list(forecasts(network_reference(network, series), spread))
     for runtime in (OnnxRuntime(file, "cpu"), TorchScript(torchscript_file)):
         row = loop_row("three", contract, runtime, cases)
         assert row.status == "pass", row.reason
@@ -227,9 +231,10 @@ def test_names_and_order_inside_the_core_graph_do_not_matter(
     assert files[0] != files[1]
     if isinstance(config, TextModel):
         points = np.array([ord(character) for character in network.vocabulary or ""])
-        feeds = next(generations(network, np.resize(points, 100))).feeds
+        feeds = next(generations(network_reference(network, np.resize(points, 100)))).feeds
     else:
-        feeds = next(forecasts(network, np.zeros((100, 1), np.float32), [0.1])).feeds
+        flat = network_reference(network, np.zeros((100, 1), np.float32))
+        feeds = next(forecasts(flat, [0.1])).feeds
     found = [OnnxRuntime(file, "cpu").call(feeds) for file in files]
     for some, others in zip(*found, strict=True):
         np.testing.assert_allclose(some, others, rtol=1e-5, atol=1e-6)
@@ -341,10 +346,10 @@ def test_a_fault_in_the_sampler_is_found_with_its_place(
     tiny_bundle: Callable[[str], Bundle], old: str, new: str
 ) -> None:
     bundle = tiny_bundle("char-gru")
-    network, contract = network_of(bundle), bundle.manifest.loop
+    contract = bundle.manifest.loop
     assert contract is not None
     file = broken(bundle.read("onnx/generate.onnx"), old, new)
-    cases = list(generations(network, bundle.task_data()))
+    cases = list(generations(reference_of(bundle)))
     row = loop_row("char-gru", contract, OnnxRuntime(file, "cpu"), cases)
     if old == "Greater":  # differs only where a number is just at the end of a share
         assert row.status == "pass" or "text" in row.reason
@@ -353,9 +358,14 @@ def test_a_fault_in_the_sampler_is_found_with_its_place(
         assert "not" in row.reason
 
 
+def reference_of(bundle: Bundle) -> TaskReference:
+    """The network in ``bundle`` as a reference."""
+    return network_reference(network_of(bundle), bundle.task_data())
+
+
 def case_of(bundle: Bundle) -> tuple[TextCase, dict[str, NDArray[Any]]]:
     """A case, and what a right graph gives for it."""
-    case = next(iter(generations(network_of(bundle), bundle.task_data())))
+    case = next(iter(generations(reference_of(bundle))))
     runtime = OnnxRuntime(bundle.read("onnx/generate.onnx"), "cpu")
     return case, dict(zip((TEXT, LOG_PROB, NEXT_STATE), runtime.call(case.feeds), strict=True))
 
@@ -400,7 +410,7 @@ def test_nan_beside_the_right_text_is_a_fault(
 
 def test_a_forecast_needs_as_much_noise_as_steps(tiny_bundle: Callable[[str], Bundle]) -> None:
     bundle = tiny_bundle("sine-rnn")
-    cases = forecasts(network_of(bundle), bundle.task_data(), [0.1])
+    cases = forecasts(reference_of(bundle), [0.1])
     case = next(case for case in cases if case.name == "forecast with samples")
     feeds = {**case.feeds, "steps": np.array(7)}
     for runtime in (

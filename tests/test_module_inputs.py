@@ -17,6 +17,8 @@ from torch.utils import _pytree as pytree
 from pipeline.errors import MalformedError, PipelineError, UsageError
 from pipeline.export import export_onnx, export_torchscript
 from pipeline.export.quiet import quiet_exporter
+from pipeline.validate.foreign.pair import PairChoices
+from pipeline.validate.foreign.run import ForeignFile, validate_pair
 
 BATCH_TIME = {"x": {0: "batch", 1: "time"}}
 
@@ -172,7 +174,56 @@ def test_dataclasses_and_named_tuples_go_in_and_out_and_leave_no_trace(tmp_path:
     assert [field.name for field in fields(result)] == ["y", "state", "loss"]
     expected = [result.y, *result.state]
     assert close(run(tmp_path / "m.onnx", x=x, h=h, c=c), expected)
-    assert close(traced(tmp_path / "m.pt", [x, h, c]), expected)
+    assert close(traced(tmp_path / "m.pt", [Given(x), State(h, c)]), expected)
+    with quiet_exporter():
+        loaded = torch.jit.load(tmp_path / "m.pt")
+    assert close(pytree.tree_leaves(loaded.forward_of_tensors(x, h, c)), expected)
+
+
+class Window(nn.Module):
+    """A forecaster's forward: a dictionary with None for what is left out, flags and words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, batch_first=True)
+
+    def forward(
+        self, window: dict[str, Any], hx: Any, lengths: Tensor, *, mode: str = "mean"
+    ) -> Tensor:
+        y: Tensor = self.rnn(window["past"], hx)[0] * lengths[:, None, None]
+        if window["future"] is not None:
+            y = y + window["future"]
+        return y.mean(1) if mode == "mean" else y
+
+
+def test_torchscript_is_called_with_none_dictionaries_and_constants_as_the_module_is(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    module, path = Window().eval(), tmp_path / "m.pt"
+    axes = {"past": {0: "batch", 1: "time"}, "lengths": {0: "batch"}}
+    inputs = {"past": X, "future": None}, None, torch.rand(2)
+    export_torchscript(module, inputs, path, kwargs={"mode": "mean"}, dynamic_axes=axes)
+    export_onnx(module, inputs, tmp_path / "m.onnx", kwargs={"mode": "mean"}, dynamic_axes=axes)
+    with quiet_exporter():
+        loaded = torch.jit.load(path)
+    window, lengths = {"past": torch.randn(3, 6, 3), "future": None}, torch.rand(3)
+    with torch.no_grad():
+        expected = [module(window, None, lengths)]
+    assert close([loaded(window, None, lengths)], expected)
+    assert close([loaded({"past": window["past"]}, None, lengths, mode="mean")], expected)
+    wrong: list[tuple[Sequence[Any], dict[str, Any], str]] = [
+        ((window, torch.zeros(1, 3, 4), lengths), {}, "'hx' is always None"),
+        ((window, None, lengths), {"mode": "last"}, "'mode' is always mean"),
+        ((window | {"future": lengths}, None, lengths), {}, r"'window\[future\]' is always None"),
+        (({"past": None}, None, lengths), {}, r"'window\[past\]' is a tensor"),
+    ]
+    for args, kwargs, reason in wrong:
+        with pytest.raises((RuntimeError, torch.jit.Error), match=reason):
+            loaded(*args, **kwargs)
+    files = ForeignFile("TorchScript", path), ForeignFile("ONNX", tmp_path / "m.onnx")
+    (row,) = validate_pair(*files, ("cpu",), PairChoices(states=("none",))).rows
+    assert row.status == "pass", row
 
 
 def test_keys_that_are_the_same_are_told_apart_by_their_paths(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from torch.nn.utils import parametrizations, prune
 from pipeline.errors import MalformedError, UsageError
 from pipeline.export import apart, export_onnx, export_torchscript
 from pipeline.export.quiet import quiet_exporter
+from pipeline.export.state import explicit
+from pipeline.validate.foreign import ForeignFile, validate_pair
+from pipeline.validate.foreign.pair import PairChoices
 
 BATCH_TIME = {"x": {0: "batch", 1: "time"}}
 X = torch.randn(2, 4, 3)
@@ -212,6 +215,51 @@ def test_a_module_in_torchscript_is_kept_as_such(tmp_path: Path) -> None:
             assert close(traced(tmp_path / "m.pt", [x]), [module(x)])
         with pytest.raises(MalformedError, match=r"export Net to ONNX: it is TorchScript.*Python"):
             export_onnx(script, X, tmp_path / "m.onnx")
+
+
+class Detector(nn.Module):
+    """A detector that keeps its state to itself, and is told the rate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(3, 4)
+        self.state = torch.zeros(0)
+
+    def forward(self, x: Tensor, rate: int) -> Tensor:
+        if len(self.state) != x.size(0):
+            self.state = torch.zeros(x.size(0), 4)
+        if rate != 8000:
+            x = x[:, ::1]
+        self.state = self.cell(x, self.state)
+        return self.state
+
+
+def test_torchscript_that_hides_its_state_is_named_with_what_helps(tmp_path: Path) -> None:
+    x = torch.randn(2, 3)
+    with quiet_exporter():
+        module = torch.jit.script(Detector().eval())
+    hidden = r"Detector.* it is TorchScript that keeps 'state' from call to call.* Python module"
+    for name, export in (("m.onnx", export_onnx), ("m.pt", export_torchscript)):
+        with pytest.raises(MalformedError, match=hidden):
+            export(module, (x, 8000), tmp_path / name)
+    with pytest.raises(MalformedError, match=hidden):
+        explicit(module, (x, 8000), axes={"x": {0: "batch"}})
+    with quiet_exporter():
+        torch.jit.save(module, tmp_path / "detector.pt")
+
+    class Open(Detector):
+        def forward(self, x: Tensor, rate: Tensor, state: Tensor) -> Any:  # type: ignore[override]
+            state = self.cell(x * rate, state)
+            return state, state.clone()
+
+    rate = torch.tensor(1.0)
+    export_onnx(Open().eval(), (x, rate, torch.zeros(2, 4)), tmp_path / "open.onnx")
+    files = (
+        ForeignFile("TorchScript", tmp_path / "detector.pt"),
+        ForeignFile("ONNX", tmp_path / "open.onnx"),
+    )
+    with pytest.raises(MalformedError, match="the latter is TorchScript that keeps state from"):
+        validate_pair(*files, ("cpu",), PairChoices(states=("none",)))
 
 
 def test_quantized_layers_are_kept_in_torchscript_alone(tmp_path: Path) -> None:

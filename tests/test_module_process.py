@@ -149,3 +149,18 @@ def test_exports_that_overlap_leave_the_filters_of_the_process() -> None:
     first.__exit__(None, None, None)
     second.__exit__(None, None, None)
     assert list(warnings.filters) == before
+
+
+def test_what_the_optimizer_of_graphs_logs_is_kept_from_the_user(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Largest(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = nn.Parameter(torch.randn(5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.weights.topk(2)[0].sum()
+
+    export_onnx(Largest(), torch.randn(2, 3), tmp_path / "m.onnx")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

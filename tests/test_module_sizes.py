@@ -94,8 +94,32 @@ class Squeezed(Base):
         return super().forward(x.squeeze(2)).squeeze(dim=-1)
 
 
+class Written(Base):
+    """Axes and sizes that are written into a tensor, and read back as a list."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        axes: list[int] = torch.arange(1, len(y.shape)).tolist()
+        shape = torch.tensor(y.shape).tolist()
+        return (y - y.mean(dim=axes, keepdim=True)).reshape(-1).reshape(shape)
+
+
+class Asked(Base):
+    """A function that takes a tensor or a number, as that which trims a tensor to another."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        def trimmed(y: Tensor, to: Tensor | int) -> Tensor:
+            size = to.size(1) if isinstance(to, Tensor) else to
+            assert isinstance(size, int)
+            return y[:, : (size + 1) // 2]
+
+        y = super().forward(x)
+        return torch.cat([trimmed(y, x), trimmed(y, x.size(1)), trimmed(y, x.size(1) * 2 + 1)], 1)
+
+
 KINDS: list[type[Base]] = [
-    Base, Repeated, Viewed, ByFunction, Bounded, Scaled, Last, Halves, Squeezed
+    Base, Repeated, Viewed, ByFunction, Bounded, Scaled, Last, Halves, Squeezed, Written,
+    Asked,
 ]  # fmt: skip
 
 
@@ -120,6 +144,8 @@ class Loops(Base):
         h = zeros_of(x)[0]
         for step in x.unbind(1):
             h = torch.tanh(h + step.sum(1, keepdim=True))
+            if step is x:
+                break
         return h
 
 
@@ -141,14 +167,16 @@ class Fixed(Base):
 class Branches(Base):
     def forward(self, x: Tensor) -> Tensor:
         y = super().forward(x)
-        return y if y.mean() > 0 else -y
+        while y.mean() > 0:
+            y = y - 1
+        return y
 
 
 REFUSED: dict[type[Base], tuple[str, str]] = {
     Loops: ("for step in", r"loop at {} runs over 'time'.*torch's scan"),
     Listed: ("] * x.size(1)", r"{} works at time 6 alone; (?!.*loop)"),
     Fixed: ("y + self.position", r"{} works at time 6 alone; (?!.*loop)"),
-    Branches: ("y if y.mean()", r"at {}, a Python if, loop or size depends on numbers"),
+    Branches: ("while y.mean()", r"at {}, a Python if, loop or size depends on numbers"),
 }
 
 

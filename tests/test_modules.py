@@ -229,9 +229,9 @@ def snapshot(module: nn.Module) -> list[object]:
 
 class Refuses(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        if x.sum() > 0:
-            return x
-        return -x
+        while x.sum() > 0:
+            x = x - 1
+        return x
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from pipeline.export import export_onnx, export_torchscript
+from pipeline.validate.foreign import ForeignFile, validate_pair
+from pipeline.validate.foreign.pair import PairChoices
 
 AXES = {"x": {0: "batch", 1: "time"}, "lengths": {0: "batch"}}
 
@@ -127,3 +129,63 @@ def test_lengths_may_be_a_list(kind: str, tmp_path: Path) -> None:
         others = sample(*sizes)
         assert close(infer(tmp_path / "m.onnx", others), eager(module, others))
         assert close(traced(tmp_path / "m.pt", others), eager(module, others))
+
+
+class Relative(nn.Module):
+    """Lengths are parts of the time axis, as in speech, and a state may be given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor, hx: Any = None, lengths: Tensor | None = None) -> Any:
+        if lengths is None:
+            return self.rnn(x, hx)[0]
+        steps = (lengths * x.size(1)).cpu()
+        packed = pack_padded_sequence(x, steps, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.rnn(packed, hx)[0], batch_first=True)[0]
+
+
+class Counted(Relative):
+    """The same with lengths that are numbers of steps, and may be 0."""
+
+    def forward(self, x: Tensor, hx: Any = None, lengths: Tensor | None = None) -> Any:
+        assert lengths is not None
+        assert lengths.min() >= 0, "a length is at least 0"
+        x = x[:, : int(lengths.max())]
+        if lengths.max() == 0:
+            return torch.zeros(x.size(0), x.size(1), 8)
+        at_least_one = lengths.where(lengths > 0, torch.ones_like(lengths))
+        y = super().forward(x, hx, at_least_one / x.size(1) + 1e-4)
+        mask = torch.arange(x.size(1)) >= lengths[:, None]
+        if lengths.min() == 0:
+            y = y.masked_fill(mask[..., None], 0.0)
+        return y
+
+
+@pytest.mark.parametrize("kind", [Relative, Counted])
+def test_lengths_may_be_parts_of_the_axis_and_files_tell_how_to_draw_them(
+    kind: type[Relative], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    module = kind().eval()
+
+    def some(batch: int, time: int) -> tuple[Tensor, None, Tensor]:
+        parts = torch.cat([torch.ones(1), torch.rand(batch - 1) * 0.6 + 0.4])
+        lengths = parts if kind is Relative else (parts * time).long()
+        return torch.randn(batch, time, 3), None, lengths
+
+    paths = tmp_path / "m.onnx", tmp_path / "m.pt"
+    for export, path in zip((export_onnx, export_torchscript), paths, strict=True):
+        export(module, some(3, 6), path, dynamic_axes=AXES)
+    for batch, time in ((1, 5), (4, 20)):
+        inputs = some(batch, time)
+        expected = eager(module, inputs)
+        assert close(infer(paths[0], inputs), expected)
+        assert close(traced(paths[1], inputs), expected)
+    files = ForeignFile("TorchScript", paths[1]), ForeignFile("ONNX", paths[0])
+    choices = PairChoices(states=("none",))
+    (row,) = validate_pair(*files, ("cpu",), choices).rows
+    assert (row.status, row.reason) == ("pass", "")
+    renamed = PairChoices(states=("none",), shapes=("x=n,9,3",))
+    assert validate_pair(*files, ("cpu",), renamed).rows[0].status == "pass"

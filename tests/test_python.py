@@ -126,8 +126,9 @@ def test_a_name_is_looked_up_and_a_path_is_a_path(
         assert (found.name, found.folder.resolve()) == (SINE, tmp_path / "exported" / SINE)
     with refused(UsageError, "'sine-gr'", "did you mean 'sine-gru'"):
         api.load("sine-gr")
-    with refused(MalformedError, "manifest is missing", "some/where"):
-        api.load("some/where")
+    for path in ("./some/where", Path("some/where")):  # a text without the dot is a name on the Hub
+        with refused(MalformedError, "manifest is missing", "some/where"):
+            api.load(path)
 
 
 def test_a_bundle_that_was_changed_is_not_called(at_work: Path, tmp_path: Path) -> None:

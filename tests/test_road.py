@@ -175,8 +175,11 @@ def test_force_does_the_work_again(arrived: Path, pipeline: Here) -> None:
 
 def test_tables_show_every_model_and_the_next_command(arrived: Path, pipeline: Here) -> None:
     result = pipeline("validate")
-    for part in ("sine-gru", "char-lstm", "TorchScript", "onnxruntime", "next_state", "pass"):
+    for part in ("sine-gru", "char-lstm", "TorchScript", "onnxruntime", "✓"):
         assert part in result.out
+    details = pipeline("validate", "--details").out
+    for part in ("char-lstm: largest errors", "onnxruntime", "generate", "next state", "pass"):
+        assert part in details
     assert result.err.rstrip().endswith("next: pipeline inspect")
 
 
@@ -241,8 +244,8 @@ def test_a_provider_that_is_not_there_is_named_with_the_way_to_get_it(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     result = pipeline("validate", "--force")
     assert result.code == 0
-    assert "not run: onnxruntime on cuda (sine-gru, char-lstm)" in result.err
-    assert "make EXTRA=gpu" in result.err
+    assert "onnxruntime on cuda: " in result.err
+    assert "make EXTRA=gpu" in pipeline("validate", "--details").err
 
 
 def test_scores_go_into_checkpoint_manifest_and_card(travelled: Path) -> None:
@@ -415,7 +418,8 @@ def test_numbers_that_do_not_match_are_exit_6_and_stand_in_the_report(
     result = pipeline("validate", "sine-gru", *FEW)
     result.one_line_error("sine-gru: not as PyTorch")
     assert result.code == 6
-    assert "fail" in result.out
+    assert "✗" in result.out
+    assert "fail: " in result.err
     assert "Failed: 1 of 2 models" in (arrived / "exported" / "report.html").read_text()
     content = json.loads((arrived / "exported" / "sine-gru" / "validation.json").read_text())
     assert [row["status"] for row in content["rows"] if row["cases"]] == ["pass", "fail"]
@@ -453,7 +457,7 @@ def test_a_runtime_asked_for_by_name_must_be_there(
     assert result.code == 7
     result = pipeline("validate", "sine-gru")  # not asked for: named, and no failure
     assert result.code == 0
-    assert "not run: tract on cpu (sine-gru)" in result.err
+    assert "tract: it is not installed" in result.err
 
 
 def test_a_bundle_that_misses_a_file_is_told_which(arrived: Path, pipeline: Here) -> None:

@@ -65,8 +65,8 @@ def test_the_first_time_of_the_forecast_follows_the_last_of_the_history(
     assert len(content["times"]) == len(content["forecast"]) == 2
     result = here(*asked, "--out", "f.csv")
     assert result.err == "written: f.csv\n"
-    rows = [line.split("│") for line in result.out.splitlines() if line.startswith("│")]
-    assert [row[1].strip() for row in rows] == content["times"]
+    rows = result.out.splitlines()[-2:]
+    assert [row.rpartition(" ")[0].strip() for row in rows] == content["times"]
     assert [line.split(",")[1] for line in Path("f.csv").read_text().splitlines()] == [
         "ds",
         *content["times"],
@@ -136,9 +136,8 @@ def test_times_that_cannot_go_on_are_one_line(
 def test_charts_show_the_dates(here: Here) -> None:
     Path("h.csv").write_text(table(FOLLOWING["days"][0]))
     asked = ["run", SINE, "--history", "h.csv", "--steps", "4", "--plot"]
-    last = here(*asked, "-").out.split("Forecast")[0].splitlines()[-1]
-    assert "2024-02-01" in last
-    assert "2024-03-05" in last
+    ticks = here(*asked, "-").out.split("Forecast")[0].splitlines()[-2]
+    assert FOLLOWING["days"][1] in ticks
     assert here(*asked, "fan.svg").code == 0
     assert "steps after the history" not in Path("fan.svg").read_text()
 
@@ -151,7 +150,7 @@ def test_a_chart_with_dates_fits_its_width(width: int) -> None:
     made = Forecast(past, WAVE[:9, None], np.zeros((0, 9, 1), np.float32), past.ahead(9))
     lines = terminal_chart(made, 0, width).plain.splitlines()
     assert max(map(len, lines)) <= width
-    assert ("2024-01-01" in lines[-1]) == ("2024-02-08" in lines[-1]) == (width > 30)
+    assert "2024-01-31" in lines[-2]
 
 
 def test_a_forecast_in_python_refuses_one_row_with_a_time(

@@ -17,6 +17,7 @@ import torch
 from tiny import is_held_back, validation_of
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.bundle.network import network_reference
 from pipeline.config import PRESETS
 from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
 from pipeline.errors import UnavailableError, UsageError
@@ -86,12 +87,13 @@ def test_one_opened_model_takes_any_size_and_carries_the_state(
     tiny_bundle: Bundles, opened: Opened, preset: str, name: str
 ) -> None:
     bundle = tiny_bundle(preset)
-    honest = PyTorch(network_of(bundle))
+    network = network_of(bundle)
+    honest = PyTorch(network)
     for runtime in opened(bundle, name):
         tolerance = bundle.manifest.tolerance[runtime.precision]
         for batch, length in ((2, 5), (1, 1), (7, 3), (1, 40)):
             input = np.resize(bundle.task_data(), (batch, length, *bundle.task_data().shape[1:]))
-            state = honest.run(input, honest.network.zero_state(batch).numpy())[1]
+            state = honest.run(input, network.zero_state(batch).numpy())[1]
             for found, expected in zip(
                 runtime.run(input, state), honest.run(input, state), strict=True
             ):
@@ -105,7 +107,7 @@ def test_results_are_not_overwritten_by_the_next_call(
 ) -> None:
     bundle = tiny_bundle("sine-lstm")
     input = bundle.task_data()[None, :4]
-    state = PyTorch(network_of(bundle)).network.zero_state(1).numpy()
+    state = network_of(bundle).zero_state(1).numpy()
     for runtime in opened(bundle, name):
         first = runtime.run(input, state)
         kept = [part.copy() for part in first]
@@ -151,13 +153,15 @@ class Lesser(PyTorch):
 @pytest.fixture(scope="module", params=["sine-rnn", "sine-gru", "char-lstm"])
 def exact(tiny_bundle: Bundles, request: pytest.FixtureRequest) -> Answered:
     bundle = tiny_bundle(request.param)
-    return answered_by(network_of(bundle), bundle.task_data())
+    return answered_by(network_reference(network_of(bundle), bundle.task_data()))
 
 
 def network_in(exact: Answered) -> Network:
     """The network that gave the answers."""
     assert isinstance(exact.reference.model, PyTorch)
-    return exact.reference.model.network
+    network = exact.reference.model.module
+    assert isinstance(network, Network)
+    return network
 
 
 def test_a_runtime_in_bfloat16_is_judged_by_that_and_by_pytorch_in_bfloat16(
@@ -202,7 +206,7 @@ def test_logits_too_large_for_the_tolerance_of_tf32_are_judged_by_pytorch_rounde
     network = network_of(bundle)
     with torch.no_grad():
         network.head.weight.mul_(300)  # as a network that is sure of itself
-    exact = answered_by(network, bundle.task_data())
+    exact = answered_by(network_reference(network, bundle.task_data()))
     row = validation_row("m", Tf32(network), exact, FLOAT32)
     assert (row.status, row.reason, row.precision) == ("pass", "", "tf32")
     case = max(row.cases, key=lambda case: case.output_error or 0)

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.bundle import Bundle, network_of
+from pipeline.bundle.network import graph_constants, network_reference, program_tensors
+from pipeline.bundle.trial import random_network
 from pipeline.config import CELLS, Cell
 from pipeline.contract.law import FLOAT32
 from pipeline.export import export
@@ -23,7 +25,7 @@ from pipeline.validate.faults import FAULTS, Fault, plant
 from pipeline.validate.module_audit import faults_of_graph
 from pipeline.validate.network import answered_by
 from pipeline.validate.run import validation_row
-from pipeline.validate.self_test import honest_models, random_network
+from pipeline.validate.self_test import honest_models
 from pipeline.validate.trial_modules import trial_modules
 
 # Faults that only the audit can see: the numbers stay within the tolerance.
@@ -51,7 +53,7 @@ def honest() -> Callable[[str, Cell], Honest]:
             source = np.resize(np.array(points), 300)
             if task == "series":
                 source = np.sin(np.arange(300) / 5, dtype=np.float32)[:, None] + np.float32(3)
-            exact = smaller(answered_by(network, source), 999)
+            exact = smaller(answered_by(network_reference(network, source)), 999)
             made[task, cell] = export(network, "honest")[0], network, exact
         return made[task, cell]
 
@@ -63,9 +65,9 @@ def test_an_honest_model_passes_with_its_audit(
     honest: Callable[[str, Cell], Honest], task: str, cell: Cell
 ) -> None:
     file, network, answered = honest(task, cell)
-    audit = audit_onnx(file, network)
+    audit = audit_onnx(file, graph_constants(network))
     assert audit == []
-    assert audit_torchscript(to_torchscript(network), network) == []
+    assert audit_torchscript(to_torchscript(network), program_tensors(network)) == []
     row = validation_row("honest", OnnxRuntime(file, "cpu"), answered, FLOAT32, audit)
     assert row.status == "pass", row.reason
 
@@ -83,7 +85,7 @@ def test_every_planted_fault_is_caught(
     runtime = OnnxRuntime(faulty, "cpu")
     by_numbers = validation_row("faulty", runtime, answered, FLOAT32).status == "fail"
     assert by_numbers or fault.name in INVISIBLE or "bfloat16" in fault.name
-    assert by_numbers or audit_onnx(faulty, network)
+    assert by_numbers or audit_onnx(faulty, graph_constants(network))
 
 
 def planted(fault: Fault, file: bytes, network: Network) -> bytes | None:
@@ -134,7 +136,7 @@ def test_the_audit_names_what_is_wrong(honest: Callable[[str, Cell], Honest]) ->
     array = onnx.numpy_helper.to_array(weight).copy()
     array.view(np.uint32)[0, 5, 3] ^= 1
     weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
-    assert audit_onnx(model.SerializeToString(), network) == [
+    assert audit_onnx(model.SerializeToString(), graph_constants(network)) == [
         "R_1 is not in the graph bit for bit",
         "constant 'recurrent.R_1' is not in the network",
     ]
@@ -146,7 +148,7 @@ def test_a_constant_that_is_no_tensor_is_none_of_the_networks(
     file, network, _ = honest("series", "gru")
     model = onnx.load_from_string(file)
     model.graph.node.append(onnx.helper.make_node("Constant", [], ["half"], value_float=0.5))
-    assert audit_onnx(model.SerializeToString(), network) == [
+    assert audit_onnx(model.SerializeToString(), graph_constants(network)) == [
         "constant 'half' is not in the network"
     ]
 
@@ -155,9 +157,9 @@ def test_files_that_are_no_models_fail_their_audit(
     honest: Callable[[str, Cell], Honest],
 ) -> None:
     _, network, _ = honest("series", "gru")
-    (said,) = audit_onnx(b"hello", network)
+    (said,) = audit_onnx(b"hello", graph_constants(network))
     assert said.startswith("the file is no ONNX model (")
-    (said,) = audit_torchscript(b"hello", network)
+    (said,) = audit_torchscript(b"hello", program_tensors(network))
     assert said.startswith("the file is no TorchScript (")
 
 
@@ -167,7 +169,8 @@ def test_the_audit_reads_torchscript_too(honest: Callable[[str, Cell], Honest]) 
     with torch.no_grad():
         network.head.bias.view(torch.int32)[0] ^= 1
     try:
-        assert audit_torchscript(file, network) == ["head.bias is not in the file bit for bit"]
+        faults = audit_torchscript(file, program_tensors(network))
+        assert faults == ["head.bias is not in the file bit for bit"]
     finally:
         with torch.no_grad():
             network.head.bias.view(torch.int32)[0] ^= 1
@@ -191,8 +194,8 @@ def test_no_honest_architecture_raises_an_alarm(
     if network.vocabulary is not None:
         source = rng.choice([ord(character) for character in network.vocabulary], 400)
     file, _ = export(network, "honest")
-    exact = smaller(answered_by(network, source), 4000)
-    audit = audit_onnx(file, network)
+    exact = smaller(answered_by(network_reference(network, source)), 4000)
+    audit = audit_onnx(file, graph_constants(network))
     row = validation_row("honest", OnnxRuntime(file, "cpu"), exact, FLOAT32, audit)
     assert row.status == "pass", row.reason
 
@@ -211,4 +214,4 @@ def test_a_bundle_with_a_flipped_bit_and_mended_digests_fails(
     flip = next(fault for fault in FAULTS if "bit" in fault.name)
     faulty = planted(flip, tiny_bundle("char-gru").read("onnx/model.onnx"), network)
     assert faulty
-    assert audit_onnx(faulty, network)
+    assert audit_onnx(faulty, graph_constants(network))

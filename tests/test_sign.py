@@ -15,9 +15,9 @@ from strangers import make_keys, of_another_hand, with_torchscript
 from tiny import installed, refused
 
 from pipeline.bundle import Bundle, open_bundle
-from pipeline.contract.files import ONNX_FILE, TORCHSCRIPT_FILE
+from pipeline.contract.files import ONNX_FILE, SIGNATURE_FILE, TORCHSCRIPT_FILE
 from pipeline.errors import IntegrityError
-from pipeline.trust import SIGNATURE_FILE, PublicKey, sign_bundle
+from pipeline.trust import PublicKey, sign_bundle
 
 Bundles = Callable[[str], Bundle]
 SIGN = ("sign", "mine", "--key", "private.pem")

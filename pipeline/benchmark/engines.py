@@ -13,19 +13,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
-import torch
 
+from pipeline.bundle.trial import random_network
 from pipeline.cells import CELLS, ENTRIES, Cell
-from pipeline.config import Record, SeriesModel
-from pipeline.contract import Scaler
+from pipeline.config import Record
+from pipeline.contract.network import StoredNetwork
 from pipeline.embed.c.source import write_c
 from pipeline.embed.replay import first_error
 from pipeline.errors import UnavailableError
 from pipeline.export import export
-from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import one_thread_session
 from pipeline.signature import INPUT, STATE
 
@@ -77,15 +77,17 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
     with tempfile.TemporaryDirectory(prefix="pipeline-engines-") as name:
         folder = Path(name)
         programs = [] if rtneural is None else list(_build_rtneural(rtneural, folder, say))
-        networks = {(cell, size): _network(cell, size) for cell in _CELLS for size in _SIZES}
+        subjects = {(cell, size): _subject(cell, size) for cell in _CELLS for size in _SIZES}
         fastest: dict[tuple[str, str, int], float] = {}
 
         def keep(engine: str, cell: str, size: int, microseconds: float) -> None:
             key = engine, cell, size
             fastest[key] = min(microseconds, fastest.get(key, microseconds))
 
-        built = {key: _build_c(network, compiler, folder) for key, network in networks.items()}
-        sessions = {key: _session(network) for key, network in networks.items()}
+        built = {
+            key: _build_c(subject.stored, compiler, folder) for key, subject in subjects.items()
+        }
+        sessions = {key: one_thread_session(subject.graph) for key, subject in subjects.items()}
         for number in range(1, _ROUNDS + 1):
             say(f"measuring, round {number} of {_ROUNDS}")
             for key, session in sessions.items():
@@ -96,7 +98,7 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
                 lines = _output(_copy(programs[index])).splitlines() if programs else []
                 for found in map(json.loads, lines):
                     keep("rtneural", found["cell"], found["size"], found["microseconds_per_step"])
-        for cell, size in networks:
+        for cell, size in subjects:
             yield EngineTime(
                 cell=cell,
                 size=size,
@@ -106,18 +108,17 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
             )
 
 
-def _network(cell: Cell, size: int) -> Network:
-    torch.manual_seed(_SEED)
-    scaler = Scaler(
-        input_mean=(0.0,) * size, input_std=(1.0,) * size, output_mean=(0.0,), output_std=(1.0,)
-    )
-    config = SeriesModel(cell=cell, hidden_size=size, features=size, targets=1)
-    return Network(config, scaler=scaler).eval()
+class _Subject(NamedTuple):
+    """A network that is measured: its ONNX file, and its weights for the C."""
+
+    graph: bytes
+    stored: StoredNetwork
 
 
-def _session(network: Network) -> onnxruntime.InferenceSession:
-    file, _ = export(network, "engine")
-    return one_thread_session(file)
+def _subject(cell: Cell, size: int) -> _Subject:
+    network = random_network("series", cell, size, 1, _SEED, features=size)
+    graph, _ = export(network, "engine")
+    return _Subject(graph, network.stored())
 
 
 def _step(session: onnxruntime.InferenceSession, size: int) -> float:
@@ -132,7 +133,7 @@ def _step(session: onnxruntime.InferenceSession, size: int) -> float:
     return (time.perf_counter() - start) / _STEPS * 1e6
 
 
-def _build_c(network: Network, compiler: str, folder: Path) -> Path:
+def _build_c(network: StoredNetwork, compiler: str, folder: Path) -> Path:
     name = f"{network.config.cell}-{network.config.hidden_size}"
     home = folder / name
     home.mkdir()

@@ -2,45 +2,21 @@
 
 from pathlib import Path
 
+from pipeline.bundle.first_lines import call_lines, first_lines
 from pipeline.checkpoint import Checkpoint
-from pipeline.config import Config, ImportedConfig, ImportedSource, SineSource, Source, TextSource
+from pipeline.config import (
+    Config,
+    ImportedConfig,
+    ImportedSource,
+    ModelConfig,
+    SineSource,
+    Source,
+    TextSource,
+)
 from pipeline.contract import Errors, SeriesScores, TextScores, TrainingRecord
 from pipeline.contract.tensors import TensorSpec
 from pipeline.escaping import markdown
 from pipeline.signature import TIME, Signature, loop
-
-
-def first_lines(task: str, features: int = 1, streams: bool = True) -> str:
-    """Python code that runs ``onnx/model.onnx`` with only numpy and onnxruntime.
-
-    It carries a state if ``streams`` is set, and otherwise reads a whole sequence.
-    """
-    if task == "text":
-        prepare = 'text = np.array([[ord(c) for c in "The "]])  # [batch, time] code points'
-        given, answer = "text", "output[0, -1].argmax()  # index of the likeliest next character"
-    else:
-        shape = f"(1, 50, {features})"
-        prepare = f"values = np.zeros({shape}, np.float32)  # [batch, time, features], raw units"
-        given, answer = "values", "output[0, -1]  # the forecast of the next value"
-    if streams:
-        start = """
-state = np.zeros([1, *session.get_inputs()[1].shape[1:]], np.float32)  # zeros start a stream"""
-        call = f"""\
-for chunk in np.split({given}, 2, axis=1):
-    output, state = session.run(None, {{"input": chunk, "state": state}})"""
-    else:
-        start, call = "", f'(output,) = session.run(None, {{"input": {given}}})'
-    return f"""\
-import numpy as np
-import onnxruntime
-
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = 1  # a step is too small to share
-session = onnxruntime.InferenceSession("onnx/model.onnx", options){start}
-{prepare}
-{call}
-print({answer.split("  #")[0]})  #{answer.split("  #")[1]}
-"""
 
 
 def model_card(checkpoint: Checkpoint, signature: Signature) -> str:
@@ -50,7 +26,6 @@ def model_card(checkpoint: Checkpoint, signature: Signature) -> str:
     rows = [*signature.inputs, *signature.outputs]
     ins, outs = (", ".join(s.name for s in part) for part in (signature.inputs, signature.outputs))
     call = f"({ins}) → ({outs})" if signature.has_state else f"{ins} → {outs}"
-    features = 1 if model.task == "text" else model.features
     return f"""\
 # {markdown(config.name)}
 
@@ -68,14 +43,26 @@ Scaling and the character table are inside the graph.
 ## First lines
 
 ```python
-{first_lines(model.task, features, signature.has_state)}```
-
+{first_lines(model)}```
+{_by_call(model)}
 {_training(checkpoint.training)}## Files
 
 `onnx/model.onnx` and `model.pt` (TorchScript) are this function; {_loop(config)}\
 `model.safetensors` holds the PyTorch weights, `golden.json` calls with their results to replay,
 `manifest.json` all of this for a machine, and `validation.json`, once `pipeline validate` has run,
 how close each runtime came.
+"""
+
+
+def _by_call(model: ModelConfig) -> str:
+    """The lines that call the model itself, unless they are the first lines."""
+    if loop(model) is None:
+        return ""
+    return f"""
+The model itself, called piece by piece, with the state in the caller's hands:
+
+```python
+{call_lines(model)}```
 """
 
 

@@ -13,7 +13,9 @@ from torch.utils import _pytree as pytree
 
 from pipeline.contract.tensors import Tensors
 from pipeline.errors import UsageError
+from pipeline.export.module_checks import LONG
 from pipeline.export.modules import export_onnx, export_torchscript
+from pipeline.export.onnx_graph import describe
 from pipeline.export.state import Explicit
 from pipeline.verify import Reference, chained
 
@@ -66,16 +68,14 @@ def graphs(
             check_inputs=checks,
         )
         model = onnx.load_from_string(onnx_path.read_bytes())
-        meanings = {spec.name: spec.meaning for spec in (*contract.inputs, *contract.outputs)}
-        for value in (*model.graph.input, *model.graph.output):
-            value.doc_string = meanings[value.name]
+        describe(model, (*contract.inputs, *contract.outputs))
         return model.SerializeToString(deterministic=True), torchscript_path.read_bytes()
 
 
 def _calls(reference: Reference) -> Iterator[list[np.ndarray[Any, Any]]]:
     """The inputs of calls of several sizes, from initial states and from what those led to."""
     contract = reference.contract
-    for batch, steps in _SIZES:
+    for batch, steps in (*_SIZES, (1, LONG)) if contract.time else _SIZES:
         pieces = reference.pieces(batch, [steps, steps])
         states: Tensors = reference.initial(reference.batch_of(pieces[0]))
         results = chained(reference.model, contract, pieces, states)

@@ -52,7 +52,7 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
     require_readable(golden, GOLDEN_FILE)
     loop_file = export_loop(onnx_file, network, spread)
     files = {
-        WEIGHTS_FILE: save_safetensors(dict(network.state_dict())),
+        WEIGHTS_FILE: save_safetensors(dict(network.state_dict()), metadata={"format": "pt"}),
         TORCHSCRIPT_FILE: torchscript_file,
         ONNX_FILE: onnx_file,
         **({looped.file: loop_file} if looped and loop_file else {}),

@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import click
+import cloup
 
-from pipeline.cli.options import exported_option, json_option
+from pipeline.cli.options import Commands, exported_option, json_option, names_in
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import unknown
 from pipeline.lookup import find_models
 
 
-@click.group()
+@click.group(cls=Commands)
 def benchmark() -> None:
     """Measure side by side, in one run: what one step costs, and what exporters make.
 
@@ -21,8 +22,8 @@ def benchmark() -> None:
     """
 
 
-@benchmark.command()
-@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
+@benchmark.command(cls=cloup.Command)
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...", shell_complete=names_in("exported"))
 @exported_option
 @json_option
 def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
@@ -48,8 +49,8 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
     finish(as_json, content, [loops_table(measured)])
 
 
-@benchmark.command()
-@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
+@benchmark.command(cls=cloup.Command)
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...", shell_complete=names_in("exported"))
 @click.option(
     "--target",
     "targets",
@@ -82,13 +83,13 @@ def embed(
     from pipeline.benchmark.engines import measure_engines
     from pipeline.contract import open_bundle
     from pipeline.contract.files import MANIFEST_FILE
-    from pipeline.embed.targets import TARGETS
+    from pipeline.embed.targets import RUN_HERE
     from pipeline.report.benchmarks import clients_table, engines_table
     from pipeline.report.output import console, finish, literal
 
     for name in targets:
-        if name not in TARGETS:
-            raise unknown("target", name, TARGETS)
+        if name not in RUN_HERE:
+            raise unknown("target", name, RUN_HERE)
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     bundles = [open_bundle(folder) for folder in folders]
     trust = make_trust(key, trust_all)
@@ -97,7 +98,7 @@ def embed(
         def show(words: str) -> None:
             status.update(literal(words))
 
-        clients = list(measure_clients(bundles, targets or tuple(TARGETS), show, trust))
+        clients = list(measure_clients(bundles, targets or tuple(RUN_HERE), show, trust))
         engines = list(measure_engines(rtneural, show))
     content = {
         "clients": [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in clients],
@@ -106,7 +107,7 @@ def embed(
     finish(as_json, content, [clients_table(clients), engines_table(engines)])
 
 
-@benchmark.command()
+@benchmark.command(cls=cloup.Command)
 @click.argument("names", nargs=-1, metavar="[MODULE]...")
 @click.option(
     "--exporter",
@@ -126,7 +127,7 @@ def embed(
 def exporters(
     names: tuple[str, ...], exporters: tuple[str, ...], time_limit: float, as_json: bool
 ) -> None:
-    """Every exporter to ONNX on a dozen recurrent modules, with dynamic sizes: right or wrong.
+    """Try every exporter to ONNX on recurrent modules with dynamic sizes.
 
     Each file is run by ONNX Runtime at sizes that its export has not seen, and from states that are
     not zero, and compared with PyTorch.

@@ -4,19 +4,29 @@ import shlex
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.listing import ListingCommand, targets
-from pipeline.cli.options import exported_option, json_option
+from pipeline.cli.options import exported_option, json_option, names_in
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import UsageError
 from pipeline.lookup import find_model
 
+if TYPE_CHECKING:
+    from pipeline.embed.target import Target
+
+
+def _targets(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    from pipeline.embed.targets import TARGETS
+
+    return [name for name in TARGETS if name.startswith(begun)]
+
 
 @click.command(cls=ListingCommand, lists=targets)
-@click.argument("bundle", metavar="NAME|PATH")
-@click.argument("target")
+@click.argument("bundle", metavar="NAME|PATH", shell_complete=names_in("exported"))
+@click.argument("target", shell_complete=_targets)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -82,11 +92,21 @@ def embed(
     name = opened.manifest.name
     content = {"target": target, "model": name, "status": status, "out": str(out), "files": files}
     say(f"{name} for {chosen.title}: {status}, {len(files)} files in {out}")
-    there = shlex.quote(str(out))
-    finish(as_json, content, [], "" if is_served else f"cd {there} && cat README.md")
+    finish(as_json, content, [], () if is_served else _to_type(chosen, bundle, out, exported))
     if is_served and page is not None:
         build(chosen, out)
         with page.serve(out, port) as url:
             say(f"the page is at {url}; Ctrl-C ends")
             with suppress(KeyboardInterrupt):
                 Event().wait()
+
+
+def _to_type(target: "Target", bundle: str, out: Path, exported: Path) -> tuple[str, ...]:
+    """The commands that show that the project runs: a page is served, others replay."""
+    if target.page is not None:
+        words = ["pipeline", "embed", bundle, target.name, "--out", str(out), "--serve"]
+        if exported != Path("exported"):
+            words += ["--exported", str(exported)]
+        return (shlex.join(words),)
+    steps = (*target.build(), target.replay)
+    return (shlex.join(["cd", str(out)]), " && ".join(map(shlex.join, steps)))

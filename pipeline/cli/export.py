@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
 from pipeline.cli.options import (
-    SectionedCommand,
     checkpoints_option,
     exported_option,
     force_option,
     json_option,
+    names_in,
     next_command,
     section,
 )
@@ -23,8 +24,13 @@ if TYPE_CHECKING:
 _module = section("A module of your own")
 
 
-@click.command(cls=SectionedCommand)
-@click.argument("names", nargs=-1, metavar="[NAME|PATH|FILE.py:CLASS]...")
+@click.command(cls=cloup.Command)
+@click.argument(
+    "names",
+    nargs=-1,
+    metavar="[NAME|PATH|FILE.py:CLASS]...",
+    shell_complete=names_in("checkpoints"),
+)
 @click.option(
     "--opset", type=int, default=18, show_default=True, help="Opset of the ONNX files, 18 to 23."
 )
@@ -92,8 +98,9 @@ def export(
     \b
     pipeline export
     pipeline export char-lstm --opset 20
-    pipeline export mynet.py:Denoiser --weights trained.pt --arg hidden=64
-    pipeline export mynet.py:Tagger --input 'tokens=int64[batch,time]<50' --state h:h_next
+    pipeline export mynet.py:Denoiser --weights trained.pt
+    pipeline export mynet.py:Tagger --state h:h_next
+    pipeline export net.py:Net --input x=float32[batch,time,4]
     """
     from pipeline.checkpoint import CHECKPOINT_FILE
     from pipeline.report.output import finish

@@ -25,6 +25,7 @@ def export_source(
 ) -> None:
     """Export the module that ``source`` names, and say what was understood of its state."""
     from pipeline.report.output import console, finish, say
+    from pipeline.report.output import show as print_tables
     from pipeline.report.tables import state_table
     from pipeline.run.export import export_module
     from pipeline.usercode.inputs import declared_inputs, example_inputs, guessed_inputs
@@ -44,7 +45,7 @@ def export_source(
 
     def show(found: "Explicit") -> None:
         if not as_json:
-            console(stderr=False).print(state_table(found.described))
+            print_tables([state_table(found.described)])
 
     with console().status(f"exporting {kind}"):
         bundle = export_module(

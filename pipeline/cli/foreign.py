@@ -109,7 +109,7 @@ def foreign(
             _must_be_trusted(path, trust)
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import console, finish
-    from pipeline.report.tables import validation_notes, validation_table
+    from pipeline.report.tables import validation_notes, validation_tables
     from pipeline.runtimes.catalog import require
     from pipeline.runtimes.kind import PROVIDERS
     from pipeline.storage import update_file
@@ -125,8 +125,8 @@ def foreign(
     finish(
         as_json,
         [result.model_dump(mode="json")],
-        [validation_table([result], "Validation: largest errors against the first file")],
-        notes=validation_notes([result]),
+        validation_tables([result], "largest errors against the first file"),
+        notes=validation_notes([result], details=True),
     )
     must_have_run(result.rows, providers)
     if not result.passed:

@@ -16,6 +16,8 @@ from pipeline.cli.embed import embed
 from pipeline.cli.export import export
 from pipeline.cli.import_ import import_
 from pipeline.cli.inspect import inspect, presets
+from pipeline.cli.options import HELP, Commands
+from pipeline.cli.push import push
 from pipeline.cli.run import run
 from pipeline.cli.sign import sign, verify
 from pipeline.cli.streams import drop_unwritten, fill_closed_streams
@@ -29,10 +31,10 @@ from pipeline.errors import (
     UnavailableError,
     UsageError,
     one_line,
-    unknown,
 )
 from pipeline.escaping import visible
 from pipeline.packages import how_to_install
+from pipeline.terminal import shown
 from pipeline.threads import wait_asleep
 
 DEBUG = "PIPELINE_DEBUG"  # environment variable; with 1, a fault of pipeline ends in a traceback
@@ -52,7 +54,7 @@ def main() -> None:
     except (Exception, KeyboardInterrupt) as error:
         message, exit_code = _failure(error)
         with suppress(OSError):
-            click.echo(f"error: {visible(' '.join(message.split()))}", err=True)
+            click.echo(shown(f"error: {visible(' '.join(message.split()))}"), err=True)
         sys.exit(exit_code)
     finally:
         drop_unwritten()
@@ -133,25 +135,9 @@ def _place(error: BaseException) -> str:
     return f"{Path(ours[-1].filename).relative_to(package).as_posix()}:{ours[-1].lineno}"
 
 
-class _Commands(click.Group):
-    """A group that suggests the nearest command."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands and not args[0].startswith("-"):
-            raise unknown("command", args[0], self.commands)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(
-    cls=_Commands,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+@click.group(cls=Commands, context_settings=HELP)
 @click.version_option(__version__, prog_name="pipeline")
-@click.pass_context
-def cli(context: click.Context) -> None:
+def cli() -> None:
     """Take recurrent networks from PyTorch to the place where they run.
 
     The order of the commands is train (or import), export, validate, then embed or run. A model
@@ -161,13 +147,19 @@ def cli(context: click.Context) -> None:
     Exit codes: 0 done, 2 usage, 3 malformed input, 4 unsafe, 5 integrity, 6 parity,
     7 environment, 8 storage, 130 interrupted. 1 is a fault of pipeline itself; set
     PIPELINE_DEBUG=1 in the environment to see its traceback.
+
+    To complete commands, options and names with Tab, put one line into ~/.bashrc, ~/.zshrc or
+    ~/.config/fish/completions/pipeline.fish:
+
+    \b
+    eval "$(_PIPELINE_COMPLETE=bash_source pipeline)"
+    eval "$(_PIPELINE_COMPLETE=zsh_source pipeline)"
+    _PIPELINE_COMPLETE=fish_source pipeline | source
     """
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
 
 
-for command in (
-    *(train, import_, export, validate, embed, run),
-    *(inspect, sign, verify, presets, benchmark),
-):
-    cli.add_command(command)
+for title, commands in {
+    "The road": (train, import_, export, validate, embed, run),
+    "On the way": (presets, inspect, sign, verify, push, benchmark),
+}.items():
+    cli.section(title, *commands)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from pipeline.cells import NONLINEARITIES, with_option
 from pipeline.cli.options import (
     Command,
-    SectionedCommand,
     checkpoints_option,
     force_option,
     json_option,
@@ -51,7 +51,7 @@ def _scaler(flag: str, purpose: str) -> Callable[[Command], Command]:
     return _network(flag, multiple=True, callback=_pairs, metavar="MEAN,STD", help=purpose)
 
 
-@click.command("import", cls=SectionedCommand)
+@click.command("import", cls=cloup.Command)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the checkpoint.  [default: name of the file]")
 @_weights(
@@ -130,11 +130,11 @@ def import_(
 
     \b
     pipeline import lstm.pt --scaler 21.3,4.7
-    pipeline import char_rnn.pt --one-hot --vocabulary abcdefghijklmnopqrstuvwxyz
+    pipeline import char_rnn.pt --one-hot --vocabulary abc.txt
     """
     from pipeline.importer import Choices, import_weights
     from pipeline.importer.findings import findings
-    from pipeline.report.output import console, finish, say
+    from pipeline.report.output import finish, say, show
     from pipeline.report.tables import findings_table
 
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._") or "imported"
@@ -143,7 +143,7 @@ def import_(
     )
     found = findings(imported)
     if not as_json:
-        console(stderr=False).print(findings_table(str(file), found))
+        show([findings_table(str(file), found)])
     checkpoint, status = _write(imported, name, checkpoints / name, force)
     say(f"{name}: {status}")
     content = {

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import click
+import cloup
 
-from pipeline.cli.options import exported_option, json_option
+from pipeline.cli.options import exported_option, json_option, names_in
 from pipeline.lookup import find_models
 
 
-@click.command()
-@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
+@click.command(cls=cloup.Command)
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...", shell_complete=names_in("exported"))
 @click.option(
     "--plot",
     "picture",
@@ -25,7 +26,7 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
 
     \b
     pipeline inspect sine-lstm
-    pipeline inspect sine-rnn sine-lstm sine-gru --plot forecast.svg
+    pipeline inspect sine-rnn sine-gru --plot forecast.svg
     """
     from pipeline.contract import open_bundle
     from pipeline.contract.files import MANIFEST_FILE
@@ -51,7 +52,7 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
     )
 
 
-@click.command()
+@click.command(cls=cloup.Command)
 @json_option
 def presets(as_json: bool) -> None:
     """Show the presets that train starts from."""

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
-
-from pipeline.cli.options import SectionedCommand
+import cloup
 
 Lists = Mapping[str, Sequence[tuple[str, str]]]
 
 
-class ListingCommand(SectionedCommand):
+class ListingCommand(cloup.Command):
     """A command whose help ends with ``lists``: under each title, names and their descriptions.
 
     The lists are made when the help is shown, because their modules take longer to import than a
@@ -39,9 +38,10 @@ def listed(entries: Iterable[Any]) -> Sequence[tuple[str, str]]:
 
 def runtimes_and_targets() -> Lists:
     """The runtimes and targets that ``validate`` can run a bundle in."""
+    from pipeline.embed.targets import RUN_HERE
     from pipeline.runtimes.catalog import RUNTIMES
 
-    return {"Runtimes": listed(RUNTIMES.values())} | dict(targets())
+    return {"Runtimes": listed(RUNTIMES.values()), "Targets": listed(RUN_HERE.values())}
 
 
 def targets() -> Lists:

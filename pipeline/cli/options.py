@@ -5,13 +5,15 @@ import secrets
 import shlex
 import sys
 from collections.abc import Callable, Collection, Container, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import cloup
+from click.shell_completion import CompletionItem
 
-from pipeline.errors import UnavailableError, UnsafeError, UsageError
+from pipeline.errors import UnavailableError, UnsafeError, UsageError, unknown
 
 if TYPE_CHECKING:
     from pipeline.validate import Row
@@ -19,37 +21,55 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class SectionOption(click.Option):
-    """An option that the help shows under the title of its ``section``."""
+CHECKPOINTS = "checkpoints"  # the folder of the checkpoints, if none is named
+_STYLE = cloup.HelpTheme(
+    invoked_command=cloup.Style(bold=True),
+    heading=cloup.Style(bold=True),
+    col1=cloup.Style(bold=True),
+)
+HELP = cloup.Context.settings(
+    help_option_names=["-h", "--help"],
+    formatter_settings=cloup.HelpFormatter.settings(theme=_STYLE),
+)
 
-    def __init__(self, *arguments: Any, section: str, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.section = section
+
+@cache
+def group(title: str) -> cloup.OptionGroup:
+    """The options that the help shows under ``title``."""
+    return cloup.OptionGroup(title)
 
 
 def section(title: str) -> Callable[..., Callable[[Command], Command]]:
     """``click.option`` for the options of the section ``title``."""
-    return partial(click.option, cls=SectionOption, section=title)
+    return partial(click.option, cls=cloup.Option, group=group(title))
 
 
-class SectionedCommand(click.Command):
-    """A command whose help groups options by section; options without one come last."""
+class Commands(cloup.Group):
+    """A group that prints its help if no command is named, and suggests the nearest one."""
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options of each section, in the order in which they were declared."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        rest: list[tuple[str, str]] = []
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is None or not isinstance(parameter, click.Option):
-                continue
-            if isinstance(parameter, SectionOption):
-                sections.setdefault(parameter.section, []).append(record)
-            else:
-                rest.append(record)
-        for title, rows in (sections | {"Options": rest}).items():
-            with formatter.section(title):
-                formatter.write_dl(rows)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, invoke_without_command=True, **options)
+
+    def add_command(self, cmd: click.Command, *arguments: Any, **options: Any) -> None:
+        """Add a command, which the help describes by its whole first sentence."""
+        if not cmd.short_help:
+            cmd.short_help = " ".join((cmd.help or "").split("\n\n")[0].split())
+        super().add_command(cmd, *arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        if not ctx._protected_args and not ctx.args:
+            click.echo(ctx.get_help())
+            return None
+        return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first of ``args`` names."""
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            raise unknown("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
 
 
 def _folder(flag: str, default: str, purpose: str) -> Callable[[Command], Command]:
@@ -58,7 +78,7 @@ def _folder(flag: str, default: str, purpose: str) -> Callable[[Command], Comman
     )
 
 
-checkpoints_option = _folder("--checkpoints", "checkpoints", "Folder of the checkpoints.")
+checkpoints_option = _folder("--checkpoints", CHECKPOINTS, "Folder of the checkpoints.")
 exported_option = _folder("--exported", "exported", "Folder of the bundles.")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
@@ -66,6 +86,19 @@ json_option = click.option(
 force_option = click.option(
     "--force", is_flag=True, help="Do the work again even if nothing has changed."
 )
+
+
+def names_in(folder: str) -> Callable[..., list[CompletionItem]]:
+    """What a shell completes: the models in the folder of the option ``folder``, or else files."""
+
+    def complete(
+        context: click.Context, parameter: click.Parameter, begun: str
+    ) -> list[CompletionItem]:
+        root = Path(context.params.get(folder) or folder)
+        found = sorted(path.name for path in root.glob("[!.]*/") if path.name.startswith(begun))
+        return list(map(CompletionItem, found)) or [CompletionItem(begun, type="file")]
+
+    return complete
 
 
 def must_have_run(

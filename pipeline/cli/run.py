@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 from click.core import ParameterSource
 
-from pipeline.cli.options import SectionedCommand, exported_option, json_option
+from pipeline.cli.options import CHECKPOINTS, exported_option, json_option, names_in
 from pipeline.cli.run_series import SERIES_OPTIONS, run_series
 from pipeline.cli.run_text import TEXT_OPTIONS, run_text
 from pipeline.errors import UsageError
@@ -14,8 +15,8 @@ from pipeline.errors import UsageError
 _OPTIONS = {"text": TEXT_OPTIONS, "series": SERIES_OPTIONS}
 
 
-@click.command(cls=SectionedCommand, params=[*TEXT_OPTIONS, *SERIES_OPTIONS])
-@click.argument("bundle", metavar="NAME|PATH")
+@click.command(cls=cloup.Command, params=[*TEXT_OPTIONS, *SERIES_OPTIONS])
+@click.argument("bundle", metavar="NAME|PATH", shell_complete=names_in("exported"))
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -36,11 +37,13 @@ def run(
 
     \b
     pipeline run char-lstm --prompt "The " --temperature 0.7
-    pipeline run char-lstm --prompt "The " --length 100 --streams 4 --seed 1
-    pipeline run sine-lstm --history sine.csv --steps 100 --samples 200 --plot -
+    pipeline run char-lstm --prompt "The " --streams 4
+    pipeline run sine-lstm --history sine.csv --samples 200
+    pipeline run sine-lstm --history sine.csv --plot -
     """
     from pipeline.run.bundle import load
 
+    _must_be_exported(bundle, exported)
     context = click.get_current_context()
     opened = load(bundle, exported)
     if opened.task is None:
@@ -59,3 +62,10 @@ def run(
     own = {option.name: options[option.name or ""] for option in _OPTIONS[opened.task]}
     make = run_text if opened.task == "text" else run_series
     make(opened, seed, as_json, **own)
+
+
+def _must_be_exported(name: str, exported: Path) -> None:
+    """Say which command exports a model that was trained here and has no bundle yet."""
+    trained = Path(CHECKPOINTS) / name
+    if Path(name).name == name and trained.is_dir() and not (exported / name).exists():
+        raise UsageError(f"{name} is trained and not exported yet; run 'pipeline export {name}'")

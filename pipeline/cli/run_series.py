@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
-from pipeline.cli.options import SectionOption, chosen_seed, standard_input
+from pipeline.cli.options import chosen_seed, group, standard_input
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from pipeline.report.grid import Grid
     from pipeline.run.bundle import Bundle
     from pipeline.run.history import History
     from pipeline.run.series import Forecast
 
-_option = partial(SectionOption, section="Series models")
+_option = partial(cloup.Option, group=group("Series models"))
 SERIES_OPTIONS = (
     _option(
         ["--history", "--series", "history"],
@@ -154,21 +154,18 @@ def _history(bundle: "Bundle", width: int, file: str | None, id: str | None) -> 
     return history_of(table, path, source, width, id=id)
 
 
-def _table(made: "Forecast", times: list[str] | None) -> "Table":
+def _table(made: "Forecast", times: list[str] | None) -> "Grid":
     """The forecast as a table with one row for each step, which has its time if there are any."""
-    from rich.table import Table
-
-    from pipeline.escaping import visible
+    from pipeline.report.grid import Grid
     from pipeline.run.series import QUANTILES
 
-    table = Table(title="Forecast, raw units", title_justify="left", title_style="bold")
-    table.add_column(visible(made.history.time or "step"), justify="right", no_wrap=True)
+    table = Grid("Forecast, raw units", made.history.time or "step")
     quantiles = made.quantiles
     shares = () if quantiles is None else tuple(f"{share:.0%}" for share in QUANTILES)
     for name in made.columns:
-        table.add_column(name, justify="right")
+        table.add_column(name)
         for share in shares:
-            table.add_column(share.replace("%", " %"), justify="right")
+            table.add_column(f"{name}, {share.replace('%', ' %')}")
     for step, values in enumerate(made.values):
         cells = [str(step + 1) if times is None else times[step]]
         for column, value in enumerate(values):

@@ -4,14 +4,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
-from pipeline.cli.options import SectionOption, chosen_seed, finite, standard_input
+from pipeline.cli.options import chosen_seed, finite, group, standard_input
 from pipeline.errors import MalformedError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.run.bundle import Bundle
 
-_option = partial(SectionOption, section="Text models")
+_option = partial(cloup.Option, group=group("Text models"))
 TEXT_OPTIONS = (
     _option(
         ["--prompt"],

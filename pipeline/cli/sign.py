@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import click
+import cloup
 
-from pipeline.cli.options import exported_option, json_option
+from pipeline.cli.options import exported_option, json_option, names_in
 from pipeline.cli.trust import key_option
 from pipeline.lookup import find_models
 
 
-@click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME|PATH...")
+@click.command(cls=cloup.Command)
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME|PATH...", shell_complete=names_in("exported")
+)
 @key_option("Private key to sign with: elliptic curve, without a password.", required=True)
 @exported_option
 @json_option
@@ -22,15 +25,16 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
     OpenSSL makes a pair of keys; keep the private one, and give the public one to your users:
 
     \b
-    openssl ecparam -name prime256v1 -genkey -noout -out private.pem
+    openssl ecparam -name prime256v1 -genkey -noout \\
+        -out private.pem
     openssl ec -in private.pem -pubout -out public.pem
     pipeline sign sine-lstm --key private.pem
     """
     from pipeline.bundle import open_bundle
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract.files import MANIFEST_FILE, SIGNATURE_FILE
     from pipeline.report.output import finish, say
     from pipeline.storage import exclusive, write_file
-    from pipeline.trust import SIGNATURE_FILE, sign_bundle
+    from pipeline.trust import sign_bundle
 
     signed = []
     for folder in find_models(exported, MANIFEST_FILE, names, made_by="export"):
@@ -42,8 +46,10 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
     finish(as_json, signed, [])
 
 
-@click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME|PATH...")
+@click.command(cls=cloup.Command)
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME|PATH...", shell_complete=names_in("exported")
+)
 @key_option("Public key of the signer.", required=True)
 @exported_option
 @json_option

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from pipeline.cells import CELLS, NONLINEARITIES, with_option
 from pipeline.cli.baselines import Baselines
 from pipeline.cli.options import (
-    SectionedCommand,
     checkpoints_option,
     force_option,
     json_option,
@@ -28,8 +28,14 @@ _text, _series, _sine = section("Text data"), section("Series data"), section("S
 _GRID = "Several values train a grid of networks."
 
 
-@click.command(cls=SectionedCommand)
-@click.argument("names", nargs=-1, metavar="[PRESET]...")
+def _presets(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    from pipeline.config import PRESETS
+
+    return [name for name in PRESETS if name.startswith(begun)]
+
+
+@click.command(cls=cloup.Command)
+@click.argument("names", nargs=-1, metavar="[PRESET]...", shell_complete=_presets)
 @_preset("--task", "family", help="Train only the presets of this task: sine or char.")
 @several("--cell", str, f"Train only the presets of these cells: {', '.join(CELLS)}.", "Presets")
 @_preset("--name", help="Name of the checkpoint.  [default: name of the preset]")
@@ -196,7 +202,7 @@ def train(
     pipeline train
     pipeline train char-lstm --hidden-size 256 --minutes 5
     pipeline train --cell gru --text book.txt --name book-gru
-    pipeline train --task sine --cell rnn,lstm,gru --hidden-size 50,100 --num-layers 1,2
+    pipeline train --cell rnn,lstm,gru --hidden-size 50,100
     """
     from pipeline.config import WHOLE_SEQUENCES, grid, select
     from pipeline.data import load

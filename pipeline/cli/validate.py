@@ -14,6 +14,7 @@ from pipeline.cli.options import (
     force_option,
     json_option,
     must_have_run,
+    names_in,
     next_command,
     section,
 )
@@ -34,7 +35,7 @@ _trial = section("Self-test of the validator")
 
 
 @click.command(cls=ListingCommand, lists=runtimes_and_targets)
-@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...", shell_complete=names_in("exported"))
 @_comparison(
     "--runtime",
     "runtimes",
@@ -44,7 +45,9 @@ _trial = section("Self-test of the validator")
     "installed]",
 )
 @_comparison(
-    "--embedded", is_flag=True, help="Build and replay every target of embed, as --runtime does."
+    "--embedded",
+    is_flag=True,
+    help="Build and replay every target of embed that runs here, as --runtime does.",
 )
 @_comparison(
     "--provider",
@@ -75,6 +78,12 @@ _trial = section("Self-test of the validator")
     help="Number of random models without faults that --self-test checks for false alarms.",
 )
 @_output(
+    "--details",
+    is_flag=True,
+    help="Print every error of every runtime and graph, in place of one number for each runtime, "
+    "and what to do about what did not run.",
+)
+@_output(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
     help="HTML file that the report is written to.  [default: report.html in the folder of "
@@ -98,6 +107,7 @@ def validate(
     time_limit: float,
     on_trial: bool,
     honest: int,
+    details: bool,
     report: Path | None,
     junit: Path | None,
     key: Path | None,
@@ -117,7 +127,7 @@ def validate(
 
     \b
     pipeline validate
-    pipeline validate --runtime onnxruntime --runtime reference
+    pipeline validate --runtime tract --runtime reference
     pipeline validate sine-lstm --provider cuda
     pipeline validate sine-lstm --runtime c
     pipeline validate --self-test
@@ -132,17 +142,17 @@ def validate(
         self_test(honest, as_json)
         return
     from pipeline.contract.files import MANIFEST_FILE
-    from pipeline.embed.targets import TARGETS
+    from pipeline.embed.targets import RUN_HERE
     from pipeline.report.current import is_current
     from pipeline.report.output import finish
-    from pipeline.report.tables import matrix_table, validation_notes, validation_table
+    from pipeline.report.tables import matrix_table, validation_notes, validation_tables
     from pipeline.runtimes.catalog import ALL, RUNTIMES, Runtimes, known_providers, require
     from pipeline.storage import update_file
 
     for name in runtimes:
-        if name not in RUNTIMES and name not in TARGETS:
-            raise unknown("runtime", name, (*RUNTIMES, *TARGETS))
-    targets = [name for name in TARGETS if embedded or name in runtimes]
+        if name not in RUNTIMES and name not in RUN_HERE:
+            raise unknown("runtime", name, (*RUNTIMES, *RUN_HERE))
+    targets = [name for name in RUN_HERE if embedded or name in runtimes]
     loaded = tuple(name for name in ALL if name in runtimes)  # the other names are targets
     require(providers, loaded)
     folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
@@ -172,9 +182,9 @@ def validate(
     finish(
         as_json,
         [result.model_dump(mode="json") for result in results],
-        [validation_table(results), *([matrix_table(results)] if targets else [])],
+        validation_tables(results) if details else [matrix_table(results)],
         "" if failed else next_command("pipeline inspect", names),
-        [*validation_notes(results), *([f"report: {report}"] if shown else [])],
+        [*validation_notes(results, details), *([f"report: {report}"] if shown else [])],
     )
     # A runtime asked for by name must have run on each provider. Without names, every runtime of a
     # provider other than the CPU must have run if that provider was asked for.
@@ -182,7 +192,9 @@ def validate(
     rows = [row for result in results for row in result.rows]
     must_have_run(rows, asked, runtimes)
     if failed:
-        raise ParityError(f"{', '.join(failed)}: not as PyTorch; see the rows marked fail")
+        raise ParityError(
+            f"{', '.join(failed)}: not as PyTorch; the lines that begin with fail say why"
+        )
 
 
 def _all_known(

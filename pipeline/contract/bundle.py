@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from pipeline.config import Record
 from pipeline.contract.files import (
+    CARD_FILE,
     GOLDEN_FILE,
     INITIAL_FILE,
     MANIFEST_FILE,
@@ -17,6 +18,8 @@ from pipeline.contract.files import (
     WEIGHTS_FILE,
 )
 from pipeline.contract.format1 import golden_of_format_1, manifest_of_format_1
+from pipeline.contract.front_matter import LIMIT as FRONT_MATTER_LIMIT
+from pipeline.contract.front_matter import vouched
 from pipeline.contract.golden import Golden, StoredTensors, check_golden
 from pipeline.contract.graph import require_own_data
 from pipeline.contract.held_out import held_out_array
@@ -53,7 +56,7 @@ class Bundle:
     content: bytes = field(repr=False)
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file of the bundle.
+        """The bytes of one file of the bundle; of the card, those after the Hub's front matter.
 
         Raises:
             MalformedError: the manifest does not list the file, or it is missing or not regular.
@@ -66,8 +69,11 @@ class Bundle:
         if name == WEIGHTS_FILE and entry.bytes > largest_file(self.manifest.parameters):
             raise MalformedError(f"{path} is larger than the weights of its model; {_TODO}")
         with open_inside(self.folder, name, "a file of the bundle") as file:
-            self._require_size(file, name, entry)
-            data = file.read(entry.bytes)
+            if name == CARD_FILE:
+                data = vouched(name, file.read(entry.bytes + FRONT_MATTER_LIMIT))
+            else:
+                self._require_size(file, name, entry)
+                data = file.read(entry.bytes)
         if sha256(data) != entry.sha256:
             raise self._changed(name)
         require_own_data(data, path)
@@ -76,6 +82,9 @@ class Bundle:
     def verify(self) -> None:
         """Compare every file with its digest, block by block; raises as :meth:`read` does."""
         for name, entry in self.manifest.files.items():
+            if name == CARD_FILE:
+                self.read(name)
+                continue
             digest = hashlib.sha256()
             with open_inside(self.folder, name, "a file of the bundle") as file:
                 self._require_size(file, name, entry)
@@ -195,10 +204,19 @@ def open_bundle(folder: Path) -> Bundle:
         StorageError: ``manifest.json`` cannot be read.
     """
     content = read_inside(folder, MANIFEST_FILE, "the manifest")
-    path = folder / MANIFEST_FILE
+    return Bundle(folder, parse_manifest(content, folder / MANIFEST_FILE), content)
+
+
+def parse_manifest(content: bytes, path: Path) -> Manifest:
+    """The manifest in the bytes of ``manifest.json``; messages name ``path``.
+
+    Raises:
+        MalformedError: it is not JSON, or does not fit its schema.
+        IntegrityError: it was changed.
+        UnsafeError: it lists a file outside the folder.
+    """
     plain = unsealed(content, path, _TODO)
-    manifest = parse_record(plain, path, "the manifest", Manifest, _TODO, _older)
-    return Bundle(folder, manifest, content)
+    return parse_record(plain, path, "the manifest", Manifest, _TODO, _older)
 
 
 def _older(content: dict[str, Any]) -> None:

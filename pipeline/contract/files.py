@@ -8,3 +8,4 @@ ONNX_FILE = "onnx/model.onnx"
 GOLDEN_FILE = "golden.json"
 INITIAL_FILE = "initial.json"  # initial states that no constant says
 VALIDATION_FILE = "validation.json"
+SIGNATURE_FILE = "model.sig"

@@ -60,7 +60,7 @@ class Target:
 
     ``name`` is its name in commands, and ``title`` its name for people. ``help`` says what runs the
     model, and ``limits`` which models it refuses and what else it needs; neither ends in a full
-    stop.
+    stop. A target without a ``replay`` and without a ``page`` is not run here.
 
     ``clients`` are folders whose content is copied. ``file`` is the model file that the project
     runs; it is empty if ``generated`` makes files from the bundle that contain the model. If it
@@ -87,6 +87,11 @@ class Target:
     build: Callable[[], Sequence[Command]] = tuple
     replay: Command = ()
     page: Page | None = None
+
+    @property
+    def is_run_here(self) -> bool:
+        """Whether its projects can be built and replayed, by ``validate`` and ``benchmark``."""
+        return bool(self.replay or self.page)
 
     def require_trusted(self, bundle: Bundle, trust: Trust) -> None:
         """Make sure that the file of ``bundle`` that the project runs may run.

@@ -21,6 +21,7 @@ def _found() -> dict[str, Target]:
 
 
 TARGETS = _found()
+RUN_HERE = {name: target for name, target in TARGETS.items() if target.is_run_here}
 
 
 def find_target(name: str) -> Target:

@@ -45,6 +45,11 @@ def numbered_as_it_is(archive: bytes) -> bytes:
     return _stored(_files(archive))
 
 
+def replaced_files(archive: bytes, files: Mapping[str, bytes]) -> bytes:
+    """The archive with other ``files``, or more of them."""
+    return _stored(_files(archive) | dict(files))
+
+
 def _files(archive: bytes) -> dict[str, bytes]:
     """The files of an archive by name, without those that tell where it was made.
 

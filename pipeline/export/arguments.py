@@ -46,6 +46,11 @@ class Arguments:
             )
 
     @property
+    def signature(self) -> inspect.Signature:
+        """The parameters of ``forward``."""
+        return self._bound.signature
+
+    @property
     def values(self) -> dict[str, Any]:
         """Those by the parameters of ``forward``."""
         return self._bound.arguments

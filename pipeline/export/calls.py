@@ -21,15 +21,15 @@ from pipeline.export.nested import Path, is_plain, is_tensor, names_of, results_
 class Call:
     """``module``, and its example, with tensors alone as arguments and results.
 
-    Where ``nested``, tuples, lists and dictionaries of tensors stay as they are. The module is
-    changed: its instance gets a ``forward``.
+    Where ``nested``, tuples of tensors stay as they are, and of the results lists and dictionaries
+    as well. The module is changed: its instance gets a ``forward``.
     """
 
     def __init__(self, module: nn.Module, example: Example, nested: bool = False) -> None:
         self._nested = nested
         self._inputs = example.names
-        self._arguments = example.arguments
-        by_place = not example.arguments.kwargs and is_plain(example.args)
+        self.arguments = example.arguments
+        by_place = not example.arguments.kwargs and _is_by_place(example.args)
         self._keeps_inputs = nested and by_place
         self._paths: list[Path] = []  # of the last results
         self.module, self.example = module, example
@@ -58,7 +58,12 @@ class Call:
         return inspect.Signature([inspect.Parameter(name, kind) for name in ("self", *names)])
 
     def _given(self, given: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
-        return (given, {}) if self._keeps_inputs else self._arguments.with_tensors(given)
+        return (given, {}) if self._keeps_inputs else self.arguments.with_tensors(given)
+
+    @property
+    def flattened(self) -> bool:
+        """Whether the module had other arguments than those by which it is called now."""
+        return self.example.arguments is not self.arguments
 
     def _results(self, results: Any, name: str) -> Any:
         found = results_of(results, name)
@@ -84,6 +89,13 @@ class Call:
             return ["output"]
         names = names_of([("output", *path) for path in paths])
         return [f"output_{name}" if name in self._inputs else name for name in names]
+
+
+def _is_by_place(value: Any) -> bool:
+    """Whether there are tensors alone, in tuples or not."""
+    if type(value) is tuple:
+        return all(map(_is_by_place, value))
+    return is_tensor(value)
 
 
 def _runs_its_forward(module: nn.Module) -> bool:

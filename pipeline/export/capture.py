@@ -9,8 +9,10 @@ from torch.fx.experimental import _config as config
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from pipeline.errors import MalformedError, PipelineError, one_line
+from pipeline.export.aliases import aliases_followed
 from pipeline.export.author import line_in_trace
 from pipeline.export.blame import user_line
+from pipeline.export.branches import Branches, UndecidedError, with_branches
 from pipeline.export.example import Example
 from pipeline.export.quiet import quiet_exporter, without_stderr
 from pipeline.export.rewrite import Rewriting
@@ -24,6 +26,7 @@ SCAN = (
     "next_state, y_t`, `state, y = scan(step, state, x, dim=1)`"
 )
 """The three lines that replace a Python loop over time."""
+UNDECIDED = "a Python if, loop or size depends on numbers; use tensor operations"
 _SCRIPTED = (
     "it is TorchScript with a loop, which export_torchscript keeps and ONNX's exporter cannot "
     f"read; give the Python class without torch.jit.script, its loop written as {SCAN}"
@@ -36,14 +39,16 @@ def capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgra
     Raises:
         MalformedError: it cannot be captured; says where, why, and what helps.
     """
-    # Without this, sizes of 1 are constants.
-    ones_may_grow = config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
     roll = Roll()
-    try:
+
+    def captured(branches: Branches) -> ExportedProgram:
+        # Without this, sizes of 1 are constants.
+        ones_may_grow = config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
         with (
-            Rewriting(keeping_sizes(module), roll).within(module),
+            Rewriting(keeping_sizes(module), roll, branches).within(module),
             exportable(module),
             trail.followed(),
+            aliases_followed(module),
             quiet_exporter(),
             torch.no_grad(),
             ones_may_grow,
@@ -52,6 +57,9 @@ def capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgra
             return torch.export.export(
                 module, example.args, dynamic_shapes=example.dynamic_shapes(), strict=False
             )
+
+    try:
+        return with_branches(module, captured)
     except Exception as error:
         scripted = _scripted_loop(module)
         if scripted is not None:
@@ -61,8 +69,8 @@ def capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgra
             reason = _why_frozen(axis, example.sizes[axis], frozen)
             raise cannot_export("ONNX", frozen.place, reason) from error
         reason = str(error) if isinstance(error, PipelineError) else one_line(error)
-        if isinstance(error, GuardOnDataDependentSymNode):
-            reason = "a Python if, loop or size depends on numbers; use tensor operations"
+        if isinstance(error, GuardOnDataDependentSymNode | UndecidedError):
+            reason = UNDECIDED
         if roll.rolled and not isinstance(error, PipelineError):
             reason = f"a Python loop does not become a scan as it stands ({reason}); write {SCAN}"
         raise cannot_export("ONNX", trail.here, at_line(error, reason)) from error

@@ -166,7 +166,7 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
     with quiet_exporter():
         models["TorchScript"] = TorchScript(torchscript_file)
     rng, signature = np.random.default_rng(0), network.signature
-    pytorch, twin = PyTorch(network), Twin(network)
+    pytorch, twin = PyTorch(network.exported()), Twin(network.exported())
     for batch, time in _SIZES:
         given = {INPUT: _random_input(network, rng, batch, time)}
         zeros = network.zero_state(batch)

@@ -79,9 +79,9 @@ def forecast_graph(model: ModelProto, network: Network, spread: Sequence[float])
     return core.assemble(nodes)
 
 
-def known_spread(spread: Sequence[float] | None, network: Network) -> list[float]:
-    """``spread``, or zeros where it is unknown: samples then have no noise."""
-    return list(spread or [0.0] * network.head.out_features)
+def known_spread(spread: Sequence[float] | None, targets: int) -> list[float]:
+    """``spread`` of ``targets``, or zeros where it is unknown: samples then have no noise."""
+    return list(spread or [0.0] * targets)
 
 
 def _step(core: Core, spread: Sequence[float]) -> GraphProto:

@@ -11,6 +11,7 @@ from pipeline.errors import ParityError
 from pipeline.export.checks import cpu_session, format_breaches
 from pipeline.export.forecast import forecast_graph, known_spread
 from pipeline.export.generate import generate_graph
+from pipeline.export.onnx_graph import describe
 from pipeline.model import Network
 from pipeline.signature import (
     FORECAST,
@@ -52,7 +53,8 @@ def export_loop(onnx_file: bytes, network: Network, spread: Sequence[float] | No
     if network.vocabulary is not None:
         model = generate_graph(core, network)
     else:
-        model = forecast_graph(core, network, known_spread(spread, network))
+        model = forecast_graph(core, network, known_spread(spread, network.head.out_features))
+    describe(model, (*contract.inputs, *contract.outputs))
     if breaches := list(format_breaches(model)):
         raise ParityError(f"the graph '{contract.name}' is not sound: {'; '.join(breaches)}")
     file: bytes = model.SerializeToString(deterministic=True)

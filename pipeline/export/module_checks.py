@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import chain, combinations, islice
+from math import isfinite
 from typing import get_args
 
 import numpy as np
@@ -14,20 +15,31 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.overrides import TorchFunctionMode
 
+from pipeline.contract.file_samples import Lengths
 from pipeline.contract.law import Array, judged
-from pipeline.contract.tensors import Contract, ElementType, TensorSpec
+from pipeline.contract.tensors import Contract, ElementType, Integers, TensorSpec
 from pipeline.errors import MalformedError, ParityError, one_line
 from pipeline.export.checks import dims, format_breaches, recurrent_breaches
 from pipeline.export.example import Axes, Example, Sizes, named_axes, run_eagerly
+from pipeline.export.refusals import hidden_in_torchscript, kept_in_torchscript
 from pipeline.export.traced_layers import traced_layers
+from pipeline.signature import BATCH
 from pipeline.verify import Case, answer, chained, deviations
 
 _CASES = 8
+LONG = 333
+"""Steps of one more case: sums and products over a sequence show there what they lose."""
+_MOST = 1_000_000  # numbers of its inputs
 _GUESSES = 100  # at the axes that were forgotten
 _NUDGES = 2  # further runs of PyTorch by which its own error is known
 _PADDED = (
     "; a graph keeps packed sequences padded, so unpack them by pad_packed_sequence with the "
     "total_length of the input before anything that works across steps"
+)
+
+_LONGER = (
+    "; shorter sequences are right, so a sum or product over the whole sequence loses numbers; "
+    "have it done step by step, or give check_inputs as long as the sequences you use"
 )
 
 Run = Callable[[Sequence[Tensor]], Sequence[Tensor]]
@@ -71,7 +83,7 @@ class _PackedLengths(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if getattr(func, "__name__", "") == "_pack_padded_sequence":
             data, lengths, batch_first = args
-            self.noted.append((data.size(1 if batch_first else 0), lengths.tolist()))
+            self.noted.append((data.size(1 if batch_first else 0), lengths.long().tolist()))
         return func(*args, **(kwargs or {}))
 
 
@@ -101,10 +113,8 @@ class Cases:
         pairs = [(_array(a), _array(b)) for a, b in zip(self.outputs, again, strict=True)]
         if not all(judged("", b, a, [a]).within for a, b in pairs):
             kept = sorted(key for key in after if not _equal(before.get(key, []), after[key]))
-            reason = f"it keeps {' and '.join(kept)}" if kept else "it draws random numbers"
             raise MalformedError(
-                f"{name} gives other numbers when it is called again, since {reason}; a graph is a "
-                "function of its inputs, so take them as inputs and give their next values back"
+                f"{name} gives other numbers when it is called again, {_why(module, kept)}"
             )
         self._short: list[Tensor] | None = None  # a case whose longest sequence does not fill x
         self._lengths = self._find_lengths(packed.noted)
@@ -132,18 +142,26 @@ class Cases:
         Raises:
             ParityError: it fails, or a number differs by more than the tolerance.
         """
+        shorter = False  # were right
         for tensors in self.cases:
             where = ", ".join(
                 f"{name} {list(tensor.shape)}"
                 for name, tensor in zip(self.example.names, tensors, strict=True)
             )
+            is_long = shorter and max(max(y.shape, default=0) for y in tensors) >= LONG
+            hint = _LONGER if is_long else self._hint
             truth = answer(self.contract, self._case(tensors), self.eager, self.twin, _NUDGES)
+            if is_long and not _is_finite(truth.own.values()):
+                raise MalformedError(
+                    f"{self.name} itself gives numbers that are not finite, in PyTorch and "
+                    f"float32, at {where}, where in float64 they are{hint}"
+                )
             try:
                 given = run(tensors)
             except Exception as error:
                 raise ParityError(
                     f"{kind} of {self.name} fails where PyTorch does not, at {where}: "
-                    f"{one_line(error)}; nothing was written"
+                    f"{one_line(error)}; nothing was written{self._hint}"
                 ) from error
             found = self.contract.named(map(_array, given))
             if tensors is self._short:
@@ -161,24 +179,44 @@ class Cases:
             if problem:
                 raise ParityError(
                     f"{kind} of {self.name} gives other numbers than PyTorch: {problem}, at "
-                    f"{where}; nothing was written{self._hint}"
+                    f"{where}; nothing was written{hint}"
                 )
+            shorter = True
 
     def _case(self, tensors: Sequence[Tensor]) -> Case:
         arrays = map(_array, tensors)
         return Case("", (dict(zip(self.example.names, arrays, strict=True)),))
 
-    def _find_lengths(self, noted: list[tuple[int, list[int]]]) -> dict[int, str | int]:
-        """Which inputs hold lengths of sequences, and the axis (name or size) that bounds them."""
-        found: dict[int, str | int] = {}
+    def _find_lengths(self, noted: list[tuple[int, list[int]]]) -> dict[int, Lengths]:
+        """Which inputs hold lengths of sequences, by place; floats hold relative ones."""
+        found: dict[int, Lengths] = {}
         for time, lengths in noted:
             bounds = [name for name, size in self.example.sizes.items() if size == time]
             for place, tensor in enumerate(self.example.tensors):
-                integers = not tensor.is_floating_point() and tensor.dim() == 1
-                if integers and sorted(tensor.tolist()) == sorted(lengths):
+                relative = tensor.is_floating_point()
+                steps = (tensor * time).long() if relative else tensor
+                if tensor.dim() == 1 and sorted(steps.tolist()) == sorted(lengths):
                     batch = self.example.axes[place].get(0)
                     others = [name for name in bounds if name != batch]
-                    found[place] = others[0] if others else time
+                    example = tensor.tolist()
+                    found[place] = Lengths(
+                        of=others[0] if others else time,
+                        descending=example == sorted(example, reverse=True),
+                        relative=relative,
+                    )
+        return found
+
+    @property
+    def samples(self) -> dict[str, Integers | Lengths]:
+        """How inputs of whole numbers and of lengths are drawn, by name."""
+        found: dict[str, Integers | Lengths] = {}
+        for place, (name, tensor) in enumerate(
+            zip(self.example.names, self.example.tensors, strict=True)
+        ):
+            if place in self._lengths:
+                found[name] = self._lengths[place]
+            elif not tensor.is_floating_point() and tensor.numel():
+                found[name] = Integers(least=int(tensor.min()), most=int(tensor.max()))
         return found
 
     def _random(self) -> Iterator[list[Tensor]]:
@@ -206,6 +244,7 @@ class Cases:
                 f"{self.name} has a dynamic axis '{axis}' that PyTorch runs at no other size; "
                 f"{cure} ({refusal})"
             )
+        yield from self._long(rng)
         if self._lengths:
             self._short = self._drawn(
                 {n: 3 * size for n, size in self.example.sizes.items()}, rng, 1
@@ -213,6 +252,23 @@ class Cases:
             with suppress(MalformedError):
                 chained(self.eager, self.contract, self._case(self._short).calls, {})
                 yield self._short
+
+    def _long(self, rng: np.random.Generator) -> Iterator[list[Tensor]]:
+        """A case of many steps, of the first sizes at which PyTorch runs."""
+        own = self.example.sizes
+        axes = [name for name, size in own.items() if name != BATCH and size < LONG]
+        alone = [{**own, name: LONG} for name in axes]
+        several = [{**own, name: -(-LONG // own[name]) * own[name]} for name in axes]
+        longest = max((own[name] for name in axes), default=1)
+        together = {name: -(-LONG // longest) * own[name] for name in axes}
+        for sizes in (*alone, *several, {**own, **together}):
+            with suppress(MalformedError):
+                tensors = self._drawn(sizes, rng)
+                if not axes or sum(y.numel() for y in tensors) > _MOST:
+                    continue
+                chained(self.eager, self.contract, self._case(tensors).calls, {})
+                yield tensors
+                return
 
     def _forgotten(self, symbol: str, rng: np.random.Generator) -> list[tuple[str, int]]:
         """Fixed axes, by names of inputs, with which PyTorch runs at other sizes of ``symbol``."""
@@ -247,15 +303,21 @@ class Cases:
     def _drawn(self, sizes: Sizes, rng: np.random.Generator, shorter: int = 0) -> list[Tensor]:
         """Random inputs; the longest sequence is ``shorter`` than its axis."""
         tensors = self.example.at(sizes, rng)
-        for place, bound in self._lengths.items():
-            longest = max(1, (sizes[bound] if isinstance(bound, str) else bound) - shorter)
-            lengths = rng.integers(1, longest, tensors[place].shape, endpoint=True)
-            lengths[:1] = longest
-            example = self.example.tensors[place].tolist()
-            if example == sorted(example, reverse=True):
-                lengths = np.sort(lengths)[::-1].copy()
-            tensors[place] = torch.from_numpy(lengths).to(tensors[place].dtype)
+        for place, lengths in self._lengths.items():
+            drawn = lengths.fill(tensors[place].shape, rng, sizes, shorter)
+            tensors[place] = torch.from_numpy(drawn).to(tensors[place].dtype)
         return tensors
+
+
+def _why(module: nn.Module, kept: Sequence[str]) -> str:
+    """Why a module gives other numbers when it is called again, and what helps."""
+    if hidden := kept_in_torchscript(module):
+        return f"since {hidden_in_torchscript(hidden)}"
+    reason = f"it keeps {' and '.join(kept)}" if kept else "it draws random numbers"
+    return (
+        f"since {reason}; a graph is a function of its inputs, so take them as inputs and give "
+        "their next values back"
+    )
 
 
 def _kept_tensors(module: nn.Module) -> dict[str, list[Tensor]]:
@@ -286,6 +348,10 @@ class _Eager:
             tensors.append(torch.tensor(inputs[name], dtype=torch.double if double else like.dtype))
         args = self.example.with_tensors(tensors)
         return [_array(tensor) for tensor in run_eagerly(self.module, args, self.name)]
+
+
+def _is_finite(errors: Iterable[float]) -> bool:
+    return all(map(isfinite, errors))
 
 
 def _array(tensor: Tensor) -> Array:

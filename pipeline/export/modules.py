@@ -10,10 +10,13 @@ from onnx import ModelProto
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from pipeline.errors import UsageError, one_line
+from pipeline.contract.file_samples import KEY, written
+from pipeline.errors import PipelineError, UsageError, one_line
 from pipeline.export.apart import fault_apart
+from pipeline.export.as_called import called_as_module
+from pipeline.export.branches import Branches, UndecidedError, with_branches
 from pipeline.export.calls import Call
-from pipeline.export.capture import at_line, cannot_export, capture, untranslated
+from pipeline.export.capture import UNDECIDED, at_line, cannot_export, capture, untranslated
 from pipeline.export.checks import cpu_session
 from pipeline.export.copying import working_copy
 from pipeline.export.example import Axes, Example
@@ -26,6 +29,7 @@ from pipeline.export.roll import Roll
 from pipeline.export.sizes import TracedData, keeping_sizes
 from pipeline.export.torchscript import trace
 from pipeline.export.trail import Trail
+from pipeline.runtimes.torchscript import OF_TENSORS
 from pipeline.signature import DEFAULT_OPSET, OPSETS
 from pipeline.storage import update_file
 from pipeline.threads import torch_threads, weights_of
@@ -86,7 +90,8 @@ def export_onnx(
     cases = Cases(module, example, further, name)
     outputs = call.output_names(output_names, len(cases.outputs))
     example.check_outputs(outputs, dynamic_axes)
-    program, model = _to_onnx(module, example.without_ones(cases.cases), outputs, opset)
+    metadata = {KEY: written(cases.samples)} if cases.samples else {}
+    program, model = _to_onnx(module, example.without_ones(cases.cases), outputs, opset, metadata)
     check_module_graph(model, program, example, dynamic_axes)
     file = model.SerializeToString(deterministic=True)
     if other_numbers(model, module, example.tensors):
@@ -120,9 +125,13 @@ def export_torchscript(
     """Trace ``module`` into a file for ``torch.jit.load`` in Python and C++.
 
     Arguments are as in :func:`export_onnx`; ``dynamic_axes`` says which axes have to go on
-    working at other sizes. The file is called as the module is, if all its arguments are by place
-    and TorchScript has types for them: tensors, tuples of any, and lists and dictionaries whose
-    values are all of one type. Else, it is called with the tensors alone. So are its results.
+    working at other sizes. The file is called as the module is, if TorchScript has types for its
+    arguments: tensors, numbers, words, None, tuples and dataclasses of any, and lists and
+    dictionaries whose values are all of one type. What is no tensor has to be what it is here.
+    Where the module takes more than tensors and tuples of them, a second method of the file,
+    ``forward_of_tensors``, takes the tensors alone; where TorchScript has no types, so does
+    ``forward``. Results are as the module's if they are tensors, tuples, and lists and
+    dictionaries of one type, and else a tuple of tensors.
 
     Raises:
         MalformedError: the module cannot be traced; says which submodule, and why.
@@ -139,28 +148,44 @@ def export_torchscript(
     example.check_outputs(call.output_names(None, len(cases.outputs)), dynamic_axes)
     args = example.without_ones(cases.cases).args
     trail = Trail(module, example.axes)
-    try:
+
+    def traced_with(branches: Branches) -> bytes:
         with (
             TracedData(),
-            Rewriting(keeping_sizes(module), Roll()).within(module),
+            Rewriting(keeping_sizes(module), Roll(), branches).within(module),
             trail.followed(),
         ):
-            file = trace(module, args)
+            return trace(module, args)
+
+    try:
+        file = with_branches(module, traced_with)
+        if call.flattened:
+            file = called_as_module(file, call.arguments)
     except Exception as error:
-        raise cannot_export("TorchScript", trail.here, at_line(error, one_line(error))) from error
+        reason = str(error) if isinstance(error, PipelineError) else one_line(error)
+        reason = UNDECIDED if isinstance(error, UndecidedError) else reason
+        raise cannot_export("TorchScript", trail.here, at_line(error, reason)) from error
     with quiet_exporter():
         traced = torch.jit.load(io.BytesIO(file))
 
     def run(tensors: Sequence[Tensor]) -> list[Tensor]:
+        if call.flattened and hasattr(traced, OF_TENSORS):
+            given, named = call.arguments.with_tensors(tensors)
+        else:
+            given, named = example.with_tensors(tensors), {}
         with torch.no_grad(), quiet_exporter(), torch_threads(weights_of(module)):
-            return example.tensors_of(traced(*example.with_tensors(tensors)))
+            return example.tensors_of(traced(*given, **named))
 
     cases.compare("TorchScript", run)
     update_file(Path(path), file)
 
 
 def _to_onnx(
-    module: nn.Module, example: Example, output_names: Sequence[str], opset: int
+    module: nn.Module,
+    example: Example,
+    output_names: Sequence[str],
+    opset: int,
+    metadata: dict[str, str],
 ) -> tuple[ExportedProgram, ModelProto]:
     trail = Trail(module, example.axes)
     program = capture(module, example, trail)
@@ -172,6 +197,6 @@ def _to_onnx(
             output_names=list(output_names),
             dynamic_shapes=example.axes,
         )
-        return program, tidy(model, type(module).__name__, {})
+        return program, tidy(model, type(module).__name__, metadata)
     except Exception as error:
         raise untranslated(program, error, trail) from error

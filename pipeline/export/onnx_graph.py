@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import onnx
@@ -12,6 +13,7 @@ from torch.export import ExportedProgram
 
 from pipeline import __version__
 from pipeline.cells import BY_OPERATOR
+from pipeline.contract.tensors import TensorSpec
 from pipeline.export.ops import TRANSLATIONS
 from pipeline.export.quiet import quiet_exporter
 from pipeline.export.recurrent import onnx_layers
@@ -67,7 +69,20 @@ def to_onnx(network: Network, name: str, opset: int = DEFAULT_OPSET) -> ModelPro
                 for spec in signature.inputs
             ),
         )
-    return tidy(model, name, _metadata(network, name))
+    model = tidy(model, name, _metadata(network, name))
+    describe(model, (*signature.inputs, *signature.outputs))
+    return model
+
+
+def describe(model: ModelProto, specs: Iterable[TensorSpec]) -> None:
+    """Say in the graph what each of its inputs and outputs means; viewers such as Netron show it.
+
+    Raises:
+        KeyError: the graph has a tensor that is not among ``specs``.
+    """
+    meanings = {spec.name: spec.meaning for spec in specs}
+    for value in (*model.graph.input, *model.graph.output):
+        value.doc_string = meanings[value.name]
 
 
 def tidy(model: ModelProto, name: str, metadata: dict[str, str]) -> ModelProto:

@@ -12,6 +12,8 @@ _LOGGERS = (
     "torch.onnx",
     "torch.onnx._internal.exporter._registration",  # which is imported by the first export alone
     "torch.fx.experimental.symbolic_shapes",
+    "onnxscript",
+    "onnxscript.optimizer._constant_folding",  # of which the same is so
 )
 
 

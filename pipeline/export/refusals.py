@@ -7,6 +7,7 @@ from onnx import ModelProto, TensorProto
 from torch import Tensor, nn
 
 from pipeline.errors import MalformedError, ParityError, PipelineError, either
+from pipeline.runtimes.torchscript import kept_attributes
 
 _HALVES = {TensorProto.FLOAT16: torch.float16, TensorProto.BFLOAT16: torch.bfloat16}
 
@@ -29,6 +30,8 @@ def refuse_for_onnx(module: nn.Module, inputs: Sequence[Tensor]) -> None:
                 where, "it is quantized by torch, for which ONNX has no such layers; export the "
                 "float module, and quantize the file if you have to"
             )  # fmt: skip
+        if isinstance(child, torch.jit.ScriptModule) and (kept := kept_attributes(child)):
+            raise _cannot(where, hidden_in_torchscript(kept))
         if isinstance(child, torch.jit.ScriptModule) and _has_weights(child):
             raise _cannot(
                 where, "it is TorchScript with weights, which ONNX's exporter does not take; give "
@@ -40,6 +43,23 @@ def refuse_for_onnx(module: nn.Module, inputs: Sequence[Tensor]) -> None:
     if "bfloat16" in _other_types((*module.parameters(), *module.buffers(), *inputs)):
         reason = _cure("ONNX Runtime runs few operators of bfloat16, and takes no inputs of it")
         raise _cannot(type(module).__name__, reason)
+
+
+def kept_in_torchscript(module: nn.Module) -> list[str]:
+    """The attributes that TorchScript within ``module`` sets when it is called."""
+    scripted = (child for child in module.modules() if isinstance(child, torch.jit.ScriptModule))
+    return sorted({name for child in scripted for name in kept_attributes(child)})
+
+
+def hidden_in_torchscript(kept: Sequence[str]) -> str:
+    """Why TorchScript that sets the attributes ``kept`` is no function, and what helps."""
+    names = ", ".join(f"'{name}'" for name in kept)
+    return (
+        f"it is TorchScript that keeps {names} from call to call, where no export can take hold of "
+        "them; give the Python module that it was made of, or one that takes them as arguments and "
+        "gives them back, with the weights of its state_dict(); in PyTorch, the TorchScript file "
+        "runs as it is"
+    )
 
 
 def other_numbers(model: ModelProto, module: nn.Module, inputs: Sequence[Tensor]) -> list[str]:

@@ -11,7 +11,7 @@ functions, for the time of the export.
 import ast
 import inspect
 import tokenize
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType
@@ -19,9 +19,13 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.distributions import Distribution
 
 from pipeline.export.author import is_authors
-from pipeline.export.roll import Loops, Roll
+from pipeline.export.branches import Branches, Place
+from pipeline.export.forks import BRANCHES, Forks, Questions
+from pipeline.export.loop_source import Loops
+from pipeline.export.roll import Roll
 
 _OF, _ROLL = "_pipeline_of", "_pipeline_roll"  # free variables of a compiled function
 
@@ -29,8 +33,10 @@ _OF, _ROLL = "_pipeline_of", "_pipeline_roll"  # free variables of a compiled fu
 class Rewriting:
     """Functions compiled once more; ``replaced`` has others for some that they call."""
 
-    def __init__(self, replaced: Mapping[Any, Callable[..., Any]], roll: Roll) -> None:
-        self.roll = roll
+    def __init__(
+        self, replaced: Mapping[Any, Callable[..., Any]], roll: Roll, branches: Branches
+    ) -> None:
+        self.roll, self.branches = roll, branches
         self._replaced = {id(function): (function, new) for function, new in replaced.items()}
         self._new: dict[FunctionType, FunctionType] = {}  # old to new, and new to itself
 
@@ -60,6 +66,8 @@ class Rewriting:
             return function
         if id(function) in self._replaced:
             return self._replaced[id(function)][1]
+        if isinstance(function, type) and issubclass(function, Distribution):
+            return partial(_without_validation, function)
         if isinstance(getattr(function, "__self__", None), torch.Tensor):
             method = getattr(torch.Tensor, function.__name__, None)
             replaced = self._replaced.get(id(method))
@@ -91,14 +99,24 @@ class Rewriting:
     def _from_source(self, function: FunctionType) -> FunctionType | None:
         """``function`` compiled once more, None where its source is not to be had."""
         try:
-            code = _compiled(function)
+            code = _compiled(function, self.branches.places)
         except (OSError, SyntaxError, TypeError, ValueError, LookupError, tokenize.TokenError):
             return None
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         cells[_OF], cells[_ROLL] = CellType(self.of), CellType(self.roll)
+        cells[BRANCHES] = CellType(self.branches)
         if any(name not in cells for name in code.co_freevars):
             return None
         return _copy(function, code, [cells[name] for name in code.co_freevars])
+
+
+def _without_validation(kind: type[Distribution], *args: Any, **options: Any) -> Distribution:
+    """A distribution that does not ask its numbers whether they are valid."""
+    if "validate_args" in inspect.signature(kind).parameters:
+        named = inspect.signature(kind).bind(*args, **options)
+        named.arguments["validate_args"] = False
+        args, options = named.args, named.kwargs
+    return kind(*args, **options)
 
 
 def _copy(function: FunctionType, code: CodeType, cells: list[CellType]) -> FunctionType:
@@ -129,8 +147,8 @@ class _Calls(ast.NodeTransformer):
         return node
 
 
-def _compiled(function: FunctionType) -> CodeType:
-    """The code of ``function``, from its source.
+def _compiled(function: FunctionType, places: Iterable[Place]) -> CodeType:
+    """The code of ``function``, from its source, with both ways of an ``if`` at ``places``.
 
     It is compiled where it stood: within a class of the same name, which decides how names with
     two underscores are read, and within a function that has its free variables.
@@ -144,8 +162,12 @@ def _compiled(function: FunctionType) -> CodeType:
     if not isinstance(definition, ast.FunctionDef) or definition.name != old.co_name:
         raise LookupError  # a lambda, or a file that has changed since it was imported
     definition.decorator_list.clear()
+    where = old.co_filename, old.co_firstlineno
+    Forks(definition, [place[2:] for place in places if place[:2] == where]).visit(definition)
     definition = Loops(definition).visit(definition)
-    definition.body = [_Calls().visit(statement) for statement in definition.body]
+    definition.body = [
+        _Calls().visit(Questions(where).visit(statement)) for statement in definition.body
+    ]
     ast.increment_lineno(definition, first - 1)
     body: ast.stmt = definition
     owner = function.__qualname__.split(".")[-2:-1]
@@ -154,7 +176,7 @@ def _compiled(function: FunctionType) -> CodeType:
         if hasattr(body, "type_params"):  # of Python 3.12 and later
             body.type_params = []
     free = [name for name in old.co_freevars if name != "__class__"]
-    names: list[ast.expr] = [ast.Name(name, ast.Store()) for name in (*free, _OF, _ROLL)]
+    names: list[ast.expr] = [ast.Name(name, ast.Store()) for name in (*free, _OF, _ROLL, BRANCHES)]
     outer = ast.parse("def _pipeline_outer():\n    pass").body[0]
     cast(ast.FunctionDef, outer).body = [ast.Assign(names, ast.Constant(None)), body]
     whole = ast.fix_missing_locations(ast.Module([outer], []))

@@ -3,18 +3,17 @@
 A tracer runs a loop as often as the example has steps. Where the steps differ in nothing but what
 they read of the sequence, the loop
 
-    for t in range(x.size(1)):
-        h = cell(x[:, t], h)
+    for x_t in x.unbind(1):
+        h = cell(x_t, h)
         ys.append(h)
 
-is compiled as a function of one step, ``h`` and ``x[:, t]`` to ``h`` and what is appended, that a
-scan calls. A loop that does more than that stays as it is. What comes out is held against the
-author's own loop at other lengths, as everything is.
+is compiled (``loop_source.py``) as a function of one step, ``h`` and ``x_t`` to ``h`` and what is
+appended, that a scan calls. A loop that does more than that stays as it is. What comes out is held
+against the author's own loop at other lengths, as everything is.
 """
 
-import ast
-import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,23 +21,27 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from pipeline.export.open_scan import contiguous, open_scan
-from pipeline.export.unswitch import unswitched
+from pipeline.export.steps import Counting, Open, Steps, opened, same
 
-_BARRED = (ast.Break, ast.Continue, ast.Return, ast.Yield, ast.YieldFrom, ast.Await)
-_SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
+Target = str | tuple[Any, ...]
+Slices = Sequence[tuple[str, int]]
+"""For each sequence that a step reads at a number: the name of the number, and the axis."""
 
 
-class Steps:
-    """What each step of a loop appended to a list, as one tensor ``[time, …]``."""
+class Unlike(Exception):  # noqa: N818
+    """The steps of a loop are not all the same, or begin with what no scan can."""
 
-    def __init__(self, stacked: Tensor) -> None:
-        self.stacked = stacked
 
-    def __getitem__(self, place: int) -> Tensor:
-        return self.stacked[place]
+@dataclass(frozen=True)
+class Output:
+    """Where a value of each step goes: ``append``, ``insert``, ``last``, or ``store`` at ``axis``.
 
-    def __len__(self) -> int:
-        return len(self.stacked)
+    ``store`` is ``y[:, t] = value``, with the name of the number.
+    """
+
+    kind: str
+    number: str = ""
+    axis: int = 0
 
 
 class Roll:
@@ -47,230 +50,196 @@ class Roll:
     def __init__(self) -> None:
         self.rolled = 0  # how many loops became a scan
 
-    def is_open(self, count: Any, state: Sequence[Any], xs: Sequence[Any], lists: Any) -> bool:
-        """Whether a loop of ``count`` steps is one that an exporter would unroll."""
-        traced = torch._C._get_tracing_state() is not None and isinstance(count, Tensor)
-        open_size = isinstance(count, torch.SymInt) and not count.node.expr.is_number
-        leaves = pytree.tree_leaves((state, xs))
-        return (
-            (traced or open_size)
-            and bool(xs)
-            and all(isinstance(leaf, Tensor) for leaf in leaves)
-            and not any(map(len, lists))
-        )
+    def over(self, sequence: Any) -> Open | None:
+        """The steps of a loop that an exporter would unroll, None of another."""
+        return None if torch.compiler.is_dynamo_compiling() else opened(sequence)
+
+    @staticmethod
+    def own(value: Any) -> Any:
+        """A state that a step changes at a place, which no scan lets it do to the one it gets."""
+        return value.clone() if isinstance(value, Tensor) else value
 
     def scan(
-        self, step: Callable[..., Any], state: Any, xs: Sequence[Tensor], axes: Sequence[int]
-    ) -> tuple[Any, tuple[Steps, ...]]:
-        """Run ``step`` over the ``axes`` of ``xs``; the last state, and what was appended."""
+        self,
+        steps: Open,
+        step: Callable[..., Any],
+        begin: Callable[..., Any] | None,
+        around: Callable[[], tuple[Any, Any, Any]],
+        slices: Slices,
+        outputs: Sequence[tuple[str, str, int]],
+        target: Target,
+        used: Sequence[str],
+    ) -> tuple[Any, tuple[Any, ...]] | None:
+        """The last state and the outputs of ``step`` over all ``steps``; None if it cannot be.
+
+        ``around`` gives the state before the loop, the sequences of ``slices``, and what each
+        output is added to. ``begin`` gives the state that the first step sets for itself.
+        """
+        try:
+            state, sequences, before = around()
+        except (NameError, AttributeError):  # what no step has set yet
+            return None
+        state = tuple(tuple(each) if isinstance(each, Steps) else each for each in state)
+        try:
+            xs = _inputs(steps, sequences, slices, target, used)
+            wanted = [Output(*output) for output in outputs]
+            numbers = _numbers(steps, target)
+            for each, y in zip(wanted, before, strict=True):
+                _check_store(each, y, numbers)
+            state = _begun(state, step, begin, xs)
+        except Unlike:
+            return None
         self.rolled += 1
-        empty = not pytree.tree_leaves(state)
-        first = (xs[0].new_zeros(1),) if empty else state  # a scan has to have a state
+        leaves, form = pytree.tree_flatten(state)
+        moving = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+        # A scan has to have a state.
+        first = tuple(leaves[k] for k in moving) or (pytree.tree_leaves(xs)[0].new_zeros(1),)
 
-        def pure(state: Any, x: Any) -> Any:
-            after, y = step(() if empty else state, x)
+        def pure(carried: Any, x: Any) -> Any:
+            given = list(leaves)
+            for place, tensor in zip(moving, carried, strict=False):
+                given[place] = tensor
+            after, ys = step(pytree.tree_unflatten(given, form), *x)
+            ends = pytree.tree_leaves(after)
             # A scan gives back no tensor twice, and none that it was given.
-            return pytree.tree_map(contiguous, (state if empty else after, y))
+            state = tuple(ends[k] for k in moving) or carried
+            return pytree.tree_map(contiguous, (state, ys))
 
-        turned = tuple(x.movedim(axis, 0) for x, axis in zip(xs, axes, strict=True))
-        last, ys = open_scan(pure, first, turned)
-        return () if empty else last, tuple(map(Steps, ys))
+        last, ys = open_scan(pure, first, xs)
+        for place, tensor in zip(moving, last, strict=False):
+            leaves[place] = tensor
+        made = zip(wanted, before, ys, strict=True)
+        found = tuple(_added(each, y, stacked, numbers) for each, y, stacked in made)
+        return pytree.tree_unflatten(leaves, form), found
 
+    def listed(
+        self,
+        sequence: Any,
+        plain: Callable[[Any], list[Any]],
+        step: Callable[..., Any],
+        around: Callable[[], tuple[Any, ...]],
+        slices: Slices,
+        target: Target,
+        used: Sequence[str],
+    ) -> Any:
+        """A list comprehension: what ``step`` gives for each of ``sequence``, else ``plain``."""
+        steps = self.over(sequence)
+        if steps is None:
+            return plain(sequence)
 
-def stack(tensors: Any, dim: int = 0, **options: Any) -> Tensor:
-    """``torch.stack``, also of :class:`Steps`."""
-    if isinstance(tensors, Steps):
-        return tensors.stacked.movedim(0, dim)
-    return torch.stack(tensors, dim, **options)
+        def stateless(state: Any, *x: Any) -> Any:
+            return state, (step(*x),)
 
-
-def cat(tensors: Any, dim: int = 0, **options: Any) -> Tensor:
-    """``torch.cat``, also of :class:`Steps`."""
-    if isinstance(tensors, Steps):
-        y = tensors.stacked
-        dim = dim % (y.dim() - 1)
-        return y.movedim(0, dim).flatten(dim, dim + 1)
-    return torch.cat(tensors, dim, **options)
-
-
-def listed(plain: Callable[..., Any]) -> Callable[..., Any]:
-    """``list`` or ``tuple``, which leave :class:`Steps` as they are."""
-    return lambda *args: args[0] if args and isinstance(args[0], Steps) else plain(*args)
-
-
-class Loops(ast.NodeTransformer):
-    """Give each loop of ``function`` that can be rolled up the scan beside it."""
-
-    def __init__(self, function: ast.FunctionDef) -> None:
-        self.function = function
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        """A function within it has names of its own."""
-        return self.generic_visit(node) if node is self.function else Loops(node).visit(node)
-
-    def visit_For(self, node: ast.For) -> ast.stmt:
-        """The loop, or the choice between it and a scan."""
-        self.generic_visit(node)
-
-        def with_scan(loop: ast.For) -> ast.stmt:
-            try:
-                return _Loop(loop, node, self.function).with_scan()
-            except _Stays:
-                return copy.deepcopy(node)  # there may be several
-
-        return unswitched(node, with_scan)
+        done = self.scan(
+            steps,
+            stateless,
+            None,
+            lambda: ((), around(), ((),)),
+            slices,
+            [("append", "", 0)],
+            target,
+            used,
+        )
+        return plain(sequence) if done is None else done[1][0]
 
 
-class _Stays(Exception):  # noqa: N818
-    """A loop that is more than one step after another."""
+def _numbers(steps: Open, target: Target) -> dict[str, Counting]:
+    """The names in ``target`` that count."""
+    if isinstance(steps, Counting):
+        return {target: steps} if isinstance(target, str) else {}
+    if isinstance(steps, Steps) or len(steps.parts) != len(target) or isinstance(target, str):
+        return {}
+    found: dict[str, Counting] = {}
+    for part, name in zip(steps.parts, target, strict=True):
+        found |= _numbers(part, name)
+    return found
 
 
-class _Loop:
-    """``node``, which is the loop ``original`` of ``function``, or one branch of it."""
-
-    def __init__(self, node: ast.For, original: ast.For, function: ast.FunctionDef) -> None:
-        self.original = original
-        self.count, self.step = _range(node), _name(node.target)
-        self.xs: list[tuple[str, int]] = []  # the sequences, and the axis of their steps
-        self.lists: list[str] = []
-        self.body = [self._statement(statement) for statement in node.body]
-        stored = {n.id for n in _names(self.body) if isinstance(n.ctx, ast.Store)}
-        self.carried = _read_first(self.body, stored)
-        appended = {f"_pipeline_y{k}" for k in range(len(self.lists))}
-        # Other loops may count with the same name.
-        loops = [n for n in ast.walk(function) if isinstance(n, ast.For)]
-        same = [n for n in loops if n is original or _is(n.target, self.step)]
-        within = {id(n) for loop in same for n in ast.walk(loop)}
-        counts = any(_is(n, self.step) for n in _names(function.body) if id(n) not in within)
-        inside = {id(n) for n in ast.walk(original)}
-        others = [n for n in _names(function.body) if id(n) not in inside]
-        read = {n.id for n in others if isinstance(n.ctx, ast.Load)}
-        self.last = sorted((stored - set(self.carried) - appended) & read)
-        used = {n.id for n in _names(self.body)}
-        if counts or self.step in used or used & set(self.lists):
-            raise _Stays
-        if stored & {x for x, _ in self.xs} or node.orelse:
-            raise _Stays
-
-    def with_scan(self) -> ast.stmt:
-        """``if`` the loop has to stay open, the scan; ``else`` the loop."""
-        ys = [*(f"_pipeline_y{k}" for k in range(len(self.lists))), *self.last]
-        slices = [f"_pipeline_x{k}" for k in range(len(self.xs))]
-        state, xs, lists = map(_tuple, (self.carried, [x for x, _ in self.xs], self.lists))
-        last = "".join(f"; {name} = {name}[-1]" for name in self.last)
-        source = f"""
-if _pipeline_roll.is_open({ast.unparse(self.count)}, {state}, {xs}, {lists}):
-    def _pipeline_step(_pipeline_state, _pipeline_x):
-        {state} = _pipeline_state
-        {_tuple(slices)} = _pipeline_x
-        return {state}, {_tuple(ys)}
-    {state}, {_tuple([*self.lists, *self.last])} = _pipeline_roll.scan(
-        _pipeline_step, {state}, {xs}, {[axis for _, axis in self.xs]}
-    ){last}
-else:
-    pass
-"""
-        (choice,) = ast.parse(source).body
-        for child in ast.walk(choice):
-            if hasattr(child, "lineno"):
-                ast.copy_location(child, self.original)
-        assert isinstance(choice, ast.If)
-        step = choice.body[0]
-        assert isinstance(step, ast.FunctionDef)
-        step.body[2:2] = self.body
-        choice.orelse = [copy.deepcopy(self.original)]  # of which there are several
-        return choice
-
-    def _statement(self, statement: ast.stmt) -> ast.stmt:
-        """A statement of one step, which reads its part of the sequences."""
-        if not isinstance(statement, _SIMPLE):
-            raise _Stays
-        if any(isinstance(child, _BARRED) for child in ast.walk(statement)):
-            raise _Stays
-        # The loop itself is kept beside, so this is a copy.
-        (copied,) = ast.parse(ast.unparse(statement)).body
-        for child in ast.walk(copied):
-            if hasattr(child, "lineno"):
-                ast.copy_location(child, statement)
-        if isinstance(copied, ast.Expr):
-            copied = self._append(copied.value)
-        for child in ast.walk(copied):
-            if isinstance(child, ast.Attribute | ast.Subscript) and isinstance(
-                child.ctx, ast.Store
-            ):
-                raise _Stays
-        new: ast.stmt = _Slices(self).visit(copied)
-        return new
-
-    def _append(self, call: ast.expr) -> ast.stmt:
-        """``ys.append(value)`` as the output of a step."""
-        match call:
-            case ast.Call(ast.Attribute(ast.Name(name), "append"), [value], []):
-                self.lists.append(name)
-                target = ast.Name(f"_pipeline_y{len(self.lists) - 1}", ast.Store())
-                if name in self.lists[:-1]:
-                    raise _Stays
-                return ast.copy_location(ast.Assign([ast.copy_location(target, call)], value), call)
-        raise _Stays
+def _inputs(
+    steps: Open, sequences: Sequence[Any], slices: Slices, target: Target, used: Sequence[str]
+) -> tuple[Any, tuple[Tensor, ...]]:
+    """What the scan goes through: the items of the loop, and what is read at its numbers."""
+    numbers, read = _numbers(steps, target), []
+    for x, (name, axis) in zip(sequences, slices, strict=True):
+        if isinstance(x, Steps) and axis == 0:
+            x = x.stacked
+        if name not in numbers or not isinstance(x, Tensor):
+            raise Unlike
+        read.append(numbers[name].of(x, axis))
+    items = _items(steps, target, used)
+    if not pytree.tree_leaves((items, read)):
+        items = _items(steps, (), ())
+    return items, tuple(read)
 
 
-class _Slices(ast.NodeTransformer):
-    """Read ``x[:, t]`` as the part of ``x`` that the scan gives."""
-
-    def __init__(self, loop: _Loop) -> None:
-        self.loop = loop
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-        """The part, or a subscript that has nothing to do with the loop."""
-        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        places = [k for k, part in enumerate(parts) if _is(part, self.loop.step)]
-        if len(places) != 1 or not isinstance(node.value, ast.Name):
-            self.generic_visit(node)
-            return node
-        others = [part for k, part in enumerate(parts) if k != places[0]]
-        if not all(isinstance(part, ast.Slice) and ast.unparse(part) == ":" for part in others):
-            raise _Stays
-        sequence = node.value.id, places[0]
-        if sequence not in self.loop.xs:
-            self.loop.xs.append(sequence)
-        name = f"_pipeline_x{self.loop.xs.index(sequence)}"
-        return ast.copy_location(ast.Name(name, ast.Load()), node)
+def _items(steps: Open, target: Target, used: Sequence[str]) -> Any:
+    """The items of ``steps``; none of numbers that are not ``used``."""
+    if isinstance(steps, Steps):
+        return steps.stacked
+    if isinstance(steps, Counting):
+        return () if isinstance(target, str) and target not in used else steps.numbers()
+    known = isinstance(target, tuple) and len(target) == len(steps.parts)
+    names = target if known else [()] * len(steps.parts)
+    return tuple(_items(part, name, used) for part, name in zip(steps.parts, names, strict=True))
 
 
-def _range(node: ast.For) -> ast.expr:
-    match node.iter:
-        case ast.Call(ast.Name("range"), [count], []):
-            return count
-    raise _Stays
+def _begun(state: Any, step: Callable[..., Any], begin: Callable[..., Any] | None, xs: Any) -> Any:
+    """``state`` as tensors: what the first step makes of None, or zeros, and numbers in full.
+
+    The shapes are those after one step.
+    """
+    if all(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(state)):
+        return state
+    first = pytree.tree_map(lambda x: x[0], xs)
+    if begin is not None and any(leaf is None for leaf in pytree.tree_leaves(state)):
+        state = begin(pytree.tree_map(lambda leaf: leaf, state), *first)
+        if all(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(state)):
+            return state
+    after, _ = step(pytree.tree_map(lambda leaf: leaf, state), *first)
+    return _like(state, after)
 
 
-def _name(target: ast.expr) -> str:
-    if isinstance(target, ast.Name):
-        return target.id
-    raise _Stays
+def _like(state: Any, after: Any) -> Any:
+    if isinstance(state, Tensor):
+        return state
+    if isinstance(after, Tensor) and (state is None or type(state) in (int, float, bool)):
+        return after.new_full(after.shape, state or 0)
+    if isinstance(state, list | tuple):
+        if not isinstance(after, list | tuple) or len(after) != len(state):
+            raise Unlike
+        return type(state)([_like(a, b) for a, b in zip(state, after, strict=True)])
+    if state is None and isinstance(after, list | tuple):
+        return type(after)([_like(None, each) for each in after])
+    if type(state) is type(after) and state == after:
+        return state  # the same in every step
+    raise Unlike
 
 
-def _is(node: ast.expr, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
+def _check_store(output: Output, y: Any, numbers: dict[str, Counting]) -> None:
+    """What is stored at each number has to be all that ``y`` has."""
+    if output.kind != "store":
+        return
+    if not isinstance(y, Tensor) or output.number not in numbers or output.axis >= y.dim():
+        raise Unlike
+    if not same(y.size(output.axis), numbers[output.number].count):
+        raise Unlike
 
 
-def _names(statements: Sequence[ast.stmt]) -> list[ast.Name]:
-    return [n for s in statements for n in ast.walk(s) if isinstance(n, ast.Name)]
-
-
-def _read_first(body: Sequence[ast.stmt], stored: set[str]) -> list[str]:
-    """The names that a step reads before it sets them: those that go from step to step."""
-    carried: list[str] = []
-    known: set[str] = set()
-    for statement in body:
-        names = _names([statement])
-        for name in names:
-            reads = isinstance(name.ctx, ast.Load) or isinstance(statement, ast.AugAssign)
-            if reads and name.id in stored - known and name.id not in carried:
-                carried.append(name.id)
-        known |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
-    return carried
-
-
-def _tuple(names: Sequence[str]) -> str:
-    return f"({', '.join(names)},)" if names else "()"
+def _added(output: Output, before: Any, stacked: Any, numbers: dict[str, Counting]) -> Any:
+    """What the loop has made of ``before``, with ``stacked`` values of its steps."""
+    if output.kind == "last":
+        return Steps(stacked)[-1]
+    if output.kind == "store":
+        made = numbers[output.number].in_order(stacked)
+        made = made[(slice(None), *[None] * (before.dim() - made.dim()))]  # as it broadcasts
+        made = made.movedim(0, output.axis)
+        return made.expand(before.shape).to(before.dtype)
+    steps = Steps(stacked)
+    if output.kind == "insert":
+        steps = steps.backwards()
+    if not isinstance(before, Steps):
+        if not len(before):
+            return steps
+        before = Steps(pytree.tree_map(lambda *ys: torch.stack(ys), *before))
+    parts = (before, steps) if output.kind == "append" else (steps, before)
+    return Steps(pytree.tree_map(lambda *ys: torch.cat(ys), *(part.stacked for part in parts)))

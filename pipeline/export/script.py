@@ -130,7 +130,7 @@ def loop_methods(network: Network, spread: Sequence[float] | None) -> str:
     """The source of the methods of the loop of ``network``, for TorchScript's compiler."""
     if network.vocabulary is not None:
         return _source(TextLoop, points=[ord(character) for character in network.vocabulary])
-    return _source(SeriesLoop, spread=known_spread(spread, network))
+    return _source(SeriesLoop, spread=known_spread(spread, network.head.out_features))
 
 
 def _source(loop: type, **literals: object) -> str:

@@ -177,6 +177,7 @@ class OnnxFunctions(TorchFunctionMode):
     def pack(self, input: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         """``torch._C._VariableFunctions._pack_padded_sequence``."""
         padded = input.transpose(0, 1) if batch_first else input
+        lengths = lengths.to(torch.int64)  # fractions are cut off, as PyTorch does
         batch_sizes = _inside(padded, lengths).sum(1)
         self._lengths.append((batch_sizes, lengths))
         return self.packed(padded, batch_sizes), batch_sizes

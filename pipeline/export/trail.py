@@ -58,6 +58,9 @@ class Trail:
     def __init__(self, root: nn.Module, axes: Sequence[Mapping[int, str]]) -> None:
         self.root, self._axes = root, axes
         self._names = {module: name for name, module in root.named_modules()}
+        self._by_attributes: dict[int, nn.Module] = {
+            id(vars(module)): module for module in self._names
+        }
         self._running: list[nn.Module] = []
         self._sizes: dict[str, torch.SymInt] = {}
         self.frozen: dict[str, Frozen] = {}  # by the name of the axis
@@ -74,7 +77,8 @@ class Trail:
 
     @contextmanager
     def followed(self) -> Iterator[None]:
-        """Follow every call for a while."""
+        """Follow every call for a while, from the beginning."""
+        self._running, self._sizes, self.frozen = [], {}, {}
         handles = []
         compiled = {child for each in self._names if _is_compiled(each) for child in each.modules()}
         for module in self._names:
@@ -88,9 +92,15 @@ class Trail:
             for handle in handles:
                 handle.remove()
 
+    def _itself(self, module: nn.Module) -> nn.Module:
+        """The module that another stands for, as torch.export does if one has several names."""
+        itself: nn.Module = self._by_attributes.get(id(vars(module)), module)
+        return itself
+
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if torch.compiler.is_dynamo_compiling():  # the step of a scan, which is compiled once
             return
+        module = self._itself(module)
         if module is self.root:
             tensors = [leaf for leaf in pytree.tree_leaves(inputs) if torch.is_tensor(leaf)]
             for tensor, axes in zip(tensors, self._axes, strict=True):
@@ -99,12 +109,15 @@ class Trail:
                     if isinstance(size, torch.SymInt) and name not in self._sizes:
                         self._sizes[name] = size
                         self._watch(size)
+                    elif isinstance(size, torch.SymInt):
+                        bool(size == self._sizes[name])  # one name is one size, from here on
         self._note_frozen()
         self._running.append(module)
 
     def _leave(self, module: nn.Module, inputs: object, output: object) -> None:
         if torch.compiler.is_dynamo_compiling():
             return
+        module = self._itself(module)
         self._note_frozen()
         while self._running and self._running.pop() is not module:
             pass  # a submodule whose error its caller has caught

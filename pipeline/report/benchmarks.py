@@ -2,45 +2,44 @@
 
 from collections.abc import Iterable, Sequence
 
-from rich.table import Table
 from rich.text import Text as Styled
 
 from pipeline.benchmark.clients import ClientTime
 from pipeline.benchmark.engines import EngineTime
 from pipeline.benchmark.exporters import Outcome
 from pipeline.benchmark.loops import Measured
-from pipeline.report.tables import plain_table
+from pipeline.report.grid import Grid
 
 _GOOD = "green"
 
 
-def loops_table(measured: Iterable[Measured]) -> Table:
+def loops_table(measured: Iterable[Measured]) -> Grid:
     """One row per model, setting and batch."""
-    table = plain_table("One step of all streams, microseconds", "model")
-    table.add_column("what")
+    table = Grid("One step of all streams, microseconds", "model")
+    table.add_column("what", "name")
     for column in ("batch", "in the graph", "Python loop", "ratio"):
-        table.add_column(column, justify="right")
+        table.add_column(column)
     for item in measured:
         numbers = (f"{item.graph:.1f}", f"{item.python:.1f}", f"{item.ratio:.2f}")
         table.add_row(item.model, item.what, str(item.batch), *numbers)
     return table
 
 
-def clients_table(measured: Iterable[ClientTime]) -> Table:
+def clients_table(measured: Iterable[ClientTime]) -> Grid:
     """One row per model and target."""
-    table = plain_table("One step of one stream, the state carried", "model")
-    table.add_column("target")
-    table.add_column("µs", justify="right")
-    table.add_column("of Python's time", justify="right")
+    table = Grid("One step of one stream, the state carried", "model")
+    table.add_column("target", "name")
+    table.add_column("µs")
+    table.add_column("of Python's time")
     for item in measured:
         runtime = f"{item.target}, {item.runtime}"
         table.add_row(item.model, runtime, f"{item.microseconds:.3g}", f"{item.ratio:.3f}")
     return table
 
 
-def engines_table(measured: Iterable[EngineTime]) -> Table:
+def engines_table(measured: Iterable[EngineTime]) -> Grid:
     """One row per cell and size."""
-    table = plain_table(
+    table = Grid(
         "As many inputs as units, one output: one step, microseconds",
         *("network", "generated C", "ONNX Runtime, Python", "times C"),
         *("RTNeural", "times C"),
@@ -54,13 +53,13 @@ def engines_table(measured: Iterable[EngineTime]) -> Table:
     return table
 
 
-def exporters_table(outcomes: Sequence[Outcome]) -> Table:
+def exporters_table(outcomes: Sequence[Outcome]) -> Grid:
     """One row per module, one column per exporter: the verdict, and how many nodes there are."""
     exporters = list(dict.fromkeys(item.exporter for item in outcomes))
     found = {(item.module, item.exporter): item for item in outcomes}
-    table = plain_table("Verdict, and nodes of the graph", "module")
+    table = Grid("Verdict, and nodes of the graph", "module")
     for exporter in exporters:
-        table.add_column(exporter)
+        table.add_column(exporter, "name")
     for module in dict.fromkeys(item.module for item in outcomes):
         table.add_row(module, *(_outcome(found[module, exporter]) for exporter in exporters))
     return table

@@ -2,18 +2,17 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from pipeline.escaping import json_text, prose, visible
-
-_PIPE_WIDTH = 140  # columns of a table in a file or pipe
+from pipeline.report.grid import Grid
+from pipeline.terminal import columns, shown
 
 
 def literal(text: str) -> Text:
@@ -24,13 +23,12 @@ def literal(text: str) -> Text:
 class PlainConsole(Console):
     """A console that prints strings literally, with hidden characters made visible.
 
-    In a file or a pipe, tables are not squeezed to the width of a terminal.
+    In a file or a pipe there is room for wide tables, unless ``COLUMNS`` says otherwise.
     """
 
     def __init__(self, stderr: bool) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
-        if not self.is_terminal:
-            self.width = _PIPE_WIDTH
+        self.width = columns(self.file)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Make hidden characters visible, then render as :class:`rich.console.Console` does."""
@@ -46,37 +44,48 @@ def console(stderr: bool = True) -> PlainConsole:
     return PlainConsole(stderr)
 
 
-def say(line: str) -> None:
-    """Print one line on standard error; if it cannot be written, nothing is raised."""
+def say(line: str, end: str = "") -> None:
+    """Print one line on standard error; if it cannot be written, nothing is raised.
+
+    A terminal gets it wrapped between words, with ``end`` at each break.
+    """
     try:
-        click.echo(visible(line), err=True)
+        click.echo(shown(visible(line), end), err=True)
     except BrokenPipeError:
         raise  # the reader has gone, so main() ends the process
     except OSError:
         pass
 
 
+def show(tables: Iterable[Grid]) -> None:
+    """Print ``tables`` on standard output, with an empty line between two of them."""
+    out = console(stderr=False)
+    for number, table in enumerate(tables):
+        if number:
+            out.print()
+        out.print(table, crop=False)
+
+
 def write(text: str) -> None:
     """Print text of a model on standard output; in a terminal, hidden characters are escaped."""
-    shown = prose(text) if sys.stdout.isatty() else text
-    click.echo(shown, nl=False, color=True)  # otherwise click strips escape codes in a pipe
+    safe = prose(text) if sys.stdout.isatty() else text
+    click.echo(safe, nl=False, color=True)  # otherwise click strips escape codes in a pipe
 
 
 def finish(
     as_json: bool,
     content: Any,
-    tables: Iterable[Table],
-    next_command: str = "",
+    tables: Iterable[Grid],
+    next_commands: str | Sequence[str] = (),
     notes: Iterable[str] = (),
 ) -> None:
-    """Print the results of a command as tables with notes and the next command, or as JSON."""
+    """Print the results of a command as tables with notes and what to type next, or as JSON."""
     if as_json:
         click.echo(json_text(json.dumps(content, ensure_ascii=False, indent=2)))
         return
-    out = console(stderr=False)
-    for table in tables:
-        out.print(table)
+    show(tables)
     for note in notes:
         say(note)
-    if next_command:
-        say(f"next: {next_command}")
+    commands = [next_commands] if isinstance(next_commands, str) else next_commands
+    for number, command in enumerate(filter(None, commands)):
+        say(f"{'then' if number else 'next'}: {command}", end=" \\")

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -13,6 +14,12 @@ from pipeline.errors import UsageError
 from pipeline.storage import update_file
 
 _FORMATS = ("png", "svg", "pdf")
+_STYLE: dict[Any, Any] = {
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 9,
+    "svg.hashsalt": "pipeline",
+}
 
 
 def check_picture(path: Path, tasks: Collection[str]) -> None:
@@ -39,7 +46,7 @@ def plain_text() -> Iterator[None]:
 def picture(path: Path, height: float) -> Iterator[Figure]:
     """Yield a figure, and write it to ``path`` afterwards; equal drawings give equal files."""
     kind = path.suffix.removeprefix(".").lower()
-    with plain_text(), mpl.rc_context({"svg.hashsalt": "pipeline", "font.size": 9}):
+    with plain_text(), mpl.rc_context(_STYLE):
         figure = Figure(figsize=(9, height), layout="constrained")
         yield figure
         buffer = io.BytesIO()

@@ -105,10 +105,12 @@ def draw_forecasts(figure: Figure, bundles: Sequence[Bundle], ink: str = "0.35")
     above.plot(truth, color=ink, linestyle=":", linewidth=2, label="truth", zorder=1)
     for axes in (above, below):
         axes.axvline(start, color="0.6", linewidth=1)
-        axes.margins(x=0.01, y=0.2)
+        axes.margins(x=0.01, y=0.1)
     above.set_ylabel("value, raw units")
     above.set_title("After the line every model feeds on its own forecasts", loc="left")
-    above.legend(loc="lower left", ncols=4, frameon=False)
+    figure.legend(
+        *above.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False
+    )
     below.set(xlabel="step of the test part", ylabel="error")
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text as Styled
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Config, ImportedSource
 from pipeline.contract import Errors, SeriesScores, TextScores
 from pipeline.contract.manifest import Manifest
+from pipeline.report.grid import Grid
 from pipeline.report.matrix import matrix
+from pipeline.report.remarks import remarks
 from pipeline.validate import FreeRun, Row, Validation
 
 if TYPE_CHECKING:
@@ -19,29 +19,21 @@ if TYPE_CHECKING:
     from pipeline.importer.findings import Finding
     from pipeline.validate.self_test import Outcome
 
-_BAR = 40  # columns of the longest bar
 _STYLE = {"pass": "green", "fail": "bold red"}
 
 
-def plain_table(title: str, *columns: str) -> Table:
-    """A table whose first column holds names, and the others numbers, aligned right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", overflow="fold")
-    return table
-
-
-def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Table]:
+def score_tables(checkpoints: Sequence[Checkpoint]) -> Iterable[Grid]:
     """The scores of ``checkpoints``: tables of errors and of intervals for series, one for text."""
-    series = plain_table(
+    series = Grid(
         "Series: errors on the test part, raw units",
-        *("model", "weights", "RMSE 1 step", "MAE", "MASE", "RMSE free", "MAE", "MASE"),
+        *("model", "weights"),
+        *(f"{name} {run}" for run in ("1 step", "free") for name in ("RMSE", "MAE", "MASE")),
     )
-    text = plain_table(
+    text = Grid(
         "Text: the validation part",
         *("model", "weights", "bits/char", "nats", "accuracy", "best n-gram, bits/char"),
     )
-    intervals = plain_table(
+    intervals = Grid(
         "Series: test part inside the intervals, 80 % is right",
         *("model", "10 % to 90 %, 1 step", "10 % to 90 %, free"),
     )
@@ -92,7 +84,7 @@ def by_score(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
     return sorted(checkpoints, key=lambda item: (item.config.model.task, score_of(item)))
 
 
-def score_charts(checkpoints: Iterable[Checkpoint]) -> Iterable[Table]:
+def score_charts(checkpoints: Iterable[Checkpoint]) -> Iterable[Grid]:
     """A bar per model, in the order given: one chart for series, one for text."""
     for task, measure in (("series", "RMSE 1 step"), ("text", "bits/char")):
         scores = {
@@ -101,11 +93,12 @@ def score_charts(checkpoints: Iterable[Checkpoint]) -> Iterable[Table]:
             if item.config.model.task == task
         }
         if scores:
-            chart = plain_table(f"{measure}: less is better", "model", measure)
-            chart.add_column("")
+            chart = Grid(f"{measure}: less is better", "model", measure)
+            chart.add_column("", "bar")
             for name, score in scores.items():
-                bar = ProgressBar(total=max(scores.values()) or 1, completed=score, width=_BAR)
-                chart.add_row(name, f"{score:.4f}" if task == "series" else f"{score:.3f}", bar)
+                share = score / (max(scores.values()) or 1)
+                number = f"{score:.4f}" if task == "series" else f"{score:.3f}"
+                chart.add_row(name, number, str(share))
             yield chart
 
 
@@ -117,24 +110,22 @@ def _error_cells(*parts: Errors | None) -> list[str]:
     ]
 
 
-def validation_table(
+def validation_tables(
     validations: Sequence[Validation],
-    title: str = "Validation: largest errors against the float64 twin of PyTorch",
-) -> Table:
-    """One row per model, runtime and provider that ran; the others are in the notes."""
-    table = plain_table(title, "model")
-    for column in ("runtime", "provider"):
-        table.add_column(column)
-    for column in ("cases", "output", "next_state", "vs float32", "of tolerance", "free run"):
-        table.add_column(column, justify="right")
-    table.add_column("result")
+    title: str = "largest errors against the float64 twin of PyTorch",
+) -> Iterable[Grid]:
+    """A table per model, with a row per runtime and graph that ran; the others are in the notes."""
     for validation in validations:
+        table = Grid(f"{validation.model}: {title}", "runtime")
+        table.add_column("provider", "name")
+        for column in ("cases", "output", "next state", "vs float32", "of tolerance", "free run"):
+            table.add_column(column)
+        table.add_column("result", "name")
         for row in validation.rows:
             if row.status == "not run":
                 continue
             table.add_row(
-                row.model if row.graph == "model" else f"{row.model}, {row.graph}",
-                row.runtime,
+                row.label,
                 row.provider,
                 str(row.compared),
                 _error(row, row.output_error),
@@ -144,24 +135,31 @@ def validation_table(
                 _way(row.free_run),
                 Styled(row.status, style=_STYLE[row.status]),
             )
-    return table
+        yield table
 
 
-def matrix_table(validations: Sequence[Validation]) -> Table:
-    """Every runtime on every model: the largest error as a share of the tolerance."""
-    table = plain_table(
-        "Largest error, of the tolerance", "runtime", *(v.model for v in validations)
-    )
+def matrix_table(validations: Sequence[Validation]) -> Grid:
+    """Every runtime on every model: the largest error of all its graphs, as a share of the
+    tolerance."""
+    models = [validation.model for validation in validations]
+    table = Grid("Largest error, as a share of the tolerance", "runtime", *models, turns=True)
     for line in matrix(validations):
-        table.add_row(line.label, *map(_verdict, line.rows))
+        pairs = zip(line.rows, validations, strict=True)
+        table.add_row(line.label, *(_verdict(row, validation) for row, validation in pairs))
     return table
 
 
-def _verdict(row: Row | None) -> Styled:
+def _verdict(row: Row | None, validation: Validation) -> Styled:
+    """The verdict on the runtime of ``row``, which may also have run a graph with the loop."""
     if row is None:
         return Styled("–")
-    share = "∞" if row.share is None else f"{row.share:.0%}"
-    return Styled(f"{'✓' if row.status == 'pass' else '✗'} {share}", style=_STYLE[row.status])
+    place = (row.runtime, row.provider)
+    rows = [other for other in validation.rows if (other.runtime, other.provider) == place]
+    ran = [other for other in rows if other.status != "not run"]
+    status = "fail" if any(other.status == "fail" for other in ran) else "pass"
+    shares = [other.share for other in ran if other.share is not None]
+    share = f"{max(shares):.0%}" if len(shares) == len(ran) else "∞"
+    return Styled(f"{'✓' if status == 'pass' else '✗'} {share}", style=_STYLE[status])
 
 
 def _error(row: Row, value: float | None) -> str:
@@ -179,36 +177,30 @@ def _way(found: FreeRun | None) -> str:
     return f"{found.first_difference} steps" + (", tie" if found.tie else "")
 
 
-def validation_notes(validations: Sequence[Validation]) -> list[str]:
-    """One line for each note on a row and each reason why a row did not pass, with its models."""
-    models: dict[tuple[str, str, str], list[str]] = {}
-    for validation in validations:
-        for row in validation.rows:
-            for kind, text in ((row.status, row.reason), ("note", _note(row))):
-                if text:
-                    key = (kind, f"{row.label} on {row.provider}", text)
-                    models.setdefault(key, []).append(row.model)
-    return [
-        f"{kind}: {where} ({', '.join(names)}): {text}"
-        for (kind, where, text), names in models.items()
-    ]
+def validation_notes(validations: Sequence[Validation], details: bool = False) -> list[str]:
+    """One line for each remark on ``validations``, with its models.
+
+    What did not run is one line, unless ``details`` are asked for, which also tell of free runs.
+    """
+    lines: list[str] = []
+    reasons: dict[str, list[str]] = {}
+    for one in remarks(validations, free_runs=details):
+        of = f" ({', '.join(one.models)})" if len(one.models) < len(validations) else ""
+        if one.kind == "not run" and not details:
+            place = one.runtime if one.provider == "cpu" else f"{one.runtime} on {one.provider}"
+            reasons.setdefault(one.text.partition(";")[0], []).append(place + of)
+        else:
+            lines.append(f"{one.kind}: {one.runtime} on {one.provider}{of}: {one.text}")
+    if reasons:
+        parts = [f"{', '.join(places)}: {reason}" for reason, places in reasons.items()]
+        lines.append(f"not run: {'; '.join(parts)}. --details says what to do")
+    return lines
 
 
-def _note(row: Row) -> str:
-    """The note on a row, with its tolerance if that is not float32's, and with its free run."""
-    notes = [row.note]
-    if row.precision != "float32" and row.tolerance:
-        notes.append(f"judged by rtol {row.tolerance.rtol:g}, atol {row.tolerance.atol:g}")
-    if row.free_run and row.free_run.passed and row.free_run.note:
-        where = row.free_run.first_difference
-        notes.append(f"free run, step {where}: {row.free_run.note}")
-    return "; ".join(filter(None, notes))
-
-
-def fault_table(outcomes: "Sequence[Outcome]") -> Table:
+def fault_table(outcomes: "Sequence[Outcome]") -> Grid:
     """Planted faults by model: caught, missed, or a dash if the fault does not apply."""
     models = list(dict.fromkeys(item.model for item in outcomes if item.fault))
-    table = plain_table("Planted faults", "fault", *models)
+    table = Grid("Planted faults", "fault", *models)
     words = {"does not apply": "-", "caught": "caught", "missed": "MISSED"}
     found = {(item.fault, item.model): words[item.status] for item in outcomes if item.fault}
     for fault in dict.fromkeys(item.fault for item in outcomes if item.fault):
@@ -216,9 +208,9 @@ def fault_table(outcomes: "Sequence[Outcome]") -> Table:
     return table
 
 
-def preset_table(presets: Iterable[Config]) -> Table:
+def preset_table(presets: Iterable[Config]) -> Grid:
     """The presets and their main settings."""
-    table = plain_table(
+    table = Grid(
         "Presets",
         *("name", "cell", "hidden size", "layers", "epochs", "learning rate", "batch", "window"),
     )
@@ -236,21 +228,21 @@ def preset_table(presets: Iterable[Config]) -> Table:
     return table
 
 
-def findings_table(title: str, found: "Iterable[Finding]") -> Table:
+def findings_table(title: str, found: "Iterable[Finding]") -> Grid:
     """The findings about imported weights, each with the evidence for it."""
-    table = plain_table(title, "what")
-    table.add_column("understood", overflow="fold")
-    table.add_column("from", overflow="fold", style="dim")
+    table = Grid(title, "what")
+    table.add_column("understood", "words")
+    table.add_column("from", "words", style="dim")
     for finding in found:
         table.add_row(finding.what, finding.value, finding.because)
     return table
 
 
-def state_table(states: "Sequence[Described]") -> Table:
+def state_table(states: "Sequence[Described]") -> Grid:
     """The states of a module: where it keeps each, and what each begins with."""
-    table = plain_table("state", "name")
+    table = Grid("state", "name")
     for column in ("kept in", "type", "shape", "begins with"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, "words")
     for state in states:
         table.add_row(state.name, state.where, state.type, state.shape, state.initial)
     if not states:
@@ -258,14 +250,14 @@ def state_table(states: "Sequence[Described]") -> Table:
     return table
 
 
-def manifest_table(manifest: Manifest) -> Table:
+def manifest_table(manifest: Manifest) -> Grid:
     """The main facts of a bundle."""
-    table = plain_table(manifest.name, "what")
-    table.add_column("value", overflow="fold")
+    table = Grid(manifest.name, "what")
+    table.add_column("value", "words")
     if manifest.module:
         table.add_row("module", manifest.module.class_name)
     else:
-        table.add_row("task", manifest.task)
+        table.add_row("task", str(manifest.task))
         table.add_row("model", str(manifest.model))
     table.add_row("parameters", f"{manifest.parameters:,}")
     for spec in (*manifest.inputs, *manifest.outputs):

@@ -18,7 +18,7 @@ from pipeline.contract import Manifest
 from pipeline.contract.files import MANIFEST_FILE, ONNX_FILE
 from pipeline.contract.tensors import StatePair, TensorSpec
 from pipeline.errors import UsageError
-from pipeline.lookup import find_model
+from pipeline.lookup import find_model, is_on_hub
 from pipeline.run.arguments import (
     Sizes,
     check_arrays,
@@ -28,6 +28,7 @@ from pipeline.run.arguments import (
     whole,
 )
 from pipeline.run.graph import Graph, open_graph
+from pipeline.run.shown import bundle_html
 from pipeline.run.stream import Stream
 from pipeline.run.text import generate
 
@@ -39,17 +40,29 @@ if TYPE_CHECKING:
 Folder = str | os.PathLike[str]
 
 
-def load(bundle: Folder, exported: Folder = "exported") -> "Bundle":
-    """Open a bundle, given by its name in the folder ``exported`` or by its path.
+def load(bundle: Folder, exported: Folder = "exported", revision: str | None = None) -> "Bundle":
+    """Open a bundle, given by its name in the folder ``exported``, by its path, or by its Hub name.
+
+    A name such as ``user/repo`` that is no folder here is fetched from the Hugging Face Hub, with
+    all digests checked; ``revision`` is a branch, a tag or a commit there, by default the newest.
 
     Raises:
         UsageError: no bundle has that name.
+        UnavailableError: the Hub cannot be reached, or ``huggingface_hub`` is not installed.
         MalformedError: the manifest is missing or malformed.
-        IntegrityError: the manifest was changed.
+        IntegrityError: the manifest was changed, or a file on the Hub was.
         UnsafeError: the manifest lists a file outside the folder, or is a link.
         StorageError: the manifest cannot be read.
     """
-    folder = find_model(Path(exported), MANIFEST_FILE, os.fspath(bundle), made_by="export")
+    name = os.fspath(bundle)
+    if isinstance(bundle, str) and is_on_hub(name):
+        from pipeline.hub.fetch import fetch
+
+        folder = fetch(name, revision)
+    elif revision is not None:
+        raise UsageError(f"{name} is a folder and has no revision {revision}; leave it out")
+    else:
+        folder = find_model(Path(exported), MANIFEST_FILE, name, made_by="export")
     opened = contract.open_bundle(folder)
     return Bundle(opened.folder, opened.manifest, opened.content)
 
@@ -116,6 +129,9 @@ class Bundle(contract.Bundle):
         manifest = self.manifest
         what = manifest.module.class_name if manifest.module else f"{self.task}, {manifest.model}"
         return f"Bundle {self.name}: {what}; {inputs} -> {outputs}"
+
+    def _repr_html_(self) -> str:
+        return bundle_html(self.manifest)
 
     @property
     def _kind(self) -> str:
@@ -290,6 +306,21 @@ class Bundle(contract.Bundle):
             validation = marked(validate_bundle(self, opened))
             self.add_validation(validation)
         return validation
+
+    def mlflow_arguments(self) -> dict[str, Any]:
+        """What ``mlflow.onnx.log_model`` and ``save_model`` take to log the bundle as it is.
+
+        They are the graph, a signature with every tensor, an example, and what runs it::
+
+            mlflow.onnx.log_model(**bundle.mlflow_arguments(), name=bundle.name)
+
+        Raises:
+            UnavailableError: MLflow is not installed.
+            PipelineError: a file of the bundle is missing, malformed or was changed.
+        """
+        from pipeline.run.mlflow import mlflow_arguments
+
+        return mlflow_arguments(self)
 
 
 def _generator(seed: int | None) -> np.random.Generator:

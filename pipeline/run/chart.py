@@ -1,10 +1,12 @@
 """Charts of a forecast after the end of its history, in a file or in the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from numpy.typing import NDArray
 from rich.text import Text
 
@@ -26,14 +28,14 @@ def _tail(forecast: Forecast) -> NDArray[np.float32]:
 
 
 def draw(forecast: Forecast, name: str, path: Path) -> None:
-    """Draw a fan chart of every target to ``path``.
+    """Draw a fan chart of every target to ``path``, over the dates that its history has.
 
     Raises:
         StorageError: the file system refused.
     """
     tail, quantiles = _tail(forecast), forecast.quantiles
     past, ahead, label_of_times = _places(forecast, len(tail))
-    with picture(path, height=0.6 + 2.6 * len(forecast.columns)) as figure:
+    with picture(path, height=0.8 + 2.6 * len(forecast.columns)) as figure:
         rows = figure.subplots(len(forecast.columns), 1, sharex=True, squeeze=False)[:, 0]
         for column, (axes, label) in enumerate(zip(rows, forecast.columns, strict=True)):
             last = tail[-1:, column]
@@ -50,7 +52,12 @@ def draw(forecast: Forecast, name: str, path: Path) -> None:
             axes.margins(x=0.01, y=0.1)
             axes.set_ylabel(f"{picture_text(label)}, raw units")
         rows[0].set_title(picture_text(name), loc="left")
-        rows[0].legend(loc="best", ncols=4, frameon=False)
+        lines = rows[0].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside upper right", ncols=4, frameon=False)
+        if isinstance(forecast.times, pd.DatetimeIndex):
+            locator = AutoDateLocator()
+            rows[-1].xaxis.set_major_locator(locator)
+            rows[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
         rows[-1].set(xlabel=label_of_times)
 
 
@@ -58,23 +65,34 @@ def _places(forecast: Forecast, shown: int) -> tuple[Any, Any, str]:
     """Where the last ``shown`` steps of the history, and it with all steps that follow, are drawn.
 
     These are their times, if there are any, or else their numbers after the history. The label of
-    such an axis comes last; dates need none.
+    such an axis comes last.
     """
-    times = forecast.history.times
+    times = _times(forecast, shown)
     if times is None:
         return np.arange(1 - shown, 1), np.arange(len(forecast.values) + 1), _STEPS
-    ahead = forecast.times
-    if isinstance(ahead, pd.DatetimeIndex):
-        ahead = ahead.tz_convert(times.zone).tz_localize(None) if ahead.tz is not None else ahead
-    past = times.index[-shown:]
-    label = "" if isinstance(ahead, pd.DatetimeIndex) else str(forecast.history.time)
-    return past.to_numpy(), past[-1:].append(ahead).to_numpy(), picture_text(label)
+    label = picture_text(forecast.history.time or "")
+    return times[:shown].to_numpy(), times[shown - 1 :].to_numpy(), label
+
+
+def _times(forecast: Forecast, shown: int) -> pd.Index | None:
+    """The times of the last ``shown`` steps of the history and of the forecast, if there are any.
+
+    Dates are as clocks of the history's zone show them.
+    """
+    times, ahead = forecast.history.times, forecast.times
+    if times is None:
+        return None
+    if isinstance(ahead, pd.DatetimeIndex) and ahead.tz is not None:
+        ahead = ahead.tz_convert(times.zone).tz_localize(None)
+    return times.index[-shown:].append(ahead)
 
 
 def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
     """One target as a line of half blocks, ``width`` characters wide, with a shaded quantile band.
 
     If there are more steps than columns of characters, a column shows the mean of several steps.
+    The ticks below name the first step of their columns: by its time, or by its number, of
+    which 1 is the first of the forecast.
     """
     tail = _tail(forecast)[:, column].astype(float)
     made = forecast.values[:, column].astype(float)
@@ -118,14 +136,33 @@ def terminal_chart(forecast: Forecast, column: int, width: int) -> Text:
             else:
                 chart.append(" ")
         chart.append("\n")
-    chart.append(f"{'':{margin}} └{'─' * past}┴{'─' * max(ahead - 1, 0)}\n")
+    steps = np.arange(len(tail) + len(made))
+    parts = ((steps[: len(tail)], past), (steps[len(tail) :], ahead))
+    groups = [group for part, count in parts if count for group in np.array_split(part, count)]
+    times = _times(forecast, len(tail))
+    texts = [str(step + 1 - len(tail)) for step in steps] if times is None else time_texts(times)
+    names = [visible(texts[group[0]]) for group in groups if len(group)]
+    axis, below = _ticks(names, past)
+    chart.append(f"{'':{margin}} └{axis}\n{'':{margin}}  {below}\n")
     begin = min(past, past + ahead - len("forecast"))  # moved left if it would not fit
     chart.append(f"{'':{margin}}  {'history':<{max(begin, 8)}}", _HISTORY)
-    chart.append("forecast", _FORECAST)
-    if forecast.history.times is not None and len(forecast.times):
-        ends = [forecast.history.times.index[-len(tail) :][:1], forecast.times[-1:]]
-        begin_text, end_text = (time_texts(time)[0] for time in ends)
-        room = past + ahead - len(begin_text)
-        if len(end_text) < room:
-            chart.append(f"\n{'':{margin}}  {begin_text}{end_text:>{room}}", _HISTORY)
-    return chart
+    return chart.append("forecast", _FORECAST)
+
+
+def _ticks(names: Sequence[str], begin: int) -> tuple[str, str]:
+    """An axis with a tick wherever a name of a column fits below it, and the line of these names.
+
+    The column ``begin``, where the forecast begins, is named first, and then the columns at equal
+    distances on both sides of it.
+    """
+    axis, below = ["─"] * len(names), [" "] * len(names)
+    distance = max(map(len, names), default=0) + 3
+    wanted = sorted(range(begin % distance, len(names), distance), key=lambda at: at != begin)
+    for at in wanted:
+        name = names[at]
+        start = min(at, len(names) - len(name))  # moved left at the right end
+        if start < 0 or "".join(below[max(start - 1, 0) : start + len(name) + 1]).strip():
+            continue
+        axis[at] = "┴" if at == begin else "┬"
+        below[start : start + len(name)] = name
+    return "".join(axis), "".join(below).rstrip()

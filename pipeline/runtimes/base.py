@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.cells import BY_OPERATOR
 from pipeline.contract.law import Array, Exact, Precision
 from pipeline.signature import INPUT, STATE
+from pipeline.verify import Model
 
 Input = NDArray[np.float32] | NDArray[np.int64]
 State = NDArray[np.float32]
@@ -42,7 +43,7 @@ class Runtime(Protocol):
 
         If the network has no state, both states are ``[batch, 0, hidden]``.
         """
-        return results(self.call(feeds(input, state)), state)
+        return step(self, input, state)
 
     def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """The result of ``work(runtime, *arguments)``, which may make many calls.
@@ -54,6 +55,11 @@ class Runtime(Protocol):
     def placement(self) -> dict[str, str]:
         """The provider that each recurrent node ran on; empty if the runtime has only one."""
         return {}
+
+
+def step(model: Model, input: Input | Exact, state: State | Exact) -> tuple[Array, Array]:
+    """One call of a built-in network, as :meth:`Runtime.run` is."""
+    return results(model.call(feeds(input, state)), state)
 
 
 def feeds(input: Input | Exact, state: State | Exact) -> dict[str, NDArray[Any]]:

@@ -1,25 +1,19 @@
 """The free run of a built-in network: each output is the next input, and the state is kept."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.runtimes.base import Input, State
+from pipeline.runtimes.base import Input, State, step
 from pipeline.signature import UNKNOWN_INDEX
-
-
-class Runs(Protocol):
-    """A runtime, or the float64 twin."""
-
-    def run(self, input: Input, state: State, /) -> tuple[NDArray[Any], NDArray[Any]]:
-        """One call: output and next state."""
+from pipeline.verify import Model
 
 
 def free_run(
-    runtime: Runs, given: Input, state: State, steps: int, vocabulary: str | None
+    model: Model, given: Input, state: State, steps: int, vocabulary: str | None
 ) -> NDArray[Any]:
-    """Run ``runtime`` for ``steps`` steps after ``given`` ``[1, time, …]``, on its own outputs.
+    """Run ``model`` for ``steps`` steps after ``given`` ``[1, time, …]``, on its own outputs.
 
     The result is ``[steps]`` code points, each the likeliest known character, or
     ``[steps, targets]`` values if ``vocabulary`` is None. If the network has no state, each step
@@ -27,11 +21,11 @@ def free_run(
     """
     made, following = [], given
     for _ in range(steps):
-        output, state = runtime.run(following, state)
-        step = output[:, -1:]
+        output, state = step(model, following, state)
+        last = output[:, -1:]
         if vocabulary is not None:
-            known = step[0, 0, UNKNOWN_INDEX + 1 :]
-            step = np.array([[ord(vocabulary[int(known.argmax())])]])
-        made.append(step[0, 0])
-        following = step if state.shape[1] else np.concatenate([following[:, 1:], step], axis=1)
+            known = last[0, 0, UNKNOWN_INDEX + 1 :]
+            last = np.array([[ord(vocabulary[int(known.argmax())])]])
+        made.append(last[0, 0])
+        following = last if state.shape[1] else np.concatenate([following[:, 1:], last], axis=1)
     return np.stack(made)

@@ -1,15 +1,14 @@
-"""Eager PyTorch: the network as it was trained, and its float64 twin."""
+"""Eager PyTorch: a module as it was trained, and its float64 twin."""
 
+import copy
 from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pipeline.contract.law import EPS, Array, Exact, Precision
-from pipeline.model import Network
-from pipeline.runtimes.base import Input, Runtime, State, feeds, results
-from pipeline.signature import INPUT, STATE
+from pipeline.contract.law import EPS, Array, Precision
+from pipeline.runtimes.base import Runtime
 
 # PyTorch has no TF32 on the CPU; float32 with weights rounded to TF32 takes its place.
 _DTYPE: dict[Precision, torch.dtype] = {
@@ -21,30 +20,46 @@ _DTYPE: dict[Precision, torch.dtype] = {
 
 
 class PyTorch(Runtime):
-    """The network as it was trained, on the CPU, or a copy that computes in less than float32."""
+    """A module as it was trained, on the CPU, or a copy that computes in less than float32."""
 
     format = "PyTorch"
     provider = home = "cpu"
     name = f"PyTorch {torch.__version__}"
 
-    def __init__(self, network: Network, precision: Precision = "float32") -> None:
+    def __init__(self, module: nn.Module, precision: Precision = "float32") -> None:
         self.precision = precision
         self.dtype = _DTYPE[precision]
         self.eps = torch.finfo(self.dtype).eps  # rounding of a number near one
-        self.network = network.eval() if precision == "float32" else network.twin(self.dtype)
+        self.module = module.eval() if precision == "float32" else copied(module, self.dtype)
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call of the network."""
-        return [tensor.float().numpy() for tensor in _call(self.network, self.dtype, inputs)]
+        """One call of the module, its results in float32."""
+        return [tensor.float().numpy() for tensor in _call(self.module, self.dtype, inputs)]
 
 
-def rounded_otherwise(network: Network, precision: Precision, seed: int) -> Network:
-    """``network`` with its weights shifted at random by half a rounding of ``precision``.
+class Twin:
+    """The float64 twin of a module, called like a runtime."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = copied(module, torch.float64)
+
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
+        """One call of the module, its results in float64."""
+        return [tensor.numpy() for tensor in _call(self.module, torch.float64, inputs)]
+
+
+def copied(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of ``module`` that computes in ``dtype``, ready to use."""
+    return copy.deepcopy(module).to(dtype).eval()
+
+
+def rounded_otherwise(module: nn.Module, precision: Precision, seed: int) -> nn.Module:
+    """``module`` with its weights shifted at random by half a rounding of ``precision``.
 
     A runtime that computes in that precision may round its weights so.
     """
     generator = torch.Generator().manual_seed(seed)
-    other = network.twin(torch.float32)
+    other = copied(module, torch.float32)
     eps = EPS[precision]
     with torch.no_grad():
         for weight in other.parameters():
@@ -53,25 +68,9 @@ def rounded_otherwise(network: Network, precision: Precision, seed: int) -> Netw
     return other
 
 
-class Twin:
-    """The float64 twin of a network, called like a runtime."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network.twin(torch.float64)
-
-    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call of the network, its results in float64."""
-        return [tensor.numpy() for tensor in _call(self.network, torch.float64, inputs)]
-
-    def run(self, input: Input | Exact, state: Exact | State) -> tuple[Exact, Exact]:
-        """One call of a built-in network, as :meth:`Runtime.run` is."""
-        return results(self.call(feeds(input, state)), state)
-
-
-def _call(network: Network, dtype: torch.dtype, inputs: Mapping[str, Array]) -> list[Tensor]:
-    given = {name: torch.from_numpy(np.ascontiguousarray(y)) for name, y in inputs.items()}
-    given = {name: y.to(dtype) if y.is_floating_point() else y for name, y in given.items()}
-    state = given.get(STATE, network.zero_state(len(given[INPUT])))
+def _call(module: nn.Module, dtype: torch.dtype, inputs: Mapping[str, Array]) -> list[Tensor]:
+    given = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs.values()]
+    given = [tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in given]
     with torch.inference_mode():
-        output, next_state = network(given[INPUT], state)
-    return [output, next_state.contiguous()] if STATE in given else [output]
+        found = module(*given)
+    return [y.contiguous() for y in (found if isinstance(found, tuple) else (found,))]

@@ -1,15 +1,21 @@
 """TorchScript, loaded from the bytes of ``model.pt``."""
 
 import io
+import re
 import warnings
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.contract.law import Array
 from pipeline.runtimes.base import Runtime
 from pipeline.runtimes.kind import PROVIDERS, Kind
 from pipeline.signature import HISTORY, PROMPT
+
+_SETS = re.compile(r'prim::SetAttr\[name="(\w+)"\]')
+OF_TENSORS = "forward_of_tensors"
+"""The method of a file that takes the tensors alone, where ``forward`` takes more than these."""
 
 
 class TorchScript(Runtime):
@@ -40,6 +46,13 @@ class TorchScript(Runtime):
             found = getattr(self.module, method)(*given)
         tensors = found if isinstance(found, tuple) else (found,)
         return [tensor.cpu().contiguous().numpy() for tensor in tensors]
+
+
+def kept_attributes(module: Any) -> tuple[str, ...]:
+    """The attributes that a call of a module in TorchScript sets: what it keeps to itself."""
+    if not module._c._has_method("forward"):
+        return ()
+    return tuple(sorted(set(_SETS.findall(str(module.inlined_graph)))))
 
 
 KIND = Kind(

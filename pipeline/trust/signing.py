@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.bundle import Bundle
-from pipeline.contract.files import MANIFEST_FILE, VALIDATION_FILE
+from pipeline.contract.files import MANIFEST_FILE, SIGNATURE_FILE, VALIDATION_FILE
 from pipeline.errors import (
     IntegrityError,
     MalformedError,
@@ -29,7 +29,6 @@ from pipeline.packages import how_to_install
 from pipeline.reading import read_inside
 from pipeline.storage import storage_errors
 
-SIGNATURE_FILE = "model.sig"
 _NOT_SIGNED = (SIGNATURE_FILE, VALIDATION_FILE)
 _LIMIT = 2**20  # largest signature or key in bytes; a bundle's signature has about 10,000
 

@@ -9,35 +9,19 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from numpy.typing import NDArray
 
+from pipeline.contract.tensors import Tensors
 from pipeline.errors import one_line
-from pipeline.export.recurrent import OnnxRecurrent
-from pipeline.model import CodePointTable, Network, Standardize
 from pipeline.runtimes.torchscript import TorchScript
 
-Tensors = dict[str, NDArray[np.generic]]
 
-
-def expected_constants(network: Network) -> Tensors:
-    """Every tensor that the ONNX graph of ``network`` must hold, in ONNX's own layout."""
-    tensors: dict[str, torch.Tensor] = dict(OnnxRecurrent(network.recurrent).named_buffers())
-    tensors |= {"head.weight": network.head.weight, "head.bias": network.head.bias}
-    for name, module in network.named_modules():
-        if isinstance(module, CodePointTable | Standardize):
-            tensors |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers()}
-        elif isinstance(module, torch.nn.Embedding):
-            tensors[f"{name}.weight"] = module.weight
-    return {name: tensor.detach().numpy() for name, tensor in tensors.items()}
-
-
-def audit_onnx(file: bytes, network: Network, opset: int | None = None) -> list[str]:
+def audit_onnx(file: bytes, expected: Tensors, opset: int | None = None) -> list[str]:
     """The faults in the constants of an ONNX file; empty if each is there bit for bit.
 
     The exporter names some constants anew and stores the head transposed, so constants are
-    found by content: every tensor of the network must be in the graph, and every float in the
-    graph must belong to the network. Its opset must be ``opset``, if that is given.
+    found by content: every tensor in ``expected``, those of the network, must be in the graph,
+    and every float in the graph must be among them. Its opset must be ``opset``, if that is given.
     """
     try:
         model = onnx.load_from_string(file)
@@ -45,7 +29,6 @@ def audit_onnx(file: bytes, network: Network, opset: int | None = None) -> list[
     except Exception as error:  # protobuf and onnx raise many types for a malformed file
         return [f"the file is no ONNX model ({one_line(error)})"]
     held = {_fingerprint(array) for array in found.values()}
-    expected = expected_constants(network)
     known = {_fingerprint(form) for array in expected.values() for form in _forms(array)}
     known.add(_fingerprint(np.zeros((), np.float32)))  # pads a projected h to the hidden size
     missing = [
@@ -63,17 +46,19 @@ def audit_onnx(file: bytes, network: Network, opset: int | None = None) -> list[
     return missing + strange + other
 
 
-def audit_torchscript(file: bytes, network: Network) -> list[str]:
-    """The faults in the weights of a TorchScript file; empty if every bit is right."""
+def audit_torchscript(file: bytes, expected: Tensors) -> list[str]:
+    """The faults in the weights of a TorchScript file; empty if all of ``expected`` are there."""
     try:
-        found = dict(_tensors(TorchScript(file).module))
+        module = TorchScript(file).module
+        tensors = (*module.named_parameters(), *module.named_buffers())
+        found = {name: tensor.detach().numpy() for name, tensor in tensors}
     except Exception as error:  # torch raises many types for a malformed file
         return [f"the file is no TorchScript ({one_line(error)})"]
-    faults = []
-    for name, tensor in _tensors(network.exported()):
-        if name not in found or _fingerprint(tensor) != _fingerprint(found[name]):
-            faults.append(f"{name} is not in the file bit for bit")
-    return faults
+    return [
+        f"{name} is not in the file bit for bit"
+        for name, tensor in expected.items()
+        if name not in found or _fingerprint(tensor) != _fingerprint(found[name])
+    ]
 
 
 def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, Any]]:
@@ -91,11 +76,6 @@ def _array(value: Any) -> NDArray[np.generic]:
         return onnx.numpy_helper.to_array(value)
     array = np.asarray(value)
     return array.astype(np.float32) if array.dtype.kind == "f" else array
-
-
-def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        yield name, tensor.detach().numpy()
 
 
 def _forms(array: NDArray[np.generic]) -> list[NDArray[np.generic]]:

@@ -7,7 +7,7 @@ weights to less than float32 has an error of one sign, which accumulates further
 is shown in the record, and is no failure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from pipeline.config import SeriesModel, TextModel
 from pipeline.contract.law import (
+    EPS,
     ILL_CONDITIONED,
+    Array,
     Exact,
     Precision,
     Tolerance,
@@ -27,12 +29,10 @@ from pipeline.contract.law import (
     nudged,
     own_error,
 )
-from pipeline.contract.samples import cut_sequences
-from pipeline.model import Network
-from pipeline.runtimes.base import Input, Runtime, State
-from pipeline.runtimes.chain import Runs, free_run
-from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.runtimes.base import Input, Runtime, State, step
+from pipeline.runtimes.chain import free_run
 from pipeline.validate.records import FreeRun
+from pipeline.verify import Model, TaskReference
 
 STEPS = 500
 _READ = 100  # steps of the task that are read before the free run begins
@@ -69,49 +69,51 @@ class FreeAnswer:
 
 
 def free_answer(
-    network: Network, source: Input, tolerance: Tolerance, precision: Precision = "float32"
+    reference: TaskReference, tolerance: Tolerance, precision: Precision = "float32"
 ) -> FreeAnswer | None:
-    """PyTorch's free run after the beginning of ``source`` ``[time, …]``.
+    """PyTorch's free run after the beginning of the data of ``reference``.
 
     It is None if the model does not forecast its own input. The limits follow from ``tolerance``
     and from PyTorch's own errors in ``precision``, in which the runtime computes.
     """
-    if why_not_free(network.config):
+    if why_not_free(reference.config):
         return None
-    pytorch, twin = PyTorch(network), Twin(network)
-    given, vocabulary = cut_sequences(source, 1, _READ), network.vocabulary
-    state = network.zero_state(1).numpy()
-    made = free_run(pytorch, given, state, STEPS, vocabulary)
+    given, vocabulary = reference.given(1, _READ), reference.vocabulary
+    state = reference.zero_state(1)
+    made = free_run(reference.model, given, state, STEPS, vocabulary)
 
-    def along(runtime: Runs, start: State = state) -> NDArray[Any]:
-        """The runtime's logits along PyTorch's text, or its own forecast."""
+    def along(model: Model, start: State = state) -> NDArray[Any]:
+        """The model's logits along PyTorch's text, or its own forecast."""
         if vocabulary is None:
-            return free_run(runtime, given, start, STEPS, None)
+            return free_run(model, given, start, STEPS, None)
         text = np.concatenate([given[0], made[:-1]])
-        if network.signature.has_state:
-            return runtime.run(text[None], start)[0][0, _READ - 1 :]
+        if reference.contract.states:
+            return step(model, text[None], start)[0][0, _READ - 1 :]
         windows = np.lib.stride_tricks.sliding_window_view(text, _READ)
-        return runtime.run(windows, network.zero_state(STEPS).numpy())[0][:, -1]
+        return step(model, windows, reference.zero_state(STEPS))[0][:, -1]
 
-    exact = along(twin)
+    exact = along(reference.exact)
 
-    def own_errors(pytorch: PyTorch) -> Exact:
+    def own_errors(model: Model, eps: float) -> Exact:
         """The largest error up to each step, in two runs of which one has a nudged state."""
-        starts = state, nudged(state, eps=pytorch.eps)
-        runs = [along(pytorch, start) for start in starts]
+        starts = state, nudged(state, eps=eps)
+        runs = [along(model, start) for start in starts]
         largest: Exact = np.maximum.accumulate(
-            [[own_error(step, [run[k] for run in runs])] for k, step in enumerate(exact)]
+            [[own_error(values, [run[k] for run in runs])] for k, values in enumerate(exact)]
         )
         return largest
 
-    own = own_errors(pytorch)
+    own = own_errors(reference.model, EPS["float32"])
     steps = int((own <= ILL_CONDITIONED).sum())
     if precision != "float32":
-        own = np.maximum(own, np.nan_to_num(own_errors(PyTorch(network, precision)), posinf=0))
+        assert reference.lesser is not None
+        lesser = reference.lesser(precision)[0]
+        own = np.maximum(own, np.nan_to_num(own_errors(lesser.model, lesser.eps), posinf=0))
     limits = allowed(exact, own, tolerance)
     if vocabulary is None:
         for signs in (repeat(1.0), repeat(-1.0), random_signs()):
-            limits = np.maximum(limits, np.abs(along(OffBy(twin, tolerance, signs)) - exact))
+            strayed = along(OffBy(reference.exact, tolerance, signs))
+            limits = np.maximum(limits, np.abs(strayed - exact))
     return FreeAnswer(given, state, vocabulary, made, exact, limits, steps, precision)
 
 
@@ -119,15 +121,14 @@ def free_answer(
 class OffBy:
     """The twin with its results off by the tolerance, at each step in the direction of a sign."""
 
-    twin: Twin
+    twin: Model
     tolerance: Tolerance
     signs: Iterator[float]
 
-    def run(self, input: Input, state: State, /) -> tuple[Exact, Exact]:
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of the twin, with output and state off by the tolerance."""
-        sign, results = next(self.signs), self.twin.run(input, state)
-        output, next_state = (y + sign * allowed(y, 0.0, self.tolerance) for y in results)
-        return output, next_state
+        sign = next(self.signs)
+        return [y + sign * allowed(y, 0.0, self.tolerance) for y in self.twin.call(inputs)]
 
 
 def random_signs() -> Iterator[float]:

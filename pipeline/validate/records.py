@@ -160,6 +160,11 @@ class Validation(Record):
         ran = [row.status for row in self.rows if row.status != "not run"]
         return bool(ran) and set(ran) == {"pass"}
 
+    def _repr_html_(self) -> str:
+        from pipeline.validate.shown import validation_html
+
+        return validation_html(self)
+
     def with_row(self, row: Row) -> "Validation":
         """A copy with ``row`` in place of any row of the same format and provider."""
         others = [

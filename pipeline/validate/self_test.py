@@ -5,16 +5,13 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 
-from pipeline.cells import CELLS, Cell
-from pipeline.config import Record, SeriesModel, TextModel
-from pipeline.contract import Scaler
+from pipeline.bundle.trial import Trial, random_trial
+from pipeline.cells import CELLS
+from pipeline.config import Record
 from pipeline.contract.law import FLOAT32
-from pipeline.export import export
-from pipeline.model import Network
-from pipeline.runtimes.base import Input
 from pipeline.runtimes.onnx_runtime import EXECUTION_PROVIDER, OnnxRuntime
+from pipeline.threads import torch_threads
 from pipeline.validate.answered import Answered, answered
 from pipeline.validate.audit import audit_onnx
 from pipeline.validate.faults import FAULTS, plant
@@ -25,8 +22,6 @@ from pipeline.validate.run import validation_row
 from pipeline.validate.trial_modules import trial_modules
 
 ELSEWHERE = "a run on another provider than the one asked for"
-_VOCABULARY = "\n !,.0123456789abcdefghijklmnopqrstuvwxyzàéñжш漢🦊"
-_SOURCE_LENGTH = 2000
 _LARGEST_GAIN = 4.0
 
 Audit = Callable[[bytes], Sequence[str]]
@@ -50,34 +45,6 @@ class _AskedForCuda(OnnxRuntime):
         found = super().placement()
         self.home = EXECUTION_PROVIDER["cuda"]
         return found
-
-
-def random_network(
-    task: str, cell: Cell, hidden_size: int, num_layers: int, seed: int, gain: float = 1.0
-) -> Network:
-    """A network with random weights, ``gain`` times as large as PyTorch makes them."""
-    torch.manual_seed(seed)
-    if task == "text":
-        text = TextModel(
-            cell=cell, hidden_size=hidden_size, num_layers=num_layers, embedding_size=hidden_size
-        )
-        network = Network(text, vocabulary=_VOCABULARY)
-    else:
-        series = SeriesModel(cell=cell, hidden_size=hidden_size, num_layers=num_layers)
-        scaler = Scaler(input_mean=(3.0,), input_std=(2.0,), output_mean=(3.0,), output_std=(2.0,))
-        network = Network(series, scaler=scaler)
-    with torch.no_grad():
-        for weight in network.recurrent.parameters():
-            weight.mul_(gain)
-    return network.eval()
-
-
-def _source(network: Network, seed: int) -> Input:
-    rng = np.random.default_rng(seed)
-    if network.vocabulary is not None:
-        return rng.choice([ord(c) for c in network.vocabulary], _SOURCE_LENGTH).astype(np.int64)
-    wave = 3 + 2 * np.sin(np.arange(_SOURCE_LENGTH) / 7)[:, None]
-    return (wave + rng.normal(0, 0.5, wave.shape)).astype(np.float32)
 
 
 def planted_faults(report: Callable[[str], None] = lambda line: None) -> Iterator[Outcome]:
@@ -104,10 +71,8 @@ def _planted_into(
     for task in ("series", "text"):
         for seed, cell in enumerate(CELLS):
             report(f"planting faults into {task}-{cell}")
-            network = random_network(task, cell, hidden_size=16, num_layers=2, seed=seed)
-            file, _ = export(network, f"{task}-{cell}")
-            exact = answered_by(network, _source(network, seed))
-            yield f"{task}-{cell}", file, exact, partial(audit_onnx, network=network)
+            trial = random_trial(task, cell, hidden_size=16, num_layers=2, seed=seed)
+            yield f"{task}-{cell}", trial.graph, *_judging(trial)
     for name, file, weights, reference in trial_modules():
         report(f"planting faults into {name}")
         yield name, file, answered(reference), partial(faults_of_graph, weights=weights)
@@ -124,10 +89,15 @@ def honest_models(
         gain = float(rng.uniform(0.25, _LARGEST_GAIN))
         name = f"{task}-{cell}, {num_layers} × {hidden_size}, gain {gain:.2f}"
         report(f"honest model {seed + 1} of {count}: {name}")
-        network = random_network(task, cell, hidden_size, num_layers, seed, gain)
-        file, _ = export(network, f"honest-{seed}")
-        audit = partial(audit_onnx, network=network)
-        yield _honest(name, file, answered_by(network, _source(network, seed)), audit)
+        trial = random_trial(task, cell, hidden_size, num_layers, seed, gain)
+        yield _honest(name, trial.graph, *_judging(trial))
+
+
+def _judging(trial: Trial) -> tuple[Answered, Audit]:
+    """The answers that a trial's file is judged by, and the audit of its weights."""
+    with torch_threads(trial.weights):
+        exact = answered_by(trial.original.reference)
+    return exact, partial(audit_onnx, expected=trial.original.constants)
 
 
 def _row(

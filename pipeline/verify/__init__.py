@@ -9,7 +9,7 @@ validation of bundles and the comparison of other people's files use these.
 from pipeline.verify.answer import Answer, answer, own_errors
 from pipeline.verify.case import Case, Model, chained, replay
 from pipeline.verify.compare import deviations
-from pipeline.verify.reference import Lesser, Reference, Strange
+from pipeline.verify.reference import Lesser, Reference, Strange, TaskReference
 
 __all__ = [
     "Answer",
@@ -18,6 +18,7 @@ __all__ = [
     "Model",
     "Reference",
     "Strange",
+    "TaskReference",
     "answer",
     "chained",
     "deviations",

@@ -3,8 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.contract.law import Precision
+import numpy as np
+
+from pipeline.config import SeriesModel, TextModel
+from pipeline.contract.law import Array, Precision
 from pipeline.contract.tensors import Contract, Tensors
+from pipeline.signature import INPUT, STATE
 from pipeline.verify.case import Model
 
 Draw = Callable[[int, int, int], Tensors]
@@ -71,3 +75,26 @@ class Reference:
         """The number of rows of the inputs of a call."""
         axes = {name: self.contract.axis(self.contract.batch, name) for name in piece}
         return next((piece[name].shape[at] for name, at in axes.items() if at is not None), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskReference(Reference):
+    """The reference of a network with a task, whose outputs may be its next inputs.
+
+    ``config`` is its architecture, ``vocabulary`` None for a series. ``next_output`` computes the
+    output that follows a state ``[batch, S, hidden]``, ``[batch, 1, …]``, in the type of the state;
+    only networks that carry a state have one.
+    """
+
+    config: SeriesModel | TextModel
+    vocabulary: str | None
+    next_output: Callable[[Array], Array]
+
+    def given(self, batch: int, time: int) -> Array:
+        """The beginning of the data, as an input ``[batch, time, …]``."""
+        return self.draw(batch, time, 0)[INPUT]
+
+    def zero_state(self, batch: int) -> Array:
+        """The state that starts ``batch`` streams; without rows where the network has none."""
+        none = np.zeros((batch, 0, self.config.hidden_size), np.float32)
+        return self.initial(batch).get(STATE, none)

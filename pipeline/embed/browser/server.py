@@ -39,7 +39,10 @@ _TYPES = {
 }
 _PAGE = "index.html"
 _FOR_THE_BUILD = {"README.md", "package.json"}
-_RUNTIME = re.compile(r"node_modules/onnxruntime-web/dist/[a-z0-9][a-z0-9.-]*\.(mjs|wasm)")
+_FROM_NPM = re.compile(
+    r"node_modules/(onnxruntime-web/dist/[a-z0-9][a-z0-9.-]*\.(mjs|wasm)"
+    r"|papaparse/papaparse\.min\.js|uplot/dist/uPlot\.(iife\.min\.js|min\.css))"
+)
 _REPLAY = "#replay:not(:empty)"  # a script element with the line of JSON
 _HTTP_PORT = 80  # which browsers leave out
 _TIMEOUT = 120.0  # seconds, for a page to load and to replay
@@ -74,7 +77,7 @@ class _Handler(SimpleHTTPRequestHandler):
         """A file that the page needs, where links may not lead out of the folder."""
         name = unquote(self.path.partition("?")[0]).removeprefix("/") or _PAGE
         folder = Path(self.directory).resolve()
-        is_needed = name in self.server.names or _RUNTIME.fullmatch(name)
+        is_needed = name in self.server.names or _FROM_NPM.fullmatch(name)
         if not is_needed or not (folder / name).resolve().is_relative_to(folder):
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
@@ -91,7 +94,7 @@ class _Handler(SimpleHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     """Ends without waiting for browsers that keep a connection open.
 
-    ``names`` are the files that it gives, beside those of the runtime.
+    ``names`` are the files that it gives, beside those from npm.
     """
 
     daemon_threads = True
@@ -113,7 +116,7 @@ def serve(folder: Path, port: int = 0) -> Iterator[str]:
     """Serve the project in ``folder`` to this machine only, while the block runs; gives the URL.
 
     What it gives is what the page loads: files that its ``SHA256SUMS`` names and that are not for
-    the build, and the runtime that npm put there. Port 0 takes one that is free.
+    the build, and the runtime and the libraries that npm put there. Port 0 takes one that is free.
 
     Raises:
         MalformedError: ``folder`` is not a browser project: it has no index.html of ours.

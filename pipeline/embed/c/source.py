@@ -8,18 +8,17 @@ of its cell, which is among the cells.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from pipeline.bundle import Bundle, network_of
 from pipeline.cells import ENTRIES
 from pipeline.config import TextModel
+from pipeline.contract import Bundle
+from pipeline.contract.network import StoredNetwork, stored_network
 from pipeline.errors import UsageError
 from pipeline.escaping import c_comment, c_string
-from pipeline.model import Network
+from pipeline.signature import state_rows
 from pipeline.storage import sha256
 
 Floats = NDArray[np.float32]
@@ -47,15 +46,15 @@ def c_source(bundle: Bundle) -> dict[str, bytes]:
             f"{manifest.name} is a module, and C is generated from built-in networks alone; embed "
             "it for a target that runs ONNX or TorchScript"
         )
-    return write_c(network_of(bundle), manifest.name, manifest.checkpoint_sha256)
+    return write_c(stored_network(bundle), manifest.name, manifest.checkpoint_sha256)
 
 
-def write_c(network: Network, name: str, digest: str) -> dict[str, bytes]:
+def write_c(network: StoredNetwork, name: str, digest: str) -> dict[str, bytes]:
     """``model.h`` and ``model.c`` of a network called ``name``; see :func:`c_source`.
 
     Whatever ``name`` and ``digest`` are, they stand there in comments and strings.
     """
-    if not network.signature.has_state:
+    if not state_rows(network.config):
         raise UsageError(
             f"{name} reads whole sequences in both directions and has no state to step with; "
             "C and WebAssembly need a network in one direction, so choose another target"
@@ -100,14 +99,14 @@ def identifier(name: str) -> str:
 class _Layout:
     """How the weights of a network are cut up."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: StoredNetwork) -> None:
         config = network.config
         self.entry = ENTRIES[config.cell]
         self.hidden, self.layers = config.hidden_size, config.num_layers
         self.h_columns, self.projected = config.h_size, bool(config.proj_size)
-        self.outputs = network.head.out_features
+        self.outputs = len(network.weights["head.bias"])
         self.is_text = isinstance(config, TextModel)
-        self.rows = len(network.signature.state_rows)
+        self.rows = len(state_rows(config))
         self.x_columns = config.embedding_size if isinstance(config, TextModel) else config.features
         self.features = 1 if self.is_text else self.x_columns
         self.lanes, self.padded = _padding(self.hidden)
@@ -165,22 +164,21 @@ def _up(size: int, step: int) -> int:
     return -(-size // step) * step
 
 
-def _weights(network: Network, layout: _Layout, prefix: str) -> Iterator[str]:
+def _weights(network: StoredNetwork, layout: _Layout, prefix: str) -> Iterator[str]:
     """Every array, as C."""
-    layers = network.recurrent.layers
+    weights = network.weights
     for layer in range(layout.layers):
         tensors = {
-            name: _array(getattr(layers, f"{name}_l{layer}"))
+            name: weights[f"recurrent.layers.{name}_l{layer}"]
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-            if hasattr(layers, f"{name}_l{layer}")
+            if f"recurrent.layers.{name}_l{layer}" in weights
         }
         yield from _layer(layer, tensors, layout)
-    head, bias = _array(network.head.weight), _array(network.head.bias)
+    head, bias = weights["head.weight"], weights["head.bias"]
     if network.vocabulary is not None:
-        embedding = next(part for part in network.encoder.modules() if type(part) is nn.Embedding)
         yield _floats("head_weights", _panels(head, layout.panel))
         yield _floats("head_bias", bias)
-        yield _floats("embedding", _array(embedding.weight))
+        yield _floats("embedding", weights["encoder.1.weight"])
         yield from _vocabulary(network.vocabulary, prefix)
         return
     yield _floats("head_weights", _wider(head, 1, layout.padded))
@@ -222,10 +220,6 @@ def _layer(layer: int, tensors: dict[str, Floats], layout: _Layout) -> Iterator[
     yield _floats(f"bias_{layer}", np.concatenate(bias))
     if layout.projected:
         yield _floats(f"projection_{layer}", _panels(tensors["weight_hr"], layout.panel))
-
-
-def _array(tensor: Any) -> Floats:
-    return np.asarray(tensor.detach().numpy(), np.float32)
 
 
 def _wider(array: Floats, axis: int, size: int) -> Floats:

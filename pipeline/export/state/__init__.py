@@ -152,7 +152,8 @@ def explicit(
     """
     if isinstance(states, str) and states not in ("auto", "none"):
         raise UsageError(f"states is '{states}'; it is auto, none, or argument: result")
-    name, body = type(module).__name__, working_copy(module)
+    body = working_copy(module)
+    name = getattr(module, "original_name", type(module).__name__)  # the former in TorchScript
     arguments = Arguments(body, args, kwargs)
     with eagerly(body):
         if states != "none":

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from pipeline.contract.law import judged
 from pipeline.errors import MalformedError
 from pipeline.export.example import is_tensor
+from pipeline.export.refusals import hidden_in_torchscript, kept_in_torchscript
 from pipeline.export.state.arguments import Arguments, run, tensors_of
 from pipeline.export.state.kept import (
     Absent,
@@ -154,10 +155,14 @@ class KeptSearch:
         """Refuse what gives other numbers for the same inputs from the same state."""
         Kept(self._of(self.first)).reset(self.body)
         if not close(self._call(self._example), self.one):
+            reason = (
+                "it draws random numbers, or remembers in other things than tensors, lists and "
+                "dictionaries; a graph is a function of its inputs, so take them as inputs"
+            )
+            if hidden := kept_in_torchscript(self.body):
+                reason = hidden_in_torchscript(hidden)
             raise MalformedError(
-                f"{self.name} gives other numbers when it is called again, since it draws random "
-                "numbers, or remembers in other things than tensors, lists and dictionaries; a "
-                "graph is a function of its inputs, so take them as inputs"
+                f"{self.name} gives other numbers when it is called again, since {reason}"
             )
         Kept(self._of(self.first)).reset(self.body)
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.contract.stored import Sizes
 from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
 from pipeline.reading import read_file
@@ -20,8 +21,8 @@ INTEGERS = 10  # exclusive upper end of small integers, such as tokens, if nothi
 class Values(Protocol):
     """Where the values of one input come from."""
 
-    def fill(self, shape: Sequence[int], rng: np.random.Generator) -> Array:
-        """An array of that shape."""
+    def fill(self, shape: Sequence[int], rng: np.random.Generator, sizes: Sizes) -> Array:
+        """An array of that shape, where dynamic axes have the ``sizes``."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Fixed:
 
     number: float
 
-    def fill(self, shape: Sequence[int], rng: np.random.Generator) -> Array:
+    def fill(self, shape: Sequence[int], rng: np.random.Generator, sizes: Sizes) -> Array:
         """An array of that number."""
         return np.full(shape, self.number)
 
@@ -43,7 +44,7 @@ class Range:
     high: float
     integers: bool
 
-    def fill(self, shape: Sequence[int], rng: np.random.Generator) -> Array:
+    def fill(self, shape: Sequence[int], rng: np.random.Generator, sizes: Sizes) -> Array:
         """Numbers that are drawn uniformly."""
         if self.integers:
             return np.asarray(rng.integers(int(self.low), int(self.high), shape, endpoint=True))
@@ -56,7 +57,7 @@ class Taken:
 
     array: Array
 
-    def fill(self, shape: Sequence[int], rng: np.random.Generator) -> Array:
+    def fill(self, shape: Sequence[int], rng: np.random.Generator, sizes: Sizes) -> Array:
         """A piece of that shape."""
         piece = self.array
         for axis, size in enumerate(shape):

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from onnx.external_data_helper import load_external_data_for_model
 
+from pipeline.contract.file_samples import KEY, read
 from pipeline.contract.tensors import ElementType, TensorSpec
 from pipeline.errors import MalformedError, PipelineError, one_line
 from pipeline.reading import read_file
 from pipeline.runtimes.onnx_runtime import execution_providers, node_placement, open_session
-from pipeline.runtimes.torchscript import TorchScript
+from pipeline.runtimes.torchscript import OF_TENSORS, TorchScript
 from pipeline.validate.foreign.indices import table_sizes
 
 Array = NDArray[Any]
@@ -72,6 +73,11 @@ class OnnxModel:
         self.inputs = tuple(_tensor(path, item) for item in self.session.get_inputs())
         self.outputs = tuple(_tensor(path, item) for item in self.session.get_outputs())
         self.takes = tuple(item.name for item in self.inputs)
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        try:
+            self.samples = read(metadata[KEY]) if KEY in metadata else {}
+        except MalformedError as error:
+            raise MalformedError(f"{path}: {error}") from error
         self._options = onnxruntime.RunOptions()
         self._options.log_severity_level = 4  # a refusal is a finding; it need not print too
 
@@ -123,7 +129,7 @@ def _tensor(path: Path, argument: Any) -> TensorSpec:
             "can be compared, so cut it off the graph"
         )
     shape = (
-        axis if isinstance(axis, int) and axis > 0 else str(axis or f"{argument.name}.{index}")
+        axis if isinstance(axis, int) and axis >= 0 else str(axis or f"{argument.name}.{index}")
         for index, axis in enumerate(argument.shape)
     )
     kind = _TYPES[argument.type]
@@ -153,7 +159,8 @@ class TorchScriptModel:
         if exact:
             self.module.double()
         try:
-            self._arguments = self.module.forward.schema.arguments[1:]  # the first is self
+            self._method = getattr(self.module, OF_TENSORS, self.module.forward)
+            self._arguments = self._method.schema.arguments[1:]  # the first is self
         except AttributeError as error:
             raise MalformedError(f"{path} has no forward method to call") from error
         leaves = [(name, item) for item in self._arguments for name in self._leaves(item)]
@@ -161,7 +168,7 @@ class TorchScriptModel:
         self.optional = sum(item.has_default_value() for _, item in leaves)
 
     def call(self, given: Sequence[Array]) -> list[Array]:
-        """One call of ``forward``."""
+        """One call of ``forward``, or of the method that takes the tensors alone."""
         left = iter(given)
         # TF32 keeps 10 bits of the mantissa; parity is measured without it.
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
@@ -169,7 +176,7 @@ class TorchScriptModel:
             for _, item in zip(given, self._arguments, strict=False):
                 arguments.append(self._packed(item.type, left))
             try:
-                return list(_flattened(self.module(*arguments)))
+                return list(_flattened(self._method(*arguments)))
             except (RuntimeError, torch.jit.Error) as error:
                 # Above its last line stands a traceback of TorchScript.
                 said = (str(error).strip().splitlines() or [""])[-1]

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.contract.tensors import Contract, TensorSpec
+from pipeline.contract.file_samples import Lengths
+from pipeline.contract.tensors import Contract, Integers, TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
+from pipeline.runtimes.torchscript import kept_attributes
 from pipeline.validate.foreign.inputs import Range, Values, read_values
-from pipeline.validate.foreign.model import ForeignModel, OnnxModel
+from pipeline.validate.foreign.model import ForeignModel, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.state import find_states
 
 
@@ -73,7 +75,8 @@ def make_plan(reference: ForeignModel, other: ForeignModel, choices: PairChoices
     inputs = _reshaped(inputs, choices.shapes, graph)
     own = tuple(range(len(graph.inputs)))
     told = dict(read_values(text, inputs) for text in choices.inputs)
-    values = _told_by_tables(inputs, ((graph, own), (partner, order))) | told
+    files = (graph, own), (partner, order)
+    values = _told_by_tables(inputs, files) | _told_by_files(inputs, files) | told
     states, how = find_states(graph, choices.states)
     notes += [how] if how else []
     return Plan(
@@ -105,10 +108,21 @@ def _inputs(
     if order is None:
         raise MalformedError(
             f"{graph.path} takes {', '.join(graph.takes)} and {partner.path} takes "
-            f"{', '.join(partner.takes)}; give two files that take the same, or fix with --input "
-            "what only one of them takes"
+            f"{', '.join(partner.takes)}; {_cure(partner)}"
         )
     return inputs, order
+
+
+def _cure(partner: ForeignModel) -> str:
+    """What helps if a graph and ``partner`` take other inputs."""
+    kept = kept_attributes(partner.module) if isinstance(partner, TorchScriptModel) else ()
+    if kept:
+        return (
+            f"the latter is TorchScript that keeps {', '.join(kept)} from call to call, and nobody "
+            "can give it what the graph is given; compare the graph with another graph, or with a "
+            "TorchScript file that takes its states and gives them back"
+        )
+    return "give two files that take the same, or fix with --input what only one of them takes"
 
 
 def _matched(
@@ -203,3 +217,27 @@ def _told_by_tables(
                     name = inputs[index].name
                     sizes[name] = min(size, sizes.get(name, size))
     return {name: Range(0, size - 1, integers=True) for name, size in sizes.items()}
+
+
+def _told_by_files(
+    inputs: Sequence[TensorSpec], files: Iterable[tuple[ForeignModel, Sequence[int]]]
+) -> dict[str, Values]:
+    """How an ONNX file says itself that its inputs are drawn."""
+    found: dict[str, Values] = {}
+    for model, order in files:
+        if not isinstance(model, OnnxModel):
+            continue
+        # Axes may have got other names, or sizes, since the file was read.
+        axes: dict[int | str, int | str] = {
+            before: after
+            for index, theirs in zip(order, model.inputs, strict=False)
+            for before, after in zip(theirs.shape, inputs[index].shape, strict=True)
+        }
+        for index, name in zip(order, model.takes, strict=False):
+            sample = model.samples.get(name)
+            if isinstance(sample, Lengths):
+                axis = axes.get(sample.of, sample.of)
+                found[inputs[index].name] = sample.model_copy(update={"of": axis})
+            elif isinstance(sample, Integers) and isinstance(sample.most, int):
+                found[inputs[index].name] = Range(sample.least, sample.most, integers=True)
+    return found

@@ -139,7 +139,7 @@ def _filled(item: TensorSpec, sizes: dict[str, int], plan: Plan, rng: np.random.
     shape = [axis if isinstance(axis, int) else sizes[axis] for axis in item.shape]
     kind = np.dtype(item.type)
     if item.name in plan.values:
-        return np.asarray(plan.values[item.name].fill(shape, rng)).astype(kind)
+        return np.asarray(plan.values[item.name].fill(shape, rng, sizes)).astype(kind)
     if kind.kind == "f":
         return np.asarray(rng.normal(size=shape)).astype(kind)
     return np.asarray(rng.integers(0, 2 if kind.kind == "b" else INTEGERS, shape)).astype(kind)

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contract.law import FLOAT32, Exact, allowed, own_error
-from pipeline.contract.samples import cut_sequences, outside
-from pipeline.model import Network
-from pipeline.runtimes.base import Input, State
-from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.contract.samples import outside
+from pipeline.runtimes.base import State, step
 from pipeline.signature import (
     FORECAST,
     HISTORY,
@@ -31,6 +29,7 @@ from pipeline.signature import (
 from pipeline.validate.free_run import OffBy, random_signs
 from pipeline.validate.loops.eager import forecast, generate
 from pipeline.validate.loops.sampler import Draw
+from pipeline.verify import Model, TaskReference
 
 LENGTH = 500  # characters of the long texts
 _SHORT = 40  # steps of the other cases
@@ -87,14 +86,11 @@ class ForecastCase:
     limits: dict[str, Exact]
 
 
-def generations(network: Network, source: Input) -> Iterator[TextCase]:
-    """Text cases over all settings, batch sizes, prompt lengths and initial states.
-
-    Prompts are cut from ``source`` ``[time]``.
-    """
-    assert network.vocabulary is not None
-    pytorch, twin, rng = PyTorch(network), Twin(network), np.random.default_rng(_SEED)
-    points = tuple(map(ord, network.vocabulary))
+def generations(reference: TaskReference) -> Iterator[TextCase]:
+    """Text cases over all settings, batch sizes, prompt lengths and initial states."""
+    assert reference.vocabulary is not None
+    model, rng = reference.model, np.random.default_rng(_SEED)
+    points = tuple(map(ord, reference.vocabulary))
 
     def case(
         name: str,
@@ -107,13 +103,13 @@ def generations(network: Network, source: Input) -> Iterator[TextCase]:
         prompt: NDArray[np.int64] | None = None,
         uniform: NDArray[np.float32] | None = None,
     ) -> TextCase:
-        prompt = cut_sequences(source, batch, read).astype(np.int64) if prompt is None else prompt
+        prompt = reference.given(batch, read).astype(np.int64) if prompt is None else prompt
         numbers = rng.random((batch, steps), np.float32) if uniform is None else uniform
-        state = network.zero_state(batch).numpy() if start is None else start
-        text, draws, after = generate(network, pytorch, prompt, numbers, meant or given, state)
+        state = reference.zero_state(batch) if start is None else start
+        text, draws, after = generate(reference, model, prompt, numbers, meant or given, state)
         all_read, exact = np.concatenate([prompt, text], axis=1), state.astype(np.float64)
         if all_read.shape[1]:
-            exact = twin.run(all_read, state)[1]
+            exact = step(reference.exact, all_read, state)[1]
         limits = allowed(exact, own_error(exact, [after]))
         feeds: dict[str, NDArray[Any]] = {
             PROMPT: prompt,
@@ -129,12 +125,12 @@ def generations(network: Network, source: Input) -> Iterator[TextCase]:
         yield case(name, 1, _READ, LENGTH, settings)
     for batch, read in ((1, 1), (3, 7), (32, 2)):
         yield case("batches and lengths", batch, read, _SHORT, SETTINGS["all filters"])
-    carried = pytorch.run(cut_sequences(source, 3, _READ), network.zero_state(3).numpy())[1]
+    carried = _carried(reference)
     yield case("empty prompt", 2, 0, _SHORT, Sampling())
     yield case("empty prompt, carried state", 3, 0, _SHORT, Sampling(), start=carried)
     yield case("carried state", 3, 5, _SHORT, Sampling(), start=carried)
     yield case("no steps", 2, 5, 0, Sampling())
-    strange = outside(cut_sequences(source, 2, 6), network.vocabulary).astype(np.int64)
+    strange = outside(reference.given(2, 6), reference.vocabulary).astype(np.int64)
     yield case("unknown characters", 2, 6, _SHORT, Sampling(), prompt=strange)
     beyond = np.array([[-1.0, 1.0, 2.0, -0.0, np.inf, -np.inf] * 4], np.float32)
     yield case("numbers outside [0, 1)", 1, 3, 24, Sampling(), uniform=beyond)
@@ -142,16 +138,17 @@ def generations(network: Network, source: Input) -> Iterator[TextCase]:
         yield case(name, 1, 3, _SHORT, given, meant)
 
 
-def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Iterator[ForecastCase]:
+def _carried(reference: TaskReference) -> State:
+    """The state of three streams after the beginning of the data."""
+    return step(reference.model, reference.given(3, _READ), reference.zero_state(3))[1]
+
+
+def forecasts(reference: TaskReference, spread: Sequence[float]) -> Iterator[ForecastCase]:
     """Forecast cases of several sizes and initial states.
 
-    Histories are cut from ``source`` ``[time, features]``. ``spread`` holds the standard deviation
-    of the noise, one for each target.
+    ``spread`` holds the standard deviation of the noise, one for each target.
     """
-    twin, rng = Twin(network), np.random.default_rng(_SEED)
-    carried = PyTorch(network).run(cut_sequences(source, 3, _READ), network.zero_state(3).numpy())[
-        1
-    ]
+    twin, rng, carried = reference.exact, np.random.default_rng(_SEED), _carried(reference)
     for name, batch, read, steps, samples, start in (
         ("forecast", 1, _READ, 100, 0, None),
         ("forecast with samples", 3, _READ, _SHORT, 5, None),
@@ -160,15 +157,15 @@ def forecasts(network: Network, source: Input, spread: Sequence[float]) -> Itera
         ("carried state", 3, 5, _SHORT, 2, carried),
         ("no steps", 2, 5, 0, 2, None),
     ):
-        history = cut_sequences(source, batch, read).astype(np.float32)
+        history = reference.given(batch, read).astype(np.float32)
         noise = rng.normal(size=(batch, samples, steps)).astype(np.float32)
-        state = network.zero_state(batch).numpy() if start is None else start
+        state = reference.zero_state(batch) if start is None else start
 
         def outputs(
-            runtime: Twin | OffBy,
+            model: Model,
             given: tuple[NDArray[np.float32], NDArray[np.float32], State] = (history, noise, state),
         ) -> dict[str, Exact]:
-            values, after = forecast(twin.network, runtime, *given[:2], spread, given[2])
+            values, after = forecast(reference, model, *given[:2], spread, given[2])
             return {FORECAST: values[:, 0], PATHS: values[:, 1:], NEXT_STATE: after[:, 0]}
 
         exact = outputs(twin)

@@ -3,28 +3,28 @@
 from collections.abc import Container, Iterator, Sequence
 
 from pipeline.bundle import Bundle
+from pipeline.config import SeriesModel
 from pipeline.contract.law import Tolerance
 from pipeline.export.forecast import known_spread
-from pipeline.model import Network
-from pipeline.runtimes.base import Absent, Input, Runtime
+from pipeline.runtimes.base import Absent, Runtime
 from pipeline.runtimes.catalog import Runtimes
 from pipeline.signature import Loop
 from pipeline.validate.judge import judged_row
 from pipeline.validate.loops.cases import ForecastCase, TextCase, forecasts, generations
 from pipeline.validate.loops.compare import compare_forecast, compare_text
 from pipeline.validate.records import CaseRecord, Row
+from pipeline.verify import TaskReference
 
 
 def looped_rows(
     bundle: Bundle,
     runtimes: Runtimes,
-    network: Network,
-    source: Input,
+    reference: TaskReference,
     failed: Container[tuple[str, str]] = (),
 ) -> Iterator[Row]:
     """One row for each runtime that runs the graph; none if the bundle has no such graph.
 
-    ``network`` and ``source`` ``[time, …]`` are the network and the held-out input of the bundle.
+    ``reference`` is that of the network in the bundle, over its held-out data.
     ``failed`` are names and providers of runtimes whose row for the model failed; they are skipped.
 
     Raises:
@@ -35,9 +35,11 @@ def looped_rows(
         return
     cases: list[TextCase] | list[ForecastCase]
     if manifest.loop.name == "generate":
-        cases = list(generations(network, source))
+        cases = list(generations(reference))
     else:
-        cases = list(forecasts(network, source, known_spread(manifest.spread, network)))
+        assert isinstance(reference.config, SeriesModel)
+        spread = known_spread(manifest.spread, reference.config.targets)
+        cases = list(forecasts(reference, spread))
     for runtime in runtimes.open_loop(bundle, manifest.loop.file):
         if (runtime.name, runtime.provider) not in failed:
             yield loop_row(manifest.name, manifest.loop, runtime, cases)

@@ -1,28 +1,26 @@
-// Starts the page: the model in its worker, the replay of its golden trajectories, then its page.
+// Starts the page: its first text or forecast, then the replay of the golden trajectories.
 
-import { showFacts } from "./facts.mjs";
+import { showFacts, showFiles } from "./facts.mjs";
 import { call } from "./model.mjs";
 import { showParity } from "./parity.mjs";
 import { openSeries } from "./series.mjs";
 import { openStream } from "./stream.mjs";
-import { plain } from "./tables.mjs";
+import { byId, tell } from "./tables.mjs";
 import { openText } from "./text.mjs";
 
-/** One line on the page; null takes it away. */
-function fail(error) {
-  const line = document.getElementById("error");
-  line.hidden = error === null;
-  line.textContent = error === null ? "" : plain(`Error: ${error.message}`);
-}
+const fail = (error) => tell("error", error);
 
 async function start() {
-  const { manifest, tolerance, unseen, sizes, version } = await call("load");
-  showFacts(manifest, sizes);
+  const { manifest, tolerance, unseen, version } = await call("open");
+  showFacts(manifest);
+  const started = call("start");
+  const open = { text: openText, series: openSeries }[manifest.task] ?? openStream;
+  const opened = open(manifest, unseen, fail);
+  const [sizes] = await Promise.all([started, opened]);
+  showFiles(sizes);
   const line = await call("measure");
   showParity(JSON.parse(line), tolerance);
-  document.getElementById("replay").textContent = line; // for programs that open this page
-  const open = { text: openText, series: openSeries }[manifest.task] ?? openStream;
-  await open(manifest, unseen, fail);
+  byId("replay").textContent = line; // for programs that open this page
   // Another manifest is another address of the service worker, which then keeps that model. A
   // browser that allows none shows the page all the same, as long as there is a network.
   navigator.serviceWorker?.register(`service-worker.js?model=${version}`).catch(() => {});
@@ -30,7 +28,9 @@ async function start() {
 
 start().catch((error) => {
   fail(error);
-  document.getElementById("summary").textContent = "This model cannot be shown.";
+  byId("summary").textContent = "This model cannot be shown.";
+  byId("verdict").textContent = "";
+  for (const id of ["series", "text", "stream"]) byId(id).hidden = true;
   const { message, code = 3 } = error;
-  document.getElementById("replay").textContent ||= JSON.stringify({ error: message, code });
+  byId("replay").textContent ||= JSON.stringify({ error: message, code });
 });

@@ -1,138 +1,246 @@
-// The chart: what was read and the forecast with its bands above, how far off they are below.
+// The chart, by uPlot: what was read and the forecast with its bands above, the errors below.
 
-import { label, nice, rounded } from "./scale.mjs";
+import { libraries } from "./libraries.mjs";
+import { shown, timeLabels } from "./times.mjs";
 
-export const SHOWN = 120; // steps of the past
-const LEFT = 58;
-const RIGHT = 14;
+const LEFT = 58; // pixels of the axis, the same in both
+const UPPER = ["read", "coming", "said", "forecast", "low90", "high90", "low50", "high50"];
+const LOWER = ["error", "under90", "over90", "under50", "over50"];
+const SMALLEST = 6; // steps that zooming leaves
+
+const look = (name) => () =>
+  getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /**
- * Draw on `canvas`. All series are plain lists: `history`, what was `said` of each of its values
- * one step before, what is `coming`, the `forecast`, and its four `bands` from the lowest up.
+ * Two plots that share their steps. `onZoom` is called when the user chooses a range of them, and
+ * `onPoint` with the index of the step that is pointed at, or null.
  */
-export function drawChart(canvas, { history, said, coming, forecast, bands, title }) {
-  const pen = start(canvas);
-  const { width, height } = pen;
-  const all = [history, coming, forecast, ...(bands ?? [])].flat();
-  const off = history.map((value, index) => said[index] - value);
-  const around = bands?.map((band) => [0, ...band.map((value, index) => value - forecast[index])]);
-  const errors = [off, ...(around ?? [])].flat().filter(Number.isFinite);
-  const widest = Math.max(...errors.map(Math.abs), 1e-9);
-  const largest = nice(widest, [1, 1.5, 2, 3, 5, 7.5, 10]);
+export class Chart {
+  #box;
+  #upper = null;
+  #lower;
+  #data = null;
+  #zoomed = null; // first and last x, once the user chose them
+  #point = null;
+  #onZoom;
+  #onPoint;
 
-  const future = Math.max(forecast.length, 12);
-  const x = (step) => LEFT + ((step + SHOWN) / (SHOWN + future)) * (width - LEFT - RIGHT);
-  const split = Math.round(height * 0.66);
-  const upper = panel(pen, 26, split - 16, ...rounded(all), title);
-  const error = "error one step ahead";
-  const lower = panel(pen, split + 22, height - 30, -largest, largest, error, largest);
-  note(pen, x(0) + 8, split + 12, "bands about the forecast", bands);
-  timeAxis(pen, x, future);
-
-  const past = 1 - history.length; // the last value read stands at 0
-  const tied = (band) => [history.at(-1), ...band];
-  if (bands) area(pen, x, upper, bands.map(tied));
-  line(pen, x, upper, history, past, { color: pen.ink });
-  line(pen, x, upper, tied(forecast), 0, { color: pen.accent });
-  if (forecast.length === 1) {
-    line(pen, x, upper, said, past, { color: pen.accent, thin: true });
-    point(pen, x(1), upper(forecast[0]));
+  constructor(box, onZoom, onPoint) {
+    this.#box = box;
+    // A picture with keys of its own: screen readers say its label, then what the keys point at.
+    box.tabIndex = 0;
+    box.setAttribute("role", "img");
+    box.setAttribute("aria-describedby", "chart-hint");
+    this.#onZoom = onZoom;
+    this.#onPoint = onPoint;
+    new ResizeObserver(() => this.#resize()).observe(box);
+    box.addEventListener("keydown", (event) => this.#key(event));
   }
-  line(pen, x, upper, tied(coming), 0, { color: pen.quiet, dash: [2, 4] });
-  if (around) area(pen, x, lower, around);
-  line(pen, x, lower, off, past, { color: pen.ink, thin: true });
-}
 
-/** A clean canvas with as many pixels as the screen has, and the colours of the page. */
-function start(canvas) {
-  const { clientWidth: width, clientHeight: height } = canvas;
-  const scale = globalThis.devicePixelRatio || 1;
-  canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height * scale);
-  const context = canvas.getContext("2d");
-  context.scale(scale, scale);
-  context.font = "12px system-ui, sans-serif";
-  context.lineJoin = "round";
-  const style = getComputedStyle(canvas);
-  const color = (name) => style.getPropertyValue(`--${name}`).trim();
-  const colors = ["ink", "quiet", "line", "accent"].map((name) => [name, color(name)]);
-  return { context, width, height, ...Object.fromEntries(colors) };
-}
-
-/** A title, and lines across every `step` or so many pixels; gives the scale of the values. */
-function panel({ context, width, quiet, line: rule }, top, bottom, low, high, title, step) {
-  const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - top);
-  step ??= nice((high - low) / Math.max(2, Math.floor((bottom - top) / 44)));
-  context.fillStyle = quiet;
-  context.textAlign = "left";
-  context.fillText(title, LEFT, top - 10);
-  context.textAlign = "right";
-  context.textBaseline = "middle";
-  for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index += 1) {
-    const at = Math.round(y(index * step)) + 0.5;
-    stroke(context, { color: rule, thin: true }, [LEFT, at, width - RIGHT, at]);
-    context.fillText(label(index * step, step), LEFT - 8, at);
+  /**
+   * Show `data`: `x` of every step, `isTime`, the lists that UPPER and LOWER name, the x of `now`,
+   * and `view`, the first and last x to show unless the user has zoomed.
+   */
+  show(data) {
+    const isNew = this.#data?.isTime !== data.isTime;
+    this.#data = data;
+    if (isNew) this.#build();
+    const [first, last] = this.#zoomed ?? data.view;
+    this.#upper.batch(() => {
+      this.#upper.setData([data.x, ...UPPER.map((name) => data[name])], false);
+      this.#upper.setScale("x", { min: first, max: last });
+    });
+    this.#lower.batch(() => {
+      this.#lower.setData([data.x, ...LOWER.map((name) => data[name])], false);
+      this.#lower.setScale("x", { min: first, max: last });
+    });
   }
-  context.textBaseline = "alphabetic";
-  return y;
-}
 
-/** Words where there is room for them. */
-function note({ context, width, quiet }, x, y, words, wanted) {
-  if (!wanted || x + context.measureText(words).width > width - RIGHT) return;
-  context.fillStyle = quiet;
-  context.textAlign = "left";
-  context.fillText(words, x, y);
-}
-
-/** Steps from now, below both panels, and a line where the past ends. */
-function timeAxis({ context, width, height, quiet }, x, future) {
-  const step = nice((SHOWN + future) / Math.max(3, Math.floor(width / 70)));
-  context.textAlign = "center";
-  for (let at = -Math.floor(SHOWN / step) * step; at <= future; at += step) {
-    const word = at === 0 ? "now" : `${at > 0 ? "+" : "−"}${Math.abs(at)}`;
-    if (x(at) < width - 14) context.fillText(word, x(at), height - 8);
+  /** Show the usual range again. */
+  reset() {
+    this.#zoomed = null;
+    if (this.#data) this.show(this.#data);
   }
-  const now = Math.round(x(0)) + 0.5;
-  stroke(context, { color: quiet, thin: true, dash: [1, 3] }, [now, 22, now, height - 24]);
-}
 
-function line({ context }, x, y, values, first, style) {
-  const points = values.flatMap((value, index) =>
-    Number.isFinite(value) ? [x(first + index), y(value)] : [],
-  );
-  stroke(context, style, points);
-}
-
-function stroke(context, { color, thin, dash }, points) {
-  context.beginPath();
-  for (let at = 0; at < points.length; at += 2) context.lineTo(points[at], points[at + 1]);
-  context.strokeStyle = color;
-  context.lineWidth = thin ? 1 : 2;
-  context.setLineDash(dash ?? []);
-  context.stroke();
-  context.setLineDash([]);
-}
-
-/** The outer band faint, the inner one over it. */
-function area({ context, accent }, x, y, [low90, low50, high50, high90]) {
-  context.fillStyle = accent;
-  context.globalAlpha = 0.22;
-  for (const [low, high] of [
-    [low90, high90],
-    [low50, high50],
-  ]) {
-    context.beginPath();
-    for (const [index, value] of low.entries()) context.lineTo(x(index), y(value));
-    for (let at = high.length - 1; at >= 0; at -= 1) context.lineTo(x(at), y(high[at]));
-    context.fill();
+  /** Show `factor` times as many steps as now, about the middle or about now. */
+  zoom(factor) {
+    if (!this.#data) return;
+    const { x, now } = this.#data;
+    const [first, last] = this.#zoomed ?? this.#data.view;
+    const center = first < now && now < last ? now : (first + last) / 2;
+    const step = (x.at(-1) - x[0]) / Math.max(1, x.length - 1);
+    const low = Math.max(x[0], center - factor * (center - first));
+    const high = Math.min(x.at(-1), center + factor * (last - center));
+    if (high - low < SMALLEST * step) return;
+    this.#choose([low, high]);
   }
-  context.globalAlpha = 1;
+
+  /** Draw anew, in the colours of now. */
+  redraw() {
+    this.#upper?.redraw(false, true);
+    this.#lower?.redraw(false, true);
+  }
+
+  #choose(range) {
+    this.#zoomed = range;
+    this.#onZoom();
+    this.show(this.#data);
+  }
+
+  #build() {
+    this.#upper?.destroy();
+    this.#lower?.destroy();
+    this.#zoomed = null;
+    const { uPlot } = libraries();
+    const line = (stroke, more) => ({ stroke: look(stroke), width: 2, points: none, ...more });
+    const none = { show: false };
+    const edge = { stroke: "transparent", width: 0, points: none };
+    const dot = { show: (plot) => plot.data[4].filter(isNumber).length === 2, size: 8 };
+    const band = (high, low, name) => ({ series: [high, low], fill: look(name) });
+    const upper = [
+      line("ink"),
+      line("quiet", { dash: [2, 4] }),
+      line("accent", { width: 1 }),
+      line("accent", { points: { ...dot, fill: look("accent") } }),
+      ...[edge, edge, edge, edge],
+    ];
+    this.#upper = this.#plot(uPlot, upper, [band(6, 5, "faint"), band(8, 7, "soft")], true);
+    const lower = [line("ink", { width: 1 }), edge, edge, edge, edge];
+    this.#lower = this.#plot(uPlot, lower, [band(3, 2, "faint"), band(5, 4, "soft")], false);
+  }
+
+  #plot(uPlot, series, bands, isUpper) {
+    const { isTime } = this.#data;
+    const axis = { stroke: look("quiet"), font: "12px system-ui, sans-serif" };
+    const grid = { stroke: look("line"), width: 1 };
+    const ticks = { show: false };
+    const labels = (_, at, __, ___, step) =>
+      isTime ? timeLabels(at, step) : at.map((one) => (one % 1 === 0 ? words(one) : ""));
+    const plot = new uPlot(
+      {
+        ...this.#size(isUpper),
+        padding: [8, 14, 0, 0],
+        tzDate: (time) => uPlot.tzDate(new Date(1000 * time), "Etc/UTC"),
+        legend: { show: false },
+        cursor: {
+          sync: { key: this.#box.id, setSeries: false },
+          drag: { x: true, y: false, setScale: false },
+          points: { show: false },
+        },
+        scales: { x: { time: isTime }, y: isUpper ? {} : { range: around } },
+        axes: [
+          {
+            ...axis,
+            grid: { show: false },
+            ticks,
+            values: labels,
+            space: 64,
+            size: isTime ? 44 : 28,
+            show: !isUpper,
+          },
+          { ...axis, grid, ticks, size: LEFT, space: isUpper ? 44 : 28, values: valueLabels },
+        ],
+        series: [{}, ...series],
+        bands,
+        hooks: {
+          draw: [(one) => this.#drawNow(one)],
+          setSelect: [(one) => this.#select(one)],
+          setCursor: [(one) => isUpper && this.#pointAt(one.cursor.idx)],
+        },
+      },
+      [this.#data.x, ...series.map(() => [])],
+      this.#box,
+    );
+    plot.over.addEventListener("dblclick", () => this.reset());
+    return plot;
+  }
+
+  #size(isUpper) {
+    const { clientWidth: width, clientHeight: height } = this.#box;
+    const lower = Math.round(Math.max(120, 0.32 * height));
+    return { width, height: isUpper ? height - lower : lower };
+  }
+
+  #resize() {
+    this.#upper?.setSize(this.#size(true));
+    this.#lower?.setSize(this.#size(false));
+  }
+
+  /** A dotted line where the past ends. */
+  #drawNow({ ctx, bbox, valToPos }) {
+    const at = Math.round(valToPos(this.#data.now, "x", true)) + 0.5;
+    if (at < bbox.left || at > bbox.left + bbox.width) return;
+    ctx.save();
+    ctx.strokeStyle = look("quiet")();
+    ctx.setLineDash([2, 5]);
+    ctx.beginPath();
+    ctx.moveTo(at, bbox.top);
+    ctx.lineTo(at, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.restore();
+  }
+
+  #select(plot) {
+    const { left, width } = plot.select;
+    if (width < 8) return;
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.#choose([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+  }
+
+  #pointAt(index) {
+    if (index === this.#point) return;
+    this.#point = index ?? null;
+    this.#onPoint(this.#point);
+  }
+
+  /** Arrows move from step to step, plus and minus zoom, and 0 or Escape shows the usual range. */
+  #key(event) {
+    if (!this.#data) return;
+    const { x, now } = this.#data;
+    const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (move) {
+      const start = this.#point ?? x.findLastIndex((one) => one <= now);
+      const index = Math.min(x.length - 1, Math.max(0, start + move));
+      const left = this.#upper.valToPos(x[index], "x");
+      this.#upper.setCursor({ left, top: 0 });
+    } else if (event.key === "+") this.zoom(0.5);
+    else if (event.key === "-") this.zoom(2);
+    else if (["0", "Escape"].includes(event.key)) this.reset();
+    else return;
+    event.preventDefault();
+  }
 }
 
-function point({ context, accent }, x, y) {
-  context.beginPath();
-  context.arc(x, y, 4, 0, 2 * Math.PI);
-  context.fillStyle = accent;
-  context.fill();
+const isNumber = (value) => value !== null && value !== undefined;
+const words = (value) => value.toLocaleString("en").replace("-", "−");
+
+/** Numbers of an axis; very large and very small ones as powers of ten. */
+function valueLabels(_, values) {
+  const largest = Math.max(...values.map(Math.abs));
+  const isPlain = largest === 0 || (largest >= 1e-3 && largest < 1e6);
+  const label = (value) =>
+    value === 0 ? "0" : isPlain ? words(value) : value.toExponential(1).replace("-", "−");
+  return values.map(label);
+}
+
+/** A range about 0 that the largest error fits in. */
+function around(_, low, high) {
+  const largest = 1.1 * Math.max(Math.abs(low ?? 0), Math.abs(high ?? 0), 1e-9);
+  return [-largest, largest];
+}
+
+/** What the chart says of the step at `index` of `data`, or an empty line. */
+export function stepWords(data, index, show) {
+  const { x, isTime, withClock } = data;
+  const at = isTime ? shown(x[index], withClock) : `Step ${words(x[index])}`;
+  const value = (name) => (isNumber(data[name][index]) ? show(data[name][index]) : null);
+  const isAhead = x[index] > data.now;
+  const parts = [
+    ["read", value("read")],
+    ["came", isAhead ? value("coming") : null],
+    ["forecast", isAhead ? value("forecast") : value("told")],
+    ["50 %", isAhead && value("low50") && `${value("low50")} to ${value("high50")}`],
+    ["90 %", isAhead && value("low90") && `${value("low90")} to ${value("high90")}`],
+  ];
+  return [at, ...parts.filter(([, one]) => one).map((part) => part.join(" "))].join(" · ");
 }

@@ -6,8 +6,8 @@ import { byId, fillList, fillTable, plain } from "./tables.mjs";
 const short = (error) => (error < 1e-3 ? error.toExponential(1) : error.toPrecision(2));
 const whole = (number) => number.toLocaleString("en");
 
-/** Fill the page's heading and its facts; `sizes` are those of the files that were read. */
-export function showFacts(manifest, sizes) {
+/** Fill the page's heading and its facts. */
+export function showFacts(manifest) {
   const { name, parameters, opset, model } = manifest;
   document.title = plain(name);
   byId("name").textContent = plain(name);
@@ -15,12 +15,16 @@ export function showFacts(manifest, sizes) {
   const own = model ? networkFacts(manifest) : [["Module", manifest.module.class_name]];
   fillList("facts", [...own, ["Parameters", whole(parameters)], ["ONNX opset", opset]]);
   showTensors(contractOf(manifest));
-  const files = Object.entries(sizes).map(([file, bytes]) => [file, whole(bytes)]);
-  fillTable("files", ["read", "bytes"], files);
   const versions = Object.entries(manifest.versions).map((pair) => pair.join(" "));
   byId("versions").textContent = plain(`Exported with ${versions.join(", ")}.`);
   showScores(manifest);
   byId("about").hidden = false;
+}
+
+/** Fill the table of the files that were read, with their `sizes`. */
+export function showFiles(sizes) {
+  const files = Object.entries(sizes).map(([file, bytes]) => [file, whole(bytes)]);
+  fillTable("files", ["read", "bytes"], files);
 }
 
 function summaryOf({ model, task }) {

@@ -22,7 +22,8 @@ export function layOut({ model, loop, spread, window: steps }) {
   byId("series-limit").textContent = limit;
   byId("target-label").hidden = targets === 1;
   const columns = features === 1 ? "one column" : `${features} columns`;
-  byId("csv-hint").textContent = `CSV, one step a line, ${columns}; or drop it here`;
+  byId("csv-hint").textContent =
+    `CSV as train --series takes it: ${columns}, and dates if there are; or drop it here`;
   for (const one of document.querySelectorAll("#series .loop")) one.hidden = !loop;
   for (const one of document.querySelectorAll("#series .spread")) one.hidden ||= !spread;
   for (const one of document.querySelectorAll("#series input[type=range]")) {

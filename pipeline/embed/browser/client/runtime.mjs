@@ -6,6 +6,7 @@ const FOLDER = new URL("./node_modules/onnxruntime-web/dist/", import.meta.url);
 const BROWSERS = { Firefox: /Firefox\/(\d+)/, Edge: /Edg\/(\d+)/, Chromium: /Chrome\/(\d+)/ };
 
 let ort;
+let turn = Promise.resolve(); // the runtime makes one call after the other
 
 /** Load the runtime, before anything else here is called. */
 export async function startRuntime() {
@@ -33,7 +34,13 @@ export async function openGraph(file, bytes) {
 }
 
 /** One call of a graph: tensors `{type, shape, data}` by name, in and out. */
-export async function run(graph, given) {
+export function run(graph, given) {
+  const answer = turn.then(() => runNow(graph, given));
+  turn = answer.catch(() => {});
+  return answer;
+}
+
+async function runNow(graph, given) {
   const feeds = mapped(given, ({ type, data, shape }) => new ort.Tensor(type, data, shape));
   const found = await graph.run(feeds);
   return mapped(found, ({ type, data, dims }) => ({ type, data, shape: dims }));

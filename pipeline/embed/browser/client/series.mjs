@@ -1,20 +1,27 @@
 // The page of a series model: values come in one at a time, and the forecast moves on with them.
 
-import { drawChart } from "./chart.mjs";
-import { readCsv } from "./csv.mjs";
-import { Feed } from "./feed.mjs";
+import { Chart, stepWords } from "./chart.mjs";
+import { readSeries } from "./csv.mjs";
+import { Feed, SHOWN } from "./feed.mjs";
 import { layOut, onFile } from "./panel.mjs";
-import { byId, plain } from "./tables.mjs";
+import { byId, plain, tell } from "./tables.mjs";
+import { continued, shown } from "./times.mjs";
 
+const ROOM = 12; // steps ahead that the chart has room for, at least
 const count = (number) => number.toLocaleString("en");
 const show = (value) => Number(value.toPrecision(4)).toString().replace("-", "−");
 
 /** Show the page of a series model, fed with `unseen` rows; `fail` puts an error on the page. */
 export function openSeries(manifest, unseen, fail) {
   const { features, targets } = manifest.model;
-  const columns = manifest.source.columns ?? [];
+  const columns = manifest.source?.columns ?? [];
+  const furthest = Number(byId("horizon").max);
   const feed = new Feed(manifest);
+  const chart = new Chart(byId("chart"), () => play(false), point);
   let names = [];
+  let times = null; // of every row and the steps after the last, in seconds
+  let withClock = false;
+  let data = null; // what the chart shows
   let repeats = false; // unseen data goes on from its beginning; a file of the user ends
   let playing = false;
   let timer;
@@ -43,6 +50,7 @@ export function openSeries(manifest, unseen, fail) {
     playing = on;
     clearTimeout(timer);
     byId("play").textContent = playing ? "Pause" : "Play";
+    byId("series-status").setAttribute("aria-live", playing ? "off" : "polite");
     if (playing) timer = setTimeout(tick, 1000 / byId("speed").valueAsNumber);
   }
 
@@ -51,39 +59,68 @@ export function openSeries(manifest, unseen, fail) {
     if (playing) play(repeats || !feed.atEnd);
   }
 
-  async function open(rows, name, header, again) {
-    fail(null);
+  async function open(series, name, again) {
+    tell("series-error", null);
     play(false);
     repeats = again;
+    times = series.times && continued(series.times, furthest);
+    withClock = times?.some((time) => time % 86_400 !== 0) ?? false;
     const nameless = (index) => (targets === 1 ? "value" : `column ${index + 1}`);
-    names = Array.from({ length: targets }, (_, index) => plain(header[index] || nameless(index)));
+    const given = series.names ?? columns;
+    names = Array.from({ length: targets }, (_, index) => plain(given[index] || nameless(index)));
     byId("target").replaceChildren(...names.map((label) => new Option(label)));
-    byId("series-source").textContent = `${plain(name)}, ${count(rows.length)} steps`;
+    byId("series-source").textContent = `${plain(name)}, ${count(series.rows.length)} steps`;
     byId("held-out").hidden = again;
-    await queue(() => feed.open(rows));
+    feed.take(series.rows);
+    chart.reset();
+    drawChart(); // what is known is on the screen before the model has read it
+    await queue(() => feed.open(series.rows));
     play(!matchMedia("(prefers-reduced-motion: reduce)").matches);
   }
 
   async function openFile(file) {
     try {
-      const { rows, header } = readCsv(await file.text(), file.name, features);
-      await open(rows, file.name, header ?? columns, false);
+      const series = readSeries(await file.text(), plain(file.name), { features, columns });
+      await open(series, file.name, false);
     } catch (error) {
-      fail(error);
+      tell("series-error", error);
     }
   }
 
+  const timeOf = (index) => (times ? ` (${shown(times[index], withClock)})` : "");
+
+  function drawChart() {
+    const steps = feed.ahead.forecast.length;
+    const start = feed.position - feed.past.length;
+    const room = Math.max(steps, feed.loop ? byId("horizon").valueAsNumber : ROOM);
+    const at = (index) => times?.[Math.min(index, times.length - 1)] ?? index + 1;
+    const x = Array.from({ length: feed.past.length + steps }, (_, index) => at(start + index));
+    const view = [at(Math.max(start, feed.position - SHOWN)), at(feed.position - 1 + room)];
+    const values = feed.column(byId("target").selectedIndex);
+    data = { x, isTime: times !== null, withClock, now: at(feed.position - 1), view, ...values };
+    chart.show(data);
+  }
+
   function draw() {
+    drawChart();
     const column = byId("target").selectedIndex;
-    const values = feed.column(column);
-    drawChart(byId("chart"), { ...values, title: names[column] });
-    const { history, forecast, bands } = values;
-    const far = forecast.length === 1 ? "the next step" : `${forecast.length} steps on`;
-    const sure = bands ? `, 90 % from ${show(bands[0].at(-1))} to ${show(bands[3].at(-1))}` : "";
-    const read = `Step ${count(feed.position)} of ${count(feed.rows.length)}`;
-    const words = `${read}: ${show(history.at(-1))}; ${far}: ${show(forecast.at(-1))}${sure}`;
+    const { forecast, bands } = feed.ahead;
+    const [steps, last] = [forecast.length, feed.position - 1];
+    const far = steps === 1 ? "the next step" : `${steps} steps on`;
+    const end = (rows) => show(rows.at(-1)[column]);
+    const sure = bands ? `, 90 % from ${end(bands[0])} to ${end(bands[3])}` : "";
+    const read = `Step ${count(feed.position)} of ${count(feed.rows.length)}${timeOf(last)}`;
+    const value = show(feed.rows[last][column]);
+    const words = `${read}: ${value}; ${far}${timeOf(last + steps)}: ${end(forecast)}${sure}`;
     byId("series-status").textContent = words;
     byId("chart").setAttribute("aria-label", `Chart of ${names[column]}. ${words}`);
+    byId("chart-title").textContent = names[column];
+  }
+
+  /** Say what is at the step that is pointed at. */
+  function point(index) {
+    const isThere = index !== null && data !== null && index < data.x.length;
+    byId("pointed").textContent = isThere ? stepWords(data, index, show) : "";
   }
 
   function pauseAnd(act) {
@@ -93,22 +130,26 @@ export function openSeries(manifest, unseen, fail) {
     };
   }
 
-  const redraw = () => feed.ready && draw();
-  const openUnseen = () => open(unseen, "Unseen data", columns, true);
-  byId("play").addEventListener("click", () => play(!playing));
+  const openUnseen = () => open({ rows: unseen, names: null, times: null }, "Unseen data", true);
+  byId("play").addEventListener("click", () => {
+    chart.reset();
+    play(!playing);
+  });
   byId("step").addEventListener("click", pauseAnd(next));
   byId("end").addEventListener(
     "click",
     pauseAnd(() => queue(() => feed.read(feed.rows.length))),
   );
   byId("held-out").addEventListener("click", openUnseen);
-  byId("target").addEventListener("change", redraw);
+  byId("target").addEventListener("change", () => feed.ready && draw());
+  byId("zoom-in").addEventListener("click", () => chart.zoom(0.5));
+  byId("zoom-out").addEventListener("click", () => chart.zoom(2));
+  byId("zoom-reset").addEventListener("click", () => chart.reset());
   for (const id of ["horizon", "samples"]) {
     byId(id).addEventListener("input", () => playing || queue(() => {}));
   }
   onFile(byId("drop"), openFile);
-  new ResizeObserver(redraw).observe(byId("chart"));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.redraw());
   layOut(manifest);
   return openUnseen();
 }

@@ -1,15 +1,15 @@
 // The page of a module: steps come in by hand or from a file, and its outputs come out as CSV.
 
 import { contractOf, streamOf } from "./contract.mjs";
-import { readCsv } from "./csv.mjs";
+import { readSeries } from "./csv.mjs";
 import { call } from "./model.mjs";
 import { onFile } from "./panel.mjs";
-import { byId, plain } from "./tables.mjs";
+import { byId, plain, tell } from "./tables.mjs";
 
 const KEPT = 1000; // lines that stay on the page
 
-/** Show the page of a module; `fail` puts an error on the page. */
-export async function openStream(manifest, _, fail) {
+/** Show the page of a module. */
+export async function openStream(manifest) {
   const contract = contractOf(manifest);
   const { name, type, shape, refusal } = streamOf(contract);
   byId("stream").hidden = false;
@@ -31,19 +31,19 @@ export async function openStream(manifest, _, fail) {
     byId("streamed").scrollTop = byId("streamed").scrollHeight;
   }
 
-  /** Do what may fail, which an error on the page then says. */
+  /** Do what may fail, which a line beside it then says. */
   async function attempt(act) {
     try {
-      fail(null);
+      tell("stream-error", null);
       await act();
     } catch (error) {
-      fail(error);
+      tell("stream-error", error);
     }
     show();
   }
 
   async function feed(text, source) {
-    const { rows } = readCsv(text, source, count, 1);
+    const { rows } = readSeries(text, source, { features: count, least: 1 });
     const outputs = await call("feed", rows);
     steps += outputs.length;
     const words = outputs.map((row) => row.map((one) => Number(one.toPrecision(9))).join(","));

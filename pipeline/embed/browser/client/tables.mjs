@@ -13,6 +13,12 @@ export function plain(text) {
   );
 }
 
+/** Put an error into the line `id`, which is beside what it is about; null takes it away. */
+export function tell(id, error) {
+  byId(id).hidden = error === null;
+  byId(id).textContent = error === null ? "" : plain(`Error: ${error.message}`);
+}
+
 function element(kind, ...content) {
   const made = document.createElement(kind);
   made.append(...content.map((part) => (part instanceof Node ? part : plain(part))));

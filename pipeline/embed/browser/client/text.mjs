@@ -5,17 +5,18 @@ import { uniforms } from "./random.mjs";
 import { byId } from "./tables.mjs";
 
 const PIECE = 16; // characters a call
+const OPENING = 40; // characters of the prompt that the page begins with, at most
 const points = (text) => Array.from(text, (character) => character.codePointAt(0));
 
-/** Show the page of a text model; `fail` puts an error on the page. */
-export function openText({ vocabulary, loop }, fail) {
+/** Show the page of a text model, which goes on from `unseen` text; `fail` puts up an error. */
+export function openText({ vocabulary, loop }, unseen, fail) {
   byId("text").hidden = false;
   if (loop === null) {
     byId("text-form").hidden = byId("written").hidden = true;
     byId("text-limit").hidden = false;
     byId("text-limit").textContent =
       "This model reads whole texts in both directions, so it cannot write one from left to right.";
-    return;
+    return undefined;
   }
   const known = new Set(vocabulary);
   byId("prompt").addEventListener("input", () => {
@@ -25,12 +26,7 @@ export function openText({ vocabulary, loop }, fail) {
   });
 
   let stop = null;
-  byId("text-form").addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if (stop) {
-      stop();
-      return;
-    }
+  async function begin() {
     let stopped = false;
     stop = () => {
       stopped = true;
@@ -45,7 +41,22 @@ export function openText({ vocabulary, loop }, fail) {
     byId("written").setAttribute("aria-busy", "false");
     byId("write").textContent = "Write";
     stop = null;
+  }
+
+  byId("text-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (stop) stop();
+    else begin();
   });
+  byId("prompt").value = opening(unseen);
+  return begin();
+}
+
+/** The beginning of a sentence that training never saw, to its last whole word. */
+function opening(unseen) {
+  const starts = unseen.matchAll(/(?:^|[.!?]\s+|\n\s*)(\p{Lu}\p{Ll}*(?: \p{L}+,?)+ )/gu);
+  const sentence = [...starts].map((found) => found[1]).find((one) => one.length >= OPENING);
+  return (sentence ?? unseen).slice(0, OPENING).replace(/\S*$/, "");
 }
 
 /** Fill the box with text until it is long enough or `stopped()`. */

@@ -14,13 +14,17 @@ let loop;
 let states; // none for a model of whole sequences, which reads `recent` anew at every step
 let recent;
 
-/** Open the bundle and the runtime; answers what the page shows of them. */
-async function load() {
+let runtime; // a promise
+const sizes = {}; // bytes of the files that were read
+
+/** Open the bundle, and begin to load the runtime; answers what the page shows at once. */
+async function open() {
   if (!globalThis.crypto.subtle) {
     throw new BundleError("digests need a secure page; open it over https or from localhost", 7);
   }
-  const sizes = {};
   let digest;
+  runtime = startRuntime();
+  runtime.catch(() => {}); // start() says it, once the bundle is known to be whole
   bundle = await openBundle(async (file) => {
     const answer = await fetch(`model/${file}`);
     if (!answer.ok) throw new Error(`the server says ${answer.status} for model/${file}`);
@@ -31,19 +35,26 @@ async function load() {
   });
   const { manifest } = bundle;
   golden = await bundle.golden();
-  await startRuntime();
-  const open = async (file) => openGraph(file, await bundle.read(file));
-  model = await open("onnx/model.onnx");
-  if (manifest.loop) loop = await open(`onnx/${manifest.loop.name}.onnx`);
   const version = Array.from(digest.subarray(0, 8), (byte) => byte.toString(16)).join("-");
   const { held_out, tolerance } = golden;
-  return { manifest, tolerance, unseen: rowsOf(held_out), sizes, version };
+  return { manifest, tolerance, unseen: rowsOf(held_out), version };
 }
 
-/** The held-out rows of a series; in format 1 they stand there by themselves. */
+/** Load the graphs; answers the sizes of all files that were read. */
+async function start() {
+  const { manifest, read } = bundle;
+  const files = ["onnx/model.onnx", manifest.loop && `onnx/${manifest.loop.name}.onnx`];
+  const [, ...graphs] = await Promise.all([runtime, ...files.filter(Boolean).map(read)]);
+  model = await openGraph(files[0], graphs[0]);
+  if (manifest.loop) loop = await openGraph(files[1], graphs[1]);
+  return sizes;
+}
+
+/** The held-out rows of a series, or the text; in format 1 they stand there by themselves. */
 function rowsOf(held) {
   if (Array.isArray(held) || typeof held === "string") return held;
   const [data] = Object.values(held);
+  if (typeof data === "string") return data;
   return data?.shape ? inRows(data.data, data.shape[1]) : [];
 }
 
@@ -52,11 +63,26 @@ async function call(inputs, carried) {
   return split(bundle.contract, await run(model, { ...inputs, ...carried }));
 }
 
-/** Replay golden.json and time a step; answers the line of JSON. */
+/** Replay golden.json and time a step, between other calls; answers the line of JSON. */
 async function measure() {
-  const result = await replay(golden, call);
+  const result = await replay(golden, async (...given) => {
+    await message();
+    return call(...given);
+  });
   const { name } = bundle.manifest;
   return resultLine("browser", runtimeName(), name, result, await timeStep(golden, call));
+}
+
+/** Let the messages in that have come. */
+function message() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
 }
 
 /** Begin a new stream. */
@@ -132,12 +158,24 @@ function inRows(data, width) {
   );
 }
 
-const calls = { load, measure, restart, read, feed, forecast, generate };
-let work = Promise.resolve(); // one call after the other, answered in their order
+const calls = { open, start, restart, read, feed, forecast, generate };
+let work = Promise.resolve(); // one call after the other
+let broken = null; // what went wrong with the model, which no later call can do without
 
-self.addEventListener("message", ({ data: { name, values } }) => {
-  work = work
-    .then(() => calls[name](...values))
-    .then((value) => postMessage({ value }))
-    .catch((error) => postMessage({ error: error.message, code: error.code }));
+self.addEventListener("message", ({ data: { id, name, values } }) => {
+  const made = name === "measure" ? measure() : work.then(() => act(name, values));
+  work = Promise.allSettled([name === "measure" ? work : made]);
+  made
+    .then((value) => postMessage({ id, value }))
+    .catch((error) => postMessage({ id, error: error.message, code: error.code }));
 });
+
+async function act(name, values) {
+  if (broken) throw broken;
+  try {
+    return await calls[name](...values);
+  } catch (error) {
+    if (name === "start") broken = error;
+    throw error;
+  }
+}

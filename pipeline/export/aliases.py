@@ -1,0 +1,47 @@
+"""Weights that a module also keeps in dictionaries or lists of its own, while it is exported.
+
+``torch.export`` runs a module with other tensors in place of its parameters and buffers. Where the
+module reads them from elsewhere, ``self.weights["w"]``, it would still get the old ones.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def aliases_followed(root: nn.Module) -> Iterator[None]:
+    """Keep such dictionaries and lists up to date whenever ``root`` is called, for a while."""
+    owners = {
+        id(tensor): (child, name)
+        for child in root.modules()
+        for name, tensor in (*child._parameters.items(), *child._buffers.items())
+        if tensor is not None
+    }
+    places: list[tuple[Any, Any, Tensor]] = []
+    torchs = vars(nn.Module())
+    for child in root.modules():
+        for attribute, value in vars(child).items():
+            if attribute in torchs or not isinstance(value, dict | list):
+                continue
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            places += [(value, key, held) for key, held in pairs if id(held) in owners]
+
+    def refresh(*_: object) -> None:
+        if torch.compiler.is_dynamo_compiling():
+            return
+        for holder, key, tensor in places:
+            owner, name = owners[id(tensor)]
+            holder[key] = getattr(owner, name)
+
+    handle = root.register_forward_pre_hook(refresh) if places else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
+        for holder, key, tensor in places:
+            holder[key] = tensor

@@ -1,0 +1,48 @@
+"""What must be said about the rows of validations, each remark once, with its models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.validate import Row, Validation
+
+Kind = Literal["fail", "not run", "note"]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Why rows failed or did not run, or a note on rows: the same ``text`` for all ``models``."""
+
+    kind: Kind
+    runtime: str
+    provider: str
+    text: str
+    models: tuple[str, ...]
+
+
+def remarks(validations: Sequence[Validation], free_runs: bool = True) -> list[Remark]:
+    """Every remark on ``validations``, in the order of their rows, also on ``free_runs``."""
+    models: dict[tuple[Kind, str, str, str], list[str]] = {}
+    for validation in validations:
+        for row in validation.rows:
+            why: Kind = "not run" if row.status == "not run" else "fail"
+            said: tuple[tuple[Kind, str], ...] = (
+                (why, row.reason),
+                ("note", _note(row, free_runs)),
+            )
+            for kind, text in said:
+                if text:
+                    key = (kind, row.label, row.provider, text)
+                    models.setdefault(key, []).append(row.model)
+    return [Remark(*key, models=tuple(names)) for key, names in models.items()]
+
+
+def _note(row: Row, free_run: bool) -> str:
+    """The note on a row, with its tolerance if that is not float32's, and its ``free_run``."""
+    notes = [row.note]
+    if row.precision != "float32" and row.tolerance:
+        notes.append(f"judged by rtol {row.tolerance.rtol:g}, atol {row.tolerance.atol:g}")
+    if free_run and row.free_run and row.free_run.passed and row.free_run.note:
+        where = row.free_run.first_difference
+        notes.append(f"free run, step {where}: {row.free_run.note}")
+    return "; ".join(filter(None, notes))
