@@ -167,7 +167,8 @@ def test_the_report_and_junit_hold_any_name(pipeline: Here, tmp_path: Path) -> N
 def test_the_next_command_can_be_pasted(pipeline: Here, tmp_path: Path) -> None:
     out = tmp_path / "$(touch gone) it's"
     result = pipeline("embed", "nasty", "c", "--out", str(out))
-    line = result.err.splitlines()[-1].removeprefix("next: ")
+    line = next(text for text in result.err.splitlines() if text.startswith("next: "))
+    line = line.removeprefix("next: ") + " && cat README.md"
     done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, check=True)
     assert done.stdout == (out / "README.md").read_bytes()
     assert not (tmp_path / "gone").exists()

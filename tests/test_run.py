@@ -407,7 +407,7 @@ def test_several_targets_each_have_columns_and_a_chart(pipeline: Here) -> None:
         ([SINE, "--history", "sine.csv", "--plot", "a.gif"], 2, ["--plot a.gif", ".png, .svg"]),
         ([SINE, "--history", "sine.csv", "--plot", "-", "--json"], 2, ["--plot - and --json"]),
         (["char-lst"], 2, ["'char-lst'", "did you mean 'char-lstm'"]),
-        (["some/where"], 3, ["manifest is missing", "some/where"]),
+        (["./some/where"], 3, ["manifest is missing", "some/where"]),
         ([], 2, ["NAME|PATH"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
