@@ -33,8 +33,8 @@ def run(
 ) -> None:
     """Write text or forecast a series with an exported model.
 
-    No torch is needed. A name such as user/repo, where no folder has it, is fetched from the Hugging
-    Face Hub, and its digests are checked.
+    No torch is needed. A name such as user/repo, where no folder has it, is fetched from the
+    Hugging Face Hub, and its digests are checked.
 
     \b
     pipeline run char-lstm --prompt "The " --temperature 0.7
