@@ -44,7 +44,7 @@ from pipeline.model import Network
 from pipeline.runtimes.base import feeds
 from pipeline.runtimes.catalog import RUNTIMES, Runtimes
 from pipeline.runtimes.chain import free_run
-from pipeline.runtimes.reference import Reference
+from pipeline.runtimes.reference import OnnxReference
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.train.scores import score
 from pipeline.train.windows import after_windows
@@ -440,7 +440,7 @@ def test_a_free_run_of_whole_sequences_slides_its_window() -> None:
 
 def test_whole_sequences_read_the_unknown_as_pytorch_does() -> None:
     model = network(OPTIONS["last"], text=True)
-    runtime = Reference(export(model, "m")[0])
+    runtime = OnnxReference(export(model, "m")[0])
     strange = outside(np.full((2, 9), ord("a")), "abc")
     output, state = runtime.run(strange, np.zeros((2, 0, 4), np.float32))
     np.testing.assert_allclose(output, call(model, strange)[0], rtol=1e-4, atol=1e-5)

@@ -13,12 +13,12 @@ from safetensors.torch import save as save_safetensors
 from tutorials import Embedded
 
 from pipeline.errors import IntegrityError, MalformedError, PipelineError
-from pipeline.importer import Choices, import_weights
+from pipeline.importer import ImportSettings, import_weights
 
 
-def refusal(path: Path, choices: Choices | None = None) -> PipelineError:
+def refusal(path: Path, choices: ImportSettings | None = None) -> PipelineError:
     with pytest.raises(PipelineError) as caught:
-        import_weights(path, choices or Choices())
+        import_weights(path, choices or ImportSettings())
     return caught.value
 
 
@@ -76,7 +76,7 @@ def test_a_file_cut_at_every_64th_of_its_length_is_malformed(
         assert type(error) is MalformedError
         assert "\n" not in str(error)
     path.write_bytes(data)
-    assert import_weights(path, Choices()).network
+    assert import_weights(path, ImportSettings()).network
 
 
 @pytest.mark.parametrize("make", [saved, old, save_safetensors], ids=lambda make: make.__name__)
@@ -88,7 +88,7 @@ def test_a_file_with_any_byte_changed_is_read_or_refused_and_never_crashes(
     for place in range(0, len(data), step):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
         with suppress(PipelineError):
-            import_weights(path, Choices())
+            import_weights(path, ImportSettings())
 
 
 def test_a_flipped_bit_in_a_weight_of_an_archive_is_found(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_vocabulary_that_is_none_is_refused(
     (tmp_path / "weights.pt").write_bytes(saved(Embedded("gru", 4, 3, 5).state_dict()))
     data = vocabulary if isinstance(vocabulary, bytes) else vocabulary.encode()
     (tmp_path / "vocabulary").write_bytes(data)
-    choices = Choices(vocabulary=str(tmp_path / "vocabulary"))
+    choices = ImportSettings(vocabulary=str(tmp_path / "vocabulary"))
     with pytest.raises(MalformedError, match=re.escape(message)):
         import_weights(tmp_path / "weights.pt", choices)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tutorials import LAYERS, BothWays, CharRNN, Embedded, Forecaster
 
 from pipeline.errors import MalformedError, UsageError
-from pipeline.importer import Choices, Imported, import_weights
+from pipeline.importer import Imported, ImportSettings, import_weights
 from pipeline.importer.findings import findings
 from pipeline.model import Network
 
@@ -62,11 +62,11 @@ def seeded(module: Module, seed: int = 0) -> Module:
 
 
 def taken_in(
-    folder: Path, weights: Mapping[str, Any], choices: Choices | None = None, **names: Any
+    folder: Path, weights: Mapping[str, Any], choices: ImportSettings | None = None, **names: Any
 ) -> Imported:
     path = folder / "weights.pt"
     path.write_bytes(saved(dict(weights)))
-    return import_weights(path, choices or Choices(), **names)
+    return import_weights(path, choices or ImportSettings(), **names)
 
 
 def run(network: Network, given: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def test_a_tutorials_forecaster_of_any_size_gives_its_own_numbers(
     original = seeded(Forecaster(cell, features, hidden, layers, outputs))
     path = tmp_path_factory.mktemp("import") / "weights.pt"
     path.write_bytes(FORMATS[form](dict(original.state_dict())))
-    choices = Choices(task="series") if features == outputs > 1 else Choices()
+    choices = ImportSettings(task="series") if features == outputs > 1 else ImportSettings()
     network = import_weights(path, choices).network
     assert network.config.cell == cell
     assert network.config.num_layers == layers
@@ -128,7 +128,7 @@ def test_a_char_rnn_over_one_hot_letters_gives_its_own_numbers(
     tmp_path: Path, cell: str, hidden: int, layers: int
 ) -> None:
     original = seeded(CharRNN(cell, 26, hidden, layers))
-    choices = Choices(one_hot=True, vocabulary=LETTERS)
+    choices = ImportSettings(one_hot=True, vocabulary=LETTERS)
     network = taken_in(tmp_path, original.state_dict(), choices).network
     given = indices(26, 2, 40)
     logits = run(network, points(LETTERS, given))
@@ -140,7 +140,7 @@ def test_a_char_rnn_over_one_hot_letters_gives_its_own_numbers(
 @pytest.mark.parametrize("cell", LAYERS)
 def test_an_embedding_in_front_is_found_with_its_vocabulary(tmp_path: Path, cell: str) -> None:
     original = seeded(Embedded(cell, 5, 7, 6, num_layers=2))
-    network = taken_in(tmp_path, original.state_dict(), Choices(vocabulary="αβγ😀é")).network
+    network = taken_in(tmp_path, original.state_dict(), ImportSettings(vocabulary="αβγ😀é")).network
     given = indices(5, 2, 9)
     assert (
         run(network, points("αβγ😀é", given))[..., 1:] - answer(original, given)
@@ -149,7 +149,7 @@ def test_an_embedding_in_front_is_found_with_its_vocabulary(tmp_path: Path, cell
 
 def test_with_one_character_less_index_0_is_the_unknown_entry(tmp_path: Path) -> None:
     original = seeded(Embedded("gru", 5, 7, 6))
-    network = taken_in(tmp_path, original.state_dict(), Choices(vocabulary="abcd")).network
+    network = taken_in(tmp_path, original.state_dict(), ImportSettings(vocabulary="abcd")).network
     given = indices(5, 2, 9)
     logits = run(network, points("?abcd", given))
     assert (logits - answer(original, given)).abs().max() <= 1e-6
@@ -157,7 +157,7 @@ def test_with_one_character_less_index_0_is_the_unknown_entry(tmp_path: Path) ->
 
 def test_projections_biases_and_single_cells_are_understood(tmp_path: Path) -> None:
     projected = seeded(Embedded("lstm", 4, 3, 6, proj_size=2))
-    network = taken_in(tmp_path, projected.state_dict(), Choices(vocabulary="abcd")).network
+    network = taken_in(tmp_path, projected.state_dict(), ImportSettings(vocabulary="abcd")).network
     given = indices(4, 2, 9)
     assert network.config.proj_size == 2
     assert (
@@ -168,7 +168,7 @@ def test_projections_biases_and_single_cells_are_understood(tmp_path: Path) -> N
     bare.rnn = nn.RNN(2, 5, nonlinearity="relu", bias=False, batch_first=True)
     bare.fc = nn.Linear(5, 1, bias=False)
     seeded(bare)
-    network = taken_in(tmp_path, bare.state_dict(), Choices(nonlinearity="relu")).network
+    network = taken_in(tmp_path, bare.state_dict(), ImportSettings(nonlinearity="relu")).network
     x = values(2, 8, 2)
     assert not network.config.bias
     assert (run(network, x) - bare.fc(bare.rnn(x)[0])).abs().max() <= 1e-6
@@ -186,7 +186,7 @@ def test_both_directions_are_read_as_the_user_says(tmp_path: Path, cell: str, re
     original = seeded(BothWays(cell, readout))
     with pytest.raises(UsageError, match=r"--readout: last .* final .* each"):
         taken_in(tmp_path, original.state_dict())
-    network = taken_in(tmp_path, original.state_dict(), Choices(readout=readout)).network
+    network = taken_in(tmp_path, original.state_dict(), ImportSettings(readout=readout)).network
     x = values(2, 9, 2)
     assert (run(network, x) - answer(original, x)).abs().max() <= 1e-6
 
@@ -202,7 +202,7 @@ def test_other_floats_are_taken_as_float32(tmp_path: Path, dtype: torch.dtype) -
 
 def test_a_scaler_goes_into_the_network(tmp_path: Path) -> None:
     original = seeded(Forecaster("lstm", 2, 4, 1, 1))
-    choices = Choices(scaler=((10.0, 2.0), (-1.0, 0.5)), output_scaler=((10.0, 2.0),))
+    choices = ImportSettings(scaler=((10.0, 2.0), (-1.0, 0.5)), output_scaler=((10.0, 2.0),))
     network = taken_in(tmp_path, original.state_dict(), choices).network
     x = values(2, 6, 2)
     raw = x * torch.tensor([2.0, 0.5]) + torch.tensor([10.0, -1.0])
@@ -212,19 +212,27 @@ def test_a_scaler_goes_into_the_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "choices", "message"),
     [
-        (Forecaster("lstm", 3, 4, 1, 3), Choices(), "--one-hot --vocabulary .* --task series"),
-        (CharRNN("rnn", 26, 4), Choices(one_hot=True), "26 characters: give them"),
-        (Forecaster("lstm", 2, 4, 1, 1), Choices(scaler=((0, 1), (1, 2))), "--output-scaler"),
-        (Forecaster("lstm", 3, 4, 1, 1), Choices(scaler=((0, 1), (1, 2))), "given 2 times"),
-        (Forecaster("gru", 1, 4, 1, 1), Choices(nonlinearity="relu"), "is for the cell rnn"),
-        (Forecaster("gru", 1, 4, 1, 1), Choices(readout="last"), "for two directions"),
-        (Embedded("gru", 4, 3, 6), Choices(task="series"), "has an embedding 'embed'"),
-        (Embedded("gru", 4, 3, 6), Choices(one_hot=True), "leave --one-hot out"),
-        (CharRNN("rnn", 4, 5), Choices(task="text", scaler=((0, 1),)), "exclude each other"),
+        (
+            Forecaster("lstm", 3, 4, 1, 3),
+            ImportSettings(),
+            "--one-hot --vocabulary .* --task series",
+        ),
+        (CharRNN("rnn", 26, 4), ImportSettings(one_hot=True), "26 characters: give them"),
+        (
+            Forecaster("lstm", 2, 4, 1, 1),
+            ImportSettings(scaler=((0, 1), (1, 2))),
+            "--output-scaler",
+        ),
+        (Forecaster("lstm", 3, 4, 1, 1), ImportSettings(scaler=((0, 1), (1, 2))), "given 2 times"),
+        (Forecaster("gru", 1, 4, 1, 1), ImportSettings(nonlinearity="relu"), "is for the cell rnn"),
+        (Forecaster("gru", 1, 4, 1, 1), ImportSettings(readout="last"), "for two directions"),
+        (Embedded("gru", 4, 3, 6), ImportSettings(task="series"), "has an embedding 'embed'"),
+        (Embedded("gru", 4, 3, 6), ImportSettings(one_hot=True), "leave --one-hot out"),
+        (CharRNN("rnn", 4, 5), ImportSettings(task="text", scaler=((0, 1),)), "exclude each other"),
     ],
 )
 def test_what_only_the_user_knows_is_asked_with_the_candidates(
-    tmp_path: Path, module: nn.Module, choices: Choices, message: str
+    tmp_path: Path, module: nn.Module, choices: ImportSettings, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
         taken_in(tmp_path, module.state_dict(), choices)
@@ -291,8 +299,8 @@ def test_of_two_tables_alike_the_user_names_the_embedding(tmp_path: Path) -> Non
     layers = {f"rnn.{name}": tensor for name, tensor in nn.RNN(4, 4).state_dict().items()}
     weights = {"a.weight": torch.randn(6, 4), **layers, "b.weight": torch.randn(6, 4)}
     with pytest.raises(UsageError, match="could be a or b; choose by --embedding"):
-        taken_in(tmp_path, weights, Choices(vocabulary="abcdef"))
-    found = taken_in(tmp_path, weights, Choices(vocabulary="abcdef"), embedding="b")
+        taken_in(tmp_path, weights, ImportSettings(vocabulary="abcdef"))
+    found = taken_in(tmp_path, weights, ImportSettings(vocabulary="abcdef"), embedding="b")
     assert (found.architecture.embedding, found.architecture.head) == ("b", "a")
 
 
@@ -302,7 +310,7 @@ def test_infinite_weights_pass_where_they_are_allowed(tmp_path: Path) -> None:
         original.fc.bias[1] = -torch.inf
     with pytest.raises(MalformedError, match=r"NaN or infinity in fc\.bias"):
         taken_in(tmp_path, original.state_dict())
-    network = taken_in(tmp_path, original.state_dict(), Choices(non_finite=True)).network
+    network = taken_in(tmp_path, original.state_dict(), ImportSettings(non_finite=True)).network
     x = values(2, 6, 1)
     assert torch.equal(run(network, x)[:, -1], answer(original, x))
 
@@ -325,13 +333,13 @@ def test_a_vocabulary_may_be_a_file_of_many_forms(
     tmp_path: Path, content: str, unknown: bool
 ) -> None:
     (tmp_path / "vocabulary").write_text(content, encoding="utf-8")
-    choices = Choices(vocabulary=str(tmp_path / "vocabulary"))
+    choices = ImportSettings(vocabulary=str(tmp_path / "vocabulary"))
     network = taken_in(tmp_path, Embedded("rnn", 4, 3, 5).state_dict(), choices).network
     assert network.vocabulary == ("abc" if unknown else "abcd")
 
 
 def test_a_line_end_in_the_vocabulary_stays_where_the_size_says_so(tmp_path: Path) -> None:
     (tmp_path / "vocabulary").write_text("abc\n", encoding="utf-8")
-    choices = Choices(vocabulary=str(tmp_path / "vocabulary"))
+    choices = ImportSettings(vocabulary=str(tmp_path / "vocabulary"))
     network = taken_in(tmp_path, Embedded("rnn", 4, 3, 5).state_dict(), choices).network
     assert network.vocabulary == "abc\n"

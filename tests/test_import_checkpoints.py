@@ -19,7 +19,7 @@ from torch import nn
 from tutorials import Forecaster
 
 from pipeline.errors import MalformedError, UnsafeError
-from pipeline.importer import Choices, import_weights
+from pipeline.importer import ImportSettings, import_weights
 
 
 class Mode(enum.Enum):
@@ -87,7 +87,7 @@ def test_settings_beside_the_weights_are_set_aside(tmp_path: Path, kind: str, wr
     path = tmp_path / "model.ckpt"
     path.write_bytes(write(checkpoint(BESIDE[kind])))
     told = set(torch.serialization.get_safe_globals())
-    imported = import_weights(path, Choices())
+    imported = import_weights(path, ImportSettings())
     assert imported.state_dict.key == "state_dict"
     taken = imported.state_dict.tensors
     assert taken.keys() == weights().keys()
@@ -115,7 +115,7 @@ def test_a_file_that_is_refused_tells_a_command_that_works(
     path = tmp_path / name
     path.write_bytes(saved(content))
     with pytest.raises(UnsafeError) as refused:
-        import_weights(path, Choices())
+        import_weights(path, ImportSettings())
     message = str(refused.value)
     assert "\n" not in message
     words = shlex.split(message[message.index("python -c ") :].removesuffix(", where its class"))
@@ -123,7 +123,9 @@ def test_a_file_that_is_refused_tells_a_command_that_works(
     here = Path(__file__).parent
     environment = {"PYTHONPATH": f"{here}:{here.parent}"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
-    taken = import_weights(tmp_path / f"{path.stem}-weights.pt", Choices()).state_dict.tensors
+    taken = import_weights(
+        tmp_path / f"{path.stem}-weights.pt", ImportSettings()
+    ).state_dict.tensors
     assert all(torch.equal(tensor, taken[name]) for name, tensor in weights().items())
 
 
@@ -134,7 +136,7 @@ def test_nobody_is_told_how_to_load_an_attack(
     for attack in (Payload(), subprocess.Popen):
         Path("a.ckpt").write_bytes(saved(checkpoint(attack)))
         with pytest.raises(UnsafeError, match="do not use this file") as refused:
-            import_weights(Path("a.ckpt"), Choices())
+            import_weights(Path("a.ckpt"), ImportSettings())
         assert "python -c" not in str(refused.value)
     assert not Path(CANARY).exists()
 
@@ -142,14 +144,14 @@ def test_nobody_is_told_how_to_load_an_attack(
 def test_an_object_whose_weights_lie_beside_it_points_to_them(tmp_path: Path) -> None:
     (tmp_path / "darts.pt").write_bytes(saved(Settings()))
     with pytest.raises(UnsafeError, match=r"whole pickled object .*Settings.*model\.state_dict"):
-        import_weights(tmp_path / "darts.pt", Choices())
+        import_weights(tmp_path / "darts.pt", ImportSettings())
     (tmp_path / "darts.pt.ckpt").write_bytes(saved(checkpoint(np.float64(1))))
     with pytest.raises(UnsafeError, match=r"pipeline import \S*darts\.pt\.ckpt"):
-        import_weights(tmp_path / "darts.pt", Choices())
+        import_weights(tmp_path / "darts.pt", ImportSettings())
 
 
 def test_a_weight_that_is_no_tensor_is_not_left_out_in_silence(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     path.write_bytes(saved({"state_dict": {**weights(), "norm.weight": np.ones(4)}}))
     with pytest.raises(MalformedError, match=r"norm\.weight is a numpy\S* and no tensor"):
-        import_weights(path, Choices())
+        import_weights(path, ImportSettings())

@@ -12,9 +12,10 @@ from pipeline.contract.files import WEIGHTS_FILE
 from pipeline.contract.law import Array, Precision
 from pipeline.contract.samples import cut_sequences, outside
 from pipeline.contract.tensors import Tensors
+from pipeline.export.called import Called
 from pipeline.export.recurrent import OnnxRecurrent
 from pipeline.model import CodePointTable, Network, Standardize
-from pipeline.runtimes.pytorch import PyTorch, Twin, rounded_otherwise
+from pipeline.runtimes.pytorch import PyTorch, rounded_otherwise
 from pipeline.signature import INPUT, STATE
 from pipeline.verify import Lesser, Strange, TaskReference
 
@@ -119,7 +120,7 @@ def network_reference(network: Network, source: Array) -> TaskReference:
     return TaskReference(
         network.signature.contract,
         PyTorch(module),
-        Twin(exact.exported()),
+        Called(exact.exported(), torch.float64),
         draw,
         initial,
         elsewhere=len(source) // 2,

@@ -120,7 +120,7 @@ def import_(
     checkpoints: Path,
     force: bool,
     as_json: bool,
-    **choices: Any,
+    **settings: Any,
 ) -> None:
     """Make a checkpoint from weights that were trained elsewhere.
 
@@ -132,14 +132,19 @@ def import_(
     pipeline import lstm.pt --scaler 21.3,4.7
     pipeline import char_rnn.pt --one-hot --vocabulary abc.txt
     """
-    from pipeline.importer import Choices, import_weights
+    from pipeline.importer import ImportSettings, import_weights
     from pipeline.importer.findings import findings
     from pipeline.report.output import finish, say, show
     from pipeline.report.tables import findings_table
 
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._") or "imported"
     imported = import_weights(
-        file, Choices(**choices), key=key, recurrent=recurrent, embedding=embedding, ignore=ignore
+        file,
+        ImportSettings(**settings),
+        key=key,
+        recurrent=recurrent,
+        embedding=embedding,
+        ignore=ignore,
     )
     found = findings(imported)
     if not as_json:

@@ -21,7 +21,6 @@ from pipeline.config.records import (
     Line,
     ModelConfig,
     Name,
-    Precision,
     Readout,
     Record,
     SeriesModel,
@@ -31,6 +30,7 @@ from pipeline.config.records import (
     TextModel,
     TextSource,
     TrainingConfig,
+    TrainingPrecision,
 )
 
 __all__ = [
@@ -49,7 +49,6 @@ __all__ = [
     "ModelConfig",
     "Name",
     "Nonlinearity",
-    "Precision",
     "Readout",
     "Record",
     "SeriesModel",
@@ -59,6 +58,7 @@ __all__ = [
     "TextModel",
     "TextSource",
     "TrainingConfig",
+    "TrainingPrecision",
     "grid",
     "override",
     "preset_order",

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.cells import ENTRIES, OPTIONS, Cell, Nonlinearity, with_option
 
-Precision = Literal["auto", "float32", "bfloat16"]
+TrainingPrecision = Literal["auto", "float32", "bfloat16"]
 Fill = Literal["previous", "linear"]
 Readout = Literal["each", "last", "final"]
 
@@ -183,7 +183,7 @@ class TrainingConfig(Record):
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="of the cross-entropy of a text")
     clip_norm: float = Field(1.0, gt=0)
-    precision: Precision = "auto"
+    precision: TrainingPrecision = "auto"
     threads: int | None = Field(None, ge=1, le=1024)
     seed: int = Field(0, ge=0, lt=2**31)
 

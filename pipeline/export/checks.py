@@ -6,14 +6,16 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 from onnx import ModelProto, NodeProto
 
 from pipeline.cells import BY_OPERATOR, ENTRIES
 from pipeline.contract.law import Array
 from pipeline.errors import MalformedError, ParityError
+from pipeline.export.called import Called
 from pipeline.export.quiet import quiet_exporter
 from pipeline.model import Network
-from pipeline.runtimes.pytorch import PyTorch, Twin
+from pipeline.runtimes.pytorch import PyTorch
 from pipeline.runtimes.torchscript import TorchScript
 from pipeline.signature import BATCH, INPUT, STATE, TIME, Signature
 from pipeline.threads import session_options, weights_in
@@ -166,7 +168,8 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
     with quiet_exporter():
         models["TorchScript"] = TorchScript(torchscript_file)
     rng, signature = np.random.default_rng(0), network.signature
-    pytorch, twin = PyTorch(network.exported()), Twin(network.exported())
+    pytorch = PyTorch(network.exported())
+    twin = Called(network.twin(torch.float64).exported(), torch.float64)
     for batch, time in _SIZES:
         given = {INPUT: _random_input(network, rng, batch, time)}
         zeros = network.zero_state(batch)

@@ -10,13 +10,13 @@ from pipeline.config import ImportedConfig, ImportedSource
 from pipeline.errors import unknown
 from pipeline.importer.architecture import Architecture, check_ignored, understand
 from pipeline.importer.files import read_weights_file
-from pipeline.importer.network import Choices, build_network
+from pipeline.importer.network import ImportSettings, build_network
 from pipeline.importer.state_dict import StateDict, find_state_dict
 from pipeline.model import Network
 from pipeline.reading import read_file
 from pipeline.storage import sha256
 
-__all__ = ["Choices", "Imported", "import_weights"]
+__all__ = ["ImportSettings", "Imported", "import_weights"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Imported:
     format: str
     state_dict: StateDict
     architecture: Architecture
-    choices: Choices
+    settings: ImportSettings
     ignored: tuple[str, ...]
     network: Network
     sha256: str
@@ -35,14 +35,14 @@ class Imported:
     def config(self, name: str) -> ImportedConfig:
         """What its checkpoint says of it."""
         source = ImportedSource(
-            file=self.path.name, sha256=self.sha256, non_finite=self.choices.non_finite
+            file=self.path.name, sha256=self.sha256, non_finite=self.settings.non_finite
         )
         return ImportedConfig(name=name, source=source, model=self.network.config)
 
 
 def import_weights(
     path: Path,
-    choices: Choices,
+    settings: ImportSettings,
     *,
     key: str | None = None,
     recurrent: str | None = None,
@@ -72,13 +72,13 @@ def import_weights(
     used = {name: shapes[name] for name in architecture.weights}
     for group in groups:
         check_ignored(path, {name: tuple(found.tensors[name].shape) for name in group}, used)
-    network = build_network(path, tensors, architecture, choices)
+    network = build_network(path, tensors, architecture, settings)
     return Imported(
         path=path,
         format=kind,
         state_dict=found,
         architecture=architecture,
-        choices=choices,
+        settings=settings,
         ignored=ignored,
         network=network,
         sha256=sha256(data),

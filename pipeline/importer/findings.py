@@ -45,7 +45,7 @@ def _left_out(imported: Imported) -> str:
 
 
 def _of_task(imported: Imported) -> Iterator[tuple[str, str, str]]:
-    network, architecture, choices = imported.network, imported.architecture, imported.choices
+    network, architecture, settings = imported.network, imported.architecture, imported.settings
     if isinstance(network.config, TextModel):
         vocabulary = network.vocabulary or ""
         yield "task", "text", "--vocabulary"
@@ -59,7 +59,7 @@ def _of_task(imported: Imported) -> Iterator[tuple[str, str, str]]:
             rows, width = architecture.embedding_rows, architecture.stack.input_size
             yield "embedding", f"{rows} × {width}", f"'{architecture.embedding}'"
         return
-    yield "task", "series", "--task" if choices.task else "no embedding, no --vocabulary"
+    yield "task", "series", "--task" if settings.task else "no embedding, no --vocabulary"
     scaler = network.scaler
     assert scaler is not None
     for what, means, deviations, flag in (
@@ -68,20 +68,20 @@ def _of_task(imported: Imported) -> Iterator[tuple[str, str, str]]:
     ):
         distinct = dict.fromkeys(zip(means, deviations, strict=True))
         value = "; ".join(f"mean {mean:g}, deviation {std:g}" for mean, std in distinct)
-        given = choices.scaler or choices.output_scaler
+        given = settings.scaler or settings.output_scaler
         yield what, value if given else "none", "" if given else f"assumed; else {flag} MEAN,STD"
 
 
 def _of_layers(imported: Imported) -> Iterator[tuple[str, str, str]]:
-    stack, choices = imported.architecture.stack, imported.choices
+    stack, settings = imported.architecture.stack, imported.settings
     first = next(iter(stack.weights()))
     rows = imported.state_dict.tensors[first].shape[0]
     name = f"'{stack.name}'" if stack.name else "at the top of the file"
     because = f"{first} has {rows} rows, {rows // stack.hidden_size} × {stack.hidden_size}"
     yield "cell", stack.cell.upper(), because
     if ENTRIES[stack.cell].has_nonlinearity:
-        because = "--nonlinearity" if choices.nonlinearity else "assumed; else --nonlinearity relu"
-        yield "nonlinearity", choices.nonlinearity or "tanh", because
+        because = "--nonlinearity" if settings.nonlinearity else "assumed; else --nonlinearity relu"
+        yield "nonlinearity", settings.nonlinearity or "tanh", because
     yield "layers", f"{stack.num_layers} × {stack.hidden_size} units", name
     yield "input size", str(stack.input_size), f"{first} has {stack.input_size} columns"
     directions = "2" if stack.bidirectional else "1"

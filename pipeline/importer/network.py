@@ -29,7 +29,7 @@ _SEED = 20_240_304
 
 
 @dataclass(frozen=True)
-class Choices:
+class ImportSettings:
     """What no weight says; None and empty where it was not said."""
 
     task: Literal["series", "text"] | None = None
@@ -43,7 +43,7 @@ class Choices:
 
 
 def build_network(
-    path: Path, tensors: Mapping[str, Tensor], architecture: Architecture, choices: Choices
+    path: Path, tensors: Mapping[str, Tensor], architecture: Architecture, settings: ImportSettings
 ) -> Network:
     """The network that gives what the module gave whose weights ``tensors`` are.
 
@@ -52,22 +52,22 @@ def build_network(
         MalformedError: weights are not finite or no floats, or the sizes fit no task.
         StorageError: the vocabulary cannot be read.
     """
-    is_text = _is_text(path, architecture, choices)
-    options = _options(path, architecture, choices)
-    floats = _floats(path, tensors, architecture, choices.non_finite)
+    is_text = _is_text(path, architecture, settings)
+    options = _options(path, architecture, settings)
+    floats = _floats(path, tensors, architecture, settings.non_finite)
     weights = _recurrent_weights(floats, architecture.stack)
     weights["head.weight"] = head = floats[weight_of(architecture.head)]
     weights["head.bias"] = floats.get(bias_of(architecture.head), head.new_zeros(len(head)))
     try:
         if is_text:
-            network = _text_network(path, architecture, choices, options, floats, weights)
+            network = _text_network(path, architecture, settings, options, floats, weights)
         else:
-            network = _series_network(architecture, choices, options)
+            network = _series_network(architecture, settings, options)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise MalformedError(f"{path}: {place} {first['input']!r}: {first['msg']}") from error
-    return put_weights(network, weights, path, choices.non_finite)
+    return put_weights(network, weights, path, settings.non_finite)
 
 
 def made_up_input(network: Network) -> HeldOut:
@@ -86,30 +86,30 @@ def made_up_input(network: Network) -> HeldOut:
     return tuple(tuple(map(float, row)) for row in values.astype(np.float32))
 
 
-def _is_text(path: Path, architecture: Architecture, choices: Choices) -> bool:
+def _is_text(path: Path, architecture: Architecture, settings: ImportSettings) -> bool:
     """Whether the weights are of a text model; where only the user knows, he is asked."""
     columns, outputs = architecture.stack.input_size, architecture.outputs
     for_text = [
         flag
         for flag, given in (
-            ("--one-hot", choices.one_hot),
-            ("--vocabulary", choices.vocabulary is not None),
-            ("--task text", choices.task == "text"),
+            ("--one-hot", settings.one_hot),
+            ("--vocabulary", settings.vocabulary is not None),
+            ("--task text", settings.task == "text"),
         )
         if given
     ]
     for_series = [
         flag
         for flag, given in (
-            ("--scaler", choices.scaler or choices.output_scaler),
-            ("--task series", choices.task == "series"),
+            ("--scaler", settings.scaler or settings.output_scaler),
+            ("--task series", settings.task == "series"),
         )
         if given
     ]
     if for_text and for_series:
         raise UsageError(f"{for_text[0]} and {for_series[0]} exclude each other; give one of them")
     if architecture.embedding is not None:
-        if for_series or choices.one_hot:
+        if for_series or settings.one_hot:
             raise UsageError(
                 f"{path} has an embedding '{architecture.embedding}', so it reads text by index; "
                 f"leave {(*for_series, '--one-hot')[0]} out"
@@ -125,14 +125,14 @@ def _is_text(path: Path, architecture: Architecture, choices: Choices) -> bool:
     return False
 
 
-def _options(path: Path, architecture: Architecture, choices: Choices) -> dict[str, Any]:
+def _options(path: Path, architecture: Architecture, settings: ImportSettings) -> dict[str, Any]:
     stack = architecture.stack
-    if choices.nonlinearity and not ENTRIES[stack.cell].has_nonlinearity:
+    if settings.nonlinearity and not ENTRIES[stack.cell].has_nonlinearity:
         owners = with_option("nonlinearity")
         raise UsageError(f"--nonlinearity is for the cell {owners}, and {path} has {stack.cell}")
-    if choices.readout and not stack.bidirectional:
+    if settings.readout and not stack.bidirectional:
         raise UsageError(f"--readout is for two directions, and {path} has one; leave it out")
-    if stack.bidirectional and choices.readout is None:
+    if stack.bidirectional and settings.readout is None:
         raise UsageError(
             f"{path} is bidirectional: say what its head reads by --readout: last (out[:, -1]), "
             "final (both ends of h_n side by side) or each (every step)"
@@ -143,9 +143,9 @@ def _options(path: Path, architecture: Architecture, choices: Choices) -> dict[s
         "num_layers": stack.num_layers,
         "bidirectional": stack.bidirectional,
         "bias": stack.bias,
-        "nonlinearity": choices.nonlinearity or "tanh",
+        "nonlinearity": settings.nonlinearity or "tanh",
         "proj_size": stack.proj_size,
-        "readout": choices.readout or "each",
+        "readout": settings.readout or "each",
     }
 
 
@@ -187,18 +187,18 @@ def _recurrent_weights(floats: Mapping[str, Tensor], stack: Stack) -> dict[str, 
 
 
 def _series_network(
-    architecture: Architecture, choices: Choices, options: dict[str, Any]
+    architecture: Architecture, settings: ImportSettings, options: dict[str, Any]
 ) -> Network:
     features, targets = architecture.stack.input_size, architecture.outputs
-    into = _per_column(choices.scaler, features, "--scaler", "column that goes in")
-    back = choices.output_scaler
-    if not back and choices.scaler:
-        if len(set(choices.scaler)) > 1 and targets != features:
+    into = _per_column(settings.scaler, features, "--scaler", "column that goes in")
+    back = settings.output_scaler
+    if not back and settings.scaler:
+        if len(set(settings.scaler)) > 1 and targets != features:
             raise UsageError(
                 f"{features} columns go in and {targets} come out: give --output-scaler for what "
                 "comes out"
             )
-        back = choices.scaler
+        back = settings.scaler
     out = _per_column(back, targets, "--output-scaler", "column that comes out")
     scaler = Scaler(
         input_mean=tuple(mean for mean, _ in into),
@@ -224,7 +224,7 @@ def _per_column(pairs: Pairs, columns: int, flag: str, what: str) -> Sequence[tu
 def _text_network(
     path: Path,
     architecture: Architecture,
-    choices: Choices,
+    settings: ImportSettings,
     options: dict[str, Any],
     floats: Mapping[str, Tensor],
     weights: dict[str, Tensor],
@@ -237,12 +237,12 @@ def _text_network(
             f"{path} reads {size} characters and gives {architecture.outputs} numbers, so it does "
             "not forecast characters; export it from Python, with pipeline.export.export_onnx"
         )
-    if choices.vocabulary is None:
+    if settings.vocabulary is None:
         raise UsageError(
             f"{path} is for {size} characters: give them in the order of their indices by "
             "--vocabulary, as a file or as they are: --vocabulary abcdefghijklmnopqrstuvwxyz"
         )
-    vocabulary, has_unknown = read_vocabulary(choices.vocabulary, size)
+    vocabulary, has_unknown = read_vocabulary(settings.vocabulary, size)
     if architecture.embedding is None:
         table = torch.eye(width)  # a row of it is the one-hot vector
     else:

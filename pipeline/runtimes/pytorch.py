@@ -1,11 +1,11 @@
-"""Eager PyTorch: a module as it was trained, and its float64 twin."""
+"""Eager PyTorch: a module as it was trained, or computed in a precision below float32."""
 
 import copy
 from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.contract.law import EPS, Array, Precision
 from pipeline.runtimes.base import Runtime
@@ -34,18 +34,12 @@ class PyTorch(Runtime):
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         """One call of the module, its results in float32."""
-        return [tensor.float().numpy() for tensor in _call(self.module, self.dtype, inputs)]
-
-
-class Twin:
-    """The float64 twin of a module, called like a runtime."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = copied(module, torch.float64)
-
-    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call of the module, its results in float64."""
-        return [tensor.numpy() for tensor in _call(self.module, torch.float64, inputs)]
+        given = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs.values()]
+        given = [y.to(self.dtype) if y.is_floating_point() else y for y in given]
+        with torch.inference_mode():
+            found = self.module(*given)
+        tensors = found if isinstance(found, tuple) else (found,)
+        return [tensor.float().contiguous().numpy() for tensor in tensors]
 
 
 def copied(module: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -66,11 +60,3 @@ def rounded_otherwise(module: nn.Module, precision: Precision, seed: int) -> nn.
             sign = torch.randint(2, weight.shape, generator=generator) * 2 - 1
             weight.mul_(1 + sign * (eps / 2))
     return other
-
-
-def _call(module: nn.Module, dtype: torch.dtype, inputs: Mapping[str, Array]) -> list[Tensor]:
-    given = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs.values()]
-    given = [tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in given]
-    with torch.inference_mode():
-        found = module(*given)
-    return [y.contiguous() for y in (found if isinstance(found, tuple) else (found,))]

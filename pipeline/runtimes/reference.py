@@ -14,7 +14,7 @@ from pipeline.runtimes.base import Runtime, layers_of
 from pipeline.runtimes.kind import Kind
 
 
-class Reference(Runtime):
+class OnnxReference(Runtime):
     """The graph, evaluated node by node."""
 
     format = "ONNX"
@@ -38,10 +38,10 @@ class Reference(Runtime):
 
 KIND = Kind(
     name="reference",
-    format=Reference.format,
+    format=OnnxReference.format,
     package="onnx",
     file=ONNX_FILE,
-    openers=lambda file, provider: [partial(Reference, file)],
+    openers=lambda file, provider: [partial(OnnxReference, file)],
     help="The reference evaluator of the onnx package",
     limits="It has no RNN with relu",
 )

@@ -92,6 +92,9 @@ class Replay(Record):
 class Row(Record):
     """The results of one graph of a model, in one format, with one runtime on one provider."""
 
+    # Whatever runs a graph has such a row: the model, the loop, the client of a project. They are
+    # judged by one rule and stand in one table; ``graph`` and ``replay`` tell them apart.
+
     model: str
     graph: Literal["model", "generate", "forecast"] = Field(
         "model", description="the model itself, or the graph with the loop inside"

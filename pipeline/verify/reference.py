@@ -11,7 +11,7 @@ from pipeline.contract.tensors import Contract, Tensors
 from pipeline.signature import INPUT, STATE
 from pipeline.verify.case import Model
 
-Draw = Callable[[int, int, int], Tensors]
+DrawInputs = Callable[[int, int, int], Tensors]
 """Inputs of a batch size and a number of steps, from a place in the data on."""
 
 
@@ -48,7 +48,7 @@ class Reference:
     contract: Contract
     model: Model
     twin: Model | None
-    draw: Draw
+    draw: DrawInputs
     initial: Callable[[int], Tensors]
     unit: int = 1
     most_steps: int | None = None

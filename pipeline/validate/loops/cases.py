@@ -28,7 +28,7 @@ from pipeline.signature import (
 )
 from pipeline.validate.free_run import OffBy, random_signs
 from pipeline.validate.loops.eager import forecast, generate
-from pipeline.validate.loops.sampler import Draw
+from pipeline.validate.loops.sampler import DrawnCharacter
 from pipeline.verify import Model, TaskReference
 
 LENGTH = 500  # characters of the long texts
@@ -66,7 +66,7 @@ class TextCase:
     name: str
     feeds: dict[str, NDArray[Any]]
     text: NDArray[np.int64]
-    draws: Sequence[Sequence[Draw]]
+    draws: Sequence[Sequence[DrawnCharacter]]
     state: Exact
     state_limits: Exact
     points: tuple[int, ...]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipeline.contract.law import Array
 from pipeline.runtimes.base import step
 from pipeline.signature import Sampling
-from pipeline.validate.loops.sampler import Draw, draw
+from pipeline.validate.loops.sampler import DrawnCharacter, draw
 from pipeline.verify import Model, TaskReference
 
 
@@ -30,7 +30,7 @@ def generate(
     uniform: NDArray[np.float32],
     settings: Sampling,
     state: NDArray[np.float32],
-) -> tuple[NDArray[np.int64], list[list[Draw]], NDArray[np.float32]]:
+) -> tuple[NDArray[np.int64], list[list[DrawnCharacter]], NDArray[np.float32]]:
     """The text ``[batch, steps]``, the draws of each step, and the last state.
 
     ``uniform`` ``[batch, steps]`` holds the random number of each draw.

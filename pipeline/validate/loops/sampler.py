@@ -11,7 +11,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Draw:
+class DrawnCharacter:
     """The ``index`` of the entry that ``number`` drew from ``logits`` ``[size]``.
 
     ``allowed`` says which entries top-k and top-p left, and ``reached`` is the cumulative
@@ -43,7 +43,7 @@ class Draw:
         return float(beside / 2 * self.settings.temperature)
 
 
-def draw(logits: Floats, number: float, settings: Sampling) -> Draw:
+def draw(logits: Floats, number: float, settings: Sampling) -> DrawnCharacter:
     """Draw from ``logits`` ``[size]``: apply top-k, temperature and top-p, then invert the
     cumulative distribution at ``number``.
 
@@ -67,8 +67,8 @@ def draw(logits: Floats, number: float, settings: Sampling) -> Draw:
     weights = np.where(allowed, np.exp(scaled), np.float32(0))
     reached = np.cumsum(weights / weights.sum(dtype=np.float32), dtype=np.float32)
     if settings.temperature <= 0:
-        return Draw(logits, 0.0, settings, allowed, reached, int(logits.argmax()), 0.0)
+        return DrawnCharacter(logits, 0.0, settings, allowed, reached, int(logits.argmax()), 0.0)
     number = min(max(float(number), 0.0), 1 - 2.0**-23) * float(reached[-1])
     index = min(int((reached <= number).sum()), int(np.flatnonzero(allowed)[-1]))
     log_prob = float(scaled[index] - np.log(weights.sum(dtype=np.float32)))
-    return Draw(logits, number, settings, allowed, reached, index, log_prob)
+    return DrawnCharacter(logits, number, settings, allowed, reached, index, log_prob)
