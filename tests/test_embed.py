@@ -320,7 +320,7 @@ def test_a_target_without_earlier_rows_stands_beside_pytorch(
     assert "python, onnxruntime" in result.out
     assert "golden trajectories, 9 calls" in junit.read_text(encoding="utf-8")
     page = (exported / "report.html").read_text(encoding="utf-8")
-    assert "9 calls of the golden trajectories" in page
+    assert "9 calls that embedded clients replayed" in page
     assert "--runtime python" in page
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
+import cloup
 import pytest
 
 import pipeline.embed
@@ -52,7 +52,7 @@ TARGET = Target(
 
 def help_of(command: str) -> list[list[str]]:
     """Every line of a help text, as its first word and the rest."""
-    with click.Context(cli.commands[command], max_content_width=1000, terminal_width=1000) as it:
+    with cloup.Context(cli.commands[command], max_content_width=1000, terminal_width=1000) as it:
         return [line.split(maxsplit=1) for line in it.command.get_help(it).splitlines()]
 
 

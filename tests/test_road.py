@@ -210,7 +210,7 @@ def test_the_report_stands_beside_the_bundles_and_where_it_is_asked_for(
     arrived: Path, pipeline: Here
 ) -> None:
     page = (arrived / "exported" / "report.html").read_bytes()
-    assert b"Passed: 2 models" in page
+    assert b"All is well</h1>\n<p>2 models on " in page
     result = pipeline("validate", "--report", "out/proof.html", "--junit", "out/junit.xml")
     assert "report: out/proof.html" in result.err
     assert (arrived / "out" / "proof.html").read_bytes() == page
@@ -229,11 +229,11 @@ def test_the_report_keeps_the_models_that_were_validated_before(
     assert pipeline("validate", "sine-gru").code == 0
     assert page.read_bytes() == before
     assert pipeline("validate", "sine-gru", "--report", "own.html").code == 0
-    assert "Passed: 1 model<" in (arrived / "own.html").read_text()
+    assert "All is well</h1>\n<p>1 model on " in (arrived / "own.html").read_text()
     with (arrived / "exported" / "char-lstm" / "onnx" / "model.onnx").open("ab") as file:
         file.write(b"more")
     assert pipeline("validate", "sine-gru").code == 0
-    assert "Passed: 1 model<" in page.read_text()
+    assert "All is well</h1>\n<p>1 model on " in page.read_text()
 
 
 def test_a_provider_that_is_not_there_is_named_with_the_way_to_get_it(
@@ -420,7 +420,8 @@ def test_numbers_that_do_not_match_are_exit_6_and_stand_in_the_report(
     assert result.code == 6
     assert "✗" in result.out
     assert "fail: " in result.err
-    assert "Failed: 1 of 2 models" in (arrived / "exported" / "report.html").read_text()
+    page = (arrived / "exported" / "report.html").read_text()
+    assert "Not all is well: 1 of 2 models failed" in page
     content = json.loads((arrived / "exported" / "sine-gru" / "validation.json").read_text())
     assert [row["status"] for row in content["rows"] if row["cases"]] == ["pass", "fail"]
     monkeypatch.undo()

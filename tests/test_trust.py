@@ -96,7 +96,7 @@ def test_code_of_a_stranger_does_not_run(
     monkeypatch.setattr(catalog, "ALL", ("torchscript",))
     if "--embedded" in arguments:
         alone = {"cpp-libtorch": targets.TARGETS["cpp-libtorch"]}
-        monkeypatch.setattr(targets, "TARGETS", alone)
+        monkeypatch.setattr(targets, "RUN_HERE", alone)
     Path("m.onnx").write_bytes((evil / "onnx" / "model.onnx").read_bytes())
     Path("link.pt").symlink_to(evil / "model.pt")
     Path("copy.pt").write_bytes((evil / "model.pt").read_bytes())

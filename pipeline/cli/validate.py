@@ -127,7 +127,7 @@ def validate(
 
     \b
     pipeline validate
-    pipeline validate --runtime tract --runtime reference
+    pipeline validate --runtime reference
     pipeline validate sine-lstm --provider cuda
     pipeline validate sine-lstm --runtime c
     pipeline validate --self-test
