@@ -254,8 +254,12 @@ class Cases:
                 yield self._short
 
     def _long(self, rng: np.random.Generator) -> Iterator[list[Tensor]]:
-        """A case of many steps, of the first sizes at which PyTorch runs."""
-        own = self.example.sizes
+        """A case of many steps, of the first sizes at which PyTorch runs.
+
+        Its batch is not the example's: a module that keeps the size of its last batch, and asks
+        whether it has changed, would be captured with the answer no.
+        """
+        own = {name: size + (name == BATCH) for name, size in self.example.sizes.items()}
         axes = [name for name, size in own.items() if name != BATCH and size < LONG]
         alone = [{**own, name: LONG} for name in axes]
         several = [{**own, name: -(-LONG // own[name]) * own[name]} for name in axes]
