@@ -12,7 +12,7 @@ from pipeline.config import CELLS, PRESETS, Config, override, with_columns
 from pipeline.contract.records import SeriesScores
 from pipeline.data import Series
 from pipeline.model import Network
-from pipeline.train.scores import FREE_RUN, free_run, score
+from pipeline.train.scores import FREE_RUN, at_origins, free_run, score
 
 
 def series_of(values: Any, season: int = 1) -> Series:
@@ -87,7 +87,7 @@ def test_free_run_is_that_of_a_loop_that_reads_the_history_again(cell: str) -> N
     network = trained(config).best_network()
     origins = np.array([1, 2, 40, 47, 180])
     with torch.no_grad():
-        found = free_run(network, data.values, origins, 12)
+        found = free_run(network, *at_origins(network, data.values, origins), 12)
     assert found.shape == (5, 12, 1)
     expected = [slow_free_run(network, data.values, int(origin), 12) for origin in origins]
     np.testing.assert_allclose(found[:, :, 0], expected, atol=1e-5)
@@ -186,7 +186,7 @@ def test_several_targets_run_free_and_mase_is_the_mean_of_theirs() -> None:
     network = new_trainer(config, data).network.eval()
     scores = scores_of(data, network)
     with torch.no_grad():
-        free = free_run(network, data.values, np.array([160]), 40)
+        free = free_run(network, *at_origins(network, data.values, np.array([160])), 40)
     assert free.shape == (1, 40, 2)
     assert scores.free_run is not None
     errors = np.abs(free[0] - data.values[160:])

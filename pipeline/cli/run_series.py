@@ -81,9 +81,10 @@ def run_series(
     """
     import numpy as np
 
+    from pipeline.contract.records import QUANTILES
     from pipeline.data.clock import time_texts
     from pipeline.report.output import console, finish, say
-    from pipeline.run.series import QUANTILES, check_request, forecast, width_of
+    from pipeline.run.series import check_request, forecast, width_of
 
     graph = bundle.loop_graph
     if plot == _PIPE and as_json:
@@ -156,8 +157,8 @@ def _history(bundle: "Bundle", width: int, file: str | None, id: str | None) -> 
 
 def _table(made: "Forecast", times: list[str] | None) -> "Grid":
     """The forecast as a table with one row for each step, which has its time if there are any."""
+    from pipeline.contract.records import QUANTILES
     from pipeline.report.grid import Grid
-    from pipeline.run.series import QUANTILES
 
     table = Grid("Forecast, raw units", made.history.time or "step")
     quantiles = made.quantiles

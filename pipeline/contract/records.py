@@ -57,6 +57,10 @@ class Errors(Record):
     mase: float
 
 
+QUANTILES = (0.1, 0.5, 0.9)
+"""Quantiles of samples that stand beside a forecast."""
+
+
 class Coverage(Record):
     """Shares of the test part between the 10 % and the 90 % quantiles of samples; 0.8 is right.
 

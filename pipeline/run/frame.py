@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.contract.records import QUANTILES
 from pipeline.data.clock import are_times, time_texts
 from pipeline.data.frames import ID
 from pipeline.data.tables import BARE, require_distinct
 from pipeline.errors import MalformedError
 from pipeline.run.history import DataSource, History, history_of
-from pipeline.run.series import QUANTILES, Forecast
+from pipeline.run.series import Forecast
 
 PLACE = Path("the history")  # its name in messages
 _HEAD = 3  # labels of an index that are tested for being times

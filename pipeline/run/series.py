@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contract import Manifest
+from pipeline.contract.records import QUANTILES
 from pipeline.errors import MalformedError, UsageError
 from pipeline.run.graph import Graph
 from pipeline.run.history import History
@@ -15,7 +16,6 @@ from pipeline.signature import FORECAST, HISTORY, NOISE, PATHS, STEPS
 if TYPE_CHECKING:
     import pandas as pd
 
-QUANTILES = (0.1, 0.5, 0.9)
 _MOST = 50_000_000  # numbers of a forecast and its samples, which quantiles hold in memory
 
 

@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.contract.records import QUANTILES
 from pipeline.model import Network
 
-LOW, HIGH = 0.1, 0.9  # quantiles that the interval lies between
+_LOW, *_, _HIGH = QUANTILES  # which the interval lies between
 SAMPLES = 100  # sample paths of each free run
 MOST_ORIGINS = 64  # free runs that are sampled at most
 _ROWS = 1024  # paths side by side, to bound memory
@@ -26,7 +27,7 @@ def one_step_coverage(off: NDArray[np.float64], spread: Sequence[float]) -> floa
 
     One step ahead, the samples are normal, so that their quantiles need no samples.
     """
-    return float((np.abs(off) <= NormalDist().inv_cdf(HIGH) * np.asarray(spread)).mean())
+    return float((np.abs(off) <= NormalDist().inv_cdf(_HIGH) * np.asarray(spread)).mean())
 
 
 def free_run_coverage(
@@ -54,6 +55,6 @@ def free_run_coverage(
             x = x + noise[:, step : step + 1]
             paths.append(x)
         sampled = torch.cat(paths, dim=1).unflatten(0, (len(some), SAMPLES)).double().cpu().numpy()
-        low, high = np.quantile(sampled, (LOW, HIGH), axis=1)
+        low, high = np.quantile(sampled, (_LOW, _HIGH), axis=1)
         inside.append((low <= truth[some.numpy()]) & (truth[some.numpy()] <= high))
     return float(np.concatenate(inside).mean())

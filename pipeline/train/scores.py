@@ -53,13 +53,15 @@ def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
     free = inside = None
     spread = tuple(map(float, off[~tested].std(axis=0)))
     if data.values.shape[1] == data.targets:
-        given = (network, data.values, origins, free_steps)
-        run = free_run(*given) if network.signature.has_state else _sliding_free_run(*given, window)
-        free = errors(run - values[ahead])
         if network.signature.has_state:
+            first, state = at_origins(network, data.values, origins)
+            run = free_run(network, first, state, free_steps)
             some = slice(None, None, -(-len(origins) // MOST_ORIGINS))
-            begun = _at_origins(network, torch.from_numpy(data.values), origins[some])
-            inside = free_run_coverage(network, *begun, values[ahead[some]], spread)
+            given = (network, first[some], state[some], values[ahead[some]])
+            inside = free_run_coverage(*given, spread)
+        else:
+            run = _sliding_free_run(network, data.values, origins, free_steps, window)
+        free = errors(run - values[ahead])
     return SeriesScores(
         one_step=errors(off[tested]),
         one_step_persistence=errors(values[test - 1] - values[test]),
@@ -94,22 +96,23 @@ def free_runs_of(data: Series) -> tuple[NDArray[np.int64], int]:
     return origins, steps
 
 
-def free_run(
-    network: Network, values: NDArray[np.float32], origins: NDArray[np.int64], steps: int
-) -> NDArray[np.float64]:
-    """Forecasts of ``steps`` values from every origin, fed back; ``[origins, steps, targets]``."""
-    x, state = _at_origins(network, torch.from_numpy(values), origins)
-    forecast = [x]
+def free_run(network: Network, first: Tensor, state: Tensor, steps: int) -> NDArray[np.float64]:
+    """Forecasts of ``steps`` values from every origin, fed back; ``[origins, steps, targets]``.
+
+    ``first`` is the first of them, ``[origins, 1, targets]``, and ``state`` the state after it.
+    """
+    x, forecast = first, [first]
     for _ in range(steps - 1):
         x, state = network(x, state)
         forecast.append(x)
     return torch.cat(forecast, dim=1).double().numpy()
 
 
-def _at_origins(
-    network: Network, sequence: Tensor, origins: NDArray[np.int64]
+def at_origins(
+    network: Network, values: NDArray[np.float32], origins: NDArray[np.int64]
 ) -> tuple[Tensor, Tensor]:
     """The first forecast from every origin, ``[origins, 1, targets]``, and the state after it."""
+    sequence = torch.from_numpy(values)
     if len(sequence) > WHOLE:
         first = Sample(torch.from_numpy(origins), size=1, lead=min(_LEAD, int(origins[0])))
         *_, last = streamed(network, sequence, first)
