@@ -18,7 +18,7 @@ from pipeline.config import SeriesModel, TextModel
 from pipeline.contract.network import StoredNetwork
 from pipeline.contract.records import Scaler
 from pipeline.errors import MalformedError
-from pipeline.signature import UNKNOWN_INDEX, Signature, signature
+from pipeline.network_tensors import UNKNOWN_INDEX, NetworkTensors, network_tensors
 
 
 class Standardize(nn.Module):
@@ -177,20 +177,20 @@ class Network(nn.Module):
         self.head = nn.Linear(config.h_size * (2 if config.bidirectional else 1), targets)
 
     @property
-    def signature(self) -> Signature:
+    def tensors(self) -> NetworkTensors:
         """Names, types and shapes of the tensors."""
-        return signature(self.config, len(self.vocabulary or ""))
+        return network_tensors(self.config, len(self.vocabulary or ""))
 
     def zero_state(self, batch: int) -> Tensor:
         """The state that starts ``batch`` streams, ``[batch, S, hidden]``.
 
         S is 0 for a network that reads whole sequences.
         """
-        rows = len(self.signature.state_rows)
+        rows = len(self.tensors.state_rows)
         return self.head.weight.new_zeros(batch, rows, self.config.hidden_size)
 
     def forward(self, input: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One call of the contract; shapes as in ``signature``."""
+        """One call of the contract; shapes as in :attr:`tensors`."""
         x, rows = self.recurrent(self.encoder(input), state.transpose(0, 1))
         return self.decoder(self.head(self.readout(x))), rows.transpose(0, 1)
 
@@ -202,7 +202,7 @@ class Network(nn.Module):
 
     def exported(self) -> nn.Module:
         """What goes into files: this network, or input → output of one that has no state."""
-        return self if self.signature.has_state else WholeSequences(self)
+        return self if self.tensors.has_state else WholeSequences(self)
 
     def stored(self) -> StoredNetwork:
         """The network as a bundle holds it."""

@@ -20,7 +20,7 @@ from pipeline.benchmark.exporters import EXPORTERS, Outcome, measure_exporters, 
 from pipeline.benchmark.exporters_modules import MODULES, Subject
 from pipeline.cli.benchmark import exporters as exporters_command
 from pipeline.export.quiet import quiet_exporter
-from pipeline.signature import BATCH, TIME
+from pipeline.network_tensors import BATCH, TIME
 
 GRU = "gru"  # inputs x, h and outputs y, h_next
 

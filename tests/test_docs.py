@@ -48,7 +48,7 @@ ROUTE = [
         "cells",
         "config",
     ),
-    *("lookup", "contract.law", "contract.tensors", "signature", "seal"),
+    *("lookup", "contract.law", "contract.tensors", "network_tensors", "seal"),
     *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
     *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
     *("export", "usercode", "bundle", "trust", "runtimes", "validate", "embed", "benchmark"),
@@ -182,7 +182,9 @@ def test_a_file_imports_only_from_files_to_the_left_of_it() -> None:
             assert place(imported) <= place(".".join(parts)), f"{path.name} imports {imported}"
 
 
-@pytest.mark.parametrize("module", ["pipeline.signature", "pipeline.contract", "pipeline.verify"])
+@pytest.mark.parametrize(
+    "module", ["pipeline.network_tensors", "pipeline.contract", "pipeline.verify"]
+)
 def test_a_package_can_be_the_first_that_is_imported(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", f"import {module}"], cwd=ROOT, capture_output=True, text=True

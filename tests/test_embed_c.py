@@ -99,11 +99,11 @@ class InC:
         flags = [*STRICT, "-O1", *BUILDS[build][0], "-shared", "-fPIC"]
         run([tool(compiler), *flags, "-o", "net.so", "model.c"], folder)
         self.library = ctypes.CDLL(str(folder / "net.so"))
-        self.signature, self.is_text = network.signature, network.vocabulary is not None
+        self.tensors, self.is_text = network.tensors, network.vocabulary is not None
 
     def __call__(self, inputs: Any, state: Floats) -> tuple[Floats, Floats]:
         following = state.copy()
-        output = np.empty((*inputs.shape[:2], self.signature.output.shape[2]), np.float32)
+        output = np.empty((*inputs.shape[:2], self.tensors.output.shape[2]), np.float32)
         for stream, rows in enumerate(following):
             given_here = np.ascontiguousarray(inputs[stream])
             pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (rows, given_here)]
@@ -117,7 +117,7 @@ def sequences(network: Network, batch: int = 2, time: int = 6) -> tuple[Any, Flo
     rng = np.random.default_rng(1)
     state = rng.uniform(-1, 1, network.zero_state(batch).shape).astype(np.float32)
     if network.vocabulary is None:
-        width = network.signature.input.shape[2]
+        width = network.tensors.input.shape[2]
         assert isinstance(width, int)
         values = rng.normal(size=(batch, time, width)).astype(np.float32)
         return outside(values, None), state

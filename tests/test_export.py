@@ -281,8 +281,8 @@ def test_the_signature_is_that_of_the_design(preset: str) -> None:
     task, cell = preset.split("-")
     model = network("text" if task == "char" else "series", cell)  # type: ignore[arg-type]
     rows = 4 if cell == "lstm" else 2
-    assert model.signature.state.shape == ("batch", rows, 6)
-    assert model.signature.input.shape == (
+    assert model.tensors.state.shape == ("batch", rows, 6)
+    assert model.tensors.input.shape == (
         ("batch", "time") if task == "char" else ("batch", "time", 2)
     )
-    assert model.signature.output.shape == ("batch", "time", 9 if task == "char" else 1)
+    assert model.tensors.output.shape == ("batch", "time", 9 if task == "char" else 1)

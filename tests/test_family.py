@@ -161,8 +161,8 @@ def test_a_projected_h_fills_the_first_columns_and_the_others_mean_nothing() -> 
     again = call(model, x, torch.from_numpy(state)), call(model, x, other)
     for first, second in zip(*again, strict=True):
         np.testing.assert_array_equal(first, second)
-    assert "first 3 columns" in model.signature.state.meaning
-    assert "zero from column 3" in model.signature.next_state.meaning
+    assert "first 3 columns" in model.tensors.state.meaning
+    assert "zero from column 3" in model.tensors.next_state.meaning
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)

@@ -13,12 +13,12 @@ import pytest
 from pipeline.bundle import Bundle, network_of
 from pipeline.bundle.network import network_reference
 from pipeline.contract.law import FLOAT32, Array
+from pipeline.network_tensors import STATE
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import Runtime, RuntimeProcessError
 from pipeline.runtimes.catalog import Runtimes
 from pipeline.runtimes.isolated import Isolated, Worker
 from pipeline.runtimes.pytorch import PyTorch
-from pipeline.signature import STATE
 from pipeline.validate.network import answered_by
 from pipeline.validate.run import validation_row
 

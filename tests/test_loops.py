@@ -33,9 +33,9 @@ from pipeline.export.pieces import SAMPLE, SETTINGS
 from pipeline.export.script import SeriesLoop, TextLoop
 from pipeline.export.torchscript import to_torchscript
 from pipeline.model import Network
+from pipeline.network_tensors import LOG_PROB, NEXT_STATE, STATE, TEXT, Sampling, loop
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.signature import LOG_PROB, NEXT_STATE, STATE, TEXT, Sampling, loop
 from pipeline.validate.loops import loop_row
 from pipeline.validate.loops.cases import ForecastCase, TextCase, forecasts, generations
 from pipeline.validate.loops.compare import compare_text

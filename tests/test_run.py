@@ -20,13 +20,7 @@ from tiny import edit_sealed, missing, open_session, refused
 
 from pipeline.bundle import Bundle
 from pipeline.errors import MalformedError, UsageError
-from pipeline.run.bundle import load
-from pipeline.run.chart import terminal_chart
-from pipeline.run.graph import Graph
-from pipeline.run.history import History
-from pipeline.run.series import Forecast, check_request
-from pipeline.run.text import generate
-from pipeline.signature import (
+from pipeline.network_tensors import (
     LOG_PROB,
     PROMPT,
     STATE,
@@ -37,6 +31,12 @@ from pipeline.signature import (
     UNIFORM,
     Sampling,
 )
+from pipeline.run.bundle import load
+from pipeline.run.chart import terminal_chart
+from pipeline.run.graph import Graph
+from pipeline.run.history import History
+from pipeline.run.series import Forecast, check_request
+from pipeline.run.text import generate
 from pipeline.storage import sha256
 
 CHAR, SINE = "char-lstm", "sine-gru"

@@ -22,6 +22,7 @@ from pipeline.config import PRESETS
 from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
 from pipeline.errors import UnavailableError, UsageError
 from pipeline.model import Network
+from pipeline.network_tensors import STATE
 from pipeline.packages import how_to_install
 from pipeline.runtimes import catalog
 from pipeline.runtimes.base import (
@@ -33,7 +34,6 @@ from pipeline.runtimes.catalog import ALL, Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime, execution_providers
 from pipeline.runtimes.openvino import HINT, OpenVino, load_openvino
 from pipeline.runtimes.pytorch import PyTorch
-from pipeline.signature import STATE
 from pipeline.validate import Row, current_validation, marked
 from pipeline.validate.answered import Answered
 from pipeline.validate.network import answered_by

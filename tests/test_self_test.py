@@ -78,7 +78,7 @@ def test_every_planted_fault_is_caught(
     honest: Callable[[str, Cell], Honest], task: str, cell: Cell, fault: Fault
 ) -> None:
     file, network, answered = honest(task, cell)
-    faulty = plant(fault, file, network.signature.contract)
+    faulty = plant(fault, file, network.tensors.contract)
     if faulty is None:
         return  # that each fault applies somewhere is the next test
     assert faulty != file
@@ -89,7 +89,7 @@ def test_every_planted_fault_is_caught(
 
 
 def planted(fault: Fault, file: bytes, network: Network) -> bytes | None:
-    return plant(fault, file, network.signature.contract)
+    return plant(fault, file, network.tensors.contract)
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,11 @@ from pipeline.contract import Scaler
 from pipeline.contract.law import FLOAT32, Array
 from pipeline.errors import MalformedError, ParityError, UnavailableError, UsageError
 from pipeline.model import Network
+from pipeline.network_tensors import INPUT, NEXT_STATE, OUTPUT, STATE
 from pipeline.runtimes.base import Absent, Input, Runtime, State
 from pipeline.runtimes.catalog import Runtimes, require
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.pytorch import PyTorch
-from pipeline.signature import INPUT, NEXT_STATE, OUTPUT, STATE
 from pipeline.storage import canonical_json, sha256
 from pipeline.validate import CaseRecord, Row
 from pipeline.validate import cases as shortened
@@ -274,7 +274,7 @@ def test_replay_carries_the_state_and_undoes_the_permutation(tiny_bundle: Bundle
     reference = network_reference(network, source[0])
     given, start = {INPUT: source}, {STATE: state}
     case = case_of(reference, "both", given, start, (1, 3), order=(2, 0, 1))
-    (found,) = replay(runtime, network.signature.contract, case)
+    (found,) = replay(runtime, network.tensors.contract, case)
     np.testing.assert_allclose(found[OUTPUT], output, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found[NEXT_STATE], next_state, rtol=1e-5, atol=1e-6)
 

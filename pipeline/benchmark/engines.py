@@ -26,8 +26,8 @@ from pipeline.embed.c.source import write_c
 from pipeline.embed.replay import first_error
 from pipeline.errors import UnavailableError
 from pipeline.export import export
+from pipeline.network_tensors import INPUT, STATE
 from pipeline.runtimes.onnx_runtime import one_thread_session
-from pipeline.signature import INPUT, STATE
 
 _PROGRAMS = Path(__file__).with_name("programs")
 _CELLS = tuple(cell for cell in CELLS if ENTRIES[cell].is_gated)  # RTNeural has no others

@@ -25,9 +25,9 @@ from pipeline.errors import PipelineError, one_line
 from pipeline.export import export_onnx
 from pipeline.export.checks import dims
 from pipeline.export.quiet import quiet_exporter
+from pipeline.network_tensors import BATCH, TIME
 from pipeline.runtimes.base import RuntimeProcessError
 from pipeline.runtimes.isolated import Worker
-from pipeline.signature import BATCH, TIME
 from pipeline.threads import session_options, torch_threads
 
 TIME_LIMIT = 120.0  # seconds for one export with its runs

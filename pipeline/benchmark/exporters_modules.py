@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from pipeline.signature import BATCH, TIME
+from pipeline.network_tensors import BATCH, TIME
 
 Sizes = dict[str, int]
 Axes = dict[str, dict[int, str]]

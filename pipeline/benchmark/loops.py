@@ -18,8 +18,7 @@ from pipeline.bundle import Bundle
 from pipeline.config import Record
 from pipeline.contract.files import ONNX_FILE
 from pipeline.errors import UsageError
-from pipeline.runtimes.onnx_runtime import graph_errors, one_thread_session
-from pipeline.signature import (
+from pipeline.network_tensors import (
     HISTORY,
     INPUT,
     NOISE,
@@ -31,6 +30,7 @@ from pipeline.signature import (
     TOP_P,
     UNIFORM,
 )
+from pipeline.runtimes.onnx_runtime import graph_errors, one_thread_session
 
 _STEPS = 500
 _READ = 20  # steps that are read before the loop begins

@@ -16,28 +16,28 @@ from pipeline.config import (
 from pipeline.contract import Errors, SeriesScores, TextScores, TrainingRecord
 from pipeline.contract.tensors import TensorSpec
 from pipeline.escaping import markdown
-from pipeline.signature import TIME, Signature, loop
+from pipeline.network_tensors import TIME, NetworkTensors, loop
 
 
-def model_card(checkpoint: Checkpoint, signature: Signature) -> str:
+def model_card(checkpoint: Checkpoint, tensors: NetworkTensors) -> str:
     """The card of ``checkpoint`` in Markdown."""
     config = checkpoint.config
     model = config.model
-    rows = [*signature.inputs, *signature.outputs]
-    ins, outs = (", ".join(s.name for s in part) for part in (signature.inputs, signature.outputs))
-    call = f"({ins}) → ({outs})" if signature.has_state else f"{ins} → {outs}"
+    rows = [*tensors.inputs, *tensors.outputs]
+    ins, outs = (", ".join(s.name for s in part) for part in (tensors.inputs, tensors.outputs))
+    call = f"({ins}) → ({outs})" if tensors.has_state else f"{ins} → {outs}"
     return f"""\
 # {markdown(config.name)}
 
 A recurrent network ({model}, {checkpoint.parameters:,} parameters) that \
-{_purpose(model.task, signature)}. {_origin(checkpoint)}.
+{_purpose(model.task, tensors)}. {_origin(checkpoint)}.
 
     {call}
 
 | tensor | type | shape | meaning |
 |---|---|---|---|
 {"".join(_tensor_row(spec) for spec in rows)}
-`batch` and `time` are dynamic. {_reading(checkpoint, signature)} \
+`batch` and `time` are dynamic. {_reading(checkpoint, tensors)} \
 Scaling and the character table are inside the graph.
 
 ## First lines
@@ -74,21 +74,21 @@ def _loop(config: Config | ImportedConfig) -> str:
     return f"`onnx/{contract.name}.onnx` makes {made} in one call;\n"
 
 
-def _purpose(task: str, signature: Signature) -> str:
+def _purpose(task: str, tensors: NetworkTensors) -> str:
     what = (
         "gives the logits of the next character" if task == "text" else "forecasts the next value"
     )
     read = "character" if task == "text" else "value"
-    if signature.has_state:
+    if tensors.has_state:
         return f"{what}, one for every {read} it has read"
-    if TIME in signature.output.shape:
+    if TIME in tensors.output.shape:
         return f"reads whole sequences, in both directions, and has an output for every {read}"
     return f"{what} after a whole sequence, which it reads in both directions"
 
 
-def _reading(checkpoint: Checkpoint, signature: Signature) -> str:
-    if signature.has_state:
-        return f"Rows of the state: {', '.join(signature.state_rows)}."
+def _reading(checkpoint: Checkpoint, tensors: NetworkTensors) -> str:
+    if tensors.has_state:
+        return f"Rows of the state: {', '.join(tensors.state_rows)}."
     whole = "There is no state: every call is a whole sequence, which cannot be cut."
     if not isinstance(checkpoint.config, Config):
         return whole

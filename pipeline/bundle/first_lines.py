@@ -2,7 +2,7 @@
 
 from pipeline.config import ModelConfig, SeriesModel, TextModel
 from pipeline.contract.files import GOLDEN_FILE, ONNX_FILE
-from pipeline.signature import (
+from pipeline.network_tensors import (
     FORECAST,
     HISTORY,
     INPUT,
@@ -16,7 +16,7 @@ from pipeline.signature import (
     TOP_P,
     UNIFORM,
     loop,
-    signature,
+    network_tensors,
 )
 
 _STEPS = {"generate": 200, "forecast": 20}  # that the first lines make
@@ -76,7 +76,7 @@ vocabulary = session.get_modelmeta().custom_metadata_map["vocabulary"]"""
     else:
         prepare, given = _held_out(model), f"values[:, :{_READ}]"
         answer = "print(output[0, -1])  # after the last step that it read, raw units"
-    if signature(model).has_state:
+    if network_tensors(model).has_state:
         call = f"""\
 state = {_zero_state(model)}
 for piece in np.array_split({given}, 2, axis=1):
@@ -111,5 +111,5 @@ values = values.reshape(1, -1, {model.features})  # [batch, time, features]"""
 
 
 def _zero_state(model: ModelConfig) -> str:
-    _, *sizes = signature(model).state.shape
+    _, *sizes = network_tensors(model).state.shape
     return f"np.zeros({(1, *sizes)}, np.float32)"

@@ -15,8 +15,8 @@ from pipeline.contract.tensors import Tensors
 from pipeline.export.called import Called
 from pipeline.export.recurrent import OnnxRecurrent
 from pipeline.model import CodePointTable, Network, Standardize
+from pipeline.network_tensors import INPUT, STATE
 from pipeline.runtimes.pytorch import PyTorch, rounded_otherwise
-from pipeline.signature import INPUT, STATE
 from pipeline.verify import Lesser, Strange, TaskReference
 
 _ROUNDINGS = 3  # other roundings of the weights that a precision below float32 is tried with
@@ -100,7 +100,7 @@ def network_reference(network: Network, source: Array) -> TaskReference:
 
     def initial(batch: int) -> Tensors:
         zeros = network.zero_state(batch).numpy()
-        return {STATE: zeros} if network.signature.has_state else {}
+        return {STATE: zeros} if network.tensors.has_state else {}
 
     def change(inputs: Tensors) -> Tensors:
         return {name: outside(array, network.vocabulary) for name, array in inputs.items()}
@@ -118,7 +118,7 @@ def network_reference(network: Network, source: Array) -> TaskReference:
 
     name = "values far outside" if network.vocabulary is None else "unknown characters"
     return TaskReference(
-        network.signature.contract,
+        network.tensors.contract,
         PyTorch(module),
         Called(exact.exported(), torch.float64),
         draw,

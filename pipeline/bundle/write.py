@@ -21,8 +21,8 @@ from pipeline.contract.manifest import FORMAT, FileEntry, Manifest
 from pipeline.contract.stored import stored
 from pipeline.export import export, export_loop
 from pipeline.model import Network
+from pipeline.network_tensors import AXES, loop, state_pairs
 from pipeline.seal import require_readable, sealed
-from pipeline.signature import AXES, loop, state_pairs
 from pipeline.storage import canonical_json, sha256
 from pipeline.threads import torch_threads, weights_of
 
@@ -37,7 +37,7 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
     config = checkpoint.config
     spread = checkpoint.spread
     onnx_file, torchscript_file = export(network, config.name, opset, spread)
-    signature, looped = network.signature, loop(config.model)
+    tensors, looped = network.tensors, loop(config.model)
     source = held_out_input(checkpoint.held_out)
     reference = network_reference(network, source)
     with torch_threads(weights_of(network)):
@@ -46,7 +46,7 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
     held_out = checkpoint.held_out
     data = held_out if isinstance(held_out, str) else stored(source)
     golden = canonical_json(
-        golden_json(config.name, reference.contract, trajectories, {signature.input.name: data}),
+        golden_json(config.name, reference.contract, trajectories, {tensors.input.name: data}),
         indent=None,
     )
     require_readable(golden, GOLDEN_FILE)
@@ -58,13 +58,13 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
         **({looped.file: loop_file} if looped and loop_file else {}),
         **test_files,
         GOLDEN_FILE: golden,
-        CARD_FILE: model_card(checkpoint, signature).encode(),
+        CARD_FILE: model_card(checkpoint, tensors).encode(),
     }
     manifest = Manifest(
         format=FORMAT,
         name=config.name,
-        inputs=signature.inputs,
-        outputs=signature.outputs,
+        inputs=tensors.inputs,
+        outputs=tensors.outputs,
         states=state_pairs(config.model),
         axes=AXES,
         tolerance={"float32": FLOAT32, **LESS_THAN_FLOAT32},
@@ -72,7 +72,7 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
         task=config.model.task,
         loop=looped,
         window=None
-        if signature.has_state or isinstance(config, ImportedConfig)
+        if tensors.has_state or isinstance(config, ImportedConfig)
         else config.training.window,
         spread=spread,
         scaler=checkpoint.scaler,

@@ -103,8 +103,8 @@ def export(
     pipeline export net.py:Net --input x=float32[batch,time,4]
     """
     from pipeline.checkpoint import CHECKPOINT_FILE
+    from pipeline.network_tensors import OPSETS
     from pipeline.report.output import finish
-    from pipeline.signature import OPSETS
 
     if opset not in OPSETS:
         raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")

@@ -83,9 +83,9 @@ def run_text(
     """
     import numpy as np
 
+    from pipeline.network_tensors import Sampling
     from pipeline.report.output import console, finish, write
     from pipeline.run.text import Written, generate
-    from pipeline.signature import Sampling
 
     graph, vocabulary = bundle.loop_graph, bundle.vocabulary or ""
     begin = _prompt(prompt)

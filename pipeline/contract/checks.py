@@ -12,7 +12,7 @@ from pipeline.config import (
 from pipeline.contract.records import Scaler, SeriesScores, TrainingRecord
 from pipeline.contract.tensors import TensorSpec
 from pipeline.contract.weights import parameters, weight_shapes
-from pipeline.signature import AXES, loop, signature, state_pairs
+from pipeline.network_tensors import AXES, loop, network_tensors, state_pairs
 
 if TYPE_CHECKING:
     from pipeline.contract.manifest import Manifest
@@ -33,7 +33,7 @@ def check_network(manifest: "Manifest", model: SeriesModel | TextModel) -> None:
         manifest.parameters,
         manifest.training,
     )
-    tensors, looped = signature(model, len(vocabulary or "")), loop(model)
+    tensors, looped = network_tensors(model, len(vocabulary or "")), loop(model)
     _same("inputs", manifest.inputs, tensors.inputs)
     _same("outputs", manifest.outputs, tensors.outputs)
     if manifest.states != state_pairs(model):

@@ -7,7 +7,7 @@ data. What it leaves unsaid follows from the contract of the built-in networks.
 from typing import Any
 
 from pipeline.contract.files import VALIDATION_FILE
-from pipeline.signature import AXES, INPUT, SAMPLE, STATE
+from pipeline.network_tensors import AXES, INPUT, SAMPLE, STATE
 
 _LATER = {"states", "axes", "module"}  # keys that format 2 has and format 1 has not
 

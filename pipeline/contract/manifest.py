@@ -29,9 +29,9 @@ from pipeline.contract.files import (
 from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.contract.records import Scaler, Spread, TrainingRecord, Versions
 from pipeline.contract.tensors import Axis, Contract, HeldOutData, Integers, StatePair, TensorSpec
+from pipeline.network_tensors import Loop
 from pipeline.reading import JSON_LIMIT
 from pipeline.seal import schema_of
-from pipeline.signature import Loop
 
 FORMAT: Literal[2] = 2  # of manifests and golden data that are written
 SCHEMA_FILE = "manifest.schema.json"

@@ -13,7 +13,7 @@ from pipeline.export.onnx_graph import to_onnx
 from pipeline.export.torchscript import to_torchscript
 from pipeline.later import call_later
 from pipeline.model import Network
-from pipeline.signature import DEFAULT_OPSET, OPSETS
+from pipeline.network_tensors import DEFAULT_OPSET, OPSETS
 from pipeline.threads import torch_threads, weights_of
 
 __all__ = ["DEFAULT_OPSET", "OPSETS", "export", "export_loop", "export_onnx", "export_torchscript"]

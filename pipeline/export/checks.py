@@ -15,9 +15,9 @@ from pipeline.errors import MalformedError, ParityError
 from pipeline.export.called import Called
 from pipeline.export.quiet import quiet_exporter
 from pipeline.model import Network
+from pipeline.network_tensors import BATCH, INPUT, STATE, TIME, NetworkTensors
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.signature import BATCH, INPUT, STATE, TIME, Signature
 from pipeline.threads import session_options, weights_in
 from pipeline.verify import Case, Model, answer, deviations, replay
 
@@ -52,8 +52,8 @@ def _breaches(model: ModelProto, network: Network) -> Iterator[str]:
     for node_ in model.graph.node:
         if node_.op_type in _FORBIDDEN:
             yield f"operator {node_.op_type} at '{node_.name}'"
-    yield from _interface_breaches(model, network.signature)
-    yield from _frozen_axes(model, network.signature)
+    yield from _interface_breaches(model, network.tensors)
+    yield from _frozen_axes(model, network.tensors)
 
 
 def format_breaches(model: ModelProto) -> Iterator[str]:
@@ -112,10 +112,10 @@ def _node_breaches(node: NodeProto, initializers: set[str], kind: RecurrentNode)
         yield f"{node.name} has peepholes"
 
 
-def _interface_breaches(model: ModelProto, signature: Signature) -> Iterator[str]:
+def _interface_breaches(model: ModelProto, tensors: NetworkTensors) -> Iterator[str]:
     for given, wanted in (
-        (model.graph.input, signature.inputs),
-        (model.graph.output, signature.outputs),
+        (model.graph.input, tensors.inputs),
+        (model.graph.output, tensors.outputs),
     ):
         found = [
             (value.name, value.type.tensor_type.elem_type, tuple(dims(value))) for value in given
@@ -134,7 +134,7 @@ def dims(value: onnx.ValueInfoProto) -> list[int | str | None]:
     ]
 
 
-def _frozen_axes(model: ModelProto, signature: Signature) -> Iterator[str]:
+def _frozen_axes(model: ModelProto, tensors: NetworkTensors) -> Iterator[str]:
     """Tensors on the way from the inputs that lost their symbolic batch, or time."""
     shapes = {value.name: dims(value) for value in (*model.graph.value_info, *model.graph.output)}
     alive, timed = {INPUT, STATE}, {INPUT}
@@ -146,7 +146,7 @@ def _frozen_axes(model: ModelProto, signature: Signature) -> Iterator[str]:
         alive.update(node.output)
         if node in layers:  # y goes along the time axis, y_h and y_c stand at its end
             timed.update(node.output[:1])
-            reads_a_step = node == layers[-1] and TIME not in signature.output.shape
+            reads_a_step = node == layers[-1] and TIME not in tensors.output.shape
         elif not timed.isdisjoint(node.input) and not (reads_a_step and node.op_type == "Slice"):
             timed.update(node.output)
         for name in filter(None, node.output):
@@ -167,15 +167,15 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
     models: dict[str, Model] = {"ONNX": _Session(cpu_session(onnx_file))}
     with quiet_exporter():
         models["TorchScript"] = TorchScript(torchscript_file)
-    rng, signature = np.random.default_rng(0), network.signature
+    rng, tensors = np.random.default_rng(0), network.tensors
     pytorch = PyTorch(network.exported())
     twin = Called(network.twin(torch.float64).exported(), torch.float64)
     for batch, time in _SIZES:
         given = {INPUT: _random_input(network, rng, batch, time)}
         zeros = network.zero_state(batch)
         state = {STATE: rng.uniform(-1, 1, zeros.shape).astype(np.float32)}
-        case = Case("", (given,), state if signature.has_state else {}, batch=batch, time=time)
-        truth = answer(signature.contract, case, pytorch, twin)
+        case = Case("", (given,), state if tensors.has_state else {}, batch=batch, time=time)
+        truth = answer(tensors.contract, case, pytorch, twin)
         if not all(np.isfinite(y).all() for y in truth.exact[0].values()):
             raise MalformedError(
                 "the network gives NaN or infinity, which cannot be compared; give it finite "

@@ -25,7 +25,7 @@ from onnx import (
 
 from pipeline.errors import ParityError
 from pipeline.model import Network
-from pipeline.signature import BATCH, INPUT, NEXT_STATE, OUTPUT, STATE, loop, signature
+from pipeline.network_tensors import BATCH, INPUT, NEXT_STATE, OUTPUT, STATE, loop, network_tensors
 
 INT64, FLOAT, BOOL = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
 _TYPES: dict[str, int] = {"int64": INT64, "float32": FLOAT}
@@ -86,7 +86,7 @@ class Core:
     @property
     def rows_shape(self) -> tuple[int, str, int]:
         """``[S, batch, hidden]``."""
-        _, count, width = signature(self.config).state.shape
+        _, count, width = network_tensors(self.config).state.shape
         assert isinstance(count, int)
         assert isinstance(width, int)
         return count, BATCH, width

@@ -16,7 +16,7 @@ from onnx import GraphProto, ModelProto, helper
 from pipeline.export.compose import FLOAT, Core, call, constant, tensor
 from pipeline.export.pieces import BY_HISTORY, BY_STEP, BY_STREAM, FILLED, STREAMS
 from pipeline.model import Network
-from pipeline.signature import (
+from pipeline.network_tensors import (
     BATCH,
     FORECAST,
     HISTORY,

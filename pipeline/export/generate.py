@@ -13,7 +13,7 @@ from onnx import GraphProto, ModelProto, helper, numpy_helper
 from pipeline.export.compose import BOOL, FLOAT, INT64, Core, call, constant, tensor
 from pipeline.export.pieces import BY_STEP, BY_STREAM, FILLED, SAMPLE, SETTINGS
 from pipeline.model import Network
-from pipeline.signature import (
+from pipeline.network_tensors import (
     BATCH,
     LOG_PROB,
     NEXT_STATE,

@@ -13,7 +13,7 @@ from pipeline.export.forecast import forecast_graph, known_spread
 from pipeline.export.generate import generate_graph
 from pipeline.export.onnx_graph import describe
 from pipeline.model import Network
-from pipeline.signature import (
+from pipeline.network_tensors import (
     FORECAST,
     HISTORY,
     INPUT,

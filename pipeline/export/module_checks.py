@@ -23,7 +23,7 @@ from pipeline.export.checks import dims, format_breaches, recurrent_breaches
 from pipeline.export.example import Axes, Example, Sizes, named_axes, run_eagerly
 from pipeline.export.refusals import hidden_in_torchscript, kept_in_torchscript
 from pipeline.export.traced_layers import traced_layers
-from pipeline.signature import BATCH
+from pipeline.network_tensors import BATCH
 from pipeline.verify import Case, answer, chained, deviations
 
 _CASES = 8

@@ -29,8 +29,8 @@ from pipeline.export.roll import Roll
 from pipeline.export.sizes import TracedData, keeping_sizes
 from pipeline.export.torchscript import trace
 from pipeline.export.trail import Trail
+from pipeline.network_tensors import DEFAULT_OPSET, OPSETS
 from pipeline.runtimes.torchscript import OF_TENSORS
-from pipeline.signature import DEFAULT_OPSET, OPSETS
 from pipeline.storage import update_file
 from pipeline.threads import torch_threads, weights_of
 

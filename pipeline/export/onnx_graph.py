@@ -18,7 +18,7 @@ from pipeline.export.ops import TRANSLATIONS
 from pipeline.export.quiet import quiet_exporter
 from pipeline.export.recurrent import onnx_layers
 from pipeline.model import Network
-from pipeline.signature import BATCH, DEFAULT_OPSET, NEXT_STATE, STATE, TIME
+from pipeline.network_tensors import BATCH, DEFAULT_OPSET, NEXT_STATE, STATE, TIME
 
 
 def example_inputs(network: Network, batch: int, time: int) -> tuple[torch.Tensor, ...]:
@@ -29,7 +29,7 @@ def example_inputs(network: Network, batch: int, time: int) -> tuple[torch.Tenso
             [size[axis] if isinstance(axis, str) else axis for axis in spec.shape],
             dtype=getattr(torch, spec.type),
         )
-        for spec in network.signature.inputs
+        for spec in network.tensors.inputs
     )
 
 
@@ -55,22 +55,22 @@ def to_onnx(network: Network, name: str, opset: int = DEFAULT_OPSET) -> ModelPro
     nothing that depends on the machine it was made on.
     """
     dim = {axis: torch.export.Dim(axis, min=1) for axis in (BATCH, TIME)}
-    signature = network.signature
+    tensors = network.tensors
     twin = copy.deepcopy(network).eval()
     with onnx_layers(twin):
         model = translate(
             twin.exported(),
             example_inputs(network, batch=2, time=3),
             opset_version=opset,
-            input_names=[spec.name for spec in signature.inputs],
-            output_names=[spec.name for spec in signature.outputs],
+            input_names=[spec.name for spec in tensors.inputs],
+            output_names=[spec.name for spec in tensors.outputs],
             dynamic_shapes=tuple(
                 {place: dim[axis] for place, axis in enumerate(spec.shape) if axis in dim}
-                for spec in signature.inputs
+                for spec in tensors.inputs
             ),
         )
     model = tidy(model, name, _metadata(network, name))
-    describe(model, (*signature.inputs, *signature.outputs))
+    describe(model, (*tensors.inputs, *tensors.outputs))
     return model
 
 
@@ -106,19 +106,19 @@ def tidy(model: ModelProto, name: str, metadata: dict[str, str]) -> ModelProto:
 
 def _metadata(network: Network, name: str) -> dict[str, str]:
     """What a program needs that has the ONNX file alone."""
-    signature = network.signature
+    tensors = network.tensors
     metadata = {
         "name": name,
         "task": network.config.task,
         "model": network.config.model_dump_json(),
     }
-    if signature.has_state:
+    if tensors.has_state:
         state = {
             "input": STATE,
             "output": NEXT_STATE,
-            "shape": signature.state.shape,
+            "shape": tensors.state.shape,
             "initial": 0,
-            "rows": signature.state_rows,
+            "rows": tensors.state_rows,
             "h_columns": network.config.h_size,
         }
         metadata["state"] = json.dumps(state)

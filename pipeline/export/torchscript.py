@@ -12,7 +12,7 @@ from pipeline.export.onnx_graph import example_inputs
 from pipeline.export.quiet import quiet_exporter
 from pipeline.export.script import loop_methods
 from pipeline.model import Network
-from pipeline.signature import loop
+from pipeline.network_tensors import loop
 
 
 def to_torchscript(

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.contract.held_out import code_points
 from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import MalformedError, UsageError, unknown
-from pipeline.signature import Sampling
+from pipeline.network_tensors import Sampling
 
 Sizes = dict[str, int]
 

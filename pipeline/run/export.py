@@ -12,8 +12,8 @@ from pipeline.config import Name
 from pipeline.errors import UsageError
 from pipeline.export.example import Axes
 from pipeline.export.state import Explicit, explicit
+from pipeline.network_tensors import DEFAULT_OPSET, OPSETS
 from pipeline.run.bundle import Bundle, load
-from pipeline.signature import DEFAULT_OPSET, OPSETS
 from pipeline.storage import exclusive, write_folder
 from pipeline.trust.own_exports import remember_export
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pipeline.contract import Manifest
 from pipeline.contract.records import QUANTILES
 from pipeline.errors import MalformedError, UsageError
+from pipeline.network_tensors import FORECAST, HISTORY, NOISE, PATHS, STEPS
 from pipeline.run.graph import Graph
 from pipeline.run.history import History
-from pipeline.signature import FORECAST, HISTORY, NOISE, PATHS, STEPS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.contract.held_out import code_points
 from pipeline.errors import MalformedError
-from pipeline.run.graph import Graph
-from pipeline.signature import (
+from pipeline.network_tensors import (
     LOG_PROB,
     PROMPT,
     TEMPERATURE,
@@ -21,6 +20,7 @@ from pipeline.signature import (
     UNIFORM,
     Sampling,
 )
+from pipeline.run.graph import Graph
 
 CHUNK = 16  # characters that one call writes; few, so that text appears steadily
 _READ = 4096  # characters of the prompt that one call reads

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.cells import BY_OPERATOR
 from pipeline.contract.law import Array, Exact, Precision
-from pipeline.signature import INPUT, STATE
+from pipeline.network_tensors import INPUT, STATE
 from pipeline.verify import Model
 
 Input = NDArray[np.float32] | NDArray[np.int64]

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.network_tensors import UNKNOWN_INDEX
 from pipeline.runtimes.base import Input, State, step
-from pipeline.signature import UNKNOWN_INDEX
 from pipeline.verify import Model
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.contract.law import Array
+from pipeline.network_tensors import HISTORY, PROMPT
 from pipeline.runtimes.base import Runtime
 from pipeline.runtimes.kind import PROVIDERS, Kind
-from pipeline.signature import HISTORY, PROMPT
 
 _SETS = re.compile(r'prim::SetAttr\[name="(\w+)"\]')
 OF_TENSORS = "forward_of_tensors"

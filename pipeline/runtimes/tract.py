@@ -15,6 +15,7 @@ import onnx
 from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.law import Array
 from pipeline.errors import UnavailableError
+from pipeline.network_tensors import STEPS
 from pipeline.packages import package_version
 from pipeline.runtimes.base import (
     Layer,
@@ -22,7 +23,6 @@ from pipeline.runtimes.base import (
     layers_of,
 )
 from pipeline.runtimes.kind import Kind
-from pipeline.signature import STEPS
 
 
 class Tract(Runtime):

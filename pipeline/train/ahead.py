@@ -83,7 +83,7 @@ def one_step(
     outputs, ``[some, outputs]``.
     """
     end = len(sequence)
-    if network.signature.has_state:
+    if network.tensors.has_state:
         chosen, done = sample(start, end), 0
         for output, _ in streamed(network, sequence, chosen):
             places = chosen.places[:, done : done + output.size(1)]

@@ -53,7 +53,7 @@ def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
     free = inside = None
     spread = tuple(map(float, off[~tested].std(axis=0)))
     if data.values.shape[1] == data.targets:
-        if network.signature.has_state:
+        if network.tensors.has_state:
             first, state = at_origins(network, data.values, origins)
             run = free_run(network, first, state, free_steps)
             some = slice(None, None, -(-len(origins) // MOST_ORIGINS))
@@ -149,7 +149,7 @@ def _score_text(network: Network, data: Text, window: int) -> TextScores:
     assert network.vocabulary is not None
     # A network that carries a state starts with the validation part, and so is told its first
     # character; one of whole sequences is asked for that too, from the window before it.
-    before, start = (0, 1) if network.signature.has_state else (window, window)
+    before, start = (0, 1) if network.tensors.has_state else (window, window)
     points = torch.from_numpy(data.points)[data.train_length - before :]
     table = CodePointTable(network.vocabulary)
     nats, hits, count = 0.0, 0, 0

@@ -20,7 +20,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from pipeline.cells import BY_OPERATOR
 from pipeline.cells.entry import Entry
 from pipeline.contract.tensors import Contract
-from pipeline.signature import INPUT, NEXT_STATE, STATE
+from pipeline.network_tensors import INPUT, NEXT_STATE, STATE
 
 
 class NotApplicableError(Exception):

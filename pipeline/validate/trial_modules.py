@@ -12,7 +12,7 @@ from pipeline.bundle.module_graphs import graphs
 from pipeline.bundle.module_reference import explicit_reference
 from pipeline.cells import CELLS, ENTRIES, Cell
 from pipeline.export.state import explicit
-from pipeline.signature import DEFAULT_OPSET
+from pipeline.network_tensors import DEFAULT_OPSET
 from pipeline.verify import Reference
 
 

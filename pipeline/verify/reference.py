@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.config import SeriesModel, TextModel
 from pipeline.contract.law import Array, Precision
 from pipeline.contract.tensors import Contract, Tensors
-from pipeline.signature import INPUT, STATE
+from pipeline.network_tensors import INPUT, STATE
 from pipeline.verify.case import Model
 
 DrawInputs = Callable[[int, int, int], Tensors]

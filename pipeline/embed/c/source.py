@@ -18,7 +18,7 @@ from pipeline.contract import Bundle
 from pipeline.contract.network import StoredNetwork, stored_network
 from pipeline.errors import UsageError
 from pipeline.escaping import c_comment, c_string
-from pipeline.signature import state_rows
+from pipeline.network_tensors import state_rows
 from pipeline.storage import sha256
 
 Floats = NDArray[np.float32]

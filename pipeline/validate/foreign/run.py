@@ -14,8 +14,8 @@ import numpy as np
 from pipeline.contract.law import FLOAT32
 from pipeline.contract.tensors import TensorSpec
 from pipeline.errors import UnavailableError
+from pipeline.network_tensors import BATCH, TIME
 from pipeline.runtimes.catalog import require
-from pipeline.signature import BATCH, TIME
 from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_in
 from pipeline.validate.current import machine, validation_versions

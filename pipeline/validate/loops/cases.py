@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.contract.law import FLOAT32, Exact, allowed, own_error
 from pipeline.contract.samples import outside
-from pipeline.runtimes.base import State, step
-from pipeline.signature import (
+from pipeline.network_tensors import (
     FORECAST,
     HISTORY,
     NEXT_STATE,
@@ -26,6 +25,7 @@ from pipeline.signature import (
     UNIFORM,
     Sampling,
 )
+from pipeline.runtimes.base import State, step
 from pipeline.validate.free_run import OffBy, random_signs
 from pipeline.validate.loops.eager import forecast, generate
 from pipeline.validate.loops.sampler import DrawnCharacter

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contract.law import OWN_ERRORS, Deviation, allowed, deviation
-from pipeline.signature import FORECAST, HISTORY, LOG_PROB, NEXT_STATE, PATHS, PROMPT, TEXT
+from pipeline.network_tensors import FORECAST, HISTORY, LOG_PROB, NEXT_STATE, PATHS, PROMPT, TEXT
 from pipeline.validate.compare import case_record
 from pipeline.validate.loops.cases import ForecastCase, TextCase
 from pipeline.validate.records import CaseRecord

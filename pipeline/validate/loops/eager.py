@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contract.law import Array
+from pipeline.network_tensors import Sampling
 from pipeline.runtimes.base import step
-from pipeline.signature import Sampling
 from pipeline.validate.loops.sampler import DrawnCharacter, draw
 from pipeline.verify import Model, TaskReference
 

@@ -6,9 +6,9 @@ from pipeline.bundle import Bundle
 from pipeline.config import SeriesModel
 from pipeline.contract.law import Tolerance
 from pipeline.export.forecast import known_spread
+from pipeline.network_tensors import Loop
 from pipeline.runtimes.base import Absent, Runtime
 from pipeline.runtimes.catalog import Runtimes
-from pipeline.signature import Loop
 from pipeline.validate.judge import judged_row
 from pipeline.validate.loops.cases import ForecastCase, TextCase, forecasts, generations
 from pipeline.validate.loops.compare import compare_forecast, compare_text

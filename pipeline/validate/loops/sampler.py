@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.signature import Sampling
+from pipeline.network_tensors import Sampling
 
 Floats = NDArray[np.float32]
 

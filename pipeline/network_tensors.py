@@ -39,7 +39,7 @@ class Sampling:
     top_p: float = 1.0
 
 
-class Signature(Record):
+class NetworkTensors(Record):
     """The tensors of a model, and the names of its state's rows.
 
     A network of whole sequences has a state without rows, which no file contains.
@@ -58,7 +58,7 @@ class Signature(Record):
 
     @property
     def contract(self) -> Contract:
-        """The signature as a contract: one input, one output, and at most one pair of states."""
+        """The tensors as a contract: one input, one output, and at most one pair of states."""
         states = ((STATE, NEXT_STATE),) if self.has_state else ()
         return Contract(self.inputs, self.outputs, states, batch=BATCH, time=TIME)
 
@@ -104,8 +104,8 @@ def state_pairs(config: SeriesModel | TextModel) -> tuple[StatePair, ...]:
     return (pair,) if rows else ()
 
 
-def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Signature:
-    """The signature of a model.
+def network_tensors(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> NetworkTensors:
+    """The tensors of a model.
 
     ``vocabulary_size`` counts the known characters of a text model; its logits have one
     column more, for the unknown entry.
@@ -134,7 +134,7 @@ def signature(config: SeriesModel | TextModel, vocabulary_size: int = 0) -> Sign
     def float32(name: str, shape: tuple[int | str, ...], meaning: str) -> TensorSpec:
         return TensorSpec(name=name, type="float32", shape=shape, meaning=meaning)
 
-    return Signature(
+    return NetworkTensors(
         input=TensorSpec(
             name=INPUT, type=input_type, shape=input_shape, meaning=input_meaning, sample=SAMPLE
         ),
@@ -149,7 +149,7 @@ def loop(config: SeriesModel | TextModel) -> Loop | None:
     """The contract of the graph with the loop inside; None if outputs cannot be the next inputs."""
     if config.bidirectional or not config.forecasts_its_input:
         return None
-    core = signature(config)
+    core = network_tensors(config)
 
     def spec(
         name: str, type: Literal["float32", "int64"], shape: tuple[int | str, ...], meaning: str
