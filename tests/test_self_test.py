@@ -16,7 +16,7 @@ from pipeline.bundle.trial import random_network
 from pipeline.config import CELLS, Cell
 from pipeline.contract.law import FLOAT32
 from pipeline.export import export
-from pipeline.export.torchscript import to_torchscript
+from pipeline.export.network.torchscript import to_torchscript
 from pipeline.model import Network
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.validate.answered import Answered, answered

@@ -23,7 +23,7 @@ from pipeline.config import Record
 from pipeline.contract.law import Array, judged
 from pipeline.errors import PipelineError, one_line
 from pipeline.export import export_onnx
-from pipeline.export.checks import dims
+from pipeline.export.graph_checks import dims
 from pipeline.export.quiet import quiet_exporter
 from pipeline.network_tensors import BATCH, TIME
 from pipeline.runtimes.base import RuntimeProcessError

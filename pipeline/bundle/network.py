@@ -13,7 +13,7 @@ from pipeline.contract.law import Array, Precision
 from pipeline.contract.samples import cut_sequences, outside
 from pipeline.contract.tensors import Tensors
 from pipeline.export.called import Called
-from pipeline.export.recurrent import OnnxRecurrent
+from pipeline.export.network.layers import OnnxRecurrent
 from pipeline.model import CodePointTable, Network, Standardize
 from pipeline.network_tensors import INPUT, STATE
 from pipeline.runtimes.pytorch import PyTorch, rounded_otherwise

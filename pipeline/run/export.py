@@ -10,7 +10,7 @@ from torch import nn
 from pipeline.bundle.module import build_module_bundle
 from pipeline.config import Name
 from pipeline.errors import UsageError
-from pipeline.export.example import Axes
+from pipeline.export.module.example import Axes
 from pipeline.export.state import Explicit, explicit
 from pipeline.network_tensors import DEFAULT_OPSET, OPSETS
 from pipeline.run.bundle import Bundle, load

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from pipeline.export.example import Example
+from pipeline.export.module.example import Example
 
 
-class Draw:
+class SizedInputs:
     """Random inputs like the example's, at other sizes of the axes ``batch`` and ``time``.
 
     Either symbol is None if the example has no such dynamic axis.

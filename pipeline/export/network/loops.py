@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from pipeline.contract.law import allowed, deviation
 from pipeline.errors import ParityError
-from pipeline.export.checks import cpu_session, format_breaches
-from pipeline.export.forecast import forecast_graph, known_spread
-from pipeline.export.generate import generate_graph
-from pipeline.export.onnx_graph import describe
+from pipeline.export.graph import describe
+from pipeline.export.graph_checks import format_breaches
+from pipeline.export.network.forecast import forecast_graph, known_spread
+from pipeline.export.network.generate import generate_graph
+from pipeline.export.session import cpu_session
 from pipeline.model import Network
 from pipeline.network_tensors import (
     FORECAST,

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.export.forecast import known_spread
+from pipeline.export.network.forecast import known_spread
 from pipeline.model import Network
 
 

@@ -10,13 +10,18 @@ import ast
 import copy
 from collections.abc import Sequence
 
-from pipeline.export.loop_names import Names, base_of, flat, names_of
-from pipeline.export.unswitch import unswitched
-
-_BARRED = (
-    ast.Break, ast.Continue, ast.Return, ast.Yield, ast.YieldFrom, ast.Await, ast.Delete,
-    ast.NamedExpr,
-)  # fmt: skip
+from pipeline.export.control_flow.loop_names import Names, flat
+from pipeline.export.control_flow.loop_step import (
+    BARRED,
+    Slices,
+    Stays,
+    appended,
+    asks_for_none,
+    check,
+    is_local,
+    target_names,
+)
+from pipeline.export.control_flow.unswitch import unswitched
 
 
 class Loops(ast.NodeTransformer):
@@ -38,7 +43,7 @@ class Loops(ast.NodeTransformer):
         def with_scan(chosen: ast.For) -> ast.stmt:
             try:
                 return _Loop(chosen, node, self.function, names).with_scan()
-            except _Stays:
+            except Stays:
                 return copy.deepcopy(node)  # there may be several
 
         return unswitched(loop, with_scan)
@@ -49,12 +54,8 @@ class Loops(ast.NodeTransformer):
         self.generic_visit(plain)
         try:
             return _listed(node, plain)
-        except _Stays:
+        except Stays:
             return plain
-
-
-class _Stays(Exception):  # noqa: N818
-    """A loop that is more than one step after another."""
 
 
 class _Loop:
@@ -64,19 +65,19 @@ class _Loop:
         self, loop: ast.For, plain: ast.For, function: ast.FunctionDef, names: dict[str, str]
     ) -> None:
         self.loop, self.plain, self.names = loop, plain, names
-        self.target = _target(loop.target)
+        self.target = target_names(loop.target)
         own, self.outputs = flat(self.target), list[tuple[str, str, int]]()
         self.added: list[str] = []  # what each output is added to
-        if loop.orelse or any(isinstance(child, _BARRED) for child in ast.walk(loop)):
-            raise _Stays
+        if loop.orelse or any(isinstance(child, BARRED) for child in ast.walk(loop)):
+            raise Stays
         first = Names(loop.body, own)
         statements = [self._output(each, first.carried) for each in loop.body]
-        slices = _Slices(own)
+        slices = Slices(own)
         self.body: list[ast.stmt] = [slices.visit(statement) for statement in statements]
         self.slices = slices.found
         found = Names(self.body, own)
         for statement in self.body:
-            _check(statement, own, found.stored)
+            check(statement, own, found.stored)
         made = {f"_pipeline_y{k}" for k in range(len(self.added))}
         self.carried, self.changed = found.carried, sorted(found.changed & set(found.carried))
         self.used = sorted(found.read & set(own))
@@ -85,17 +86,17 @@ class _Loop:
         fixed = {name for x, number, _ in self.slices for name in (x, number)}
         fixed |= {number for _, number, _ in self.outputs}
         if found.stored & fixed or after & set(own):
-            raise _Stays
+            raise Stays
         if (found.read | found.stored) & set(self.added) or len({*self.added}) < len(self.added):
-            raise _Stays
+            raise Stays
 
     def _output(self, statement: ast.stmt, carried: Sequence[str]) -> ast.stmt:
         """``ys.append(value)`` and the like as the output of a step."""
-        found = _appended(statement, flat(self.target))
+        found = appended(statement, flat(self.target))
         if found is None:
             return statement
         name, value, output = found
-        if output[0] == "append" and name not in carried and _is_local(name, self.loop.body):
+        if output[0] == "append" and name not in carried and is_local(name, self.loop.body):
             return statement  # a list of one step
         self.added.append(name)
         self.outputs.append(output)
@@ -163,133 +164,15 @@ if True:
 
     def _beginning(self) -> list[ast.stmt]:
         """The statements up to the last that asks for the first state, if they do no more."""
-        asking = [k for k, each in enumerate(self.body) if _asks_for_none(each)]
+        asking = [k for k, each in enumerate(self.body) if asks_for_none(each)]
         if not asking:
             return []
         some = self.body[: asking[-1] + 1]
-        others = [each for each in some if not _asks_for_none(each)]
+        others = [each for each in some if not asks_for_none(each)]
         made = {f"_pipeline_y{k}" for k in range(len(self.added))}
         if Names(others, ()).stored & {*self.carried, *made}:
             return []
         return copy.deepcopy(some)
-
-
-class _Slices(ast.NodeTransformer):
-    """Read ``x[:, t]`` as the part of ``x`` that the scan gives."""
-
-    def __init__(self, numbers: Sequence[str]) -> None:
-        self.numbers = numbers
-        self.found: list[tuple[str, str, int]] = []  # the sequences, their numbers and axes
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-        """The part, or a subscript that has nothing to do with the loop."""
-        place = _at_number(node, self.numbers)
-        if place is None or isinstance(node.ctx, ast.Store):
-            self.generic_visit(node)
-            return node
-        if place not in self.found:
-            self.found.append(place)
-        part: ast.expr = ast.Name(f"_pipeline_x{self.found.index(place)}", ast.Load())
-        axes = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
-        others = [self.visit(each) for k, each in enumerate(axes) if k != place[2]]
-        if any(ast.unparse(each) not in (":", "...") for each in others):
-            part = ast.Subscript(part, ast.Tuple(others, ast.Load()), ast.Load())
-        return ast.fix_missing_locations(ast.copy_location(part, node))
-
-
-def _at_number(node: ast.expr, numbers: Sequence[str]) -> tuple[str, str, int] | None:
-    """Sequence, number and axis of ``x[:, t]``, None of anything else."""
-    if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
-        return None
-    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    places = [
-        k for k, part in enumerate(parts) if isinstance(part, ast.Name) and part.id in numbers
-    ]
-    if len(places) != 1:
-        return None
-    if any(ast.unparse(part) != ":" for part in parts[: places[0]]):
-        return None
-    number = parts[places[0]]
-    assert isinstance(number, ast.Name)
-    return node.value.id, number.id, places[0]
-
-
-def _appended(
-    statement: ast.stmt, numbers: Sequence[str]
-) -> tuple[str, ast.expr, tuple[str, str, int]] | None:
-    """What is added to, the value, and how, if ``statement`` does that and no more."""
-    match statement:
-        case ast.Expr(ast.Call(ast.Attribute(ast.Name(name), "append"), [value], [])):
-            return name, value, ("append", "", 0)
-        case ast.Expr(
-            ast.Call(ast.Attribute(ast.Name(name), "insert"), [ast.Constant(0), value], [])
-        ):
-            return name, value, ("insert", "", 0)
-        case ast.AugAssign(ast.Name(name), ast.Add(), ast.List([value]) | ast.Tuple([value])):
-            return name, value, ("append", "", 0)
-        case ast.Assign(
-            [ast.Name(name)],
-            ast.BinOp(ast.Name(other), ast.Add(), ast.List([value]) | ast.Tuple([value])),
-        ) if name == other:
-            return name, value, ("append", "", 0)
-        case ast.Assign(
-            [ast.Name(name)],
-            ast.List([ast.Starred(ast.Name(other)), value])
-            | ast.Tuple([ast.Starred(ast.Name(other)), value]),
-        ) if name == other:
-            return name, value, ("append", "", 0)
-        case ast.Assign([ast.Subscript() as target], value):
-            place = _at_number(target, numbers)
-            others = target.slice.elts if isinstance(target.slice, ast.Tuple) else []
-            if place is not None and all(ast.unparse(k) in (":", place[1]) for k in others):
-                name, number, axis = place
-                return name, value, ("store", number, axis)
-    return None
-
-
-def _is_local(name: str, body: Sequence[ast.stmt]) -> bool:
-    """Whether a step makes the list ``name`` itself."""
-    return any(
-        isinstance(each, ast.Assign | ast.AnnAssign)
-        and any(isinstance(n, ast.Name) and n.id == name for n in _targets(each))
-        for each in body
-    )
-
-
-def _targets(statement: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
-    return statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-
-
-def _check(statement: ast.stmt, numbers: Sequence[str], own: set[str]) -> None:
-    """Let a step do what a scan can do; ``own`` are the names that it sets."""
-    match statement:
-        case ast.For(orelse=[]):
-            within = statement.body
-        case ast.If():
-            within = [*statement.body, *statement.orelse]
-        case ast.Expr(ast.Call(ast.Attribute(ast.Name(name), "append"))) if name in own:
-            within = []
-        case ast.Assign() | ast.AnnAssign() | ast.AugAssign() | ast.Pass():
-            within = []
-        case _:
-            raise _Stays
-    for each in within:
-        _check(each, numbers, own)
-    for child in ast.walk(statement):
-        if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
-            raise _Stays
-        if isinstance(child, ast.Subscript):
-            if isinstance(child.ctx, ast.Store) and base_of(child) is None:
-                raise _Stays
-            if any(isinstance(n, ast.Name) and n.id in numbers for n in ast.walk(child.slice)):
-                raise _Stays  # a place that no scan gives
-
-
-def _asks_for_none(statement: ast.stmt) -> bool:
-    match statement:
-        case ast.If(ast.Compare(ast.Name(), [ast.Is() | ast.IsNot()], [ast.Constant(None)])):
-            return True
-    return False
 
 
 def _name_attributes(loop: ast.For) -> dict[str, str]:
@@ -355,16 +238,16 @@ def _read_after(loop: ast.For, function: ast.FunctionDef, own: set[str]) -> set[
 def _listed(node: ast.ListComp, plain: ast.ListComp) -> ast.expr:
     """A list comprehension, or the scan that makes the same."""
     generators = node.generators
-    barred = (*_BARRED, ast.Lambda)
+    barred = (*BARRED, ast.Lambda)
     if len(generators) != 1 or generators[0].ifs or generators[0].is_async:
-        raise _Stays
+        raise Stays
     for child in ast.walk(node):
         if isinstance(child, barred) or (isinstance(child, ast.Name) and child.id == "super"):
-            raise _Stays
-    target = _target(generators[0].target)
-    slices = _Slices(flat(target))
+            raise Stays
+    target = target_names(generators[0].target)
+    slices = Slices(flat(target))
     element = slices.visit(copy.deepcopy(node.elt))
-    _check(
+    check(
         ast.copy_location(ast.Assign([ast.Name("_", ast.Store())], element), node),
         flat(target),
         set(),
@@ -398,13 +281,6 @@ def _listed(node: ast.ListComp, plain: ast.ListComp) -> ast.expr:
     assert isinstance(made.generators[0].target, ast.Tuple)
     made.generators[0].target.elts[0] = copy.deepcopy(generators[0].target)
     return call
-
-
-def _target(target: ast.expr) -> str | tuple[object, ...]:
-    try:
-        return names_of(target)
-    except ValueError as error:
-        raise _Stays from error
 
 
 def _tuple(names: Sequence[str]) -> str:

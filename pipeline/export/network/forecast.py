@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import GraphProto, ModelProto, helper
 
-from pipeline.export.compose import FLOAT, Core, call, constant, tensor
-from pipeline.export.pieces import BY_HISTORY, BY_STEP, BY_STREAM, FILLED, STREAMS
+from pipeline.export.network.compose import FLOAT, Core, call, constant, tensor
+from pipeline.export.network.pieces import BY_HISTORY, BY_STEP, BY_STREAM, FILLED, STREAMS
 from pipeline.model import Network
 from pipeline.network_tensors import (
     BATCH,

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from pipeline.export.open_scan import contiguous, open_scan
-from pipeline.export.steps import Counting, Open, Steps, opened, same
+from pipeline.export.control_flow.open_scan import contiguous, open_scan
+from pipeline.export.control_flow.steps import Counting, Open, Steps, opened, same
 
 Target = str | tuple[Any, ...]
 Slices = Sequence[tuple[str, int]]

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from pipeline.errors import MalformedError
-from pipeline.export.nested import Path, holds_tensors, is_tensor, leaves, rebuilt, with_tensors
+from pipeline.export.module.nested import (
+    Path,
+    holds_tensors,
+    is_tensor,
+    leaves,
+    rebuilt,
+    with_tensors,
+)
 
 
 class Arguments:

@@ -1,29 +1,28 @@
-"""Post-conditions of an export: what every graph must show before it is written."""
+"""Post-conditions of an export of a network of our own: its graph, and its numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto
 
 from pipeline.cells import BY_OPERATOR, ENTRIES
 from pipeline.contract.law import Array
 from pipeline.errors import MalformedError, ParityError
 from pipeline.export.called import Called
+from pipeline.export.graph_checks import RecurrentNode, dims, format_breaches, recurrent_breaches
 from pipeline.export.quiet import quiet_exporter
+from pipeline.export.session import cpu_session
 from pipeline.model import Network
 from pipeline.network_tensors import BATCH, INPUT, STATE, TIME, NetworkTensors
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.threads import session_options, weights_in
 from pipeline.verify import Case, Model, answer, deviations, replay
 
 _FORBIDDEN = {"Loop", "Scan", "If", "StringNormalizer", "StringConcat", "StringSplit"}
 _SIZES = ((1, 1), (1, 7), (4, 1), (5, 13))  # batch and time, none of them the export's own
-_LARGEST = 2**31 - 1  # bytes that one protobuf message can have
 
 
 def check_graph(model: ModelProto, network: Network) -> None:
@@ -56,62 +55,6 @@ def _breaches(model: ModelProto, network: Network) -> Iterator[str]:
     yield from _frozen_axes(model, network.tensors)
 
 
-def format_breaches(model: ModelProto) -> Iterator[str]:
-    """What no ONNX file may be: ill-formed, too large for one file, with operators of others."""
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        yield " ".join(str(error).split())
-    if model.ByteSize() > _LARGEST:
-        yield "it is over 2 GB"
-    if model.functions or any(entry.domain for entry in model.opset_import):
-        yield "it uses operators outside the default domain"
-
-
-class RecurrentNode(NamedTuple):
-    """What a recurrent node has to be."""
-
-    operator: str
-    hidden_size: int
-    directions: int = 1
-    activation: str = "Tanh"  # of a cell that has the choice
-
-
-def recurrent_breaches(model: ModelProto, wanted: Sequence[RecurrentNode]) -> Iterator[str]:
-    """Recurrent nodes that are missing, too many, or compute something else."""
-    found = [node for node in model.graph.node if node.op_type in BY_OPERATOR]
-    if [node.op_type for node in found] != [node.operator for node in wanted]:
-        operators = " and ".join(dict.fromkeys(node.operator for node in wanted))
-        yield f"{len(found)} recurrent nodes, not {len(wanted)} of {operators}"
-    initializers = {initializer.name for initializer in model.graph.initializer}
-    for node, kind in zip(found, wanted, strict=False):
-        yield from _node_breaches(node, initializers, kind)
-
-
-def _node_breaches(node: NodeProto, initializers: set[str], kind: RecurrentNode) -> Iterator[str]:
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    wanted: dict[str, object] = {"hidden_size": kind.hidden_size}
-    neutral: dict[str, object] = {"layout": 0, "input_forget": 0}
-    wanted |= BY_OPERATOR[node.op_type].attributes
-    activations = [kind.activation.encode()] * kind.directions
-    if BY_OPERATOR[node.op_type].has_nonlinearity:
-        (neutral if kind.activation == "Tanh" else wanted)["activations"] = activations
-    if kind.directions == 2:
-        wanted["direction"] = b"bidirectional"
-    else:
-        neutral["direction"] = b"forward"
-    for name, value in wanted.items():
-        if attributes.pop(name, None) != value:
-            yield f"{node.name} needs {name}={value}"
-    for name, value in attributes.items():
-        if neutral.get(name) != value:
-            yield f"{node.name} must not set {name}"
-    if not set(filter(None, node.input[1:4])) <= initializers:
-        yield f"the weights of {node.name} are computed in the graph"
-    if len(node.input) > 7 and node.input[7]:
-        yield f"{node.name} has peepholes"
-
-
 def _interface_breaches(model: ModelProto, tensors: NetworkTensors) -> Iterator[str]:
     for given, wanted in (
         (model.graph.input, tensors.inputs),
@@ -124,14 +67,6 @@ def _interface_breaches(model: ModelProto, tensors: NetworkTensors) -> Iterator[
         expected = [(spec.name, element[spec.type], spec.shape) for spec in wanted]
         if found != expected:
             yield f"tensors {found}, not {expected}"
-
-
-def dims(value: onnx.ValueInfoProto) -> list[int | str | None]:
-    """The axes of a tensor: a size, the name of a dynamic one, or nothing if unknown."""
-    return [
-        dim.dim_param or (dim.dim_value if dim.HasField("dim_value") else None)
-        for dim in value.type.tensor_type.shape.dim
-    ]
 
 
 def _frozen_axes(model: ModelProto, tensors: NetworkTensors) -> Iterator[str]:
@@ -201,13 +136,6 @@ class _Session:
         """One call of the graph."""
         found: list[Array] = self.session.run(None, dict(inputs))
         return found
-
-
-def cpu_session(onnx_file: bytes) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the CPU, quiet."""
-    options = session_options(weights_in(onnx_file))
-    options.log_severity_level = 4  # what goes wrong comes as an exception too
-    return onnxruntime.InferenceSession(onnx_file, options, ["CPUExecutionProvider"])
 
 
 def _random_input(

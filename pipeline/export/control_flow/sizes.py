@@ -10,8 +10,8 @@ from torch import SymFloat, SymInt, Tensor, nn
 from torch._higher_order_ops.scan import scan
 from torch.overrides import TorchFunctionMode
 
-from pipeline.export.open_scan import open_scan
-from pipeline.export.steps import KINDS, OPENING
+from pipeline.export.control_flow.open_scan import open_scan
+from pipeline.export.control_flow.steps import KINDS, OPENING
 
 _SYMBOLS = (SymInt, SymFloat)
 

@@ -7,7 +7,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from pipeline.export.checks import RecurrentNode
+from pipeline.export.graph_checks import RecurrentNode
 from pipeline.export.ops import OPERATOR
 
 

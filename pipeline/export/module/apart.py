@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 from pipeline.contract.law import Array
 from pipeline.errors import one_line
-from pipeline.export.checks import cpu_session
+from pipeline.export.session import cpu_session
 
 # With -m, Python would first look for modules in the working folder, whose files may be anyone's.
 _START = (
-    "import sys; sys.path[:] = sys.argv[1:]; from pipeline.export import apart; apart.first_run()"
+    "import sys; sys.path[:] = sys.argv[1:]; "
+    "from pipeline.export.module import apart; apart.first_run()"
 )
 
 

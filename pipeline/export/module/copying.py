@@ -19,8 +19,8 @@ from torch.optim.swa_utils import AveragedModel
 from torch.overrides import TorchFunctionMode
 
 from pipeline.errors import MalformedError, UsageError, one_line
-from pipeline.export.blame import user_line
-from pipeline.export.nested import holds_tensors
+from pipeline.export.module.blame import user_line
+from pipeline.export.module.nested import holds_tensors
 
 _SETTERS = (WeightNorm, SpectralNorm, BasePruningMethod)  # hooks that set a weight at every call
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)

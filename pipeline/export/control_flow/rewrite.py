@@ -22,10 +22,11 @@ from torch import nn
 from torch.distributions import Distribution
 
 from pipeline.export.author import is_authors
-from pipeline.export.branches import Branches, Place
-from pipeline.export.forks import BRANCHES, Forks, Questions
-from pipeline.export.loop_source import Loops
-from pipeline.export.roll import Roll
+from pipeline.export.control_flow.branches import Branches, Place
+from pipeline.export.control_flow.forks import Forks
+from pipeline.export.control_flow.loop_source import Loops
+from pipeline.export.control_flow.questions import BRANCHES, Questions
+from pipeline.export.control_flow.roll import Roll
 
 _OF, _ROLL = "_pipeline_of", "_pipeline_roll"  # free variables of a compiled function
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from pipeline.errors import MalformedError, PipelineError, UsageError, one_line, unknown
-from pipeline.export.arguments import Arguments
-from pipeline.export.blame import user_line
-from pipeline.export.nested import is_tensor as is_tensor
-from pipeline.export.nested import names_of, numbered, results_of, tensors_of
+from pipeline.export.module.arguments import Arguments
+from pipeline.export.module.blame import user_line
+from pipeline.export.module.nested import is_tensor as is_tensor
+from pipeline.export.module.nested import names_of, numbered, results_of, tensors_of
 from pipeline.export.quiet import quiet_exporter
 from pipeline.threads import torch_threads, weights_of
 

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from pipeline.errors import UsageError
-from pipeline.export.example import Example
-from pipeline.export.nested import Path, is_plain, is_tensor, names_of, results_of
+from pipeline.export.module.example import Example
+from pipeline.export.module.nested import Path, is_plain, is_tensor, names_of, results_of
 
 
 class Call:

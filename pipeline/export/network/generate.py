@@ -10,8 +10,8 @@ from ``state``, and ``next_state`` has read all that was written.
 import numpy as np
 from onnx import GraphProto, ModelProto, helper, numpy_helper
 
-from pipeline.export.compose import BOOL, FLOAT, INT64, Core, call, constant, tensor
-from pipeline.export.pieces import BY_STEP, BY_STREAM, FILLED, SAMPLE, SETTINGS
+from pipeline.export.network.compose import BOOL, FLOAT, INT64, Core, call, constant, tensor
+from pipeline.export.network.pieces import BY_STEP, BY_STREAM, FILLED, SAMPLE, SETTINGS
 from pipeline.model import Network
 from pipeline.network_tensors import (
     BATCH,

@@ -12,23 +12,24 @@ from torch.export import ExportedProgram
 
 from pipeline.contract.file_samples import KEY, written
 from pipeline.errors import PipelineError, UsageError, one_line
-from pipeline.export.apart import fault_apart
-from pipeline.export.as_called import called_as_module
-from pipeline.export.branches import Branches, UndecidedError, with_branches
-from pipeline.export.calls import Call
-from pipeline.export.capture import UNDECIDED, at_line, cannot_export, capture, untranslated
-from pipeline.export.checks import cpu_session
-from pipeline.export.copying import working_copy
-from pipeline.export.example import Axes, Example
-from pipeline.export.module_checks import Cases, check_module_graph
-from pipeline.export.onnx_graph import tidy, translate
+from pipeline.export.control_flow.branches import Branches, UndecidedError, with_branches
+from pipeline.export.control_flow.rewrite import Rewriting
+from pipeline.export.control_flow.roll import Roll
+from pipeline.export.control_flow.sizes import TracedData, keeping_sizes
+from pipeline.export.graph import tidy, translate
+from pipeline.export.module.apart import fault_apart
+from pipeline.export.module.as_called import called_as_module
+from pipeline.export.module.calls import Call
+from pipeline.export.module.capture import UNDECIDED, at_line, cannot_export, capture, untranslated
+from pipeline.export.module.cases import Cases
+from pipeline.export.module.checks import check_module_graph
+from pipeline.export.module.copying import working_copy
+from pipeline.export.module.example import Axes, Example
+from pipeline.export.module.refusals import other_numbers, refuse_for_onnx, unloadable
+from pipeline.export.module.trail import Trail
 from pipeline.export.quiet import quiet_exporter
-from pipeline.export.refusals import other_numbers, refuse_for_onnx, unloadable
-from pipeline.export.rewrite import Rewriting
-from pipeline.export.roll import Roll
-from pipeline.export.sizes import TracedData, keeping_sizes
+from pipeline.export.session import cpu_session
 from pipeline.export.torchscript import trace
-from pipeline.export.trail import Trail
 from pipeline.network_tensors import DEFAULT_OPSET, OPSETS
 from pipeline.runtimes.torchscript import OF_TENSORS
 from pipeline.storage import update_file

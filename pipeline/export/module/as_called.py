@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from pipeline.export.archive import replaced_files
-from pipeline.export.arguments import Arguments
+from pipeline.export.module.arguments import Arguments
 from pipeline.export.quiet import quiet_exporter
 from pipeline.runtimes.torchscript import OF_TENSORS
 

@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from pipeline.export.author import is_authors
 
 _EXPORTED = FunctionModifiers.EXPORT  # what @torch.jit.export marks a method with
-_CALLER = "pipeline.export.capture"
+_CALLER = "pipeline.export.module.capture"
 
 
 @dataclass(frozen=True)

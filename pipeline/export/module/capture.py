@@ -9,17 +9,17 @@ from torch.fx.experimental import _config as config
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from pipeline.errors import MalformedError, PipelineError, one_line
-from pipeline.export.aliases import aliases_followed
 from pipeline.export.author import line_in_trace
-from pipeline.export.blame import user_line
-from pipeline.export.branches import Branches, UndecidedError, with_branches
-from pipeline.export.example import Example
+from pipeline.export.control_flow.branches import Branches, UndecidedError, with_branches
+from pipeline.export.control_flow.rewrite import Rewriting
+from pipeline.export.control_flow.roll import Roll
+from pipeline.export.control_flow.sizes import keeping_sizes
+from pipeline.export.module.aliases import aliases_followed
+from pipeline.export.module.blame import user_line
+from pipeline.export.module.example import Example
+from pipeline.export.module.swap import exportable
+from pipeline.export.module.trail import Frozen, Trail
 from pipeline.export.quiet import quiet_exporter, without_stderr
-from pipeline.export.rewrite import Rewriting
-from pipeline.export.roll import Roll
-from pipeline.export.sizes import keeping_sizes
-from pipeline.export.swap import exportable
-from pipeline.export.trail import Frozen, Trail
 
 SCAN = (
     "torch's scan, `from torch._higher_order_ops import scan`, `def step(state, x_t): ...; return "

@@ -6,7 +6,7 @@ both ways go on, the graph goes both, and ``torch.where`` chooses between what t
 right for all values, if neither way changes anything that the other sees; what does is refused.
 
 A question is noticed when it is asked; the function that asks is then compiled once more with both
-ways as functions (:mod:`pipeline.export.forks`), and the export begins again.
+ways as functions (:mod:`pipeline.export.control_flow.forks`), and the export begins again.
 """
 
 import copy

@@ -13,16 +13,20 @@ returned. An ``if`` that does more than that stays as it is.
 import ast
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-BRANCHES = "_pipeline_branches"  # a free variable of a compiled function
+from pipeline.export.control_flow.questions import (
+    BARRED,
+    BRANCHES,
+    called,
+    has,
+    later,
+    parsed,
+    question,
+    walk,
+)
+
 _YES, _NO, _FOUND = "_pipeline_yes", "_pipeline_no", "_pipeline_found"
-_BARRED = (ast.Yield, ast.YieldFrom, ast.Await, ast.Global, ast.Nonlocal, ast.Delete, ast.NamedExpr)
 _HARMLESS = {"print", "warn", "warning", "info", "debug"}  # calls that give nothing
-_PLAIN_OPERATORS = (ast.Is, ast.IsNot, ast.In, ast.NotIn)
-_PLAIN_FUNCTIONS = {"isinstance", "issubclass", "hasattr", "callable"}
-
-Where = tuple[str, int]  # file and first line of a function
 
 
 class Forks(ast.NodeTransformer):
@@ -41,11 +45,11 @@ class Forks(ast.NodeTransformer):
     def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
         """``a if test else b``."""
         self.generic_visit(node)
-        if not self._is_open(node) or _has(node, _BARRED):
+        if not self._is_open(node) or has(node, BARRED):
             return node
-        ways = [_later(node.body), _later(node.orelse)]
+        ways = [later(node.body), later(node.orelse)]
         known = ast.copy_location(ast.Dict([], []), node)
-        return _called("chosen", [_question(node.test), *ways, known], node)
+        return called("chosen", [question(node.test), *ways, known], node)
 
     def _is_open(self, node: ast.If | ast.IfExp) -> bool:
         return (node.test.lineno, node.test.col_offset) in self._places
@@ -56,7 +60,7 @@ class Forks(ast.NodeTransformer):
         for place, statement in enumerate(statements):
             rest = statements[place + 1 :]
             if isinstance(statement, ast.If) and self._is_open(statement):
-                returns = _has([*statement.body, *statement.orelse], (ast.Return,))
+                returns = has([*statement.body, *statement.orelse], (ast.Return,))
                 if not returns and _can_fork(statement.body, statement.orelse):
                     done += self._assigned(statement)
                     continue
@@ -87,13 +91,13 @@ class Forks(ast.NodeTransformer):
     def _assigned(self, node: ast.If) -> list[ast.stmt]:
         """The choice between the names that the two ways set."""
         names = _stored([*node.body, *node.orelse])
-        given = _parsed(f"return {{{', '.join(f'{name!r}: {name}' for name in names)}}}", node)
+        given = parsed(f"return {{{', '.join(f'{name!r}: {name}' for name in names)}}}", node)
         ways = self._ways(node, [*node.body, *given], [*node.orelse, *given], names, tail=False)
-        choice = _parsed(f"{_FOUND} = 0", node)
+        choice = parsed(f"{_FOUND} = 0", node)
         assert isinstance(choice[0], ast.Assign)
         choice[0].value = _choice(node, names)
         after = "\n".join(f"if {name!r} in {_FOUND}: {name} = {_FOUND}[{name!r}]" for name in names)
-        return [*ways, *choice, *_parsed(after, node)]
+        return [*ways, *choice, *parsed(after, node)]
 
     def _returned(
         self, node: ast.If, yes: Sequence[ast.stmt], no: Sequence[ast.stmt]
@@ -114,7 +118,7 @@ class Forks(ast.NodeTransformer):
         parameters = ", ".join(f"{name}={BRANCHES}.missing" for name in names)
         ways: list[ast.stmt] = []
         for name, body in ((_YES, yes), (_NO, no)):
-            (way,) = _parsed(f"def {name}({parameters}): pass", node)
+            (way,) = parsed(f"def {name}({parameters}): pass", node)
             assert isinstance(way, ast.FunctionDef)
             body = [_Super(self._first).visit(each) for each in copy.deepcopy(list(body))]
             way.body = self._block(body, tail) or way.body
@@ -122,122 +126,20 @@ class Forks(ast.NodeTransformer):
         return ways
 
 
-class Questions(ast.NodeTransformer):
-    """Let every ``if``, ``while`` and ``assert`` ask the branches, which know what is open."""
-
-    def __init__(self, where: Where) -> None:
-        self._where = where
-
-    def visit_Assert(self, node: ast.Assert) -> ast.AST:
-        """An assertion passes."""
-        self.generic_visit(node)
-        return self._asked(node, "passes", [True])
-
-    def visit_If(self, node: ast.If) -> ast.AST:
-        """A way that only raises is not gone."""
-        self.generic_visit(node)
-        if _raises(node.body):
-            return self._asked(node, "passes", [False])
-        if _raises(node.orelse):
-            return self._asked(node, "passes", [True])
-        return self._decided(node)
-
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
-        """The same within an expression."""
-        self.generic_visit(node)
-        return self._decided(node)
-
-    def visit_While(self, node: ast.While) -> ast.AST:
-        """A loop that ends by a question."""
-        self.generic_visit(node)
-        return self._decided(node)
-
-    def _decided(self, node: ast.If | ast.IfExp | ast.While) -> ast.AST:
-        place = (*self._where, node.test.lineno, node.test.col_offset)
-        return self._asked(node, "decided", place)
-
-    def _asked(
-        self, node: ast.If | ast.IfExp | ast.While | ast.Assert, method: str, further: Sequence[Any]
-    ) -> ast.AST:
-        if not _is_plain(node.test) and not _has(node.test, _BARRED):
-            answers = [ast.copy_location(ast.Constant(part), node.test) for part in further]
-            node.test = _called(method, [_question(node.test), *answers], node.test)
-        return node
-
-
-def _question(test: ast.expr) -> ast.expr:
-    """A test whose ``and``, ``or`` and ``not`` are those of tensors as well."""
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return _called("negated", [_question(test.operand)], test)
-    if isinstance(test, ast.BoolOp):
-        method = "both" if isinstance(test.op, ast.And) else "either"
-        found = _question(test.values[-1])
-        for value in reversed(test.values[:-1]):
-            found = _called(method, [_question(value), _later(found)], test)
-        return found
-    return test
-
-
-def _called(method: str, arguments: list[ast.expr], at: ast.expr) -> ast.expr:
-    (statement,) = _parsed(f"{BRANCHES}.{method}()", at)
-    assert isinstance(statement, ast.Expr)
-    call = statement.value
-    assert isinstance(call, ast.Call)
-    call.args = arguments
-    return call
-
-
 def _choice(node: ast.If, names: Sequence[str]) -> ast.expr:
     """The call that chooses between the two ways of ``node``, which are functions by now."""
-    (statement,) = _parsed(f"({_YES}, {_NO}, locals(), {names})", node)
+    (statement,) = parsed(f"({_YES}, {_NO}, locals(), {names})", node)
     assert isinstance(statement, ast.Expr)
     assert isinstance(statement.value, ast.Tuple)
-    return _called("chosen", [_question(node.test), *statement.value.elts], node.test)
-
-
-def _later(value: ast.expr) -> ast.expr:
-    """A function that gives ``value``."""
-    (statement,) = _parsed("lambda: 0", value)
-    assert isinstance(statement, ast.Expr)
-    assert isinstance(statement.value, ast.Lambda)
-    statement.value.body = value
-    return statement.value
-
-
-def _parsed(source: str, at: ast.expr | ast.stmt) -> list[ast.stmt]:
-    """Statements that stand where ``at`` does."""
-    statements = ast.parse(source).body
-    for statement in statements:
-        for node in ast.walk(statement):
-            if hasattr(node, "lineno"):
-                ast.copy_location(node, at)
-    return statements
-
-
-def _is_plain(test: ast.expr) -> bool:
-    """Whether Python alone answers: ``is``, ``in``, ``isinstance`` and the like."""
-    match test:
-        case ast.Constant():
-            return True
-        case ast.Compare():
-            return all(isinstance(operator, _PLAIN_OPERATORS) for operator in test.ops)
-        case ast.BoolOp():
-            return all(map(_is_plain, test.values))
-        case ast.UnaryOp(ast.Not(), operand):
-            return _is_plain(operand)
-        case ast.Call(ast.Name(name)):
-            return name in _PLAIN_FUNCTIONS or name.startswith("_pipeline")
-        case ast.Call(ast.Attribute(ast.Name(name))):
-            return name.startswith("_pipeline")
-    return False
+    return called("chosen", [question(node.test), *statement.value.elts], node.test)
 
 
 def _can_fork(*ways: Sequence[ast.stmt]) -> bool:
     """Whether the ways are functions of what they read, as far as their source tells."""
     for way in ways:
         stored = set(_stored(way))
-        for node in _walk(way):
-            if isinstance(node, _BARRED) or _leaves_a_loop(node, way):
+        for node in walk(way):
+            if isinstance(node, BARRED) or _leaves_a_loop(node, way):
                 return False
             if _sets(node, ast.Attribute) or (
                 _sets(node, ast.Subscript) and _root(node) not in stored
@@ -254,7 +156,7 @@ def _leaves_a_loop(node: ast.AST, way: Sequence[ast.stmt]) -> bool:
     """Whether ``node`` is a break or continue of a loop around ``way``."""
     if not isinstance(node, ast.Break | ast.Continue):
         return False
-    loops = [each for each in _walk(way) if isinstance(each, ast.For | ast.While)]
+    loops = [each for each in walk(way) if isinstance(each, ast.For | ast.While)]
     return not any(node is inner for loop in loops for inner in ast.walk(loop))
 
 
@@ -271,7 +173,7 @@ def _root(node: ast.AST) -> str:
 def _stored(statements: Iterable[ast.stmt]) -> tuple[str, ...]:
     """The names that statements set, but for those of functions and comprehensions within."""
     found = []
-    for node in _walk(statements):
+    for node in walk(statements):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.append(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -284,21 +186,6 @@ def _stored(statements: Iterable[ast.stmt]) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(found) if name not in hidden)
 
 
-def _walk(nodes: Iterable[ast.AST]) -> Iterable[ast.AST]:
-    """All nodes, without what lies in a scope of its own."""
-    inner = (ast.FunctionDef, ast.ClassDef, ast.Lambda)
-    comprehensions = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-    for node in nodes:
-        yield node
-        if not isinstance(node, (*inner, *comprehensions)):
-            yield from _walk(ast.iter_child_nodes(node))
-
-
-def _has(nodes: ast.AST | Iterable[ast.AST], kinds: tuple[type[ast.AST], ...]) -> bool:
-    some = [nodes] if isinstance(nodes, ast.AST) else nodes
-    return any(isinstance(node, kinds) for node in _walk(some))
-
-
 def _ends(way: Sequence[ast.stmt]) -> bool:
     """Whether nothing after ``way`` is reached."""
     if not way:
@@ -309,10 +196,6 @@ def _ends(way: Sequence[ast.stmt]) -> bool:
     if isinstance(last, ast.With):
         return _ends(last.body)
     return isinstance(last, ast.Return | ast.Raise)
-
-
-def _raises(way: Sequence[ast.stmt]) -> bool:
-    return bool(way) and isinstance(way[-1], ast.Raise) and not _has(way, (ast.Return,))
 
 
 class _Super(ast.NodeTransformer):
