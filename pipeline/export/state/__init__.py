@@ -21,7 +21,7 @@
 5. ``pure`` puts it together. Before ``forward`` of the copy runs, the kept states are put where it
    looks for them, and hooks of the layers hand over theirs; after it, the next states are read and
    everything is put back. The layers are not replaced, so the export still makes one node of each.
-6. ``starts`` says what each state begins with, and in which axes, or parts of an axis, its batch may
+6. ``starts`` says what each state begins with, and in which axes, or parts of axes, its batch may
    be. ``search`` tries these by calls at other sizes, and ``specs`` makes the contract.
 7. ``proof`` compares: the pure module with the user's in eager PyTorch, pieces and single steps
    with the whole sequence, rows of a batch with each alone. If that fails, the next candidates are
