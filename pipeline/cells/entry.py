@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pipeline.cells.fixed_point import FixedPoint, Integers
+
 if TYPE_CHECKING:
     import torch
 
@@ -29,6 +31,8 @@ class Entry:
     It is given W·x + Wb and R·h + Rb, both ``[batch, gates·hidden]`` with the gates in ONNX's
     order, the parts of the state before, ``[batch, hidden]`` each, and ``tanh`` or ``relu``.
     """
+    integer_step: Callable[[Integers, Integers, Sequence[Integers], FixedPoint], Sequence[Integers]]
+    """The same in fixed point, the gates in the order of C; ``NAME_integer.c`` is this in C."""
     presets: Mapping[str, Mapping[str, Any]]
     """What the presets of the cell have of their own, by family of tasks."""
     parts: tuple[str, ...] = ("h",)

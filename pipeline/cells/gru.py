@@ -4,7 +4,10 @@ With r and z after their sigmoid, n = tanh(W·x + Wb + r·(R·h + Rb)) and h' = 
 itself ONNX scales h in place of R·h + Rb; ``linear_before_reset`` makes it do what PyTorch does.
 """
 
-from pipeline.cells.entry import Entry, Parts, Tensor
+from collections.abc import Sequence
+
+from pipeline.cells.entry import Entry, Integers, Parts, Tensor
+from pipeline.cells.fixed_point import PART_BITS, STATE_BITS, FixedPoint
 
 
 def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
@@ -13,12 +16,22 @@ def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
     return ((1 - update) * (n_w + reset * n_r).tanh() + update * state[0],)
 
 
+def _integer_step(
+    of_x: Integers, of_h: Integers, state: Sequence[Integers], fixed: FixedPoint
+) -> Sequence[Integers]:
+    (r_w, z_w, n_w), (r_r, z_r, n_r) = fixed.split(of_x, 3), fixed.split(of_h, 3)
+    reset, update = fixed.sigmoid(r_w + r_r), fixed.sigmoid(z_w + z_r)
+    candidate = fixed.tanh(n_w + fixed.part(reset, n_r)) << (STATE_BITS - PART_BITS)
+    return (candidate + fixed.part(update, state[0] - candidate),)
+
+
 ENTRY = Entry(
     operator="GRU",
     gates="rzn",
     onnx_gates="zrn",
     c_gates="rzn",
     step=_step,
+    integer_step=_integer_step,
     apart="n",
     attributes={"linear_before_reset": 1},
     c_gate="1.0f / ((e) + 2.0f)",

@@ -3,7 +3,10 @@
 With i, f and o after their sigmoid, c' = f·c + i·tanh(g) and h' = o·tanh(c').
 """
 
-from pipeline.cells.entry import Entry, Parts, Tensor
+from collections.abc import Sequence
+
+from pipeline.cells.entry import Entry, Integers, Parts, Tensor
+from pipeline.cells.fixed_point import OUTPUT_BITS, PART_BITS, STATE_BITS, STATE_LIMIT, FixedPoint
 
 
 def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
@@ -12,12 +15,24 @@ def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
     return o.sigmoid() * c.tanh(), c
 
 
+def _integer_step(
+    of_x: Integers, of_h: Integers, state: Sequence[Integers], fixed: FixedPoint
+) -> Sequence[Integers]:
+    i, f, o, g = fixed.split(of_x + of_h, 4)
+    added = fixed.rounded(fixed.sigmoid(i) * fixed.tanh(g), 2 * PART_BITS - STATE_BITS)
+    c = fixed.part(fixed.sigmoid(f), state[1]) + added
+    c = c.clip(-STATE_LIMIT, STATE_LIMIT)
+    squashed = fixed.tanh(fixed.rounded(c, STATE_BITS - OUTPUT_BITS))
+    return fixed.rounded(fixed.sigmoid(o) * squashed, 2 * PART_BITS - STATE_BITS), c
+
+
 ENTRY = Entry(
     operator="LSTM",
     gates="ifgo",
     onnx_gates="iofg",
     c_gates="ifog",
     step=_step,
+    integer_step=_integer_step,
     parts=("h", "c"),
     options=("proj_size",),
     # Divisions are slow, so what two gates scale is divided once, by the product of both inverses.

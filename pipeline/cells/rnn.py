@@ -1,11 +1,20 @@
 """The plain cell of ``torch.nn.RNN``: h' = tanh(W·x + Wb + R·h + Rb), or relu in place of tanh."""
 
-from pipeline.cells.entry import Entry, Parts, Tensor
+from collections.abc import Sequence
+
+from pipeline.cells.entry import Entry, Integers, Parts, Tensor
+from pipeline.cells.fixed_point import PART_BITS, STATE_BITS, FixedPoint
 
 
 def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
     total = of_x + of_h
     return (total.relu() if nonlinearity == "relu" else total.tanh(),)
+
+
+def _integer_step(
+    of_x: Integers, of_h: Integers, state: Sequence[Integers], fixed: FixedPoint
+) -> Sequence[Integers]:
+    return (fixed.tanh(of_x + of_h) << (STATE_BITS - PART_BITS),)
 
 
 ENTRY = Entry(
@@ -14,6 +23,7 @@ ENTRY = Entry(
     onnx_gates="n",
     c_gates="n",
     step=_step,
+    integer_step=_integer_step,
     options=("nonlinearity",),
     presets={
         "sine": {"hidden_size": 32, "learning_rate": 5e-3, "epochs": 200},

@@ -333,11 +333,11 @@ def _with_math(arrays: str) -> str:
     return f"#include <math.h> /* NAN, INFINITY */\n\n{arrays}" if needed else arrays
 
 
-def _fill(file: str, parts: dict[str, str], kinds: dict[str, bool], prefix: str) -> bytes:
+def _fill(file: str, parts: dict[str, str], kinds: dict[str, bool], prefix: str, package: str="pipeline.embed.c", public: Sequence[str]=_PUBLIC) -> bytes:
     """A template of ours with its parts put in."""
-    text = _template("pipeline.embed.c", file, kinds)
+    text = _template(package, file, kinds)
     text = re.sub(r"\bmodel_(?=[a-z])", f"{prefix}_", text)
-    text = re.sub(rf"\bMODEL_(?={'|'.join(_PUBLIC)})", f"{prefix.upper()}_", text)
+    text = re.sub(rf"\bMODEL_(?={'|'.join(public)})", f"{prefix.upper()}_", text)
     places = "|".join(parts)
     return re.sub(rf"/\* ({places}) \*/", lambda place: parts[place[1]], text).encode("ascii")
 

@@ -1,0 +1,153 @@
+"""A network in fixed point as one header and one source in C99.
+
+``model.h`` and ``model.c`` beside this file are what is generated, less what depends on the
+network, as for the target c.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.cells.fixed_point import OUTPUT_BITS, STATE_BITS, STATE_LIMIT
+from pipeline.embed.c.source import _defines, _fill, _lines, _template, _up, _vocabulary, identifier
+from pipeline.embed.c_integer.network import IntegerNetwork, Product
+from pipeline.escaping import c_comment, c_string
+
+_PANEL = 16  # rows in a panel: the 32-bit sums in one register of AVX-512
+_ROOM = 32  # the functions of gates work on so many numbers at a time
+_PACKAGE = "pipeline.embed.c_integer"
+_PARTS = ("plain", "avx2", "avx512")
+_PUBLIC = (
+    "H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE_BITS", "STATE", "INPUT_BITS", "OUTPUT_BITS",
+)  # fmt: skip
+
+
+def write_integer_c(network: IntegerNetwork, name: str, digest: str) -> dict[str, bytes]:
+    """``model.h`` and ``model.c`` of a network called ``name``; the same bytes for the same network.
+
+    ``digest`` is that of its weights' file, and stands in a comment and a string.
+    """
+    config, entry, prefix = network.config, network.entry, identifier(name)
+    is_text = network.vocabulary is not None
+    kinds = {"TEXT": is_text, "GATES": entry.is_gated, "CELL_STATE": entry.has_c}
+    columns = [_up(p.weights.shape[1], 4) for p in (network.layers[0].input, network.head)]
+    outputs = len(network.head.weights)
+    rows = len(entry.parts) * config.num_layers
+    public = {
+        "FEATURES": 1 if is_text else config.features,
+        "OUTPUTS": outputs,
+        "ROWS": rows,
+        "HIDDEN": config.hidden_size,
+        "STATE": f"({rows} * {config.hidden_size})",
+        **({} if is_text else {"INPUT_BITS": network.input_bits}),
+        "OUTPUT_BITS": OUTPUT_BITS,
+        "STATE_BITS": STATE_BITS,
+    }
+    sizes = {
+        "INPUT": "int64_t" if is_text else "int16_t",
+        "FEATURES": public["FEATURES"],
+        "INPUT_COLUMNS": columns[0],
+        "LAYERS": config.num_layers,
+        "HIDDEN": config.hidden_size,
+        "COLUMNS": columns[-1],
+        "MOST_COLUMNS": max(columns),
+        "ROOM(size)": f"(((size) + {_ROOM - 1}) / {_ROOM} * {_ROOM})",
+        "MOST_ROWS": f"ROOM({len(entry.gates)} * HIDDEN)",
+        "OUTPUTS": outputs,
+        "OUTPUT_ROWS": _up(outputs, _PANEL),
+        "PANEL": _PANEL,
+        "SEGMENTS": network.fixed.parabolas.shape[1],
+        "OUTPUT_BITS": OUTPUT_BITS,
+        "STATE_BITS": STATE_BITS,
+        "STATE_LIMIT": STATE_LIMIT,
+    }
+    functions = ["init", "step", "run", *(["logits", "vocabulary"] if is_text else ["input", "number"])]
+    names = [
+        f"#define MODEL_CHECKPOINT {c_string(digest)}",
+        f"#define MODEL_TEXT {int(is_text)}",
+        *(f"#define MODEL_{size} {prefix.upper()}_{size}" for size in public),
+        *(f"#define model_{function} {prefix}_{function}" for function in functions),
+    ]
+    kind = "text, character by character" if is_text else "a series, step by step"
+    title = (
+        f"/* {c_comment(name)}: a recurrent network for {kind}, in C99 and integers alone.\n"
+        f"   Weights {c_comment(digest)}. */"
+    )
+    parts = {
+        "TITLE": title,
+        "SIZES": _defines(sizes),
+        "WEIGHTS": "\n".join(_arrays(network, prefix)),
+        "LAYERS": _layers(network),
+        **{part.upper(): _template(_PACKAGE, f"{part}.c", kinds).rstrip() for part in _PARTS},
+        "STEP": _template("pipeline.cells", f"{config.cell}_integer.c", kinds).rstrip(),
+        "NAMES": "\n".join(names),
+    }
+    header = parts | {"SIZES": _defines(public, f"{prefix.upper()}_")}
+    return {
+        "model.h": _fill("model.h", header, kinds, prefix, _PACKAGE, _PUBLIC),
+        "model.c": _fill("model.c", parts, kinds, prefix, _PACKAGE, _PUBLIC),
+    }
+
+
+def _arrays(network: IntegerNetwork, prefix: str) -> Iterator[str]:
+    for place, values in enumerate(network.fixed.parabolas):
+        yield _array("int16_t", f"squash_{place}", np.append(values, np.int16(0)))
+    for number, layer in enumerate(network.layers):
+        yield from _product(f"input_{number}", layer.input)
+        yield from _product(f"hidden_{number}", layer.hidden)
+    yield from _product("head", network.head)
+    if network.embedding is not None and network.vocabulary is not None:
+        yield _array("int16_t", "embedding", _wider(network.embedding, 1, 4))
+        yield from _vocabulary(network.vocabulary, prefix)
+        return
+    assert network.scaler is not None
+    for name, values in (
+        ("input_mean", np.float32(network.scaler.input_mean)),
+        ("input_scale", network.input_scale),
+        ("output_mean", np.float32(network.scaler.output_mean)),
+        ("output_scale", network.output_scale),
+    ):
+        yield f"static const float {name}[{len(values)}] = {{{', '.join(f'{y!s}f' for y in values)}}};"
+
+
+def _product(name: str, product: Product) -> Iterator[str]:
+    """The arrays of a product, in panels of rows, of each four columns at a time."""
+    weights = _wider(_wider(product.weights, 0, _PANEL), 1, 4)
+    panels = weights.reshape(-1, _PANEL, weights.shape[1] // 4, 4).transpose(0, 2, 1, 3)
+    yield _array("int8_t", f"{name}_weights", panels)
+    yield _array("int32_t", f"{name}_multipliers", _wider(product.multipliers, 0, _PANEL))
+    yield _array("int32_t", f"{name}_bias", _wider(product.bias, 0, _PANEL))
+    offsets = weights.astype(np.int64).sum(axis=1) << 15
+    yield f"#ifdef CHOOSES\n{_array('int32_t', f'{name}_offsets', offsets)}\n#endif"
+
+
+def _wider(array: NDArray[np.generic], axis: int, step: int) -> NDArray[np.generic]:
+    """``array`` with zeros behind it along ``axis``, up to a multiple of ``step``."""
+    missing = [(0, -size % step if axis == of else 0) for of, size in enumerate(array.shape)]
+    return np.pad(array, missing)
+
+
+def _layers(network: IntegerNetwork) -> str:
+    def matrix(name: str, of: Product) -> str:
+        arrays = ", ".join(f"{name}_{part}" for part in ("weights", "multipliers", "bias"))
+        rows, columns = (_up(size, step) for size, step in zip(of.weights.shape, (_PANEL, 4)))
+        return f"{{{arrays}, OFFSETS({name}) {rows}, {columns}, {of.shift}}}"
+
+    lines = [
+        "#ifdef CHOOSES",
+        "#define OFFSETS(name) name##_offsets,",
+        "#else",
+        "#define OFFSETS(name)",
+        "#endif",
+        "static const struct layer layers[LAYERS] = {",
+    ]
+    for number, layer in enumerate(network.layers):
+        lines.append(f"    {{{matrix(f'input_{number}', layer.input)},")
+        lines.append(f"     {matrix(f'hidden_{number}', layer.hidden)}}},")
+    return "\n".join([*lines, "};", f"static const struct matrix output_layer = {matrix('head', network.head)};"])
+
+
+def _array(kind: str, name: str, values: NDArray[np.generic]) -> str:
+    flat: Sequence[int] = values.ravel().tolist()
+    return f"ALIGNED static const {kind} {name}[{len(flat)}] = {{\n{_lines(map(str, flat))}\n}};"
