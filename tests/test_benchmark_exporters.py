@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from pipeline.benchmark import exporters
 from pipeline.benchmark.exporters import EXPORTERS, Outcome, measure_exporters, trial
-from pipeline.benchmark.exporters_modules import MODULES, Subject
+from pipeline.benchmark.exporters_modules import MODULES
+from pipeline.benchmark.subject import Subject
 from pipeline.cli.benchmark import exporters as exporters_command
 from pipeline.export.quiet import quiet_exporter
 from pipeline.network_tensors import BATCH, TIME

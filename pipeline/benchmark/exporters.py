@@ -17,7 +17,8 @@ import torch
 from onnx import GraphProto
 from torch import Tensor, nn
 
-from pipeline.benchmark.exporters_modules import MODULES, Subject
+from pipeline.benchmark.exporters_modules import MODULES
+from pipeline.benchmark.subject import Subject
 from pipeline.cells import BY_OPERATOR
 from pipeline.config import Record
 from pipeline.contract.law import Array, judged

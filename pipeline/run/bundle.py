@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline import contract
 from pipeline.config import SeriesModel, SeriesSource
 from pipeline.contract import Manifest
-from pipeline.contract.files import MANIFEST_FILE, ONNX_FILE
+from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.tensors import StatePair, TensorSpec
 from pipeline.errors import UsageError
-from pipeline.lookup import find_model, is_on_hub
+from pipeline.lookup import is_on_hub
 from pipeline.run.arguments import (
     Sizes,
     check_arrays,
@@ -62,7 +62,7 @@ def load(bundle: Folder, exported: Folder = "exported", revision: str | None = N
     elif revision is not None:
         raise UsageError(f"{name} is a folder and has no revision {revision}; leave it out")
     else:
-        folder = find_model(Path(exported), MANIFEST_FILE, name, made_by="export")
+        [folder] = contract.find_bundles(Path(exported), (name,))
     opened = contract.open_bundle(folder)
     return Bundle(opened.folder, opened.manifest, opened.content)
 
