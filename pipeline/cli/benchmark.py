@@ -142,6 +142,6 @@ def exporters(
             lambda words: status.update(literal(words)),
             time_limit,
         )
-        outcomes = list(found)
-    content = [item.model_dump(mode="json") for item in outcomes]
-    finish(as_json, content, [exporters_table(outcomes)], notes=exporters_notes(outcomes))
+        attempts = list(found)
+    content = [item.model_dump(mode="json") for item in attempts]
+    finish(as_json, content, [exporters_table(attempts)], notes=exporters_notes(attempts))
