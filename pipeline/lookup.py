@@ -30,11 +30,6 @@ def find_models(root: Path, file: str, names: tuple[str, ...], made_by: str) -> 
     return list(folders.values())
 
 
-def find_model(root: Path, file: str, name: str, made_by: str) -> Path:
-    """The folder of one name or path; raises as :func:`find_models` does."""
-    return find_models(root, file, (name,), made_by)[0]
-
-
 def is_on_hub(name: str) -> bool:
     """Whether ``name`` is that of a repository, ``user/repo``, and of no place on this machine."""
     is_repository = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name, re.ASCII)

@@ -103,7 +103,6 @@ def _presets(_context: click.Context, _parameter: click.Parameter, begun: str) -
 @_training(
     "--device",
     default="auto",
-    show_default=True,
     help="Device to train on: cpu, cuda, cuda:1, …; auto is CUDA where there is one.",
 )
 @_text(
@@ -201,8 +200,8 @@ def train(
     \b
     pipeline train
     pipeline train char-lstm --hidden-size 256 --minutes 5
-    pipeline train --cell gru --text book.txt --name book-gru
-    pipeline train --cell rnn,lstm,gru --hidden-size 50,100
+    pipeline train --cell lstm --text book.txt --name book-lstm
+    pipeline train --cell rnn,lstm --hidden-size 50,100
     """
     from pipeline.config import WHOLE_SEQUENCES, grid, select
     from pipeline.data import load

@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cells.fixed_point import OUTPUT_BITS, STATE_BITS, STATE_LIMIT
-from pipeline.embed.c.source import _defines, _fill, _lines, _template, _up, _vocabulary, identifier
+from pipeline.embed.c.arrays import lines, vocabulary_arrays
+from pipeline.embed.c.layout import up
+from pipeline.embed.c.source import defines, identifier
+from pipeline.embed.c.template import PUBLIC, fill, template
 from pipeline.embed.c_integer.network import IntegerNetwork, Product
 from pipeline.escaping import c_comment, c_string
 
@@ -18,9 +21,7 @@ _PANEL = 16  # rows in a panel: the 32-bit sums in one register of AVX-512
 _ROOM = 32  # the functions of gates work on so many numbers at a time
 _PACKAGE = "pipeline.embed.c_integer"
 _PARTS = ("plain", "avx2", "avx512")
-_PUBLIC = (
-    "H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE_BITS", "STATE", "INPUT_BITS", "OUTPUT_BITS",
-)  # fmt: skip
+_PUBLIC = (*PUBLIC, "INPUT_BITS", "OUTPUT_BITS")
 
 
 def write_integer_c(network: IntegerNetwork, name: str, digest: str) -> dict[str, bytes]:
@@ -31,7 +32,7 @@ def write_integer_c(network: IntegerNetwork, name: str, digest: str) -> dict[str
     config, entry, prefix = network.config, network.entry, identifier(name)
     is_text = network.vocabulary is not None
     kinds = {"TEXT": is_text, "GATES": entry.is_gated, "CELL_STATE": entry.has_c}
-    columns = [_up(p.weights.shape[1], 4) for p in (network.layers[0].input, network.head)]
+    columns = [up(p.weights.shape[1], 4) for p in (network.layers[0].input, network.head)]
     outputs = len(network.head.weights)
     rows = len(entry.parts) * config.num_layers
     public = {
@@ -55,7 +56,7 @@ def write_integer_c(network: IntegerNetwork, name: str, digest: str) -> dict[str
         "ROOM(size)": f"(((size) + {_ROOM - 1}) / {_ROOM} * {_ROOM})",
         "MOST_ROWS": f"ROOM({len(entry.gates)} * HIDDEN)",
         "OUTPUTS": outputs,
-        "OUTPUT_ROWS": _up(outputs, _PANEL),
+        "OUTPUT_ROWS": up(outputs, _PANEL),
         "PANEL": _PANEL,
         "SEGMENTS": network.fixed.parabolas.shape[1],
         "OUTPUT_BITS": OUTPUT_BITS,
@@ -76,17 +77,17 @@ def write_integer_c(network: IntegerNetwork, name: str, digest: str) -> dict[str
     )
     parts = {
         "TITLE": title,
-        "SIZES": _defines(sizes),
+        "SIZES": defines(sizes),
         "WEIGHTS": "\n".join(_arrays(network, prefix)),
         "LAYERS": _layers(network),
-        **{part.upper(): _template(_PACKAGE, f"{part}.c", kinds).rstrip() for part in _PARTS},
-        "STEP": _template("pipeline.cells", f"{config.cell}_integer.c", kinds).rstrip(),
+        **{part.upper(): template(_PACKAGE, f"{part}.c", kinds).rstrip() for part in _PARTS},
+        "STEP": template("pipeline.cells", f"{config.cell}_integer.c", kinds).rstrip(),
         "NAMES": "\n".join(names),
     }
-    header = parts | {"SIZES": _defines(public, f"{prefix.upper()}_")}
+    header = parts | {"SIZES": defines(public, f"{prefix.upper()}_")}
     return {
-        "model.h": _fill("model.h", header, kinds, prefix, _PACKAGE, _PUBLIC),
-        "model.c": _fill("model.c", parts, kinds, prefix, _PACKAGE, _PUBLIC),
+        "model.h": fill("model.h", header, kinds, prefix, _PACKAGE, _PUBLIC),
+        "model.c": fill("model.c", parts, kinds, prefix, _PACKAGE, _PUBLIC),
     }
 
 
@@ -99,7 +100,7 @@ def _arrays(network: IntegerNetwork, prefix: str) -> Iterator[str]:
     yield from _product("head", network.head)
     if network.embedding is not None and network.vocabulary is not None:
         yield _array("int16_t", "embedding", _wider(network.embedding, 1, 4))
-        yield from _vocabulary(network.vocabulary, prefix)
+        yield from vocabulary_arrays(network.vocabulary, prefix)
         return
     assert network.scaler is not None
     for name, values in (
@@ -131,10 +132,10 @@ def _wider(array: NDArray[np.generic], axis: int, step: int) -> NDArray[np.gener
 def _layers(network: IntegerNetwork) -> str:
     def matrix(name: str, of: Product) -> str:
         arrays = ", ".join(f"{name}_{part}" for part in ("weights", "multipliers", "bias"))
-        rows, columns = (_up(size, step) for size, step in zip(of.weights.shape, (_PANEL, 4)))
+        rows, columns = (up(size, step) for size, step in zip(of.weights.shape, (_PANEL, 4)))
         return f"{{{arrays}, OFFSETS({name}) {rows}, {columns}, {of.shift}}}"
 
-    lines = [
+    table = [
         "#ifdef CHOOSES",
         "#define OFFSETS(name) name##_offsets,",
         "#else",
@@ -143,11 +144,11 @@ def _layers(network: IntegerNetwork) -> str:
         "static const struct layer layers[LAYERS] = {",
     ]
     for number, layer in enumerate(network.layers):
-        lines.append(f"    {{{matrix(f'input_{number}', layer.input)},")
-        lines.append(f"     {matrix(f'hidden_{number}', layer.hidden)}}},")
-    return "\n".join([*lines, "};", f"static const struct matrix output_layer = {matrix('head', network.head)};"])
+        table.append(f"    {{{matrix(f'input_{number}', layer.input)},")
+        table.append(f"     {matrix(f'hidden_{number}', layer.hidden)}}},")
+    return "\n".join([*table, "};", f"static const struct matrix output_layer = {matrix('head', network.head)};"])
 
 
 def _array(kind: str, name: str, values: NDArray[np.generic]) -> str:
     flat: Sequence[int] = values.ravel().tolist()
-    return f"ALIGNED static const {kind} {name}[{len(flat)}] = {{\n{_lines(map(str, flat))}\n}};"
+    return f"ALIGNED static const {kind} {name}[{len(flat)}] = {{\n{lines(map(str, flat))}\n}};"
