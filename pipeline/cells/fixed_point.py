@@ -1,8 +1,8 @@
-"""Arithmetic in fixed point, without floats: what the C of the target c-integer does, bit for bit.
+"""Arithmetic in fixed point: what the C of the target c-integer does, bit for bit.
 
-A number is an integer in units of a power of two: a state in 1 / 2^22, what a product of a matrix
-gives in 1 / 2^16, and a gate, a candidate, or an h that a matrix is multiplied by, in 1 / 2^15. Sums
-fit into 32 bits there; here they are in 64.
+A number is an integer in units of a power of two. A state is in units of 1 / 2^22, what the product
+of a matrix gives in 1 / 2^16, and a gate, a candidate, and an h that a matrix is multiplied by in
+1 / 2^15. In C, sums of these fit into 32 bits; here they are in 64.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ STATE_BITS, OUTPUT_BITS, PART_BITS = 22, 16, 15
 STATE_LIMIT = 2**30
 """The largest c of a state, which is 256; its products fit into 32 bits."""
 _SEGMENTS = 64  # of tanh from 0 to 8, where it is 1 to 2 / 10^7
-_ONE = 2**15
+_ONE = 2**PART_BITS
 
 
 class FixedPoint:
@@ -25,7 +25,7 @@ class FixedPoint:
 
     @cached_property
     def parabolas(self) -> NDArray[np.int16]:
-        """The parabola of tanh in each of 64 segments from 0 to 8, ``[3, 64]`` in units of 1 / 2^15.
+        """tanh from 0 to 8 in 64 segments: a parabola in each, ``[3, 64]``, in units of 1 / 2^15.
 
         They run through Chebyshev's nodes, where the error of the best parabola is nearly zero.
         """
@@ -33,18 +33,21 @@ class FixedPoint:
         starts = np.arange(_SEGMENTS)[:, None]
         values = np.tanh((starts + nodes) * 8 / _SEGMENTS)
         coefficients = np.linalg.solve(np.vander(nodes, increasing=True), values.T)
-        whole = np.rint(coefficients * _ONE).clip(-_ONE, _ONE - 1).astype(np.int16)
+        whole: NDArray[np.int16] = (
+            np.rint(coefficients * _ONE).clip(-_ONE, _ONE - 1).astype(np.int16)
+        )
         whole[0] = whole[0].clip(0)  # a size is never negative
         return whole
 
     def tanh(self, x: Integers) -> Integers:
-        """tanh of x, which is in units of 1 / 2^16, in units of 1 / 2^15; off by 2 units."""
+        """tanh of x, which is in units of 1 / 2^16, in units of 1 / 2^15; off by 3 at most."""
         return np.where(x < 0, -1, 1) * self._squashed(x, OUTPUT_BITS - 3)
 
     def sigmoid(self, x: Integers) -> Integers:
-        """(1 + tanh(x / 2)) / 2 of x in units of 1 / 2^16, in units of 1 / 2^15; off by 1 unit."""
+        """(1 + tanh(x / 2)) / 2, x in units of 1 / 2^16, in units of 1 / 2^15; off by 2 at most."""
         half = self.rounded(self._squashed(x, OUTPUT_BITS - 2), 1)
-        return _ONE // 2 + np.where(x < 0, -1, 1) * half
+        found: Integers = _ONE // 2 + np.where(x < 0, -1, 1) * half
+        return found
 
     def part(self, share: Integers, x: Integers) -> Integers:
         """The part of x that ``share``, in units of 1 / 2^15, says."""
@@ -52,7 +55,8 @@ class FixedPoint:
 
     def narrow(self, h: Integers) -> Integers:
         """An h of the state as 16 bits, which a matrix is multiplied by."""
-        return np.minimum(self.rounded(h, STATE_BITS - PART_BITS), 2**15 - 1)
+        found: Integers = np.minimum(self.rounded(h, STATE_BITS - PART_BITS), _ONE - 1)
+        return found
 
     @staticmethod
     def rounded(x: Integers, bits: int) -> Integers:

@@ -6,8 +6,8 @@ itself ONNX scales h in place of R·h + Rb; ``linear_before_reset`` makes it do 
 
 from collections.abc import Sequence
 
-from pipeline.cells.entry import Entry, Integers, Parts, Tensor
-from pipeline.cells.fixed_point import PART_BITS, STATE_BITS, FixedPoint
+from pipeline.cells.entry import Entry, Parts, Tensor
+from pipeline.cells.fixed_point import PART_BITS, STATE_BITS, FixedPoint, Integers
 
 
 def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:

@@ -5,8 +5,15 @@ With i, f and o after their sigmoid, c' = f·c + i·tanh(g) and h' = o·tanh(c')
 
 from collections.abc import Sequence
 
-from pipeline.cells.entry import Entry, Integers, Parts, Tensor
-from pipeline.cells.fixed_point import OUTPUT_BITS, PART_BITS, STATE_BITS, STATE_LIMIT, FixedPoint
+from pipeline.cells.entry import Entry, Parts, Tensor
+from pipeline.cells.fixed_point import (
+    OUTPUT_BITS,
+    PART_BITS,
+    STATE_BITS,
+    STATE_LIMIT,
+    FixedPoint,
+    Integers,
+)
 
 
 def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:

@@ -105,9 +105,13 @@ def defines(values: Mapping[str, int | str], prefix: str = "") -> str:
 def _names(prefix: str, digest: str, layout: Layout) -> str:
     functions = ["init", "step", "run"] + (["logits", "vocabulary"] if layout.is_text else [])
     lines = [
+        '#define MODEL_TARGET "c"',
         f"#define MODEL_CHECKPOINT {c_string(digest)}",
         f"#define MODEL_TEXT {int(layout.is_text)}",
         f"#define MODEL_INPUT {layout.sizes['INPUT']}",
+        "#define MODEL_WORD float",
+        "#define MODEL_GIVEN(number, feature) (number)",
+        "#define MODEL_NUMBER(output, target) (output)",
     ]
     lines += [f"#define MODEL_{size} {prefix.upper()}_{size}" for size in _public_sizes(layout)]
     lines += [f"#define model_{function} {prefix}_{function}" for function in functions]

@@ -9,14 +9,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cells.fixed_point import OUTPUT_BITS, STATE_BITS, STATE_LIMIT
+from pipeline.cells.fixed_point import OUTPUT_BITS, STATE_BITS, STATE_LIMIT, FixedPoint
 from pipeline.embed.c.arrays import lines, vocabulary_arrays
 from pipeline.embed.c.layout import up
 from pipeline.embed.c.source import defines, identifier
 from pipeline.embed.c.template import PUBLIC, fill, template
 from pipeline.embed.c_integer.network import IntegerNetwork, Product
+from pipeline.embed.c_integer.proof import proof
+from pipeline.contract.law import LESS_THAN_FLOAT32
 from pipeline.escaping import c_comment, c_string
 
+_TOLERANCE = LESS_THAN_FLOAT32["int16"]
 _PANEL = 16  # rows in a panel: the 32-bit sums in one register of AVX-512
 _ROOM = 32  # the functions of gates work on so many numbers at a time
 _PACKAGE = "pipeline.embed.c_integer"
@@ -24,27 +27,16 @@ _PARTS = ("plain", "avx2", "avx512")
 _PUBLIC = (*PUBLIC, "INPUT_BITS", "OUTPUT_BITS")
 
 
-def write_integer_c(network: IntegerNetwork, name: str, digest: str) -> dict[str, bytes]:
-    """``model.h`` and ``model.c`` of a network called ``name``; the same bytes for the same network.
+def write_integer_c(network: IntegerNetwork, digest: str) -> dict[str, bytes]:
+    """``model.h`` and ``model.c`` of a network; the same bytes for the same network.
 
-    ``digest`` is that of its weights' file, and stands in a comment and a string.
+    ``digest`` is that of its checkpoint, and stands in a comment and a string.
     """
-    config, entry, prefix = network.config, network.entry, identifier(name)
+    config, entry, prefix = network.config, network.entry, identifier(network.name)
     is_text = network.vocabulary is not None
     kinds = {"TEXT": is_text, "GATES": entry.is_gated, "CELL_STATE": entry.has_c}
     columns = [up(p.weights.shape[1], 4) for p in (network.layers[0].input, network.head)]
-    outputs = len(network.head.weights)
-    rows = len(entry.parts) * config.num_layers
-    public = {
-        "FEATURES": 1 if is_text else config.features,
-        "OUTPUTS": outputs,
-        "ROWS": rows,
-        "HIDDEN": config.hidden_size,
-        "STATE": f"({rows} * {config.hidden_size})",
-        **({} if is_text else {"INPUT_BITS": network.input_bits}),
-        "OUTPUT_BITS": OUTPUT_BITS,
-        "STATE_BITS": STATE_BITS,
-    }
+    public = _public_sizes(network)
     sizes = {
         "INPUT": "int64_t" if is_text else "int16_t",
         "FEATURES": public["FEATURES"],
@@ -55,35 +47,29 @@ def write_integer_c(network: IntegerNetwork, name: str, digest: str) -> dict[str
         "MOST_COLUMNS": max(columns),
         "ROOM(size)": f"(((size) + {_ROOM - 1}) / {_ROOM} * {_ROOM})",
         "MOST_ROWS": f"ROOM({len(entry.gates)} * HIDDEN)",
-        "OUTPUTS": outputs,
-        "OUTPUT_ROWS": up(outputs, _PANEL),
+        "OUTPUTS": public["OUTPUTS"],
+        "OUTPUT_ROWS": up(len(network.head.weights), _PANEL),
         "PANEL": _PANEL,
-        "SEGMENTS": network.fixed.parabolas.shape[1],
+        "SEGMENTS": FixedPoint().parabolas.shape[1],
         "OUTPUT_BITS": OUTPUT_BITS,
         "STATE_BITS": STATE_BITS,
         "STATE_LIMIT": STATE_LIMIT,
     }
-    functions = ["init", "step", "run", *(["logits", "vocabulary"] if is_text else ["input", "number"])]
-    names = [
-        f"#define MODEL_CHECKPOINT {c_string(digest)}",
-        f"#define MODEL_TEXT {int(is_text)}",
-        *(f"#define MODEL_{size} {prefix.upper()}_{size}" for size in public),
-        *(f"#define model_{function} {prefix}_{function}" for function in functions),
-    ]
     kind = "text, character by character" if is_text else "a series, step by step"
     title = (
-        f"/* {c_comment(name)}: a recurrent network for {kind}, in C99 and integers alone.\n"
-        f"   Weights {c_comment(digest)}. */"
+        f"/* {c_comment(network.name)}: a recurrent network for {kind}, in C99 and in integers.\n"
+        f"   Checkpoint {c_comment(digest)}. */"
     )
     parts = {
         "TITLE": title,
         "SIZES": defines(sizes),
         "WEIGHTS": "\n".join(_arrays(network, prefix)),
         "LAYERS": _layers(network),
-        **{part.upper(): template(_PACKAGE, f"{part}.c", kinds).rstrip() for part in _PARTS},
         "STEP": template("pipeline.cells", f"{config.cell}_integer.c", kinds).rstrip(),
-        "NAMES": "\n".join(names),
+        "NAMES": _names(network, digest, prefix),
     }
+    for part in _PARTS:
+        parts[part.upper()] = template(_PACKAGE, f"{part}.c", kinds).rstrip()
     header = parts | {"SIZES": defines(public, f"{prefix.upper()}_")}
     return {
         "model.h": fill("model.h", header, kinds, prefix, _PACKAGE, _PUBLIC),
@@ -91,8 +77,45 @@ def write_integer_c(network: IntegerNetwork, name: str, digest: str) -> dict[str
     }
 
 
+def _public_sizes(network: IntegerNetwork) -> dict[str, int | str]:
+    rows, hidden = network.zero_state(1).shape[1:]
+    bits = {"STATE_BITS": STATE_BITS, "OUTPUT_BITS": OUTPUT_BITS}
+    if network.scaler is not None:
+        bits["INPUT_BITS"] = network.input_bits
+    return {
+        "FEATURES": len(network.scaler.input_mean) if network.scaler else 1,
+        "OUTPUTS": len(network.head.weights),
+        "ROWS": rows,
+        "HIDDEN": hidden,
+        "STATE": f"({rows} * {hidden})",
+        **bits,
+    }
+
+
+def _names(network: IntegerNetwork, digest: str, prefix: str) -> str:
+    is_text = network.vocabulary is not None
+    further = ["logits", "vocabulary"] if is_text else ["input", "number"]
+    given = "(number)" if is_text else "model_input(number, feature)"
+    number = f"((float)(output) / {2**OUTPUT_BITS})" if is_text else "model_number(output, target)"
+    lines = [
+        '#define MODEL_TARGET "c-integer"',
+        f"#define MODEL_CHECKPOINT {c_string(digest)}",
+        f"#define MODEL_PROOF UINT64_C({proof(network)})",
+        f"#define MODEL_ATOL {_TOLERANCE.atol}",
+        f"#define MODEL_RTOL {_TOLERANCE.rtol}",
+        f"#define MODEL_TEXT {int(is_text)}",
+        f"#define MODEL_INPUT {'int64_t' if is_text else 'int16_t'}",
+        "#define MODEL_WORD int32_t",
+        f"#define MODEL_GIVEN(number, feature) {given}",
+        f"#define MODEL_NUMBER(output, target) {number}",
+    ]
+    lines += [f"#define MODEL_{size} {prefix.upper()}_{size}" for size in _public_sizes(network)]
+    lines += [f"#define model_{name} {prefix}_{name}" for name in ("init", "step", "run", *further)]
+    return "\n".join(lines)
+
+
 def _arrays(network: IntegerNetwork, prefix: str) -> Iterator[str]:
-    for place, values in enumerate(network.fixed.parabolas):
+    for place, values in enumerate(FixedPoint().parabolas):
         yield _array("int16_t", f"squash_{place}", np.append(values, np.int16(0)))
     for number, layer in enumerate(network.layers):
         yield from _product(f"input_{number}", layer.input)
@@ -104,12 +127,13 @@ def _arrays(network: IntegerNetwork, prefix: str) -> Iterator[str]:
         return
     assert network.scaler is not None
     for name, values in (
-        ("input_mean", np.float32(network.scaler.input_mean)),
+        ("input_mean", np.asarray(network.scaler.input_mean, np.float32)),
         ("input_scale", network.input_scale),
-        ("output_mean", np.float32(network.scaler.output_mean)),
+        ("output_mean", np.asarray(network.scaler.output_mean, np.float32)),
         ("output_scale", network.output_scale),
     ):
-        yield f"static const float {name}[{len(values)}] = {{{', '.join(f'{y!s}f' for y in values)}}};"
+        numbers = ", ".join(f"{value!s}f" for value in values)
+        yield f"static const float {name}[{len(values)}] = {{{numbers}}};"
 
 
 def _product(name: str, product: Product) -> Iterator[str]:
@@ -132,7 +156,9 @@ def _wider(array: NDArray[np.generic], axis: int, step: int) -> NDArray[np.gener
 def _layers(network: IntegerNetwork) -> str:
     def matrix(name: str, of: Product) -> str:
         arrays = ", ".join(f"{name}_{part}" for part in ("weights", "multipliers", "bias"))
-        rows, columns = (up(size, step) for size, step in zip(of.weights.shape, (_PANEL, 4)))
+        rows, columns = (
+            up(size, step) for size, step in zip(of.weights.shape, (_PANEL, 4), strict=True)
+        )
         return f"{{{arrays}, OFFSETS({name}) {rows}, {columns}, {of.shift}}}"
 
     table = [
@@ -146,7 +172,9 @@ def _layers(network: IntegerNetwork) -> str:
     for number, layer in enumerate(network.layers):
         table.append(f"    {{{matrix(f'input_{number}', layer.input)},")
         table.append(f"     {matrix(f'hidden_{number}', layer.hidden)}}},")
-    return "\n".join([*table, "};", f"static const struct matrix output_layer = {matrix('head', network.head)};"])
+    return "\n".join(
+        [*table, "};", f"static const struct matrix output_layer = {matrix('head', network.head)};"]
+    )
 
 
 def _array(kind: str, name: str, values: NDArray[np.generic]) -> str:

@@ -54,7 +54,8 @@ static void put_point(int32_t point) {
 }
 
 int main(int count, char **arguments) {
-    static float state[MODEL_STATE], logits[MODEL_OUTPUTS];
+    static MODEL_WORD state[MODEL_STATE], output[MODEL_OUTPUTS];
+    static float logits[MODEL_OUTPUTS];
     const char *prompt = "";
     long length = 200;
     struct sampling sampling = {1.0f, 0, 1.0f};
@@ -85,13 +86,16 @@ int main(int count, char **arguments) {
                  option);
     }
     model_init(state);
-    model_logits(state, logits);
+    model_logits(state, output);
     while (*prompt != '\0')
-        model_step(state, next_point(&prompt), logits);
+        model_step(state, next_point(&prompt), output);
     while (length-- > 0) {
-        int32_t point = model_vocabulary[sample(logits, next_uniform(&random), &sampling)];
+        int32_t point;
+        for (k = 0; k < MODEL_OUTPUTS; k++)
+            logits[k] = MODEL_NUMBER(output[k], k);
+        point = model_vocabulary[sample(logits, next_uniform(&random), &sampling)];
         put_point(point);
-        model_step(state, point, logits);
+        model_step(state, point, output);
     }
     putchar('\n');
     return 0;
@@ -99,7 +103,8 @@ int main(int count, char **arguments) {
 
 #else
 int main(int count, char **arguments) {
-    static float state[MODEL_STATE], input[MODEL_FEATURES], output[MODEL_OUTPUTS];
+    static MODEL_WORD state[MODEL_STATE], output[MODEL_OUTPUTS];
+    static MODEL_INPUT input[MODEL_FEATURES];
     static char line[64 * MODEL_FEATURES + 64];
     unsigned long row;
     int k;
@@ -110,9 +115,10 @@ int main(int count, char **arguments) {
         char *next = line, *end;
         line[strcspn(line, "\r\n")] = '\0';
         for (k = 0; k < MODEL_FEATURES; k++, next = end + 1) {
-            input[k] = strtof(next, &end);
+            float number = strtof(next, &end);
+            input[k] = MODEL_GIVEN(number, k);
             end += strspn(end, " \t");
-            if (end == next || !isfinite(input[k]) || *end != (k + 1 < MODEL_FEATURES ? ',' : '\0'))
+            if (end == next || !isfinite(number) || *end != (k + 1 < MODEL_FEATURES ? ',' : '\0'))
                 fail(MALFORMED,
                      "line %lu of standard input is not %d numbers with commas between "
                      "them; mend it",
@@ -120,7 +126,7 @@ int main(int count, char **arguments) {
         }
         model_step(state, input, output);
         for (k = 0; k < MODEL_OUTPUTS; k++)
-            printf("%s%.9g", k ? "," : "", output[k]);
+            printf("%s%.9g", k ? "," : "", MODEL_NUMBER(output[k], k));
         putchar('\n');
         fflush(stdout);
     }

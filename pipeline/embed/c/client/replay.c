@@ -1,5 +1,8 @@
 /* Replays the golden trajectories of the bundle that the model was generated from, and times one
-   step. Prints one line of JSON; ends with 1 if a number is not what it should be. */
+   step. Prints one line of JSON; ends with 1 if a number is not what it should be.
+
+   A model in integers has a tolerance of its own, whose unit is the deviation of a series; and every
+   bit of a long run has to be that of the model in Python which it was written from. */
 #define _POSIX_C_SOURCE 199309L /* clock_gettime */
 #define MODEL_NAMES
 #include "bundle.h"
@@ -40,21 +43,37 @@ struct result {
 /* The larger one, or NaN if one is. */
 static double worse(double a, double b) { return isnan(a) || a > b ? a : b; }
 
-static void compare(const float *found, const double *expected, size_t size, double *error,
+/* One number; `unit` is what errors of it are counted in. */
+static void compare(double found, double expected, double unit, double *error,
                     struct result *result) {
-    size_t k;
-    for (k = 0; k < size; k++) {
-        double wanted = (float)expected[k]; /* infinite where a float cannot be so large */
-        double distance = fabs(found[k] - wanted);
-        double allowed = result->atol + result->rtol * fabs(wanted);
-        *error = worse(*error, distance);
-        result->share = worse(result->share, distance / allowed);
-    }
+    double wanted = (float)expected; /* infinite where a float cannot be so large */
+    double distance = fabs(found - wanted);
+    double allowed = result->atol * unit + result->rtol * fabs(wanted);
+    *error = worse(*error, distance);
+    result->share = worse(result->share, distance / allowed);
+}
+
+#ifdef MODEL_PROOF
+#define STATE_UNIT ((double)(1L << MODEL_STATE_BITS))
+#define TO_STATE(number) ((int32_t)floor((number)*STATE_UNIT + 0.5))
+#else
+#define STATE_UNIT 1
+#define TO_STATE(number) ((float)(number))
+#endif
+
+/* The deviation of a target, of a model in integers. */
+static double unit_of(size_t target) {
+#if defined(MODEL_PROOF) && !MODEL_TEXT
+    return model_number(1 << MODEL_OUTPUT_BITS, target) - model_number(0, target);
+#else
+    (void)target;
+    return 1;
+#endif
 }
 
 /* One call for every stream of the batch; `states` become the next ones. */
-static void replay_call(const cJSON *call, const struct names *names, float *states, size_t batch,
-                        struct result *result) {
+static void replay_call(const cJSON *call, const struct names *names, MODEL_WORD *states,
+                        size_t batch, struct result *result) {
     size_t input_shape[] = {batch, 0, MODEL_FEATURES},
            state_shape[] = {batch, MODEL_ROWS, MODEL_HIDDEN};
     double *input = tensor(call, names->input, input_shape, MODEL_TEXT ? 2 : 3);
@@ -62,17 +81,21 @@ static void replay_call(const cJSON *call, const struct names *names, float *sta
     double *output = tensor(call, names->output, output_shape, 3);
     double *next_state = tensor(call, names->next_state, state_shape, 3);
     MODEL_INPUT *given = malloc(steps * MODEL_FEATURES * sizeof *given);
-    float *found = malloc(steps * MODEL_OUTPUTS * sizeof *found);
+    MODEL_WORD *found = malloc(steps * MODEL_OUTPUTS * sizeof *found);
     if (given == NULL || found == NULL)
         fail(MALFORMED, "golden.json: %lu steps do not fit into memory", (unsigned long)steps);
     for (stream = 0; stream < batch; stream++) {
         for (k = 0; k < steps * MODEL_FEATURES; k++)
-            given[k] = (MODEL_INPUT)input[stream * steps * MODEL_FEATURES + k];
+            given[k] = (MODEL_INPUT)MODEL_GIVEN(input[stream * steps * MODEL_FEATURES + k],
+                                                k % MODEL_FEATURES);
         model_run(states + stream * MODEL_STATE, given, found, steps);
-        compare(found, output + stream * steps * MODEL_OUTPUTS, steps * MODEL_OUTPUTS,
-                &result->outputs, result);
+        for (k = 0; k < steps * MODEL_OUTPUTS; k++)
+            compare(MODEL_NUMBER(found[k], k % MODEL_OUTPUTS),
+                    output[stream * steps * MODEL_OUTPUTS + k], unit_of(k % MODEL_OUTPUTS),
+                    &result->outputs, result);
     }
-    compare(states, next_state, batch * MODEL_STATE, &result->states, result);
+    for (k = 0; k < batch * MODEL_STATE; k++)
+        compare(states[k] / STATE_UNIT, next_state[k], 1, &result->states, result);
     result->calls++;
     free(input);
     free(output);
@@ -87,12 +110,12 @@ static void replay_trajectory(const cJSON *trajectory, const struct names *names
     const cJSON *given = cJSON_GetObjectItemCaseSensitive(trajectory, "states");
     double *start = tensor(given ? given : trajectory, names->state, shape, 3); /* beside the calls
                                                                                    in format 1 */
-    float *states = malloc(shape[0] * MODEL_STATE * sizeof *states);
+    MODEL_WORD *states = malloc(shape[0] * MODEL_STATE * sizeof *states);
     const cJSON *call;
     if (states == NULL)
         fail(MALFORMED, "golden.json: %lu streams do not fit into memory", (unsigned long)shape[0]);
     for (k = 0; k < shape[0] * MODEL_STATE; k++)
-        states[k] = (float)start[k];
+        states[k] = TO_STATE(start[k]);
     cJSON_ArrayForEach(call, list(trajectory, "calls")) {
         replay_call(call, names, states, shape[0], result);
     }
@@ -102,7 +125,7 @@ static void replay_trajectory(const cJSON *trajectory, const struct names *names
 
 /* Microseconds of one step, the state carried on: the fastest of some rounds. */
 static double time_step(void) {
-    static float state[MODEL_STATE], output[MODEL_OUTPUTS];
+    static MODEL_WORD state[MODEL_STATE], output[MODEL_OUTPUTS];
     double fastest = INFINITY;
     int round, step;
     for (round = 0; round < ROUNDS; round++) {
@@ -113,7 +136,7 @@ static double time_step(void) {
 #if MODEL_TEXT
             model_step(state, model_vocabulary[1 + step % (MODEL_OUTPUTS - 1)], output);
 #else
-            static const float input[MODEL_FEATURES];
+            static const MODEL_INPUT input[MODEL_FEATURES];
             model_step(state, input, output);
 #endif
         }
@@ -123,6 +146,46 @@ static double time_step(void) {
     }
     return fastest / STEPS;
 }
+
+#ifdef MODEL_PROOF
+enum { PROVEN_STEPS = 10000 };
+
+static uint64_t digested(uint64_t digest, const int32_t *words, size_t size) {
+    size_t k;
+    for (k = 0; k < size; k++)
+        digest = (digest ^ (uint32_t)words[k]) * UINT64_C(0x100000001b3);
+    return digest;
+}
+
+/* Whether a long run from inputs of every size gives the very integers of the model in Python: FNV-1a
+   of all outputs and of the last state. */
+static int is_proven(void) {
+    static int32_t state[MODEL_STATE], output[MODEL_OUTPUTS];
+    uint64_t digest = UINT64_C(0xcbf29ce484222325);
+    uint32_t random = 1;
+    int step, k;
+    model_init(state);
+    for (step = 0; step < PROVEN_STEPS; step++) {
+        MODEL_INPUT input[MODEL_FEATURES];
+        for (k = 0; k < MODEL_FEATURES; k++) {
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+#if MODEL_TEXT
+            input[k] = random >> 16; /* the place in the vocabulary */
+            input[k] = input[k] % MODEL_OUTPUTS ? model_vocabulary[input[k] % MODEL_OUTPUTS] : -1;
+#else
+            input[k] = (MODEL_INPUT)((int32_t)(random >> 16) - 32768);
+#endif
+        }
+        model_run(state, input, output, 1);
+        digest = digested(digest, output, MODEL_OUTPUTS);
+    }
+    return digested(digest, state, MODEL_STATE) == MODEL_PROOF;
+}
+#else
+static int is_proven(void) { return 1; }
+#endif
 
 static void print_number(const char *name, double value) {
     if (isfinite(value))
@@ -160,15 +223,19 @@ int main(int count, char **arguments) {
     if (!(result.atol >= 0 && result.atol <= 1e-5 && result.rtol >= 0 && result.rtol <= 1e-4))
         fail(MALFORMED, "golden.json: a tolerance of %g and %g proves nothing; export it anew",
              result.atol, result.rtol);
+#ifdef MODEL_PROOF
+    result.atol = MODEL_ATOL;
+    result.rtol = MODEL_RTOL;
+#endif
     cJSON_ArrayForEach(trajectory, list(golden, "trajectories")) {
         replay_trajectory(trajectory, &names, &result);
     }
-    passed = result.share <= 1;
+    passed = result.share <= 1 && is_proven();
     name = cJSON_PrintUnformatted(member(manifest, "name")); /* with quotes, as JSON has it */
     if (name == NULL)
         fail(MALFORMED, "%s/manifest.json: the name does not fit into memory", folder);
-    printf("{\"target\": \"c\", \"runtime\": \"%s\", \"model\": %s, \"calls\": %d, ", COMPILER,
-           name, result.calls);
+    printf("{\"target\": \"%s\", \"runtime\": \"%s\", \"model\": %s, \"calls\": %d, ", MODEL_TARGET,
+           COMPILER, name, result.calls);
     print_number("outputs", result.outputs);
     print_number("states", result.states);
     print_number("share", result.share);
