@@ -34,7 +34,7 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
     from pipeline.report.tables import manifest_table
     from pipeline.validate.records import read_validation
 
-    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
+    folders = find_models(exported, MANIFEST_FILE, names, made_by="export", variants=True)
     bundles = [open_bundle(folder) for folder in folders]
     for bundle in bundles:
         bundle.verify()

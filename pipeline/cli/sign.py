@@ -39,10 +39,10 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
     signed = []
     for folder in find_models(exported, MANIFEST_FILE, names, made_by="export"):
         with exclusive(folder):
-            signature = folder / SIGNATURE_FILE
-            write_file(signature, sign_bundle(open_bundle(folder), key))
-        say(f"{folder.name}: signed with {key}")
-        signed.append({"name": folder.name, "signature": str(signature)})
+            bundle, signature = open_bundle(folder), folder / SIGNATURE_FILE
+            write_file(signature, sign_bundle(bundle, key))
+        say(f"{bundle.manifest.name}: signed with {key}")
+        signed.append({"name": bundle.manifest.name, "signature": str(signature)})
     finish(as_json, signed, [])
 
 
@@ -69,7 +69,8 @@ def verify(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> 
     public = PublicKey(key)
     verified = []
     for folder in find_models(exported, MANIFEST_FILE, names, made_by="export"):
-        public.verify(open_bundle(folder))
-        say(f"{folder.name}: as signed by the owner of {key}")
-        verified.append({"name": folder.name, "key": str(key)})
+        bundle = open_bundle(folder)
+        public.verify(bundle)
+        say(f"{bundle.manifest.name}: as signed by the owner of {key}")
+        verified.append({"name": bundle.manifest.name, "key": str(key)})
     finish(as_json, verified, [])
