@@ -51,7 +51,8 @@ ROUTE = [
     *("lookup", "contract.law", "contract.tensors", "network_tensors", "seal"),
     *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
     *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
-    *("export", "usercode", "bundle", "trust", "runtimes", "validate", "embed", "benchmark"),
+    *("export", "usercode", "variants", "bundle", "trust", "runtimes", "validate"),
+    *("embed", "benchmark"),
     *("report", "hub", "run", "cli"),
 ]
 
