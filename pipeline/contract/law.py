@@ -51,18 +51,14 @@ class Tolerance(Record):
         return self.rtol <= other.rtol and self.atol <= other.atol
 
 
-# Precisions that a runtime may compute in. TF32 has as many bits of mantissa as float16: 10.
+# Precisions of runtimes. TF32 has as many bits of mantissa as float16: 10; int16 is fixed point.
 Precision = Literal["float32", "tf32", "float16", "bfloat16", "int16"]
-_BITS: dict[Precision, int] = {
-    "float32": 23, "tf32": 10, "float16": 10, "bfloat16": 7, "int16": 15,
-}  # fmt: skip
+_BITS: dict[Precision, int] = {"float32": 23, "tf32": 10, "float16": 10, "bfloat16": 7}
 EPS = {precision: 2.0**-bits for precision, bits in _BITS.items()}  # rounding of a number near one
 FLOAT32 = Tolerance(rtol=1e-4, atol=1e-5)
 LESS_THAN_FLOAT32: dict[Precision, Tolerance] = {
-    "tf32": Tolerance(rtol=1e-3, atol=2.5e-3),
-    "float16": Tolerance(rtol=1e-3, atol=2.5e-3),
+    **dict.fromkeys(("tf32", "float16", "int16"), Tolerance(rtol=1e-3, atol=2.5e-3)),
     "bfloat16": Tolerance(rtol=1e-2, atol=2e-2),
-    "int16": Tolerance(rtol=1e-3, atol=2.5e-3),  # of fixed point
 }
 
 

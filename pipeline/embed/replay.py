@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.bundle import Bundle
-from pipeline.contract.law import Tolerance
+from pipeline.contract.law import LESS_THAN_FLOAT32, Tolerance
 from pipeline.embed.project import write_project
 from pipeline.embed.target import Command, Target
 from pipeline.embed.targets import find_target
@@ -85,7 +85,8 @@ class Workshop:
         except (UsageError, UnavailableError) as error:
             return row.model_copy(update={"reason": str(error)})
         row = row.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
-        return _judged(row, found, bundle.manifest.tolerance["float32"])
+        given = bundle.manifest.tolerance["float32"]
+        return _judged(row, found, LESS_THAN_FLOAT32.get(self.target.precision, given))
 
     def close(self) -> None:
         """Remove the folder."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract import Bundle
+from pipeline.contract.law import Precision
 from pipeline.errors import UnavailableError
 from pipeline.trust import Trust
 
@@ -64,8 +65,9 @@ class Target:
 
     ``clients`` are folders whose content is copied. ``file`` is the model file that the project
     runs; it is empty if ``generated`` makes files from the bundle that contain the model. If it
-    ``runs_code``, that file is a program that must be trusted. ``loops`` names the graphs with the
-    loop inside that it runs.
+    ``runs_code``, that file is a program that must be trusted. ``precision`` is what it computes
+    in, of which the law has the tolerance. ``loops`` names the graphs with the loop inside that it
+    runs.
 
     ``programs`` must be installed, and so must those ``headers`` (path below ``/usr/include`` →
     Debian package) that the replay includes. ``build`` returns commands to run in the folder of the
@@ -80,6 +82,7 @@ class Target:
     limits: str = ""
     file: str = ""
     runs_code: bool = False
+    precision: Precision = "float32"
     loops: tuple[str, ...] = ()
     generated: Callable[[Bundle], Mapping[str, bytes]] | None = None
     programs: tuple[Program, ...] = ()

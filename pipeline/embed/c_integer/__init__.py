@@ -1,4 +1,4 @@
-"""C99 of an int8 variant in integers alone, with the weights inside."""
+"""C99 of a network in integers alone, with the weights inside."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +18,10 @@ def _generated(bundle: Bundle) -> Mapping[str, bytes]:
 TARGET = Target(
     name="c-integer",
     title="C in integers",
-    help="C99 without floats: 8-bit weights, 16-bit activations and sums of 32 bits, for processors "
-    "that have no floating point, and faster for those that have",
-    limits="It takes int8 variants of built-in networks with a state, tanh and no projections. "
+    help="C99 without floats: 8-bit weights, 16-bit activations, sums of 32 bits, for processors "
+    "without floating point, and faster on those with it",
+    limits="It takes built-in networks with a state, tanh and no projections; made of an int8 "
+    "variant, it is half as large. "
     f"{C.limits.partition('. ')[2]}",
     clients=(*C.clients, Path(__file__).with_name(CLIENT)),
     generated=_generated,

@@ -29,7 +29,9 @@ struct matrix {
 #ifdef CHOOSES
     const int32_t *offsets; /* what 32768 adds to the sums if it is added to all of x */
 #endif
-    size_t rows, columns; /* whole panels, and a multiple of 4 */
+    size_t rows; /* whole panels */
+    size_t second; /* where each row is the sum of two, from here on are the second ones */
+    size_t columns; /* a multiple of 4 */
     int shift;
 };
 
@@ -156,6 +158,15 @@ float model_number(int32_t output, size_t target) {
 /* PLAIN */
 #endif
 
+/* The same where a row may be the sum of two. */
+TARGET static INLINE void VARIANT(whole_product)(int32_t *y, const struct matrix *matrix,
+                                                 const int16_t *x) {
+    size_t k;
+    VARIANT(product)(y, matrix, x);
+    for (k = 0; k < matrix->second; k++)
+        y[k] += y[matrix->second + k];
+}
+
 /* A row of h as a product reads it, in units of 1 / 2^15, with zeros behind it. */
 TARGET static INLINE void VARIANT(narrow)(int16_t *to, const int32_t *h) {
     size_t k;
@@ -173,7 +184,7 @@ TARGET static INLINE void VARIANT(narrow)(int16_t *to, const int32_t *h) {
 TARGET static void VARIANT(head)(const int16_t *h, int32_t *output) {
     int32_t y[OUTPUT_ROWS];
     size_t k;
-    VARIANT(product)(y, &output_layer, h);
+    VARIANT(whole_product)(y, &output_layer, h);
     for (k = 0; k < OUTPUTS; k++)
         output[k] = y[k];
 }
@@ -194,9 +205,9 @@ TARGET static void VARIANT(run)(int32_t *state, const INPUT *input, int32_t *out
             given[k] = input[k];
 #endif
         for (layer = 0; layer < LAYERS; layer++, row += HIDDEN) {
-            VARIANT(product)(of_x, &layers[layer].input, x);
+            VARIANT(whole_product)(of_x, &layers[layer].input, x);
             VARIANT(narrow)(h, row);
-            VARIANT(product)(of_h, &layers[layer].hidden, h);
+            VARIANT(whole_product)(of_h, &layers[layer].hidden, h);
 #if CELL_STATE
             VARIANT(step_layer)(of_x, of_h, row, row + LAYERS * HIDDEN);
 #else

@@ -10,21 +10,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cells.fixed_point import OUTPUT_BITS, STATE_BITS, STATE_LIMIT, FixedPoint
+from pipeline.contract import Bundle
+from pipeline.contract.law import LESS_THAN_FLOAT32
+from pipeline.contract.network import stored_network
 from pipeline.embed.c.arrays import lines, vocabulary_arrays
 from pipeline.embed.c.layout import up
 from pipeline.embed.c.source import defines, identifier
 from pipeline.embed.c.template import PUBLIC, fill, template
 from pipeline.embed.c_integer.network import IntegerNetwork, Product
 from pipeline.embed.c_integer.proof import proof
-from pipeline.contract.law import LESS_THAN_FLOAT32
+from pipeline.errors import UsageError
 from pipeline.escaping import c_comment, c_string
 
 _TOLERANCE = LESS_THAN_FLOAT32["int16"]
 _PANEL = 16  # rows in a panel: the 32-bit sums in one register of AVX-512
+_MARGIN = 1.25  # numbers may lie farther out than those held out, by so much
 _ROOM = 32  # the functions of gates work on so many numbers at a time
 _PACKAGE = "pipeline.embed.c_integer"
 _PARTS = ("plain", "avx2", "avx512")
 _PUBLIC = (*PUBLIC, "INPUT_BITS", "OUTPUT_BITS")
+
+
+def integer_c_source(bundle: Bundle) -> dict[str, bytes]:
+    """``model.h`` and ``model.c`` of a bundle; the same bytes for the same bundle.
+
+    Raises:
+        UsageError: the bundle is of a module, or fixed point does not hold the network.
+    """
+    manifest = bundle.manifest
+    if manifest.model is None or manifest.checkpoint_sha256 is None:
+        raise UsageError(
+            f"{manifest.name} is a module, and C is generated from built-in networks alone; embed "
+            "it for a target that runs ONNX or TorchScript"
+        )
+    network, farthest = stored_network(bundle), 1.0
+    if network.scaler is not None:
+        mean, deviation = np.asarray(network.scaler.input_mean), network.scaler.input_std
+        farthest = _MARGIN * float(abs((bundle.task_data() - mean) / deviation).max(initial=1.0))
+    integers = IntegerNetwork(manifest.name, network, farthest)
+    return write_integer_c(integers, manifest.checkpoint_sha256)
 
 
 def write_integer_c(network: IntegerNetwork, digest: str) -> dict[str, bytes]:
@@ -46,9 +70,9 @@ def write_integer_c(network: IntegerNetwork, digest: str) -> dict[str, bytes]:
         "COLUMNS": columns[-1],
         "MOST_COLUMNS": max(columns),
         "ROOM(size)": f"(((size) + {_ROOM - 1}) / {_ROOM} * {_ROOM})",
-        "MOST_ROWS": f"ROOM({len(entry.gates)} * HIDDEN)",
+        "MOST_ROWS": f"ROOM({max(_rows(p) for layer in network.layers for p in layer)})",
         "OUTPUTS": public["OUTPUTS"],
-        "OUTPUT_ROWS": up(len(network.head.weights), _PANEL),
+        "OUTPUT_ROWS": _rows(network.head),
         "PANEL": _PANEL,
         "SEGMENTS": FixedPoint().parabolas.shape[1],
         "OUTPUT_BITS": OUTPUT_BITS,
@@ -84,7 +108,7 @@ def _public_sizes(network: IntegerNetwork) -> dict[str, int | str]:
         bits["INPUT_BITS"] = network.input_bits
     return {
         "FEATURES": len(network.scaler.input_mean) if network.scaler else 1,
-        "OUTPUTS": len(network.head.weights),
+        "OUTPUTS": network.head.size,
         "ROWS": rows,
         "HIDDEN": hidden,
         "STATE": f"({rows} * {hidden})",
@@ -147,6 +171,11 @@ def _product(name: str, product: Product) -> Iterator[str]:
     yield f"#ifdef CHOOSES\n{_array('int32_t', f'{name}_offsets', offsets)}\n#endif"
 
 
+def _rows(product: Product) -> int:
+    """The rows of a product, in whole panels."""
+    return up(len(product.weights), _PANEL)
+
+
 def _wider(array: NDArray[np.generic], axis: int, step: int) -> NDArray[np.generic]:
     """``array`` with zeros behind it along ``axis``, up to a multiple of ``step``."""
     missing = [(0, -size % step if axis == of else 0) for of, size in enumerate(array.shape)]
@@ -156,10 +185,8 @@ def _wider(array: NDArray[np.generic], axis: int, step: int) -> NDArray[np.gener
 def _layers(network: IntegerNetwork) -> str:
     def matrix(name: str, of: Product) -> str:
         arrays = ", ".join(f"{name}_{part}" for part in ("weights", "multipliers", "bias"))
-        rows, columns = (
-            up(size, step) for size, step in zip(of.weights.shape, (_PANEL, 4), strict=True)
-        )
-        return f"{{{arrays}, OFFSETS({name}) {rows}, {columns}, {of.shift}}}"
+        columns, second = up(of.weights.shape[1], 4), of.size if of.double else 0
+        return f"{{{arrays}, OFFSETS({name}) {_rows(of)}, {second}, {columns}, {of.shift}}}"
 
     table = [
         "#ifdef CHOOSES",
@@ -172,9 +199,8 @@ def _layers(network: IntegerNetwork) -> str:
     for number, layer in enumerate(network.layers):
         table.append(f"    {{{matrix(f'input_{number}', layer.input)},")
         table.append(f"     {matrix(f'hidden_{number}', layer.hidden)}}},")
-    return "\n".join(
-        [*table, "};", f"static const struct matrix output_layer = {matrix('head', network.head)};"]
-    )
+    head = f"static const struct matrix output_layer = {matrix('head', network.head)};"
+    return "\n".join([*table, "};", head])
 
 
 def _array(kind: str, name: str, values: NDArray[np.generic]) -> str:
