@@ -93,8 +93,8 @@ def _initial(explicit: Explicit, contract: Contract) -> Tensors:
     found = {}
     for before, _ in contract.states:
         spec = next(one for one in contract.inputs if one.name == before)
-        shape = [1 if isinstance(axis, str) else axis for axis in spec.shape]
-        found[before] = np.broadcast_to(explicit.initial[before], shape).astype(spec.type)
+        start = np.broadcast_to(explicit.initial[before], spec.smallest_shape)
+        found[before] = start.astype(spec.type)
     return found
 
 

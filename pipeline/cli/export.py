@@ -1,12 +1,13 @@
 """``pipeline export``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
 
 from pipeline.cli.options import (
+    PATH,
     checkpoints_option,
     exported_option,
     force_option,
@@ -33,11 +34,7 @@ _module = section("A module of your own")
 )
 @click.option("--opset", type=int, default=18, help="Opset of the ONNX files, 18 to 23.")
 @_module("--name", help="Name of the bundle; by default that of the class.")
-@_module(
-    "--weights",
-    type=click.Path(path_type=Path),
-    help="File of the weights; nothing in it is run.",
-)
+@_module("--weights", type=PATH, help="File of the weights; nothing in it is run.")
 @_module(
     "--arg",
     "arguments",
@@ -51,20 +48,16 @@ _module = section("A module of your own")
     multiple=True,
     metavar="NAME=TYPE[AXES]",
     help="Input, such as x=float32[batch,time,4] or tokens=int64[batch,time]<50. Repeatable. "
-    "Without it, the input is told from the layers.",
+    "Without it, the inputs follow from the layers.",
 )
-@_module(
-    "--example",
-    type=click.Path(path_type=Path),
-    help="File .npz with an example of each input.",
-)
+@_module("--example", type=PATH, help="File .npz with an example of each input.")
 @_module(
     "--state",
     "states",
     multiple=True,
     metavar="ARG:RESULT",
-    help="Argument and result that are a state; or none, for whole sequences. Repeatable. Without "
-    "it, states are found.",
+    help="Argument that is a state, and the result that goes into it at the next call; or none, "
+    "for whole sequences. Repeatable.  [default: found in the module]",
 )
 @checkpoints_option
 @exported_option
@@ -73,16 +66,11 @@ _module = section("A module of your own")
 def export(
     names: tuple[str, ...],
     opset: int,
-    name: str | None,
-    weights: Path | None,
-    arguments: tuple[str, ...],
-    inputs: tuple[str, ...],
-    example: Path | None,
-    states: tuple[str, ...],
     checkpoints: Path,
     exported: Path,
     force: bool,
     as_json: bool,
+    **module: Any,
 ) -> None:
     """Export checkpoints, or a module of your own, to TorchScript and ONNX.
 
@@ -111,23 +99,13 @@ def export(
             raise UsageError("a module is exported alone; name one at a time")
         from pipeline.cli.export_module import export_source
 
-        export_source(
-            names[0],
-            name=name,
-            weights=weights,
-            arguments=arguments,
-            inputs=inputs,
-            example=example,
-            states=states,
-            opset=opset,
-            exported=exported,
-            as_json=as_json,
-        )
+        export_source(names[0], opset=opset, exported=exported, as_json=as_json, **module)
         return
-    given = {"name": name, "weights": weights, "arg": arguments, "input": inputs}
-    for option, value in {**given, "example": example, "state": states}.items():
-        if value:
-            raise UsageError(f"--{option} is for a module such as mynet.py:Denoiser; name one")
+    for option in click.get_current_context().command.params:
+        if module.get(option.name or ""):
+            raise UsageError(
+                f"{option.opts[0]} is for a module such as mynet.py:Denoiser; name one"
+            )
     folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
     results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]
     finish(

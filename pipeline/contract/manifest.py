@@ -8,15 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config import (
-    Digest,
-    ImportedSource,
-    Line,
-    ModelConfig,
-    Name,
-    Record,
-    Source,
-)
+from pipeline.config import Digest, ImportedSource, Line, ModelConfig, Name, Record, Source
 from pipeline.contract.checks import check_network
 from pipeline.contract.files import (
     CARD_FILE,
@@ -26,7 +18,7 @@ from pipeline.contract.files import (
     TORCHSCRIPT_FILE,
     WEIGHTS_FILE,
 )
-from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
+from pipeline.contract.law import TOLERANCES, Precision, Tolerance
 from pipeline.contract.records import Scaler, Spread, TrainingRecord, Versions
 from pipeline.contract.tensors import Axis, Contract, HeldOutData, Integers, StatePair, TensorSpec
 from pipeline.network_tensors import Loop
@@ -34,7 +26,6 @@ from pipeline.reading import JSON_LIMIT
 from pipeline.seal import schema_of
 
 FORMAT: Literal[2] = 2  # of manifests and golden data that are written
-SCHEMA_FILE = "manifest.schema.json"
 
 _COPIES = 4  # largest number of copies of the weights in one file
 _LARGEST = 2**26  # numbers in a tensor whose dynamic axes are 1
@@ -144,11 +135,10 @@ class Manifest(Record):
             raise ValueError("all inputs, or all outputs, are states")
 
     def _check_tolerance(self) -> None:
-        most = {"float32": FLOAT32, **LESS_THAN_FLOAT32}
         if "float32" not in self.tolerance:
             raise ValueError("tolerance lacks float32")
         for precision, tolerance in self.tolerance.items():
-            if not tolerance.within(allowed := most[precision]):
+            if not tolerance.within(allowed := TOLERANCES[precision]):
                 raise ValueError(
                     f"tolerance allows more than rtol {allowed.rtol}, atol {allowed.atol}"
                 )

@@ -110,26 +110,21 @@ def replacing(name: str, make: Callable[[bytes], bytes]) -> Spoil:
     return spoil
 
 
-def rewriting(change: Callable[[Any], Any]) -> Spoil:
-    """Another manifest with its seal right."""
+def _rewriting(place: Callable[[Path], Path]) -> Callable[[Callable[[Any], Any]], Spoil]:
+    """Another document at ``place`` with its seal right."""
 
-    def spoil(folder: Path) -> None:
-        path = bundle_of(folder) / MANIFEST
-        document = unsealed_json(path)
-        write_sealed(path, change(document) or document)
+    def rewriting(change: Callable[[Any], Any]) -> Spoil:
+        def spoil(folder: Path) -> None:
+            document = unsealed_json(place(folder))
+            write_sealed(place(folder), change(document) or document)
 
-    return spoil
+        return spoil
+
+    return rewriting
 
 
-def rewriting_checkpoint(change: Callable[[Any], Any]) -> Spoil:
-    """Another checkpoint with its seal right."""
-
-    def spoil(folder: Path) -> None:
-        path = checkpoint_of(folder) / CHECKPOINT
-        document = unsealed_json(path)
-        write_sealed(path, change(document) or document)
-
-    return spoil
+rewriting = _rewriting(lambda folder: bundle_of(folder) / MANIFEST)
+rewriting_checkpoint = _rewriting(lambda folder: checkpoint_of(folder) / CHECKPOINT)
 
 
 def in_place_of(path: Path) -> Path:
