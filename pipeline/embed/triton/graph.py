@@ -67,7 +67,7 @@ def _value(spec: TensorSpec, layout: Layout) -> onnx.ValueInfoProto:
 
 
 def _given(spec: TensorSpec, layout: Layout, initial: dict[str, Array]) -> Iterator[NodeProto]:
-    """Nodes that make an input of the model of what the server gives."""
+    """Nodes that turn what the server gives into an input of the model."""
     name = spec.name
     if name in initial:
         yield from _started(spec, layout, _as_served(initial[name], spec, layout))
@@ -83,7 +83,7 @@ def _given(spec: TensorSpec, layout: Layout, initial: dict[str, Array]) -> Itera
 
 
 def _made(spec: TensorSpec, layout: Layout) -> Iterator[NodeProto]:
-    """Nodes that make what the server takes of an output of the model."""
+    """Nodes that turn an output of the model into what the server takes."""
     source, axis, rank = _MODEL + spec.name, layout.batch_axis(spec), len(spec.shape)
     if layout.lacks_axis(spec):
         yield from _with_axis("Unsqueeze", source, spec.name, rank)
