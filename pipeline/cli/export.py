@@ -34,7 +34,12 @@ _module = section("A module of your own")
 )
 @click.option("--opset", type=int, default=18, help="Opset of the ONNX files, 18 to 23.")
 @_module("--name", help="Name of the bundle; by default that of the class.")
-@_module("--weights", type=PATH, help="File of the weights; nothing in it is run.")
+@_module(
+    "--weights",
+    metavar="FILE|TYPE",
+    help="File of the weights of a module; nothing in it is run. For bundles it is float16, int8 "
+    "or int4, and a variant is written whose weights are stored so.",
+)
 @_module(
     "--arg",
     "arguments",
@@ -66,6 +71,7 @@ _module = section("A module of your own")
 def export(
     names: tuple[str, ...],
     opset: int,
+    weights: str | None,
     checkpoints: Path,
     exported: Path,
     force: bool,
@@ -81,9 +87,13 @@ def export(
     makes it. That Python is run, as python mynet.py would run it. The state that the module keeps
     becomes inputs and outputs.
 
+    A variant of a bundle is a bundle inside of it, in exported/NAME/TYPE, which stores its weights
+    in less than float32. Its name is NAME/TYPE. To export the bundle anew removes it.
+
     \b
     pipeline export
     pipeline export char-lstm --opset 20
+    pipeline export char-lstm --weights int8
     pipeline export mynet.py:Denoiser --weights trained.pt
     pipeline export mynet.py:Tagger --state h:h_next
     pipeline export net.py:Net --input x=float32[batch,time,4]
@@ -99,13 +109,25 @@ def export(
             raise UsageError("a module is exported alone; name one at a time")
         from pipeline.cli.export_module import export_source
 
-        export_source(names[0], opset=opset, exported=exported, as_json=as_json, **module)
+        export_source(
+            names[0],
+            weights=Path(weights) if weights is not None else None,
+            opset=opset,
+            exported=exported,
+            as_json=as_json,
+            **module,
+        )
         return
     for option in click.get_current_context().command.params:
         if module.get(option.name or ""):
             raise UsageError(
                 f"{option.opts[0]} is for a module such as mynet.py:Denoiser; name one"
             )
+    if weights is not None:
+        from pipeline.cli.export_variant import export_variants
+
+        export_variants(names, weights, exported, force, as_json)
+        return
     folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
     results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]
     finish(
