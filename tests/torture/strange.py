@@ -18,7 +18,7 @@ from torture.strange_json import (
     lies,
     strange_bytes,
     strange_checkpoints,
-    strange_golden,
+    strange_data,
     strange_manifests,
 )
 from torture.strange_tables import strange_tables, strange_texts
@@ -42,7 +42,7 @@ WRITTEN_BY_HAND = (
     imports,
     unlisted,
 )
-GENERATED = (strange_manifests, strange_checkpoints, strange_golden)
+GENERATED = (strange_manifests, strange_checkpoints, strange_data)
 
 
 def all_cases(originals: Originals, seed: int) -> list[Hostile]:
@@ -68,8 +68,7 @@ def judge(originals: Originals, plan: Plan, case: Hostile) -> Judged:
         outside.mkdir()
         temporary.mkdir()
         (outside / SECRET).write_bytes(_SECRET)
-        folder = originals.copy(case.model, place / "copy")
-        case.spoil(folder)
+        folder = case.spoilt(originals, place / "copy")
         before = seen_in(outside)
         for command in commands:
             ended = pipeline(
@@ -87,7 +86,8 @@ def judge(originals: Originals, plan: Plan, case: Hostile) -> Judged:
 def _at_home(temporary: Path) -> None:
     """Let a fork keep what it keeps elsewhere where it is seen."""
     tempfile.tempdir = str(temporary)
-    os.environ.update(TMPDIR=str(temporary), HOME=str(temporary))
+    settings = str(temporary / "settings")
+    os.environ.update(TMPDIR=str(temporary), HOME=str(temporary), XDG_CONFIG_HOME=settings)
 
 
 def seen_in(folder: Path) -> dict[str, tuple[int, int]]:
