@@ -12,6 +12,7 @@ from torture.forked import pipeline
 from torture.leaves import CANARY
 from torture.originals import Originals, scratch
 from torture.spread import Count, Finding, Judged, Plan, spread
+from torture.strange_contracts import strange_contracts
 from torture.strange_files import SECRET, instead_of_files, strange_names, unlisted
 from torture.strange_graphs import strange_graphs
 from torture.strange_json import (
@@ -31,6 +32,7 @@ _SECRET = b"what nobody but its owner changes"
 # Those of few are all drawn before the many that put every value in every place.
 WRITTEN_BY_HAND = (
     lies,
+    strange_contracts,
     strange_torchscript,
     strange_names,
     instead_of_files,
