@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from module_files import close, infer, operators, traced
+from module_files import close, infer, leaves, operators, traced
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
@@ -371,3 +371,39 @@ def test_what_is_no_module_to_export_is_refused_in_one_line(case: str, tmp_path:
     for export in (export_onnx, export_torchscript):
         with pytest.raises(error, match=message):
             export(module, X, tmp_path / "m")
+
+
+class Aliased(nn.Module):
+    """Reads weights from where it keeps them a second time."""
+
+    def __init__(self, keep: Callable[[nn.Parameter, Tensor], Any]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 3))
+        self.register_buffer("shift", torch.randn(3))
+        self.kept = keep(self.weight, self.get_buffer("shift"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, shift = (leaf for leaf in torch.utils._pytree.tree_leaves(self.kept))
+        output: Tensor = x @ weight + shift
+        return output
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda weight, shift: {"w": weight, "s": shift},
+        lambda weight, shift: [weight, shift],
+        lambda weight, shift: {"a": {"w": weight}, "b": [[shift]]},
+        lambda weight, shift: ([weight], {"s": (), "t": [shift]}),
+    ],
+)
+def test_weights_that_are_also_kept_in_containers_are_those_of_the_module(
+    keep: Callable[[nn.Parameter, Tensor], Any], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    module = Aliased(keep)
+    held = torch.utils._pytree.tree_leaves(module.kept)
+    check(module, tmp_path)
+    assert all(now is then for now, then in zip(leaves(module.kept), held, strict=True))
+    module.weight.data.mul_(2)
+    check(module, tmp_path)
