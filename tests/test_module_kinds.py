@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from module_files import close, infer, leaves, operators, traced
+from module_files import close, infer, operators, traced
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
@@ -374,36 +374,39 @@ def test_what_is_no_module_to_export_is_refused_in_one_line(case: str, tmp_path:
 
 
 class Aliased(nn.Module):
-    """Reads weights from where it keeps them a second time."""
+    """Steps over time with a weight that it reads from where it keeps it a second time."""
 
-    def __init__(self, keep: Callable[[nn.Parameter, Tensor], Any]) -> None:
+    def __init__(self, keep: Callable[[Tensor], Any], read: Callable[[Any], Tensor]) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(3, 3))
-        self.register_buffer("shift", torch.randn(3))
-        self.kept = keep(self.weight, self.get_buffer("shift"))
+        self.kept, self.read = keep(self.weight), read
+
+    def step(self, x: Tensor, h: Tensor) -> Tensor:
+        return torch.tanh(x + h @ self.read(self.kept))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, shift = (leaf for leaf in torch.utils._pytree.tree_leaves(self.kept))
-        output: Tensor = x @ weight + shift
-        return output
+        h, outputs = torch.zeros_like(x[:, 0]), []
+        for t in range(x.size(1)):
+            h = self.step(x[:, t], h)
+            outputs.append(h)
+        return torch.stack(outputs, 1)
 
 
 @pytest.mark.parametrize(
-    "keep",
+    ("keep", "read"),
     [
-        lambda weight, shift: {"w": weight, "s": shift},
-        lambda weight, shift: [weight, shift],
-        lambda weight, shift: {"a": {"w": weight}, "b": [[shift]]},
-        lambda weight, shift: ([weight], {"s": (), "t": [shift]}),
+        (lambda weight: {"w": weight}, lambda kept: kept["w"]),
+        (lambda weight: [weight], lambda kept: kept[0]),
+        (lambda weight: {"a": [{"w": weight}]}, lambda kept: kept["a"][0]["w"]),
+        (lambda weight: ([weight], 1), lambda kept: kept[0][0]),
     ],
 )
 def test_weights_that_are_also_kept_in_containers_are_those_of_the_module(
-    keep: Callable[[nn.Parameter, Tensor], Any], tmp_path: Path
+    keep: Callable[[Tensor], Any], read: Callable[[Any], Tensor], tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    module = Aliased(keep)
-    held = torch.utils._pytree.tree_leaves(module.kept)
+    module = Aliased(keep, read)
     check(module, tmp_path)
-    assert all(now is then for now, then in zip(leaves(module.kept), held, strict=True))
+    assert read(module.kept) is module.weight
     module.weight.data.mul_(2)
     check(module, tmp_path)
