@@ -210,7 +210,7 @@ def test_golden_trajectories_judge_every_precision(
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
-        (b"no weights", "is not safetensors"),
+        (b"no weights", "not safetensors"),
         (save({"a": torch.ones(3)}), "holds 3 numbers, and not"),
     ],
 )

@@ -1,11 +1,11 @@
 """The preparations to validate a bundle of a user's module."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-
-import safetensors.numpy
 
 from pipeline.bundle.module_reference import module_reference
 from pipeline.contract import Bundle
+from pipeline.contract.bundle_weights import bundle_weights
 from pipeline.contract.files import ONNX_FILE, TORCHSCRIPT_FILE, WEIGHTS_FILE
 from pipeline.contract.golden import trajectories
 from pipeline.contract.law import Array
@@ -28,8 +28,8 @@ def prepare_module(bundle: Bundle, runtimes: Runtimes) -> Prepared:
     Its reference is its TorchScript, where that may run. Where it may not, the golden trajectories
     are the only cases, with the results that the eager module gave in float64.
     """
-    weights, onnx_file = bundle.read(WEIGHTS_FILE), bundle.read(ONNX_FILE)
-    _require_weights(bundle, weights)
+    weights, onnx_file = bundle_weights(bundle).arrays, bundle.read(ONNX_FILE)
+    _require_all(bundle, weights)
     found = {"ONNX": audit_graph(onnx_file, weights)}
     # An engine that lacks an operator says nothing about the bundle.
     optional = {name for name, kind in RUNTIMES.items() if kind.optional or name == "reference"}
@@ -51,14 +51,11 @@ def prepare_module(bundle: Bundle, runtimes: Runtimes) -> Prepared:
     )
 
 
-def _require_weights(bundle: Bundle, weights: bytes) -> None:
+def _require_all(bundle: Bundle, weights: Mapping[str, Array]) -> None:
     """Raise MalformedError for weights that are not as many as the manifest says."""
-    path = bundle.folder / WEIGHTS_FILE
-    try:
-        found = sum(array.size for array in safetensors.numpy.load(weights).values())
-    except Exception as error:  # safetensors and numpy raise types of their own
-        raise MalformedError(f"{path} is not safetensors; export it anew") from error
-    if found != (said := bundle.manifest.parameters):
+    found, said = sum(array.size for array in weights.values()), bundle.manifest.parameters
+    if found != said:
+        path = bundle.folder / WEIGHTS_FILE
         raise MalformedError(f"{path} holds {found:,} numbers, and not {said:,}; export it anew")
 
 
@@ -69,8 +66,7 @@ def golden_answers(bundle: Bundle) -> list[Answer]:
     """
     contract = bundle.manifest.contract
     of_calls = replace(contract, time=None)
-    carried = {before for before, _ in contract.states}
-    names = [spec.name for spec in contract.inputs if spec.name not in carried]
+    names = [spec.name for spec in contract.data_inputs]
     found = []
     for golden in trajectories(bundle.golden(), bundle.manifest):
         calls = tuple({name: call[name] for name in names} for call in golden.calls)
