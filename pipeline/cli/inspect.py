@@ -32,7 +32,7 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
     from pipeline.report.tables import manifest_table
     from pipeline.validate.records import read_validation
 
-    bundles = [open_bundle(folder) for folder in find_bundles(exported, names)]
+    bundles = [open_bundle(folder) for folder in find_bundles(exported, names, variants=True)]
     for bundle in bundles:
         bundle.verify()
         read_validation(bundle)

@@ -195,13 +195,15 @@ class Bundle:
         write_file(self.folder / VALIDATION_FILE, sealed(validation))
 
 
-def find_bundles(exported: Path, names: tuple[str, ...]) -> list[Path]:
+def find_bundles(exported: Path, names: tuple[str, ...], *, variants: bool = False) -> list[Path]:
     """The folders of bundles, by their names in ``exported`` or their paths; all without names.
+
+    Variants are among all if ``variants`` is set.
 
     Raises:
         UsageError: as :func:`~pipeline.lookup.find_models`.
     """
-    return find_models(exported, MANIFEST_FILE, names, made_by="export")
+    return find_models(exported, MANIFEST_FILE, names, made_by="export", variants=variants)
 
 
 def open_bundle(folder: Path) -> Bundle:

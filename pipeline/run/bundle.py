@@ -41,6 +41,8 @@ Folder = str | os.PathLike[str]
 def load(bundle: Folder, exported: Folder = "exported", revision: str | None = None) -> "Bundle":
     """Open a bundle, given by its name in the folder ``exported``, by its path, or by its Hub name.
 
+    The name of a variant is ``sine-lstm/int8``.
+
     A name such as ``user/repo`` that is no folder here is fetched from the Hugging Face Hub, with
     all digests checked; ``revision`` is a branch, a tag or a commit there, by default the newest.
 
@@ -53,7 +55,7 @@ def load(bundle: Folder, exported: Folder = "exported", revision: str | None = N
         StorageError: the manifest cannot be read.
     """
     name = os.fspath(bundle)
-    if isinstance(bundle, str) and is_on_hub(name):
+    if isinstance(bundle, str) and is_on_hub(name, Path(exported)):
         from pipeline.hub.fetch import fetch
 
         folder = fetch(name, revision)
