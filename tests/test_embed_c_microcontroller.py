@@ -1,4 +1,4 @@
-"""The generated C on a microcontroller: a Cortex-M4 with nothing but the model, in an emulator."""
+"""The generated C on microcontrollers with nothing but the model, in an emulator."""
 
 import subprocess
 from pathlib import Path
@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from tiny import tool
 
 from pipeline.config import CELLS, Cell, SeriesModel
 from pipeline.contract import Scaler
 from pipeline.embed.c.source import write_c
+from pipeline.embed.c_integer.network import IntegerNetwork
+from pipeline.embed.c_integer.source import write_integer_c
 from pipeline.model import Network
 
 STEPS = 12
-# Starts the processor and its floating-point unit, and prints through the emulator's semihosting.
+# Starts the processor, and its floating-point unit if it has one, and prints through the emulator's
+# semihosting. The functions on memory are those that compilers ask a C library for.
 PROGRAM = """
 #define MODEL_NAMES
 #include "model.h"
@@ -25,6 +29,9 @@ void *memset(void *to, int byte, size_t size) {
     while (size--) *at++ = (char)byte;
     return to;
 }
+
+void __aeabi_memclr4(void *to, size_t size) { memset(to, 0, size); }
+void __aeabi_memclr8(void *to, size_t size) { memset(to, 0, size); }
 
 void *memcpy(void *to, const void *from, size_t size) {
     char *at = to;
@@ -39,8 +46,8 @@ static void ask(int what, const void *with) {
     __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
 }
 
-static void print(float value) {
-    union { float number; uint32_t bits; } word = {value};
+static void print(MODEL_WORD value) {
+    union { MODEL_WORD number; uint32_t bits; } word = {value};
     char line[10] = {0};
     int k;
     for (k = 0; k < 8; k++) line[k] = "0123456789abcdef"[word.bits >> (28 - 4 * k) & 15];
@@ -48,7 +55,7 @@ static void print(float value) {
     ask(0x04, line);
 }
 
-static float state[MODEL_STATE], output[MODEL_OUTPUTS];
+static MODEL_WORD state[MODEL_STATE], output[MODEL_OUTPUTS];
 
 static void work(void) {
     int step, k;
@@ -80,35 +87,42 @@ SECTIONS {
     /DISCARD/ : { *(.ARM*) *(.comment*) }
 }
 """
-TARGET = ["--target=thumbv7em-none-eabihf", "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16"]
+# Flags of the compiler, and the machine of the emulator.
+CORTEX_M4 = ["--target=thumbv7em-none-eabihf", "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16"], "mps2-an386"
+CORTEX_M3 = ["--target=thumbv7m-none-eabi", "-mcpu=cortex-m3", "-mfloat-abi=soft"], "mps2-an385"
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_cortex_m4_gives_pytorchs_numbers(tmp_path: Path, cell: Cell) -> None:
-    for program in ("clang", "ld.lld", "qemu-system-arm"):
-        tool(program)
+def network(cell: Cell) -> Network:
     torch.manual_seed(0)
     scaler = Scaler(
         input_mean=(0.5, 1.0), input_std=(2.0, 3.0), output_mean=(0.1,), output_std=(1.5,)
     )
     config = SeriesModel(cell=cell, hidden_size=20, num_layers=2, features=2, targets=1)
-    network = Network(config, scaler=scaler).eval()
-    inputs = np.random.default_rng(0).normal(0, 2, (1, STEPS, 2)).astype(np.float32)
-    for name, data in write_c(network.stored(), "net", "0" * 64).items():
-        (tmp_path / name).write_bytes(data)
-    rows = ",\n".join(f"{{{x!s}f, {y!s}f}}" for x, y in inputs[0])
-    (tmp_path / "inputs.h").write_text(
-        f"enum {{ STEPS = {STEPS} }};\nstatic const float inputs[STEPS][2] = {{\n{rows}}};\n"
+    return Network(config, scaler=scaler).eval()
+
+
+def emulated(
+    folder: Path, files: dict[str, bytes], kind: str, rows: str, processor: tuple[list[str], str]
+) -> NDArray[np.uint32]:
+    """The words that the program prints, its outputs step by step; ``rows`` are its inputs."""
+    for program in ("clang", "ld.lld", "qemu-system-arm"):
+        tool(program)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    (folder / "inputs.h").write_text(
+        f"enum {{ STEPS = {STEPS} }};\nstatic const {kind} inputs[STEPS][2] = {{\n{rows}}};\n"
     )
-    (tmp_path / "program.c").write_text(PROGRAM)
-    (tmp_path / "layout.ld").write_text(LAYOUT)
+    (folder / "program.c").write_text(PROGRAM)
+    (folder / "layout.ld").write_text(LAYOUT)
+    target, machine = processor
     flags = ["-std=c99", "-Os", "-ffreestanding", "-nostdlib", "-fuse-ld=lld", "-T", "layout.ld"]
-    command = ["clang", *TARGET, *flags, "program.c", "model.c", "-o", "program.elf"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
-    machine = ["qemu-system-arm", "-machine", "mps2-an386", "-nographic", "-semihosting"]
+    flags += ["-ffunction-sections", "-Wl,--gc-sections"]
+    command = ["clang", *target, *flags, "program.c", "model.c", "-o", "program.elf"]
+    subprocess.run(command, cwd=folder, check=True, timeout=120)
+    emulator = ["qemu-system-arm", "-machine", machine, "-nographic", "-semihosting"]
     done = subprocess.run(
-        [*machine, "-kernel", "program.elf"],
-        cwd=tmp_path,
+        [*emulator, "-kernel", "program.elf"],
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -116,7 +130,30 @@ def test_a_cortex_m4_gives_pytorchs_numbers(tmp_path: Path, cell: Cell) -> None:
         timeout=60,
     )
     words = (done.stdout + done.stderr).split()
-    found = np.array([int(word, 16) for word in words], np.uint32).view(np.float32)
+    return np.array([int(word, 16) for word in words], np.uint32)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cortex_m4_gives_pytorchs_numbers(tmp_path: Path, cell: Cell) -> None:
+    made = network(cell)
+    inputs = np.random.default_rng(0).normal(0, 2, (1, STEPS, 2)).astype(np.float32)
+    rows = ",\n".join(f"{{{x!s}f, {y!s}f}}" for x, y in inputs[0])
+    files = write_c(made.stored(), "net", "0" * 64)
+    found = emulated(tmp_path, files, "float", rows, CORTEX_M4).view(np.float32)
     with torch.inference_mode():
-        expected, _ = network(torch.from_numpy(inputs), network.zero_state(1))
+        expected, _ = made(torch.from_numpy(inputs), made.zero_state(1))
     np.testing.assert_allclose(found, expected.flatten().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cortex_m3_that_has_no_floats_gives_the_integers_of_python(
+    tmp_path: Path, cell: Cell
+) -> None:
+    integers = IntegerNetwork("net", network(cell).stored(), farthest=4.0)
+    inputs = np.random.default_rng(0).integers(-(2**15), 2**15, (1, STEPS, 2))
+    rows = ",\n".join(f"{{{x}, {y}}}" for x, y in inputs[0])
+    files = write_integer_c(integers, "0" * 64)
+    # Without a library that computes floats, the program is linked if it asks for none.
+    found = emulated(tmp_path, files, "int16_t", rows, CORTEX_M3).view(np.int32)
+    expected, _ = integers.run(inputs, integers.zero_state(1))
+    assert found.tolist() == expected.flatten().tolist()
