@@ -21,6 +21,7 @@ from pipeline.bundle import open_bundle
 from pipeline.checkpoint import save_checkpoint
 from pipeline.config import Config
 from pipeline.config.presets import override, with_columns
+from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Tolerance
 from pipeline.data import Series, Text
 from pipeline.embed.project import write_project
 from pipeline.embed.replay import build
@@ -39,7 +40,11 @@ KEYS = [
     "microseconds_per_step",
     "passed",
 ]
-COMPILED_IN = ("c", "wasm")  # their weights and the sampler are code, not files of the bundle
+COMPILED_IN = (
+    "c",
+    "c-integer",
+    "wasm",
+)  # their weights and the sampler are code, not files of the bundle
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,17 @@ class Programs:
     @property
     def takes_models(self) -> bool:
         return self.target not in COMPILED_IN
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """That of the precision in which the target computes."""
+        return LESS_THAN_FLOAT32.get(TARGETS[self.target].precision, FLOAT32)
+
+    def unit(self, folder: Path) -> float:
+        """What errors are counted in: of fixed point, the deviation of a series."""
+        scaler = manifest_of(folder).get("scaler")
+        fixed = TARGETS[self.target].precision == "int16"
+        return float(scaler["output_std"][-1]) if fixed and scaler else 1.0
 
     def reads(self, program: str, folder: Path) -> list[str]:
         """The listed files of the bundle that a program reads."""
@@ -247,10 +263,11 @@ def csv(rows: NDArray[np.float32]) -> str:
 
 
 def series_rows(folder: Path, steps: int = 20) -> NDArray[np.float32]:
-    """Rows that a series model of any number of features can read."""
-    features = manifest_of(folder)["inputs"][0]["shape"][2]
-    numbers = np.random.default_rng(7).normal(size=(steps, features))
-    return numbers.astype(np.float32)
+    """Rows that a series model of any number of features can read, around its mean."""
+    scaler = manifest_of(folder)["scaler"]
+    distances = np.random.default_rng(7).uniform(-1, 1, (steps, len(scaler["input_mean"])))
+    numbers = distances * scaler["input_std"] + scaler["input_mean"]
+    return np.asarray(numbers, np.float32)
 
 
 def line_of(answer: Answer) -> dict[str, Any]:

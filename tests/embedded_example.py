@@ -70,7 +70,9 @@ def example_forecasts(programs: Programs, folder: Path, scratch: Path) -> None:
         answer = run(programs.example, *_model(programs, folder), stdin=text)
         assert (answer.code, answer.err) == (0, "")
         found = [[float(value) for value in line.split(",")] for line in answer.out.splitlines()]
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        given = programs.tolerance
+        atol = given.atol * programs.unit(folder)
+        np.testing.assert_allclose(found, expected, rtol=given.rtol, atol=atol)
         assert max(map(len, answer.out.replace("\n", ",").split(","))) >= 9  # digits enough
     assert run(programs.example, *_model(programs, folder)) == Answer(0, "", "")
 

@@ -18,6 +18,7 @@ from embedded import (
     run,
 )
 
+from pipeline.contract.law import FLOAT32
 from pipeline.storage import canonical_json
 
 
@@ -27,7 +28,8 @@ def replay_passes(programs: Programs, folder: Path, scratch: Path) -> None:
     line, manifest = line_of(answer), manifest_of(folder)
     golden = json.loads((folder / "golden.json").read_bytes())
     assert (line["target"], line["model"]) == (programs.target, manifest["name"])
-    assert line["calls"] == sum(len(one["calls"]) for one in golden["trajectories"])
+    known = golden["trajectories"][: -1 if leaves_out(programs, folder) else None]
+    assert line["calls"] == sum(len(one["calls"]) for one in known)
     assert line["passed"]
     assert 0 <= line["share"] < 0.5
     assert 0 <= line["outputs"] < 1e-2  # input that training did not know may be large
@@ -36,8 +38,18 @@ def replay_passes(programs: Programs, folder: Path, scratch: Path) -> None:
         assert line["states"] == 0
 
 
+def leaves_out(programs: Programs, folder: Path) -> bool:
+    """Whether the last trajectory, of inputs that training did not know, is not compared.
+
+    Fixed point cannot hold numbers that lie so far out; unknown characters are no such numbers.
+    """
+    return programs.tolerance != FLOAT32 and manifest_of(folder)["task"] == "series"
+
+
 def replay_finds_changed_numbers(programs: Programs, folder: Path, scratch: Path) -> None:
     """In the last call of the last trajectory, and 0.1 off; just that is reported."""
+    last = -2 if leaves_out(programs, folder) else -1
+    given, unit = programs.tolerance, programs.unit(folder)
     for name, kind in (("output", "outputs"), ("next_state", "states")):
         copy = copy_of(folder, scratch)
         if kind == "states" and not manifest_of(copy)["states"]:
@@ -45,7 +57,7 @@ def replay_finds_changed_numbers(programs: Programs, folder: Path, scratch: Path
         expected: list[float] = []
 
         def change(golden: dict[str, Any], name: str = name, kept: list[float] = expected) -> None:
-            data = golden["trajectories"][-1]["calls"][-1][name]["data"]
+            data = golden["trajectories"][last]["calls"][-1][name]["data"]
             data[-1] += 0.1
             kept.append(data[-1])
 
@@ -54,7 +66,7 @@ def replay_finds_changed_numbers(programs: Programs, folder: Path, scratch: Path
         line = line_of(answer)
         assert (answer.code, answer.err, line["passed"]) == (1, "", False)
         assert line[kind] == pytest.approx(0.1, rel=0.02)
-        allowed = 1e-5 + 1e-4 * abs(expected[0])
+        allowed = given.atol * (unit if kind == "outputs" else 1) + given.rtol * abs(expected[0])
         assert line["share"] == pytest.approx(0.1 / allowed, rel=0.02)
 
 

@@ -55,17 +55,8 @@ def built(files: dict[str, bytes], folder: Path) -> ctypes.CDLL:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     (folder / "opened.c").write_text(OPENED)
-    command = [
-        tool("gcc"),
-        *STRICT,
-        "-O2",
-        "-shared",
-        "-fPIC",
-        "-o",
-        "opened.so",
-        "opened.c",
-        *flags,
-    ]
+    shared = ["-O2", "-shared", "-fPIC", "-o", "opened.so", "opened.c"]
+    command = [tool("gcc"), *STRICT, *shared]
     subprocess.run(command, cwd=folder, check=True, timeout=120)
     return ctypes.CDLL(str(folder / "opened.so"))
 

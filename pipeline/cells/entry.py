@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pipeline.cells.fixed_point import FixedPoint, Integers
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # neither is needed to know a cell
     import torch
+
+    from pipeline.cells import fixed_point
 
 Tensor: TypeAlias = "torch.Tensor"
 Parts: TypeAlias = Sequence[Tensor]
+Integers: TypeAlias = "fixed_point.Integers"
+FixedPoint: TypeAlias = "fixed_point.FixedPoint"
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,16 @@ Integers = NDArray[np.int64]
 
 STATE_BITS, OUTPUT_BITS, PART_BITS = 22, 16, 15
 STATE_LIMIT = 2**30
-"""The largest c of a state, which is 256; its products fit into 32 bits."""
 _SEGMENTS = 64  # of tanh from 0 to 8, where it is 1 to 2 / 10^7
 _ONE = 2**PART_BITS
 
 
 class FixedPoint:
     """The operations that a step is made of, on arrays of any shape."""
+
+    STATE_BITS, OUTPUT_BITS, PART_BITS = STATE_BITS, OUTPUT_BITS, PART_BITS
+    STATE_LIMIT = STATE_LIMIT
+    """The largest c of a state, which is 256; its products fit into 32 bits."""
 
     @cached_property
     def parabolas(self) -> NDArray[np.int16]:

@@ -6,8 +6,7 @@ itself ONNX scales h in place of R·h + Rb; ``linear_before_reset`` makes it do 
 
 from collections.abc import Sequence
 
-from pipeline.cells.entry import Entry, Parts, Tensor
-from pipeline.cells.fixed_point import PART_BITS, STATE_BITS, FixedPoint, Integers
+from pipeline.cells.entry import Entry, FixedPoint, Integers, Parts, Tensor
 
 
 def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
@@ -21,7 +20,7 @@ def _integer_step(
 ) -> Sequence[Integers]:
     (r_w, z_w, n_w), (r_r, z_r, n_r) = fixed.split(of_x, 3), fixed.split(of_h, 3)
     reset, update = fixed.sigmoid(r_w + r_r), fixed.sigmoid(z_w + z_r)
-    candidate = fixed.tanh(n_w + fixed.part(reset, n_r)) << (STATE_BITS - PART_BITS)
+    candidate = fixed.tanh(n_w + fixed.part(reset, n_r)) << (fixed.STATE_BITS - fixed.PART_BITS)
     return (candidate + fixed.part(update, state[0] - candidate),)
 
 

@@ -5,15 +5,7 @@ With i, f and o after their sigmoid, c' = f·c + i·tanh(g) and h' = o·tanh(c')
 
 from collections.abc import Sequence
 
-from pipeline.cells.entry import Entry, Parts, Tensor
-from pipeline.cells.fixed_point import (
-    OUTPUT_BITS,
-    PART_BITS,
-    STATE_BITS,
-    STATE_LIMIT,
-    FixedPoint,
-    Integers,
-)
+from pipeline.cells.entry import Entry, FixedPoint, Integers, Parts, Tensor
 
 
 def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
@@ -26,11 +18,11 @@ def _integer_step(
     of_x: Integers, of_h: Integers, state: Sequence[Integers], fixed: FixedPoint
 ) -> Sequence[Integers]:
     i, f, o, g = fixed.split(of_x + of_h, 4)
-    added = fixed.rounded(fixed.sigmoid(i) * fixed.tanh(g), 2 * PART_BITS - STATE_BITS)
+    added = fixed.rounded(fixed.sigmoid(i) * fixed.tanh(g), 2 * fixed.PART_BITS - fixed.STATE_BITS)
     c = fixed.part(fixed.sigmoid(f), state[1]) + added
-    c = c.clip(-STATE_LIMIT, STATE_LIMIT)
-    squashed = fixed.tanh(fixed.rounded(c, STATE_BITS - OUTPUT_BITS))
-    return fixed.rounded(fixed.sigmoid(o) * squashed, 2 * PART_BITS - STATE_BITS), c
+    c = c.clip(-fixed.STATE_LIMIT, fixed.STATE_LIMIT)
+    squashed = fixed.tanh(fixed.rounded(c, fixed.STATE_BITS - fixed.OUTPUT_BITS))
+    return fixed.rounded(fixed.sigmoid(o) * squashed, 2 * fixed.PART_BITS - fixed.STATE_BITS), c
 
 
 ENTRY = Entry(

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.cells.entry import Entry, Parts, Tensor
-from pipeline.cells.fixed_point import PART_BITS, STATE_BITS, FixedPoint, Integers
+from pipeline.cells.entry import Entry, FixedPoint, Integers, Parts, Tensor
 
 
 def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
@@ -14,7 +13,7 @@ def _step(of_x: Tensor, of_h: Tensor, state: Parts, nonlinearity: str) -> Parts:
 def _integer_step(
     of_x: Integers, of_h: Integers, state: Sequence[Integers], fixed: FixedPoint
 ) -> Sequence[Integers]:
-    return (fixed.tanh(of_x + of_h) << (STATE_BITS - PART_BITS),)
+    return (fixed.tanh(of_x + of_h) << (fixed.STATE_BITS - fixed.PART_BITS),)
 
 
 ENTRY = Entry(

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Bundle
-from pipeline.contract.law import Precision
 from pipeline.errors import UnavailableError
 from pipeline.trust import Trust
+
+if TYPE_CHECKING:  # it imports numpy, and help does not need that
+    from pipeline.contract.law import Precision
 
 CLIENT = "client"  # the folder of a target that is copied as it is
 
@@ -82,7 +84,7 @@ class Target:
     limits: str = ""
     file: str = ""
     runs_code: bool = False
-    precision: Precision = "float32"
+    precision: "Precision" = "float32"
     loops: tuple[str, ...] = ()
     generated: Callable[[Bundle], Mapping[str, bytes]] | None = None
     programs: tuple[Program, ...] = ()

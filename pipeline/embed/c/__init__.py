@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.contract import Bundle
 from pipeline.embed.target import CLIENT, Program, Target
 
+PROGRAMS = Path(__file__).with_name("programs")  # of every target that is C
 LIMITS = "It takes built-in networks that carry a state; bidirectional ones have none"
 
 
@@ -24,7 +25,7 @@ TARGET = Target(
     title="C",
     help="One header and one source in C99 with the weights inside, no allocation, no library",
     limits=f"{LIMITS}. cJSON and OpenSSL are for the replay alone",
-    clients=(Path(__file__).with_name(CLIENT),),
+    clients=(PROGRAMS, Path(__file__).with_name(CLIENT)),
     generated=generated,
     programs=(Program("make"), Program("cc", "gcc")),
     headers={"cjson/cJSON.h": "libcjson-dev", "openssl/sha.h": "libssl-dev"},

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.contract import Bundle
+from pipeline.embed.c import PROGRAMS
 from pipeline.embed.c import TARGET as C
 from pipeline.embed.target import CLIENT, Target
 
@@ -23,7 +24,7 @@ TARGET = Target(
     limits="It takes built-in networks with a state, tanh and no projections; made of an int8 "
     "variant, it is half as large. "
     f"{C.limits.partition('. ')[2]}",
-    clients=(*C.clients, Path(__file__).with_name(CLIENT)),
+    clients=(PROGRAMS, Path(__file__).with_name(CLIENT)),
     generated=_generated,
     precision="int16",
     programs=C.programs,
