@@ -28,10 +28,12 @@ def _what(variant: Variant, share: float) -> str:
         if LARGEST.keys() & set(kinds)
         else ""
     )
+    kept = ", ".join(f"`{markdown(name)}`" for name in variant.kept)
+    loss = f" {kept} stay in float32, for a loss of at most {variant.max_loss:.3g}." if kept else ""
     return (
         f"This is {markdown(variant.of)} with its weights stored small: {counted or 'none'}, all "
         f"others in float32. {scales}Arithmetic is in float32. The ONNX file is {share:.0%} of the "
-        "float32 one."
+        f"float32 one.{loss}"
     )
 
 

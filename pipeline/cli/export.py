@@ -14,6 +14,7 @@ from pipeline.cli.options import (
     names_in,
     next_command,
     section,
+    share,
 )
 from pipeline.errors import UsageError
 from pipeline.lookup import find_models
@@ -69,6 +70,13 @@ _module = section("A module of your own")
     help="Argument and result that are a state; or none, for whole sequences. Repeatable. Without "
     "it, states are found.",
 )
+@click.option(
+    "--max-loss",
+    callback=share,
+    metavar="SHARE",
+    help="Largest loss of a score that a variant may have, such as 1%. Weights stay in float32 "
+    "until it is within that.",
+)
 @checkpoints_option
 @exported_option
 @force_option
@@ -82,6 +90,7 @@ def export(
     inputs: tuple[str, ...],
     example: Path | None,
     states: tuple[str, ...],
+    max_loss: float | None,
     checkpoints: Path,
     exported: Path,
     force: bool,
@@ -103,6 +112,7 @@ def export(
     pipeline export
     pipeline export char-lstm --opset 20
     pipeline export char-lstm --weights int8
+    pipeline export sine-lstm --weights int4 --max-loss 1%
     pipeline export mynet.py:Denoiser --weights trained.pt
     pipeline export mynet.py:Tagger --state h:h_next
     pipeline export net.py:Net --input x=float32[batch,time,4]
@@ -113,6 +123,8 @@ def export(
 
     if opset not in OPSETS:
         raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")
+    if max_loss is not None and (weights is None or any(map(_is_source, names))):
+        raise UsageError("--max-loss is for a variant; give --weights float16, int8 or int4")
     if any(map(_is_source, names)):
         if len(names) > 1:
             raise UsageError("a module is exported alone; name one at a time")
@@ -138,7 +150,7 @@ def export(
     if weights is not None:
         from pipeline.cli.export_variant import export_variants
 
-        export_variants(names, weights, exported, force, as_json)
+        export_variants(names, weights, max_loss, exported, force, as_json)
         return
     folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
     results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def export_variants(
-    names: tuple[str, ...], weights: str, exported: Path, force: bool, as_json: bool
+    names: tuple[str, ...],
+    weights: str,
+    max_loss: float | None,
+    exported: Path,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Write a variant of the bundles of ``names``, or of all, and say what it costs.
 
@@ -39,9 +44,9 @@ def export_variants(
     made = []
     for folder in folders:
         bundle = open_bundle(folder)
-        variant, status = _export_one(bundle, kind, force)
+        variant, status = _export_one(bundle, kind, max_loss, force)
         made.append((bundle, variant, status))
-        say(f"{bundle.manifest.name}/{kind}: {status}")
+        say(f"{bundle.manifest.name}/{kind}: {status}{_kept(variant)}")
     finish(
         as_json,
         [
@@ -59,16 +64,23 @@ def export_variants(
     )
 
 
-def _export_one(bundle: "Bundle", kind: "SmallType", force: bool) -> "tuple[Bundle, str]":
+def _kept(bundle: "Bundle") -> str:
+    variant = bundle.manifest.variant
+    return f"; {', '.join(variant.kept)} stay in float32" if variant and variant.kept else ""
+
+
+def _export_one(
+    bundle: "Bundle", kind: "SmallType", max_loss: float | None, force: bool
+) -> "tuple[Bundle, str]":
     from pipeline.bundle.current import current_variant
     from pipeline.report.output import console
     from pipeline.trust import Trust
 
-    if not force and (current := current_variant(bundle, kind)):
+    if not force and (current := current_variant(bundle, kind, max_loss)):
         return current, "unchanged"
     if bundle.manifest.module is not None:
         Trust().require(bundle)
     from pipeline.run.export import export_variant
 
     with console().status(f"exporting {bundle.manifest.name}/{kind}"):
-        return export_variant(bundle, kind), "exported"
+        return export_variant(bundle, kind, max_loss), "exported"

@@ -29,12 +29,15 @@ class Variant(Record):
     manifest. ``weights`` is the type that was asked for, and ``stored`` has every weight by name
     with the type that it has. ``rounding`` says how whole numbers were chosen: ``nearest`` to the
     weight, or ``compensated``, with errors of one column made up for by those that follow it.
+    ``kept`` are the weights that stay float32 since the loss was to be at most ``max_loss``.
     """
 
     of: Name
     of_sha256: Digest
     weights: SmallType
     rounding: Rounding
+    max_loss: float | None = Field(ge=0)
+    kept: tuple[Line, ...]
     stored: dict[Line, StoredWeight]
     scores: tuple[VariantScore, ...]
 
