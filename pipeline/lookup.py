@@ -30,15 +30,10 @@ def find_models(
     folders: dict[str, Path] = {}
     for name in names or (known if variants else models):
         folder = _find(root, file, name, known, made_by)
-        twin = folders.setdefault(_model_name(folder, file), folder)
+        twin = folders.setdefault(model_name(folder, file), folder)
         if twin.resolve() != folder.resolve():
             raise UsageError(f"{twin} and {folder} have the same name; give them one at a time")
     return list(folders.values())
-
-
-def find_model(root: Path, file: str, name: str, made_by: str) -> Path:
-    """The folder of one name or path; raises as :func:`find_models` does."""
-    return find_models(root, file, (name,), made_by)[0]
 
 
 def variants_of(folder: Path, file: str) -> list[str]:
@@ -47,8 +42,8 @@ def variants_of(folder: Path, file: str) -> list[str]:
     return [f"{folder.name}/{name}" for name in sorted(found, key=_bits, reverse=True)]
 
 
-def _model_name(folder: Path, file: str) -> str:
-    """The name of the model in ``folder``; that of a variant begins with its model's."""
+def model_name(folder: Path, file: str) -> str:
+    """The name of the model in ``folder``, by its ``file``; a variant's begins with its model's."""
     is_variant = (folder.parent / file).is_file()
     return f"{folder.parent.name}/{folder.name}" if is_variant else folder.name
 

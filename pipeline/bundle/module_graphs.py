@@ -82,7 +82,7 @@ def _calls(reference: Reference) -> Iterator[list[np.ndarray[Any, Any]]]:
         for piece, result in zip(pieces, results, strict=True):
             call = {**piece, **states}
             yield [call[spec.name] for spec in contract.inputs]
-            states = {before: result[after] for before, after in contract.states}
+            states = contract.carried(result)
 
 
 def _with_states(explicit: Explicit, arguments: Any) -> tuple[Tensor, ...]:

@@ -32,9 +32,7 @@ _module = section("A module of your own")
     metavar="[NAME|PATH|FILE.py:CLASS]...",
     shell_complete=names_in("checkpoints"),
 )
-@click.option(
-    "--opset", type=int, default=18, show_default=True, help="Opset of the ONNX files, 18 to 23."
-)
+@click.option("--opset", type=int, default=18, help="Opset of the ONNX files, 18 to 23.")
 @_module("--name", help="Name of the bundle; by default that of the class.")
 @_module(
     "--weights",

@@ -192,12 +192,6 @@ class Manifest(Record):
             time=roles.get("time"),
         )
 
-    @property
-    def data_inputs(self) -> tuple[TensorSpec, ...]:
-        """The inputs that are no states."""
-        carried = {pair.input for pair in self.states}
-        return tuple(spec for spec in self.inputs if spec.name not in carried)
-
 
 def _check_shape(spec: TensorSpec, axes: Iterable[str]) -> None:
     sizes = [axis for axis in spec.shape if not isinstance(axis, str)]

@@ -48,8 +48,7 @@ def prepare_module(bundle: Bundle, runtimes: Runtimes) -> Prepared:
 def golden_answers(bundle: Bundle) -> list[Answer]:
     """The golden trajectories of ``bundle`` as answers; the reference's own error is unknown."""
     contract = bundle.manifest.contract
-    carried = {before for before, _ in contract.states}
-    names = [spec.name for spec in contract.inputs if spec.name not in carried]
+    names = [spec.name for spec in contract.data_inputs]
     found = []
     for golden in trajectories(bundle.golden(), bundle.manifest):
         calls = tuple({name: call[name] for name in names} for call in golden.calls)

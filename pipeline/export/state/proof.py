@@ -214,12 +214,12 @@ class Proof:
                     (result,) = chained(model, contract, [call], dict(state))
             except MalformedError:
                 return pieces[-1].running
-            state = {before: result[after] for before, after in contract.states}
+            state = contract.carried(result)
         return first_to_differ(whole, pieces)
 
     @property
     def _outputs(self) -> list[Any]:
-        return [s for s in self.contract.outputs if s.name not in self.contract.next_states]
+        return list(self.contract.data_outputs)
 
     def _within(self, tensor: str, found: Array, expected: Array) -> None:
         try:

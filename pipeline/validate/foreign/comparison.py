@@ -49,7 +49,7 @@ class _Called:
         return [inputs[self.plan.contract.inputs[index].name] for index in self.order]
 
 
-class Trial:
+class Comparison:
     """One model compared with the reference on all cases."""
 
     def __init__(self, reference: ForeignModel, other: ForeignModel, plan: Plan) -> None:
