@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from pipeline.cli.options import next_command
 from pipeline.errors import UsageError, unknown
-from pipeline.lookup import find_models
 
 if TYPE_CHECKING:
     from pipeline.contract import Bundle
@@ -26,8 +25,7 @@ def export_variants(
         UsageError: ``weights`` is no type that a variant can have.
         UnsafeError: a bundle is of a module whose TorchScript may not run here.
     """
-    from pipeline.contract import open_bundle
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract import find_bundles, open_bundle
     from pipeline.contract.small_weights import SmallType
     from pipeline.report.output import finish, say
     from pipeline.report.variants import variants_table
@@ -40,9 +38,8 @@ def export_variants(
             )
         raise unknown("type of weights", weights, get_args(SmallType))
     kind = cast("SmallType", weights)
-    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     made = []
-    for folder in folders:
+    for folder in find_bundles(exported, names):
         bundle = open_bundle(folder)
         variant, status = _export_one(bundle, kind, max_loss, force)
         made.append((bundle, variant, status))
