@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
-from tiny import installed, open_session, refused, validation_of
+from tiny import edit_sealed, installed, open_session, refused, validation_of
 from torch import Tensor, nn
 
 import pipeline as api
@@ -35,7 +36,7 @@ from pipeline.contract.small_weights import (
     small_weights,
     unpacked,
 )
-from pipeline.errors import UnsafeError, UsageError
+from pipeline.errors import MalformedError, UnsafeError, UsageError
 from pipeline.export import OPSETS
 from pipeline.lookup import find_models
 from pipeline.run.export import export_variant
@@ -330,13 +331,19 @@ def test_errors_are_compensated_on_what_a_matrix_is_multiplied_with(kind: str) -
     plain = error(*nearest(matrix, largest), bias)
     found = compensated(matrix, bias, samples, largest, 1e-4)
     assert found.bias is not None
-    assert np.abs(found.integers[0]).max() <= largest
-    assert error(*found.integers, found.bias) < 0.5 * plain
+    assert found.scale is not None
+    assert np.abs(found.numbers).max() <= largest
+    assert error(found.numbers, found.scale, found.bias) < 0.5 * plain
     alone = compensated(matrix, None, samples, largest, 1e-4)
     assert alone.bias is None
-    assert error(*alone.integers, bias) < 0.5 * plain
+    assert alone.scale is not None
+    assert error(alone.numbers, alone.scale, bias) < 0.5 * plain
     again = compensated(matrix, bias, samples, largest, 1e-4)
-    assert (again.integers[0] == found.integers[0]).all()
+    assert (again.numbers == found.numbers).all()
+    half = compensated(matrix, bias, samples, None, 1e-4)
+    assert half.bias is not None
+    one, rounded = np.ones(10, np.float32), matrix.astype(np.float16)
+    assert error(half.numbers, one, half.bias) < 0.5 * error(rounded, one, bias)
 
 
 def test_the_last_layer_is_fitted_to_what_it_gave() -> None:
@@ -400,3 +407,34 @@ def test_layers_stay_in_float32_until_the_loss_is_small_enough(
     assert all(one[chosen] == one["float32"] for one in variant["scores"])
     pipeline("export", "--weights", "int4", "--max-loss", "much").one_line_error("such as 1%")
     pipeline("export", "--max-loss", "1%").one_line_error("--max-loss", "--weights float16")
+
+
+def test_an_export_says_which_variants_it_removes(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, pipeline: Here
+) -> None:
+    shutil.copytree(tiny_checkpoint("sine-rnn"), tmp_path / "checkpoints" / "sine-rnn")
+    assert pipeline("export").code == 0
+    assert pipeline("export", "--weights", "float16").code == 0
+    assert "unchanged" in pipeline("export").err
+    assert (tmp_path / "exported" / "sine-rnn" / "float16").is_dir()
+    assert "sine-rnn/float16: removed" in pipeline("export", "--force").err
+    assert not (tmp_path / "exported" / "sine-rnn" / "float16").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda one: one["stored"].update(more={"type": "int8", "shape": [3, 3]}), "no weight of"),
+        (lambda one: one["stored"]["head.weight"].update(type="int8"), "does not fit"),
+        (lambda one: one["scores"][0].update(nearest=None, compensated=None), "lacks a number"),
+        (lambda one: one["stored"]["head.bias"].update(type="int4"), "has no rows"),
+    ],
+)
+def test_a_manifest_that_tells_of_other_weights_is_refused(
+    tiny_bundle: Callable[[str], Bundle], tmp_path: Path, change: Any, words: str
+) -> None:
+    folder = Path(shutil.copytree(tiny_bundle("sine-rnn").folder, tmp_path / "sine-rnn"))
+    variant = export_variant(open_bundle(folder), "float16")
+    edit_sealed(variant.folder / "manifest.json", lambda content: change(content["variant"]))
+    with refused(MalformedError, words):
+        stored_network(open_bundle(variant.folder))

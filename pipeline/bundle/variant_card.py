@@ -1,7 +1,9 @@
 """The model card of a variant: that of its float32 bundle, with what is different."""
 
+from typing import get_args
+
 from pipeline.contract.small_weights import LARGEST
-from pipeline.contract.variant import Variant
+from pipeline.contract.variant import Rounding, Variant
 from pipeline.escaping import markdown
 
 
@@ -43,8 +45,8 @@ def _scores(variant: Variant) -> str:
 
     tried = [
         rounding
-        for rounding in ("nearest", "compensated")
-        if any(getattr(score, rounding) is not None for score in variant.scores)
+        for rounding in get_args(Rounding)
+        if any(score.of(rounding) is not None for score in variant.scores)
     ]
     head = " | ".join(["held-out data", "float32", *(f"{variant.weights}, {one}" for one in tried)])
     rows = "".join(
@@ -52,7 +54,7 @@ def _scores(variant: Variant) -> str:
             [
                 f"| {score.name}",
                 number(score.float32),
-                *(number(getattr(score, one)) for one in tried),
+                *(number(score.of(one)) for one in tried),
             ]
         )
         + " |\n"

@@ -17,7 +17,7 @@ from pipeline.cli.options import (
     share,
 )
 from pipeline.errors import UsageError
-from pipeline.lookup import find_models
+from pipeline.lookup import find_models, variants_of
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle
@@ -172,6 +172,7 @@ def _is_source(name: str) -> bool:
 def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["Bundle", str]:
     from pipeline.bundle import current_bundle, open_bundle
     from pipeline.checkpoint import check_weights, read_checkpoint
+    from pipeline.contract.files import MANIFEST_FILE
     from pipeline.report.output import console, say
     from pipeline.storage import exclusive, write_folder
 
@@ -186,7 +187,10 @@ def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["B
 
         with console().status(f"exporting {target.name}"):
             network = load_network(source, checkpoint)
+            gone = variants_of(target, MANIFEST_FILE)
             write_folder(target, build_bundle(checkpoint, network, opset))
+    for name in gone:
+        say(f"{name}: removed with the bundle that it was made of; export it anew")
     bundle = open_bundle(target)
     size = sum(entry.bytes for entry in bundle.manifest.files.values())
     say(f"{target.name}: exported to {target}, {len(bundle.manifest.files)} files, {size:,} bytes")

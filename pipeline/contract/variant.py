@@ -21,6 +21,10 @@ class VariantScore(Record):
     nearest: float | None = Field(None, ge=0)
     compensated: float | None = Field(None, ge=0)
 
+    def of(self, rounding: Rounding) -> float | None:
+        """The score with that ``rounding``."""
+        return self.nearest if rounding == "nearest" else self.compensated
+
 
 class Variant(Record):
     """What a variant is: the bundle that it was made of, and how its weights are stored.
@@ -42,8 +46,10 @@ class Variant(Record):
     scores: tuple[VariantScore, ...]
 
     @model_validator(mode="after")
-    def _has_rows(self) -> "Variant":
+    def _parts_fit(self) -> "Variant":
         for name, weight in self.stored.items():
             if weight.type in LARGEST and len(weight.shape) < 2:
                 raise ValueError(f"variant.stored: {name[:80]} has no rows")
+        if any(score.of(self.rounding) is None for score in self.scores):
+            raise ValueError("variant.scores lacks a number of the rounding that was chosen")
         return self

@@ -60,7 +60,7 @@ class _Rounder:
         self.scored = subject.scored.for_calibration
         self.float32 = self.scored.of(self.scored.reference.model)
         self.calls = subject.scored.calls()
-        self.samples = subject.inputs(self.calls) if kind in LARGEST else {}
+        self.samples = subject.inputs(self.calls)
         self._made: dict[frozenset[str], dict[Rounding, Weights]] = {}
 
     def roundings(self, kept: frozenset[str]) -> dict[Rounding, Weights]:
@@ -68,8 +68,9 @@ class _Rounder:
         if kept not in self._made:
             nearest = rounded_to_nearest(self.subject.weights, self.kind, kept)
             found: dict[Rounding, Weights] = {"nearest": nearest}
-            whole = [name for name, one in nearest.items() if one.kind.type in LARGEST]
-            if any(name in self.samples for name in whole):
+            if any(
+                one.kind.type != "float32" and name in self.samples for name, one in nearest.items()
+            ):
                 tried = [self._compensated(nearest, damping) for damping in DAMPINGS]
                 found["compensated"] = min(tried, key=self._distance)
             self._made[kept] = found
@@ -93,7 +94,7 @@ class _Rounder:
         """The weights with errors compensated, the last layer after all others."""
         subject, found = self.subject, dict(nearest)
         for name, samples in self.samples.items():
-            if name != subject.last and name in found and found[name].kind.type in LARGEST:
+            if name != subject.last and name in found and found[name].kind.type != "float32":
                 self._round(found, name, subject.weights[name], samples, damping)
         if subject.last is not None and subject.last in self.samples:
             self._fit_last(found, subject.last, damping)
@@ -108,10 +109,10 @@ class _Rounder:
         now = subject.before_last(_values(found), self.calls)
         matrix, bias = fitted(matrix, bias, now, wanted)
         found[bias_name] = _float32(bias)
-        if found[name].kind.type in LARGEST:
-            self._round(found, name, matrix, now, damping)
-        elif found[name].kind.type == "float32":
+        if found[name].kind.type == "float32":
             found[name] = _float32(matrix)
+        else:
+            self._round(found, name, matrix, now, damping)
 
     def _round(
         self,
@@ -125,8 +126,9 @@ class _Rounder:
         bias_name = self.subject.biases.get(name)
         bias = found[bias_name].values if bias_name else None
         matrix = weight.reshape(kind.rows, kind.columns)
-        made = compensated(matrix, bias, samples, LARGEST[kind.type], damping)
-        found[name] = SmallWeight(kind, *made.integers)
+        made = compensated(matrix, bias, samples, LARGEST.get(kind.type), damping)
+        numbers = made.numbers if made.scale is not None else made.numbers.reshape(kind.shape)
+        found[name] = SmallWeight(kind, numbers, made.scale)
         if bias_name and made.bias is not None:
             found[bias_name] = _float32(made.bias)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.contract.law import Array
 from pipeline.variants.calibration import Samples
-from pipeline.variants.rounding import Integers, nearest, row_scale
+from pipeline.variants.rounding import nearest, row_scale
 
 DAMPINGS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """Shares of the mean of the Hessian's diagonal that are added to it; which is best, scores tell."""
@@ -30,19 +30,23 @@ _RIDGE = 1e-4  # share of the same mean that holds back the fit of the last laye
 
 @dataclass(frozen=True)
 class Compensated:
-    """The whole numbers of a matrix, their scales, and the bias that goes with them."""
+    """The rounded numbers of a matrix, the scales of whole ones, and the bias that fits them."""
 
-    integers: Integers
+    numbers: Array
+    scale: NDArray[np.float32] | None
     bias: NDArray[np.float32] | None
 
 
 def compensated(
-    matrix: Array, bias: Array | None, samples: Samples, largest: int, damping: float
+    matrix: Array, bias: Array | None, samples: Samples, largest: int | None, damping: float
 ) -> Compensated:
-    """``matrix`` ``[rows, columns]`` in whole numbers up to ``largest``; see above."""
+    """``matrix`` ``[rows, columns]`` in whole numbers up to ``largest``, or in float16; see above.
+
+    float16 is what ``largest`` None stands for.
+    """
     rest = matrix.astype(np.float64)
     columns = rest.shape[1]
-    scale = _scale(rest, samples, largest)
+    scale = None if largest is None else _scale(rest, samples, largest)
     if bias is not None:
         samples = np.column_stack([samples, np.ones(len(samples))])
         rest = np.column_stack([rest, bias.astype(np.float64)])
@@ -54,15 +58,18 @@ def compensated(
     order = np.concatenate([order, np.arange(columns, rest.shape[1])])
     rest = rest[:, order]
     share = np.linalg.cholesky(np.linalg.inv(hessian[np.ix_(order, order)])).T
-    exact_scale, numbers = scale.astype(np.float64), np.zeros((len(rest), columns), np.int8)
+    numbers = np.zeros((len(rest), columns), np.float16 if scale is None else np.int8)
+    factor = 1.0 if scale is None else scale.astype(np.float64)
     for place in range(columns):
-        column = rest[:, place]
-        rounded = np.clip(np.rint(column / exact_scale), -largest, largest)
+        column = rest[:, place] / factor
+        if largest is not None:
+            column = np.clip(np.rint(column), -largest, largest)
+        rounded = column.astype(numbers.dtype)
         numbers[:, order[place]] = rounded
-        error = (column - rounded * exact_scale) / share[place, place]
+        error = (rest[:, place] - rounded * factor) / share[place, place]
         rest[:, place + 1 :] -= np.outer(error, share[place, place + 1 :])
     left = None if bias is None else rest[:, columns].astype(np.float32)
-    return Compensated((numbers, scale), left)
+    return Compensated(numbers, scale, left)
 
 
 def fitted(
