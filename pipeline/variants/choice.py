@@ -85,7 +85,7 @@ class _Rounder:
     def _cheaply(self, kept: frozenset[str]) -> Weights:
         """The weights with one damping, to see which of them cost most."""
         nearest = rounded_to_nearest(self.subject.weights, self.kind, kept)
-        return self._compensated(nearest, DAMPINGS[1])
+        return self._compensated(nearest, DAMPINGS[2])
 
     def _distance(self, weights: Weights) -> float:
         return distance(self.scored.of(self.subject.model(_values(weights))), self.float32)

@@ -22,7 +22,7 @@ from pipeline.contract.law import Array
 from pipeline.variants.calibration import Samples
 from pipeline.variants.rounding import nearest, row_scale
 
-DAMPINGS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+DAMPINGS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """Shares of the mean of the Hessian's diagonal that are added to it; which is best, scores tell."""
 _SHRINKS = np.linspace(1, 0.6, 9)  # of the scale of int4, which may leave out the largest weight
 _RIDGE = 1e-4  # share of the same mean that holds back the fit of the last layer
