@@ -306,6 +306,8 @@ def test_what_weights_means_is_told_by_what_is_named(
     assert result.code == UsageError.exit_code
     result.one_line_error("'int6'", "int8")
     result = pipeline("export", "sine-gru", "--weights", "trained.pt")
+    wrong = pipeline("export", "sine-gru", "--weights", "int8", "--opset", "20")
+    wrong.one_line_error("--opset 20", "opset of its bundle")
     result.one_line_error("trained.pt is a file", "mynet.py:Denoiser", "float16, int8, int4")
 
 
