@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline.bundle import Bundle, network_of
 from pipeline.bundle.network import graph_constants, network_reference, program_tensors
-from pipeline.bundle.trial import random_network
+from pipeline.bundle.trial import random_network, store_small
 from pipeline.config import CELLS, Cell
 from pipeline.contract.law import FLOAT32
+from pipeline.contract.small_weights import SmallType
 from pipeline.contract.tensors import Tensors
 from pipeline.export import export
 from pipeline.export.network.torchscript import to_torchscript
@@ -28,10 +29,21 @@ from pipeline.validate.network import answered_by
 from pipeline.validate.run import validation_row
 from pipeline.validate.self_test import honest_models
 from pipeline.validate.trial_modules import trial_modules
+from pipeline.variants.graph import small_graph
 
 # Faults that only the audit can see: the numbers stay within the tolerance.
-INVISIBLE = {"one bit of a weight flipped", "weights rounded to float16"}
-KINDS = [(task, cell) for task in ("series", "text") for cell in CELLS]
+INVISIBLE = {
+    "one bit of a weight flipped",
+    "weights rounded to float16",
+    "scales rounded to float16",
+    "one whole number off by one",
+}
+SMALL: dict[str, SmallType] = {"series in int8": "int8", "text in int4": "int4"}
+KINDS: list[tuple[str, Cell]] = [
+    *((task, cell) for task in ("series", "text") for cell in CELLS),
+    ("series in int8", "lstm"),
+    ("text in int4", "gru"),
+]
 
 Honest = tuple[bytes, Network, Answered]
 
@@ -49,13 +61,16 @@ def honest() -> Callable[[str, Cell], Honest]:
 
     def make(task: str, cell: Cell) -> Honest:
         if (task, cell) not in made:
-            network = random_network(task, cell, hidden_size=16, num_layers=2, seed=7)
+            kind = task.partition(" ")[0]
+            network = random_network(kind, cell, hidden_size=16, num_layers=2, seed=7)
+            weights = store_small(network, SMALL[task]) if task in SMALL else {}
             points = [ord(character) for character in network.vocabulary or "a"]
             source = np.resize(np.array(points), 300)
-            if task == "series":
+            if task.startswith("series"):
                 source = np.sin(np.arange(300) / 5, dtype=np.float32)[:, None] + np.float32(3)
             exact = smaller(answered_by(network_reference(network, source)), 999)
-            made[task, cell] = export(network, "honest")[0], network, exact
+            file, _ = export(network, "honest")
+            made[task, cell] = small_graph(file, weights) if weights else file, network, exact
         return made[task, cell]
 
     return make

@@ -1,8 +1,10 @@
 """Variants hold small weights, are proven as any bundle is, and give the same bits everywhere."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
-from tiny import installed, open_session, refused, validation_of
+from tiny import edit_sealed, installed, open_session, refused, validation_of
 from torch import Tensor, nn
 
 import pipeline as api
 from pipeline.bundle import Bundle, open_bundle
 from pipeline.bundle.variant import build_variant
+from pipeline.bundle.variant_network import NetworkToStore
 from pipeline.contract.bundle_weights import bundle_weights
 from pipeline.contract.law import Array
 from pipeline.contract.network import stored_network
@@ -33,13 +36,14 @@ from pipeline.contract.small_weights import (
     small_weights,
     unpacked,
 )
-from pipeline.errors import UnsafeError, UsageError
+from pipeline.errors import MalformedError, UnsafeError, UsageError
 from pipeline.export import OPSETS
 from pipeline.lookup import find_models
 from pipeline.run.export import export_variant
 from pipeline.runtimes.catalog import RUNTIMES
 from pipeline.trust import Trust
-from pipeline.variants import rounding, scores
+from pipeline.variants import choice, rounding, scores
+from pipeline.variants.compensation import compensated, fitted
 from pipeline.variants.graph import places, small_graph, with_full_weights
 from pipeline.variants.rounding import nearest, rounded_to_nearest, type_of
 
@@ -302,9 +306,137 @@ def test_what_weights_means_is_told_by_what_is_named(
     assert result.code == UsageError.exit_code
     result.one_line_error("'int6'", "int8")
     result = pipeline("export", "sine-gru", "--weights", "trained.pt")
+    wrong = pipeline("export", "sine-gru", "--weights", "int8", "--opset", "20")
+    wrong.one_line_error("--opset 20", "opset of its bundle")
     result.one_line_error("trained.pt is a file", "mynet.py:Denoiser", "float16, int8, int4")
 
 
 def test_a_stored_weight_has_its_rows() -> None:
     one = SmallWeight(StoredWeight(type="float32", shape=(2, 3)), weights_like(2, 3))
     assert one.tensors("w")["w"].shape == (2, 3)
+
+
+@pytest.mark.parametrize("kind", sorted(LARGEST))
+def test_errors_are_compensated_on_what_a_matrix_is_multiplied_with(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    samples = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 24)) + 0.01 * rng.normal(
+        size=(400, 24)
+    )
+    matrix, bias = weights_like(10, 24), weights_like(10, seed=1)
+    wanted = samples @ matrix.astype(np.float64).T + bias
+    largest = LARGEST[kind]
+
+    def error(numbers: Array, scale: Array, bias: Array) -> float:
+        made = samples @ (numbers * scale[:, None]).astype(np.float64).T + bias
+        return float(np.sqrt(((made - wanted) ** 2).mean()))
+
+    plain = error(*nearest(matrix, largest), bias)
+    found = compensated(matrix, bias, samples, largest, 1e-4)
+    assert found.bias is not None
+    assert found.scale is not None
+    assert np.abs(found.numbers).max() <= largest
+    assert error(found.numbers, found.scale, found.bias) < 0.5 * plain
+    alone = compensated(matrix, None, samples, largest, 1e-4)
+    assert alone.bias is None
+    assert alone.scale is not None
+    assert error(alone.numbers, alone.scale, bias) < 0.5 * plain
+    again = compensated(matrix, bias, samples, largest, 1e-4)
+    assert (again.numbers == found.numbers).all()
+    half = compensated(matrix, bias, samples, None, 1e-4)
+    assert half.bias is not None
+    one, rounded = np.ones(10, np.float32), matrix.astype(np.float16)
+    assert error(half.numbers, one, half.bias) < 0.5 * error(rounded, one, bias)
+
+
+def test_the_last_layer_is_fitted_to_what_it_gave() -> None:
+    rng = np.random.default_rng(0)
+    matrix, bias, samples = weights_like(2, 5), weights_like(2), rng.normal(size=(50, 5))
+    moved = samples @ np.diag([1, 1.1, 0.9, 1, 1.2]) + 0.1
+    wanted = samples @ matrix.T.astype(np.float64) + bias
+    w, b = fitted(matrix, bias, moved, wanted)
+    assert np.abs(moved @ w.T + b - wanted).max() < 1e-2
+    assert np.abs(moved @ matrix.T + bias - wanted).max() > 0.1
+
+
+def test_the_inputs_of_weights_are_those_of_the_layers(
+    tiny_bundle: Callable[[str], Bundle], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    subject = NetworkToStore(tiny_bundle("sine-lstm"))  # two layers
+    [call] = subject.scored.calls()
+    found = subject.inputs([call])
+    network = subject.network
+    with torch.no_grad():
+        x, h0, c0 = network.encoder(torch.from_numpy(call["input"])), *torch.zeros(2, 2, 1, 6)
+        first = nn.LSTM(1, 6, batch_first=True)
+        weights = network.recurrent.layers.state_dict()
+        first.load_state_dict({name: y for name, y in weights.items() if name.endswith("_l0")})
+        h, _ = first(x, (h0[:1], c0[:1]))
+    before = torch.cat([torch.zeros(1, 1, 6), h[:, :-1]], dim=1)[0]
+    assert np.allclose(found["recurrent.layers.weight_ih_l0"], x[0].numpy(), atol=1e-5)
+    assert np.allclose(found["recurrent.layers.weight_hh_l0"], before.numpy(), atol=1e-5)
+    assert np.allclose(found["recurrent.layers.weight_ih_l1"], h[0].numpy(), atol=1e-5)
+    assert np.allclose(found["head.weight"], subject.before_last({}, [call]), atol=1e-5)
+
+    both = NetworkToStore(open_bundle(bundle_of("both directions", tmp_path_factory)))
+    calls = both.scored.calls()
+    read = both.inputs(calls)
+    y = read["head.weight"]
+    assert y.shape[0] == len(calls[0]["input"])  # the first of one direction, the last of the other
+    backwards = read["recurrent.layers.weight_hh_l0_reverse"]
+    assert backwards.shape == read["recurrent.layers.weight_hh_l0"].shape
+    batch = len(calls[0]["input"])
+    assert (backwards.reshape(-1, batch, 4)[-1] == 0).all()  # it starts at the end
+    assert (read["recurrent.layers.weight_hh_l0"].reshape(-1, batch, 4)[0] == 0).all()
+
+
+def test_layers_stay_in_float32_until_the_loss_is_small_enough(
+    tiny_bundle: Callable[[str], Bundle],
+    tmp_path: Path,
+    pipeline: Here,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(choice, "loss", scores.distance)  # a score that is better counts, too
+    shutil.copytree(tiny_bundle("sine-rnn").folder, tmp_path / "exported" / "sine-rnn")
+    result = pipeline("export", "--weights", "int4", "--max-loss", "0%", "--json")
+    assert result.code == 0, result.err
+    [made] = json.loads(result.out)
+    variant = made["variant"]
+    assert variant["max_loss"] == 0
+    assert len(variant["kept"]) == 5  # W and R of two layers, and the head
+    assert all(variant["stored"][name]["type"] == "float32" for name in variant["kept"])
+    assert f"{', '.join(variant['kept'])} stay in float32" in result.err
+    chosen = variant["rounding"]
+    assert all(one[chosen] == one["float32"] for one in variant["scores"])
+    pipeline("export", "--weights", "int4", "--max-loss", "much").one_line_error("such as 1%")
+    pipeline("export", "--max-loss", "1%").one_line_error("--max-loss", "--weights float16")
+
+
+def test_an_export_says_which_variants_it_removes(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, pipeline: Here
+) -> None:
+    shutil.copytree(tiny_checkpoint("sine-rnn"), tmp_path / "checkpoints" / "sine-rnn")
+    assert pipeline("export").code == 0
+    assert pipeline("export", "--weights", "float16").code == 0
+    assert "unchanged" in pipeline("export").err
+    assert (tmp_path / "exported" / "sine-rnn" / "float16").is_dir()
+    assert "sine-rnn/float16: removed" in pipeline("export", "--force").err
+    assert not (tmp_path / "exported" / "sine-rnn" / "float16").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda one: one["stored"].update(more={"type": "int8", "shape": [3, 3]}), "no weight of"),
+        (lambda one: one["stored"]["head.weight"].update(type="int8"), "does not fit"),
+        (lambda one: one["scores"][0].update(nearest=None, compensated=None), "lacks a number"),
+        (lambda one: one["stored"]["head.bias"].update(type="int4"), "has no rows"),
+    ],
+)
+def test_a_manifest_that_tells_of_other_weights_is_refused(
+    tiny_bundle: Callable[[str], Bundle], tmp_path: Path, change: Any, words: str
+) -> None:
+    folder = Path(shutil.copytree(tiny_bundle("sine-rnn").folder, tmp_path / "sine-rnn"))
+    variant = export_variant(open_bundle(folder), "float16")
+    edit_sealed(variant.folder / "manifest.json", lambda content: change(content["variant"]))
+    with refused(MalformedError, words):
+        stored_network(open_bundle(variant.folder))

@@ -20,7 +20,7 @@ def current_bundle(folder: Path, checkpoint_sha256: str, opset: int) -> Bundle |
     return bundle if made_from == (checkpoint_sha256, opset, versions()) else None
 
 
-def current_variant(bundle: Bundle, kind: SmallType) -> Bundle | None:
+def current_variant(bundle: Bundle, kind: SmallType, max_loss: float | None) -> Bundle | None:
     """The variant of ``bundle`` in ``kind``; None unless making it again would give the same."""
     try:
         found = open_bundle(bundle.folder / kind)
@@ -28,5 +28,5 @@ def current_variant(bundle: Bundle, kind: SmallType) -> Bundle | None:
     except (MalformedError, IntegrityError, UnsafeError):
         return None
     variant = found.manifest.variant
-    made_from = variant and (variant.of_sha256, found.manifest.versions)
-    return found if made_from == (bundle.digest, versions()) else None
+    made_from = variant and (variant.of_sha256, variant.max_loss, found.manifest.versions)
+    return found if made_from == (bundle.digest, max_loss, versions()) else None

@@ -10,9 +10,12 @@ from pipeline.cells import Cell
 from pipeline.config import SeriesModel, TextModel
 from pipeline.contract.law import Array
 from pipeline.contract.records import Scaler
+from pipeline.contract.small_weights import SmallType, SmallWeight
 from pipeline.export import export
 from pipeline.model import Network
 from pipeline.threads import weights_of
+from pipeline.variants.graph import small_graph
+from pipeline.variants.rounding import rounded_to_nearest
 
 _VOCABULARY = "\n !,.0123456789abcdefghijklmnopqrstuvwxyzàéñжш漢🦊"
 _SOURCE_LENGTH = 2000
@@ -31,12 +34,31 @@ class Trial:
 
 
 def random_trial(
-    task: str, cell: Cell, hidden_size: int, num_layers: int, seed: int, gain: float = 1.0
+    task: str,
+    cell: Cell,
+    hidden_size: int,
+    num_layers: int,
+    seed: int,
+    gain: float = 1.0,
+    stored: SmallType | None = None,
 ) -> Trial:
-    """The trial of a :func:`random_network`, with random data of its task."""
+    """The trial of a :func:`random_network`, with random data of its task.
+
+    Its weights may be ``stored`` small.
+    """
     network = random_network(task, cell, hidden_size, num_layers, seed, gain)
+    weights = store_small(network, stored) if stored else {}
     graph, _ = export(network, f"{task}-{cell}")
+    graph = small_graph(graph, weights) if weights else graph
     return Trial(graph, original(network, _source(network, seed)), weights_of(network))
+
+
+def store_small(network: Network, kind: SmallType) -> dict[str, SmallWeight]:
+    """The weights of ``network`` rounded to the nearest in ``kind``, which it then has."""
+    held = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    weights = rounded_to_nearest(held, kind)
+    network.load_state_dict({name: torch.from_numpy(y.values) for name, y in weights.items()})
+    return weights
 
 
 def random_network(

@@ -30,11 +30,16 @@ from pipeline.variants.choice import choose
 from pipeline.variants.subject import Subject
 
 
-def build_variant(bundle: Bundle, kind: SmallType) -> dict[str, bytes]:
+def build_variant(
+    bundle: Bundle, kind: SmallType, max_loss: float | None = None
+) -> dict[str, bytes]:
     """All files of the variant of ``bundle`` in ``kind``, ``manifest.json`` last.
 
-    The TorchScript of a module must be one that may run. Equal bundles give equal bytes on one
-    machine; on another one, a number that lies between two may be rounded to the other.
+    ``max_loss`` is the share by which a score may be worse than in float32; weights stay in float32
+    until it is not. The TorchScript of a module must be one that may run.
+
+    Equal bundles give equal bytes on one machine. On another processor, a number that lies between
+    two may be rounded to the other; what was chosen is what the bundle holds.
 
     Raises:
         UsageError: the bundle is of format 1, or a variant itself.
@@ -50,7 +55,7 @@ def build_variant(bundle: Bundle, kind: SmallType) -> dict[str, bytes]:
     name = f"{parent.name}-{kind}"
     subject: Subject = (NetworkToStore if parent.module is None else ModuleToStore)(bundle)
     with torch_threads(parent.parameters):
-        choice = choose(subject, kind)
+        choice = choose(subject, kind, max_loss)
         made = subject.files(choice.weights)
         trajectories = golden_trajectories(made.reference)
         test_files = backend_test_files(made.reference)
@@ -64,6 +69,8 @@ def build_variant(bundle: Bundle, kind: SmallType) -> dict[str, bytes]:
         of_sha256=bundle.digest,
         weights=kind,
         rounding=choice.rounding,
+        max_loss=max_loss,
+        kept=choice.kept,
         stored={name: weight.kind for name, weight in choice.weights.items()},
         scores=choice.scores,
     )

@@ -1,7 +1,9 @@
 """The model card of a variant: that of its float32 bundle, with what is different."""
 
+from typing import get_args
+
 from pipeline.contract.small_weights import LARGEST
-from pipeline.contract.variant import Variant
+from pipeline.contract.variant import Rounding, Variant
 from pipeline.escaping import markdown
 
 
@@ -28,10 +30,12 @@ def _what(variant: Variant, share: float) -> str:
         if LARGEST.keys() & set(kinds)
         else ""
     )
+    kept = ", ".join(f"`{markdown(name)}`" for name in variant.kept)
+    loss = f" {kept} stay in float32, for a loss of at most {variant.max_loss:.3g}." if kept else ""
     return (
         f"This is {markdown(variant.of)} with its weights stored small: {counted or 'none'}, all "
         f"others in float32. {scales}Arithmetic is in float32. The ONNX file is {share:.0%} of the "
-        "float32 one."
+        f"float32 one.{loss}"
     )
 
 
@@ -41,8 +45,8 @@ def _scores(variant: Variant) -> str:
 
     tried = [
         rounding
-        for rounding in ("nearest", "compensated")
-        if any(getattr(score, rounding) is not None for score in variant.scores)
+        for rounding in get_args(Rounding)
+        if any(score.of(rounding) is not None for score in variant.scores)
     ]
     head = " | ".join(["held-out data", "float32", *(f"{variant.weights}, {one}" for one in tried)])
     rows = "".join(
@@ -50,7 +54,7 @@ def _scores(variant: Variant) -> str:
             [
                 f"| {score.name}",
                 number(score.float32),
-                *(number(getattr(score, one)) for one in tried),
+                *(number(score.of(one)) for one in tried),
             ]
         )
         + " |\n"

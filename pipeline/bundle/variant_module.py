@@ -5,7 +5,8 @@ where they are found by their numbers. A weight that is not in both, row by row,
 others, and stays as it is, with all weights of the same layer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -16,10 +17,12 @@ from pipeline.contract.bundle_weights import bundle_weights
 from pipeline.contract.files import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.contract.law import Array
 from pipeline.contract.small_weights import SmallWeight
+from pipeline.contract.tensors import Tensors
 from pipeline.errors import ParityError
 from pipeline.export.archive import archive_files, replaced_files
 from pipeline.export.called import Called
 from pipeline.export.session import Session, cpu_session
+from pipeline.variants.calibration import Samples, inputs_of_weights
 from pipeline.variants.graph import places, small_graph
 from pipeline.variants.scores import Scored
 from pipeline.variants.subject import Reweighted
@@ -30,6 +33,9 @@ _SIZES = ((1, 1), (1, 7), (4, 1), (5, 13))  # batch and steps of the comparisons
 
 class ModuleToStore:
     """The module of a float32 ``bundle``, whose TorchScript must be one that may run."""
+
+    last = None
+    biases: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -57,6 +63,15 @@ class ModuleToStore:
     def scored(self) -> Scored:
         """What the module with other weights is scored on."""
         return Scored(module_reference(self.bundle))
+
+    def inputs(self, calls: Sequence[Tensors]) -> dict[str, Samples]:
+        """The vectors that the matrices of layers and products are multiplied with."""
+        found = places(onnx.load_from_string(self._graph), self.weights)
+        return inputs_of_weights(self._graph, found, calls)
+
+    def before_last(self, weights: Mapping[str, Array], calls: Sequence[Tensors]) -> Samples:
+        """Never called: which layer is the last is not known."""
+        raise AssertionError
 
     def model(self, weights: Mapping[str, Array]) -> Model:
         """The TorchScript with ``weights``."""

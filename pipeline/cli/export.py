@@ -15,9 +15,10 @@ from pipeline.cli.options import (
     names_in,
     next_command,
     section,
+    share,
 )
 from pipeline.errors import UsageError
-from pipeline.lookup import find_models
+from pipeline.lookup import find_models, variants_of
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle
@@ -64,6 +65,13 @@ _module = section("A module of your own")
     help="Argument that is a state, and the result that goes into it at the next call; or none, "
     "for whole sequences. Repeatable.  [default: found in the module]",
 )
+@click.option(
+    "--max-loss",
+    callback=share,
+    metavar="SHARE",
+    help="Largest loss of a score that a variant may have, such as 1%. Weights stay in float32 "
+    "until it is within that.",
+)
 @checkpoints_option
 @exported_option
 @force_option
@@ -72,6 +80,7 @@ def export(
     names: tuple[str, ...],
     opset: int,
     weights: str | None,
+    max_loss: float | None,
     checkpoints: Path,
     exported: Path,
     force: bool,
@@ -94,16 +103,19 @@ def export(
     pipeline export
     pipeline export char-lstm --opset 20
     pipeline export char-lstm --weights int8
+    pipeline export sine-lstm --weights int4 --max-loss 1%
     pipeline export mynet.py:Denoiser --weights trained.pt
     pipeline export mynet.py:Tagger --state h:h_next
     pipeline export net.py:Net --input x=float32[batch,time,4]
     """
     from pipeline.checkpoint import CHECKPOINT_FILE
-    from pipeline.network_tensors import OPSETS
+    from pipeline.network_tensors import DEFAULT_OPSET, OPSETS
     from pipeline.report.output import finish
 
     if opset not in OPSETS:
         raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")
+    if max_loss is not None and (weights is None or any(map(_is_source, names))):
+        raise UsageError("--max-loss is for a variant; give --weights float16, int8 or int4")
     if any(map(_is_source, names)):
         if len(names) > 1:
             raise UsageError("a module is exported alone; name one at a time")
@@ -124,9 +136,11 @@ def export(
                 f"{option.opts[0]} is for a module such as mynet.py:Denoiser; name one"
             )
     if weights is not None:
+        if opset != DEFAULT_OPSET:
+            raise UsageError(f"--opset {opset}: a variant has the opset of its bundle")
         from pipeline.cli.export_variant import export_variants
 
-        export_variants(names, weights, exported, force, as_json)
+        export_variants(names, weights, max_loss, exported, force, as_json)
         return
     folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
     results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]
@@ -150,6 +164,7 @@ def _is_source(name: str) -> bool:
 def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["Bundle", str]:
     from pipeline.bundle import current_bundle, open_bundle
     from pipeline.checkpoint import check_weights, read_checkpoint
+    from pipeline.contract.files import MANIFEST_FILE
     from pipeline.report.output import console, say
     from pipeline.storage import exclusive, write_folder
 
@@ -164,7 +179,10 @@ def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["B
 
         with console().status(f"exporting {target.name}"):
             network = load_network(source, checkpoint)
+            gone = variants_of(target, MANIFEST_FILE)
             write_folder(target, build_bundle(checkpoint, network, opset))
+    for name in gone:
+        say(f"{name}: removed with the bundle that it was made of; export it anew")
     bundle = open_bundle(target)
     size = sum(entry.bytes for entry in bundle.manifest.files.values())
     say(f"{target.name}: exported to {target}, {len(bundle.manifest.files)} files, {size:,} bytes")

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from pipeline.cli.options import next_command
 from pipeline.errors import UsageError, unknown
-from pipeline.lookup import find_models
 
 if TYPE_CHECKING:
     from pipeline.contract import Bundle
@@ -13,7 +12,12 @@ if TYPE_CHECKING:
 
 
 def export_variants(
-    names: tuple[str, ...], weights: str, exported: Path, force: bool, as_json: bool
+    names: tuple[str, ...],
+    weights: str,
+    max_loss: float | None,
+    exported: Path,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Write a variant of the bundles of ``names``, or of all, and say what it costs.
 
@@ -21,8 +25,7 @@ def export_variants(
         UsageError: ``weights`` is no type that a variant can have.
         UnsafeError: a bundle is of a module whose TorchScript may not run here.
     """
-    from pipeline.contract import open_bundle
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract import find_bundles, open_bundle
     from pipeline.contract.small_weights import SmallType
     from pipeline.report.output import finish, say
     from pipeline.report.variants import variants_table
@@ -35,13 +38,12 @@ def export_variants(
             )
         raise unknown("type of weights", weights, get_args(SmallType))
     kind = cast("SmallType", weights)
-    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
     made = []
-    for folder in folders:
+    for folder in find_bundles(exported, names):
         bundle = open_bundle(folder)
-        variant, status = _export_one(bundle, kind, force)
+        variant, status = _export_one(bundle, kind, max_loss, force)
         made.append((bundle, variant, status))
-        say(f"{bundle.manifest.name}/{kind}: {status}")
+        say(f"{bundle.manifest.name}/{kind}: {status}{_kept(variant)}")
     finish(
         as_json,
         [
@@ -59,16 +61,23 @@ def export_variants(
     )
 
 
-def _export_one(bundle: "Bundle", kind: "SmallType", force: bool) -> "tuple[Bundle, str]":
+def _kept(bundle: "Bundle") -> str:
+    variant = bundle.manifest.variant
+    return f"; {', '.join(variant.kept)} stay in float32" if variant and variant.kept else ""
+
+
+def _export_one(
+    bundle: "Bundle", kind: "SmallType", max_loss: float | None, force: bool
+) -> "tuple[Bundle, str]":
     from pipeline.bundle.current import current_variant
     from pipeline.report.output import console
     from pipeline.trust import Trust
 
-    if not force and (current := current_variant(bundle, kind)):
+    if not force and (current := current_variant(bundle, kind, max_loss)):
         return current, "unchanged"
     if bundle.manifest.module is not None:
         Trust().require(bundle)
     from pipeline.run.export import export_variant
 
     with console().status(f"exporting {bundle.manifest.name}/{kind}"):
-        return export_variant(bundle, kind), "exported"
+        return export_variant(bundle, kind, max_loss), "exported"

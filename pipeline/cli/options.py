@@ -156,6 +156,19 @@ def several(
     return section(title)(flag, callback=split, metavar=metavar, help=purpose)
 
 
+def share(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """The number that ``1%`` or ``0.01`` says."""
+    if value is None:
+        return None
+    try:
+        number = float(value.strip().removesuffix("%")) / (100 if value.strip()[-1:] == "%" else 1)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise UsageError(f"{option.opts[0]} {value}: give a share such as 1%")
+    return number
+
+
 def next_command(command: str, names: tuple[str, ...]) -> str:
     """The command to type next, for the same models."""
     return " ".join((command, *map(shlex.quote, names)))

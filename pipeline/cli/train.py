@@ -208,7 +208,7 @@ def train(
     \b
     pipeline train
     pipeline train char-lstm --hidden-size 256 --minutes 5
-    pipeline train --cell lstm --text book.txt --name book-lstm
+    pipeline train --cell lstm --text book.txt --name book
     pipeline train --cell rnn,lstm --hidden-size 50,100
     """
     from pipeline.config import WHOLE_SEQUENCES, grid, select

@@ -235,22 +235,24 @@ def _validate_one(
     with exclusive(folder):
         bundle = open_bundle(folder)
         bundle.verify()
+        variant = bundle.manifest.variant is not None  # whose folder is called after its type alone
+        name = "/".join(folder.resolve().parts[-2 if variant else -1 :])
         found = None
         if workshops and not runtimes.names:  # rows of targets are added to the last validation
             found = last_validation(bundle)
         elif not force:
             found = current_validation(bundle, runtimes)
         if found is not None and not workshops:
-            say(f"{bundle.manifest.name}: unchanged")
+            say(f"{name}: unchanged")
             return bundle, found
         from pipeline.validate import validate_bundle
 
-        with console().status(f"validating {bundle.manifest.name}") as status:
+        with console().status(f"validating {name}") as status:
             validation = found or validate_bundle(
                 bundle, runtimes, lambda row: status.update(f"{row.model}: {row.runtime} done")
             )
             for workshop in workshops:
-                status.update(f"{bundle.manifest.name}: building and replaying {workshop.name}")
+                status.update(f"{name}: building and replaying {workshop.name}")
                 validation = validation.with_row(workshop.replay(bundle))
         validation = marked(validation)
         bundle.add_validation(validation)

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 
 from pipeline.contract.bundle import Bundle
 from pipeline.contract.files import WEIGHTS_FILE
 from pipeline.contract.law import Array
-from pipeline.contract.small_weights import SmallWeight, header_of, small_weights
+from pipeline.contract.small_weights import TYPES, SmallWeight, header_of, small_weights
 from pipeline.contract.weights import check_header, weight_shapes
 from pipeline.errors import MalformedError
 
@@ -46,8 +47,9 @@ def bundle_weights(bundle: Bundle) -> BundleWeights:
             f"{path} is truncated or not safetensors ({error}); export it anew"
         ) from error
     header = header_of(stored)
-    for name, (_, shape) in header.items():
-        if name not in tensors or tensors[name].shape != shape:
+    for name, (kind, shape) in header.items():
+        found = tensors.get(name)
+        if found is None or (found.dtype, found.shape) != (np.dtype(TYPES[kind]), shape):
             raise MalformedError(f"{path} has not {name[:80]} of the manifest; export it anew")
     small = small_weights(tensors, stored)
     arrays = {name: array for name, array in tensors.items() if name not in header}

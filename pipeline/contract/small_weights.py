@@ -32,6 +32,8 @@ Header = dict[str, tuple[str, tuple[int, ...]]]  # types, as safetensors says th
 
 LARGEST: dict[str, int] = {"int8": 127, "int4": 7}
 """The largest whole number of each type; the smallest is its negative."""
+TYPES = {"F32": "float32", "F16": "float16", "I8": "int8", "U8": "uint8"}
+"""The types of safetensors that weights are stored in, by NumPy's names."""
 SCALE = "/scale"  # behind the name of a weight, the name of its scales
 NIBBLE_ZERO = 8  # added to an int4 number to store it
 _STORED: dict[str, str] = {"float32": "F32", "float16": "F16", "int8": "I8", "int4": "U8"}

@@ -21,6 +21,10 @@ class VariantScore(Record):
     nearest: float | None = Field(None, ge=0)
     compensated: float | None = Field(None, ge=0)
 
+    def of(self, rounding: Rounding) -> float | None:
+        """The score with that ``rounding``."""
+        return self.nearest if rounding == "nearest" else self.compensated
+
 
 class Variant(Record):
     """What a variant is: the bundle that it was made of, and how its weights are stored.
@@ -29,18 +33,23 @@ class Variant(Record):
     manifest. ``weights`` is the type that was asked for, and ``stored`` has every weight by name
     with the type that it has. ``rounding`` says how whole numbers were chosen: ``nearest`` to the
     weight, or ``compensated``, with errors of one column made up for by those that follow it.
+    ``kept`` are the weights that stay float32 since the loss was to be at most ``max_loss``.
     """
 
     of: Name
     of_sha256: Digest
     weights: SmallType
     rounding: Rounding
+    max_loss: float | None = Field(ge=0)
+    kept: tuple[Line, ...]
     stored: dict[Line, StoredWeight]
     scores: tuple[VariantScore, ...]
 
     @model_validator(mode="after")
-    def _has_rows(self) -> "Variant":
+    def _parts_fit(self) -> "Variant":
         for name, weight in self.stored.items():
             if weight.type in LARGEST and len(weight.shape) < 2:
                 raise ValueError(f"variant.stored: {name[:80]} has no rows")
+        if any(score.of(self.rounding) is None for score in self.scores):
+            raise ValueError("variant.scores lacks a number of the rounding that was chosen")
         return self

@@ -4,11 +4,13 @@ The fields are those of
 https://github.com/huggingface/hub-docs/blob/main/modelcard.md?plain=1.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from pipeline.config import SineSource, TextSource
 from pipeline.contract import Errors, Manifest, TextScores
+from pipeline.contract.variant import Variant
 from pipeline.hub.library import LIBRARY
 from pipeline.validate import Validation
 
@@ -53,10 +55,15 @@ def _own_tags(manifest: Manifest) -> Iterator[str]:
         yield manifest.model.cell
     if manifest.states:
         yield "stateful"
+    if manifest.variant is not None:
+        yield manifest.variant.weights
 
 
 def _scores(manifest: Manifest) -> Iterator[dict[str, Any]]:
-    """The scores of the training, each as arguments of an ``EvalResult``."""
+    """The scores of the training or of the variant, each as arguments of an ``EvalResult``."""
+    if manifest.variant is not None:
+        yield from _scores_of_variant(manifest.variant)
+        return
     training, source = manifest.training, manifest.source
     if training is None:
         return
@@ -85,6 +92,19 @@ def _scores(manifest: Manifest) -> Iterator[dict[str, Any]]:
             "metric_type": metric,
             "metric_name": name,
             "metric_value": value,
+        }
+
+
+def _scores_of_variant(variant: Variant) -> Iterator[dict[str, Any]]:
+    for score in variant.scores:
+        metric = re.sub(r"[^a-z0-9]+", "_", score.name.lower()).strip("_")
+        yield {
+            "dataset_type": "held_out",
+            "dataset_name": "held-out data in the bundle",
+            "dataset_split": "second half",
+            "metric_type": metric,
+            "metric_name": f"{score.name} (float32: {score.float32:.6g})",
+            "metric_value": score.of(variant.rounding),
         }
 
 

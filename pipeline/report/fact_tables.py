@@ -80,7 +80,7 @@ def manifest_table(manifest: Manifest) -> Grid:
         table.add_row("imported from", manifest.source.file)
     if manifest.variant is not None:
         for score in manifest.variant.scores:
-            found = getattr(score, manifest.variant.rounding)
+            found = score.of(manifest.variant.rounding)
             table.add_row(score.name, f"{found:.4g}, float32 {score.float32:.4g}")
     elif isinstance(scores, TextScores):
         table.add_row("bits per character", f"{scores.bits_per_character:.3f}")

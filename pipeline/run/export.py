@@ -90,8 +90,12 @@ def export_module(
     return bundle
 
 
-def export_variant(bundle: contract.Bundle, kind: SmallType) -> Bundle:
+def export_variant(
+    bundle: contract.Bundle, kind: SmallType, max_loss: float | None = None
+) -> Bundle:
     """Write the variant of ``bundle`` in ``kind`` into its folder, and open it.
+
+    With ``max_loss``, weights stay in float32 until no score is worse by more than that share.
 
     The TorchScript of a module must be one that may run: :meth:`pipeline.trust.Trust.require`.
     Raises as :func:`pipeline.bundle.variant.build_variant`.
@@ -101,7 +105,7 @@ def export_variant(bundle: contract.Bundle, kind: SmallType) -> Bundle:
     """
     folder = bundle.folder / kind
     with exclusive(bundle.folder), exclusive(folder):
-        write_folder(folder, build_variant(bundle, kind))
+        write_folder(folder, build_variant(bundle, kind, max_loss))
     variant = load(folder)
     if variant.manifest.module is not None:
         remember_export(variant.digest)

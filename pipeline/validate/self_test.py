@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 
 from pipeline.bundle.trial import Trial, random_trial
-from pipeline.cells import CELLS
+from pipeline.cells import CELLS, Cell
 from pipeline.config import Record
 from pipeline.contract.law import FLOAT32
+from pipeline.contract.small_weights import SmallType
 from pipeline.runtimes.onnx_runtime import EXECUTION_PROVIDER, OnnxRuntime
 from pipeline.threads import torch_threads
 from pipeline.validate.answered import Answered, answered
@@ -23,6 +24,11 @@ from pipeline.validate.trial_modules import trial_modules
 
 ELSEWHERE = "a run on another provider than the one asked for"
 _LARGEST_GAIN = 4.0
+
+_VARIANTS: tuple[tuple[str, Cell, SmallType], ...] = (
+    ("series", "lstm", "int8"),
+    ("text", "gru", "int4"),
+)
 
 Audit = Callable[[bytes], Sequence[str]]
 """The faults in the weights of an ONNX file."""
@@ -50,7 +56,7 @@ class _AskedForCuda(OnnxRuntime):
 def planted_faults(report: Callable[[str], None] = lambda line: None) -> Iterator[Outcome]:
     """Plant every fault, one at a time, in a newly exported model of every task and cell.
 
-    The tasks are those of the built-in networks, and users' modules.
+    The tasks are those of the built-in networks, some with small weights, and users' modules.
     """
     for name, file, exact, audit in _planted_into(report):
         yield _honest(name, file, exact, audit)
@@ -71,6 +77,10 @@ def _planted_into(report: Callable[[str], None]) -> Iterator[tuple[str, bytes, A
             report(f"planting faults into {task}-{cell}")
             trial = random_trial(task, cell, hidden_size=16, num_layers=2, seed=seed)
             yield f"{task}-{cell}", trial.graph, *_judging(trial)
+    for task, cell, stored in _VARIANTS:
+        report(f"planting faults into {task}-{cell} in {stored}")
+        trial = random_trial(task, cell, hidden_size=16, num_layers=2, seed=0, stored=stored)
+        yield f"{task}-{cell} in {stored}", trial.graph, *_judging(trial)
     for name, file, weights, reference in trial_modules():
         report(f"planting faults into {name}")
         yield name, file, answered(reference), partial(faults_of_graph, weights=weights)

@@ -5,10 +5,10 @@ they take, so the rest of the graph is as it was. Runtimes compute them once, wh
 
 ``Cast`` makes float32 of float16. Whole numbers are cast to int32 and then to float32, and ``Mul``
 scales each row. This is what ``DequantizeLinear`` computes, and it is not used, nor a ``Cast``
-straight to float32 before ``Mul``: ONNX Runtime and OpenVINO take these as leave to round what is
-multiplied with the weights, too, and are then off by 1e-2. ONNX Runtime would also dequantize in
-every call. Two int4 numbers in a byte are parted by arithmetic of int32, since not every runtime
-has operators for bits.
+straight to float32 before ``Mul``: some runtimes take these as leave to round what is multiplied
+with the weights, too, and are then off by 1e-2. ONNX Runtime would also dequantize in every call.
+Two int4 numbers in a byte are parted by arithmetic of int32, since not every runtime has operators
+for bits.
 """
 
 import math

@@ -7,7 +7,7 @@ are also followed along one stream.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.contract.held_out import code_points
 from pipeline.contract.law import Array
+from pipeline.contract.samples import cut_sequences
 from pipeline.contract.tensors import Contract, Tensors
 from pipeline.verify import Model, Reference, chained
 
@@ -25,6 +26,8 @@ _FREE_RUN = 100  # steps that a forecast goes on without seeing the truth
 _BETWEEN = 10  # steps between the origins of two free runs
 _LEAST = 4 * _FREE_RUN  # steps of held-out data that make a score
 _SIZES = ((3, 50), (1, 333))  # batch and steps of the inputs that a distance is taken on
+_ROWS, _STEPS = 8, 100  # of inputs that are drawn to calibrate on
+_STARTS = (7_000_003, 7_000_103)  # where these are drawn, far from all others
 
 _ALONG = "distance at the end of"
 
@@ -44,22 +47,59 @@ class Scored:
     task: Literal["series", "text"] | None = None
     data: Array | None = None
     vocabulary: str | None = None
+    is_calibration: bool = False
+
+    @property
+    def for_calibration(self) -> "Scored":
+        """The same on the first half of the data alone, and without the long stream.
+
+        A text then has its distance from the float32 model, which differs less by chance.
+        """
+        data = None if self.data is None else self.data[: len(self.data) // 2]
+        return replace(self, data=data, is_calibration=True)
+
+    def calls(self) -> list[Tensors]:
+        """All inputs of calls to calibrate on, states too: of the data, or else as they are drawn.
+
+        Of held-out data it is the first half.
+        """
+        reference, contract = self.reference, self.reference.contract
+        if self.data is None:
+            cuts = [_STEPS] if contract.time else [1] * _STEPS
+            chains = [reference.pieces(_ROWS, cuts, start) for start in _STARTS]
+        else:
+            half = self.data[: len(self.data) // 2]
+            [name] = _data(contract)[0]
+            rows, steps = (1, len(half)) if contract.states else (_ROWS, _STEPS)
+            chains = [[{name: cut_sequences(half, rows, steps)}]]
+        calls = []
+        for pieces in chains:
+            state = reference.initial(reference.batch_of(pieces[0]))
+            results = chained(reference.model, contract, pieces, state)
+            for piece, result in zip(pieces, results, strict=True):
+                calls.append({**piece, **state})
+                state = {before: result[after] for before, after in contract.states}
+        return calls
 
     def of(self, model: Model) -> Scores:
         """The scores of ``model``, which has the contract of the reference."""
         reference, found = self.reference, Scores()
         contract = reference.contract
         if self.data is not None and len(self.data) >= _LEAST and contract.states:
-            if self.vocabulary is not None:
+            if self.vocabulary is not None and self.is_calibration:  # bits would tell by chance
+                [name] = _data(contract)[0]
+                found["distance"] = self._distance(model, [{name: self.data[None]}])
+            elif self.vocabulary is not None:
                 found["bits per character"] = self._bits(model, self.data)
             elif self.task == "series":
                 found |= self._errors(model, self.data)
         if not found:
+            elsewhere = _STARTS[0] if self.is_calibration else reference.elsewhere
             found["distance"] = max(
-                self._distance(model, reference.pieces(batch, [steps], reference.elsewhere))
+                self._distance(model, reference.pieces(batch, [steps], elsewhere))
                 for batch, steps in _SIZES
             )
-        if contract.states:
+        if contract.states and not self.is_calibration:
             cuts = [_PIECE] * (STREAM // _PIECE) if contract.time else [1] * CALLS
             found[f"{_ALONG} {sum(cuts):,} steps"] = self._distance(
                 model, reference.pieces(1, cuts), last=0.1
@@ -145,6 +185,11 @@ def losses(scores: Scores, float32: Scores) -> Scores:
         name: value / float32[name] - 1 if float32[name] else value
         for name, value in scores.items()
     }
+
+
+def distance(scores: Scores, float32: Scores) -> float:
+    """The largest of :func:`losses`, where one that is negative counts like one that is not."""
+    return max(map(abs, losses(scores, float32).values()))
 
 
 def loss(scores: Scores, float32: Scores) -> float:

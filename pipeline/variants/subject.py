@@ -1,11 +1,13 @@
 """A model whose weights can be changed: what making a variant asks of networks and of modules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.contract.law import Array
 from pipeline.contract.small_weights import SmallWeight
+from pipeline.contract.tensors import Tensors
+from pipeline.variants.calibration import Samples
 from pipeline.variants.scores import Scored
 from pipeline.verify import Model, Reference
 
@@ -28,11 +30,25 @@ class Subject(Protocol):
 
     @property
     def weights(self) -> Mapping[str, Array]:
-        """The weights that may be stored small, by name; others stay as they are."""
+        """The weights that may be changed, by name; others stay as they are."""
+
+    @property
+    def biases(self) -> Mapping[str, str]:
+        """The weights that have a bias among the weights, and its name."""
+
+    @property
+    def last(self) -> str | None:
+        """The weight of the last layer, whose outputs are known; None if that is not known."""
 
     @property
     def scored(self) -> Scored:
         """What the model with other weights is scored on."""
+
+    def inputs(self, calls: Sequence[Tensors]) -> Mapping[str, Samples]:
+        """The vectors that weights are multiplied with in ``calls``, by the name of the weight."""
+
+    def before_last(self, weights: Mapping[str, Array], calls: Sequence[Tensors]) -> Samples:
+        """The vectors that the last layer reads in ``calls``, where the model has ``weights``."""
 
     def model(self, weights: Mapping[str, Array]) -> Model:
         """The model with other ``weights``, in PyTorch."""
