@@ -23,9 +23,12 @@ from pipeline.storage import sha256
 
 Floats = NDArray[np.float32]
 
-_PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE")  # MODEL_H guards the header
+# MODEL_H guards the header.
+_PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE", "BLOCK", "SCRATCH")
 _LANES = (16, 8, 4)  # numbers in a vector
 _PANELS = (64, 32, 16, 8, 4)  # rows in a panel
+_PIECE = 64  # columns of a panel that are read at once: 16 KB, half of a small first-level cache
+_MATRICES = ("input_weights", "hidden_weights")  # of a layer
 _LONGEST = 64  # characters of a name in names in C
 _LONGEST_DIGEST = 128  # digits; SHA-256 has 64
 # Beginnings of our own names, and of functions as sem_init in POSIX and C11.
@@ -72,11 +75,12 @@ def write_c(network: StoredNetwork, name: str, digest: str) -> dict[str, bytes]:
     header = parts | {
         "TITLE": _title(name, digest, layout, _use(prefix, layout)),
         "SIZES": _defines(_public_sizes(layout), f"{prefix.upper()}_"),
+        "SCRATCH": _scratch(layout, prefix),
     }
     source = parts | {
         "SIZES": _defines(layout.sizes),
         "GATE": layout.entry.c_gate,
-        "STEP": _template("pipeline.cells", f"{network.config.cell}.c", layout.kinds).rstrip(),
+        "CELL": _template("pipeline.cells", f"{network.config.cell}.c", layout.kinds).rstrip(),
     }
     return {
         "model.h": _fill("model.h", header, layout.kinds, prefix),
@@ -117,17 +121,11 @@ class _Layout:
         self.kinds = {
             "TEXT": self.is_text,
             "PROJECTION": self.projected,
-            "PADDING": self.padded != self.hidden,
             "RELU": config.nonlinearity == "relu",
-            "GATES": self.entry.is_gated,
+            "GATED": self.entry.is_gated,
             "APART": bool(self.entry.apart),
             "CELL_STATE": self.entry.has_c,
         }
-
-    @property
-    def arrays(self) -> list[str]:
-        """Names of the matrices of a layer: one for x and h, unless a gate keeps them apart."""
-        return ["input_weights", "hidden_weights"] if self.entry.apart else ["weights"]
 
     def inputs(self, layer: int) -> int:
         """Columns of what a layer reads."""
@@ -147,8 +145,12 @@ class _Layout:
             "H_COLUMNS": self.h_columns,
             "OUTPUTS": self.outputs,
             "PADDED": self.padded,
+            "ROWS": len(self.entry.gates) * self.padded,
+            "GATES": (len(self.entry.gates) + len(self.entry.apart)) * self.padded,
+            "WIDTH": max(self.padded, _up(self.x_columns, self.lanes)),
             **projected,
             "PANEL": self.panel,
+            "PIECE": _PIECE,
             "WIDEST": self.lanes,
         }
 
@@ -177,7 +179,7 @@ def _weights(network: StoredNetwork, layout: _Layout, prefix: str) -> Iterator[s
     head, bias = weights["head.weight"], weights["head.bias"]
     if network.vocabulary is not None:
         yield _floats("head_weights", _panels(head, layout.panel))
-        yield _floats("head_bias", bias)
+        yield _floats("head_bias", _wider(bias, 0, _up(len(bias), layout.panel)))
         yield _floats("embedding", weights["encoder.1.weight"])
         yield from _vocabulary(network.vocabulary, prefix)
         return
@@ -213,9 +215,7 @@ def _layer(layer: int, tensors: dict[str, Floats], layout: _Layout) -> Iterator[
         np.concatenate([x[gate] for gate in (*entry.apart, *added)]),
         np.concatenate([h[gate] for gate in (*added, *entry.apart)]),
     ]
-    if len(layout.arrays) == 1:
-        matrices = [np.concatenate(matrices, axis=1)]
-    for name, matrix in zip(layout.arrays, matrices, strict=True):
+    for name, matrix in zip(_MATRICES, matrices, strict=True):
         yield _floats(f"{name}_{layer}", _panels(matrix, layout.panel))
     yield _floats(f"bias_{layer}", np.concatenate(bias))
     if layout.projected:
@@ -276,7 +276,7 @@ def _lines(words: Iterable[str]) -> str:
 def _layer_table(layout: _Layout) -> str:
     rows = []
     for layer in range(layout.layers):
-        names = [*layout.arrays, "bias", *(["projection"] if layout.projected else [])]
+        names = [*_MATRICES, "bias", *(["projection"] if layout.projected else [])]
         arrays = ", ".join(f"{name}_{layer}" for name in names)
         rows.append(f"    {{{arrays}, {layout.inputs(layer)}}},")
     return "\n".join(["static const struct layer layers[LAYERS] = {", *rows, "};"])
@@ -292,12 +292,21 @@ def _public_sizes(layout: _Layout) -> dict[str, int | str]:
     }
 
 
+def _scratch(layout: _Layout, prefix: str) -> str:
+    """The bytes of a block in terms of its size: y and x of each step, and c of one."""
+    sizes, upper = layout.sizes, prefix.upper()
+    of_each = 4 * (int(sizes["GATES"]) + int(sizes["WIDTH"]))
+    of_c = f" + {4 * layout.padded}" if layout.entry.has_c else ""
+    return f"#define {upper}_SCRATCH ({upper}_BLOCK * {of_each}{of_c})"
+
+
 def _defines(values: dict[str, int | str], prefix: str = "") -> str:
     return "\n".join(f"#define {prefix}{name} {value}" for name, value in values.items())
 
 
 def _names(prefix: str, digest: str, layout: _Layout) -> str:
-    functions = ["init", "step", "run"] + (["logits", "vocabulary"] if layout.is_text else [])
+    functions = ["init", "step", "run", "run_batch"]
+    functions += ["logits", "vocabulary"] if layout.is_text else []
     lines = [
         f"#define MODEL_CHECKPOINT {c_string(digest)}",
         f"#define MODEL_TEXT {int(layout.is_text)}",
