@@ -1,6 +1,7 @@
 """Tiny models that stand for the real ones: trained for an instant, exported once a session."""
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -163,3 +164,11 @@ def pipeline(
 ) -> Here:
     monkeypatch.chdir(tmp_path)
     return Here(monkeypatch, capsys)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own Ctrl-C, which a suite in the background may have been told to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

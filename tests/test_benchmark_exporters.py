@@ -16,8 +16,9 @@ from onnx import GraphProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from pipeline.benchmark import exporters
-from pipeline.benchmark.exporters import EXPORTERS, Outcome, measure_exporters, trial
-from pipeline.benchmark.exporters_modules import MODULES, Subject
+from pipeline.benchmark.exporters import EXPORTERS, Attempt, measure_exporters, trial
+from pipeline.benchmark.exporters_modules import MODULES
+from pipeline.benchmark.subject import Subject
 from pipeline.cli.benchmark import exporters as exporters_command
 from pipeline.export.quiet import quiet_exporter
 from pipeline.network_tensors import BATCH, TIME
@@ -120,7 +121,7 @@ def test_an_output_that_is_not_as_declared_is_stale(
 
 def changed(
     monkeypatch: pytest.MonkeyPatch, file: bytes, change: Callable[[GraphProto], None]
-) -> Outcome:
+) -> Attempt:
     def exporter(subject: Subject, module: nn.Module, path: Path) -> None:
         model = onnx.load_from_string(file)
         change(model.graph)
@@ -180,7 +181,7 @@ def test_a_module_gives_what_its_subject_says(name: str) -> None:
             assert list(y.shape) == [sizes.get(str(axis), axis) for axis in slot.shape]
 
 
-def abort(exporter: str, name: str) -> Outcome:
+def abort(exporter: str, name: str) -> Attempt:
     print("the exporter is gone", flush=True)
     os.abort()
 
@@ -204,7 +205,7 @@ def test_the_help_names_every_exporter() -> None:
 
 def test_the_command_shows_every_exporter_on_a_module(pipeline: Here) -> None:
     done = pipeline("benchmark", "exporters", "gru", "--exporter", "torch-trace", "--json")
-    [found] = [Outcome.model_validate(item) for item in json.loads(done.out)]
+    [found] = [Attempt.model_validate(item) for item in json.loads(done.out)]
     assert (found.module, found.exporter, found.recurrent) == ("gru", "torch-trace", 1)
     assert found.verdict == "right"
 
@@ -212,14 +213,14 @@ def test_the_command_shows_every_exporter_on_a_module(pipeline: Here) -> None:
 def test_the_table_has_a_row_per_module_and_the_reasons_below(
     pipeline: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def known(exporter: str, name: str) -> Outcome:
+    def known(exporter: str, name: str) -> Attempt:
         facts = {"module": name, "exporter": exporter}
         if exporter == "pipeline":
-            return Outcome.model_validate({**facts, "verdict": "right", "nodes": 5})
+            return Attempt.model_validate({**facts, "verdict": "right", "nodes": 5})
         if name == "rnn":
-            return Outcome.model_validate({**facts, "verdict": "refused", "reason": "no such axis"})
+            return Attempt.model_validate({**facts, "verdict": "refused", "reason": "no such axis"})
         stale = {"verdict": "right", "nodes": 15, "stale": ["y"]}
-        return Outcome.model_validate({**facts, **stale})
+        return Attempt.model_validate({**facts, **stale})
 
     class Inside:
         def __init__(self, time_limit: float) -> None:
@@ -231,7 +232,7 @@ def test_the_table_has_a_row_per_module_and_the_reasons_below(
         def __exit__(self, *_: object) -> None:
             """Nothing to end."""
 
-        def work(self, function: Callable[[str, str], Outcome], *arguments: str) -> Outcome:
+        def work(self, function: Callable[[str, str], Attempt], *arguments: str) -> Attempt:
             return known(*arguments)
 
     monkeypatch.setattr(exporters, "Worker", Inside)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import MalformedError
-from pipeline.export.blame import at_line, user_line
+from pipeline.export.module.blame import at_line, user_line
 
 
 class Mistaken(nn.Module):

@@ -51,7 +51,8 @@ ROUTE = [
     *("lookup", "contract.law", "contract.tensors", "network_tensors", "seal"),
     *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
     *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
-    *("export", "usercode", "bundle", "trust", "runtimes", "validate", "embed", "benchmark"),
+    *("export", "usercode", "variants", "bundle", "trust", "runtimes", "validate"),
+    *("embed", "benchmark"),
     *("report", "hub", "run", "cli"),
 ]
 
@@ -146,7 +147,7 @@ def test_every_training_option_sets_a_field_of_the_configuration() -> None:
         fields |= {*content["source"], *content["model"], *content["training"]}
     fields |= {*SeriesSource.model_fields}
     own = {"names", "family", "device", "text", "series", "picture", "resume", "checkpoints"}
-    own |= {"force", "as_json"}
+    own |= {"force", "as_json", "log"}
     options = {parameter.name for parameter in cli.commands["train"].params}
     assert options - own <= fields
     fixed = {"kind", "file", "files", "task"}  # decided by the data, as the columns are

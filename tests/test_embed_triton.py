@@ -66,7 +66,7 @@ def test_golden_trajectories_come_out_when_many_streams_share_batches(
                 number,
                 {
                     spec.name: as_served(call[spec.name], spec, bundle, is_batched)
-                    for spec in bundle.manifest.data_inputs
+                    for spec in bundle.manifest.contract.data_inputs
                 },
                 start,
             )

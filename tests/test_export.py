@@ -20,10 +20,10 @@ from pipeline.contract import Scaler
 from pipeline.contract.law import FLOAT32
 from pipeline.errors import ParityError
 from pipeline.export import OPSETS, export
-from pipeline.export.checks import check_graph, check_numbers
-from pipeline.export.onnx_graph import to_onnx
-from pipeline.export.recurrent import onnx_layers
-from pipeline.export.torchscript import to_torchscript
+from pipeline.export.network.checks import check_graph, check_numbers
+from pipeline.export.network.layers import onnx_layers
+from pipeline.export.network.onnx_graph import to_onnx
+from pipeline.export.network.torchscript import to_torchscript
 from pipeline.model import Network
 
 SCALER = Scaler(

@@ -38,8 +38,8 @@ from pipeline.contract.samples import outside
 from pipeline.data import Series, Text
 from pipeline.errors import ParityError, UsageError
 from pipeline.export import export
-from pipeline.export.checks import check_graph
-from pipeline.export.onnx_graph import to_onnx
+from pipeline.export.network.checks import check_graph
+from pipeline.export.network.onnx_graph import to_onnx
 from pipeline.model import Network
 from pipeline.runtimes.base import feeds
 from pipeline.runtimes.catalog import RUNTIMES, Runtimes

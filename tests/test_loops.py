@@ -27,11 +27,11 @@ from pipeline.contract import Scaler
 from pipeline.contract.records import SeriesScores
 from pipeline.errors import ParityError
 from pipeline.export import export, export_loop
-from pipeline.export.compose import FLOAT, INT64, call, constant, tensor
-from pipeline.export.generate import SAMPLER
-from pipeline.export.pieces import SAMPLE, SETTINGS
-from pipeline.export.script import SeriesLoop, TextLoop
-from pipeline.export.torchscript import to_torchscript
+from pipeline.export.network.compose import FLOAT, INT64, call, constant, tensor
+from pipeline.export.network.generate import SAMPLER
+from pipeline.export.network.pieces import SAMPLE, SETTINGS
+from pipeline.export.network.script import SeriesLoop, TextLoop
+from pipeline.export.network.torchscript import to_torchscript
 from pipeline.model import Network
 from pipeline.network_tensors import LOG_PROB, NEXT_STATE, STATE, TEXT, Sampling, loop
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
@@ -436,7 +436,7 @@ def test_the_sampler_is_the_same_in_every_process() -> None:
 
     The numbers behind names do depend on it, and are given anew in a graph.
     """
-    script = "from pipeline.export.pieces import SAMPLE; print(SAMPLE)"
+    script = "from pipeline.export.network.pieces import SAMPLE; print(SAMPLE)"
 
     def made(seed: str) -> str:
         environment = {**os.environ, "PYTHONHASHSEED": seed}

@@ -61,7 +61,7 @@ def test_logged_model_has_the_contract_and_gives_the_golden_numbers(
     for name, array in example.items():
         assert np.array_equal(np.asarray(array), (call | states)[name])
     for call in first.calls:
-        inputs = {spec.name: call[spec.name] for spec in manifest.data_inputs}
+        inputs = {spec.name: call[spec.name] for spec in manifest.contract.data_inputs}
         found = model.predict(inputs | states)
         for name, array in found.items():
             assert np.allclose(array, call[name], rtol=1e-4, atol=1e-5), name

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from pipeline.errors import MalformedError, UsageError
-from pipeline.export import apart, export_onnx, export_torchscript
+from pipeline.export import export_onnx, export_torchscript
+from pipeline.export.module import apart
 from pipeline.export.quiet import quiet_exporter
 from pipeline.export.state import explicit
 from pipeline.validate.foreign import ForeignFile, validate_pair

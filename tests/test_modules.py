@@ -23,8 +23,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from pipeline.errors import MalformedError, ParityError, UsageError
 from pipeline.export import export_onnx, export_torchscript
+from pipeline.export.module.swap import exportable
 from pipeline.export.recurrent import OnnxLayers
-from pipeline.export.swap import exportable
 from pipeline.runtimes.openvino import HINT, load_openvino
 
 BATCH_TIME = {"x": {0: "batch", 1: "time"}}

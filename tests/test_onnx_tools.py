@@ -31,7 +31,7 @@ def replay(bundle: Bundle, session: onnxruntime.InferenceSession) -> int:
     for trajectory in trajectories(golden, manifest):
         states = trajectory.states
         for call in trajectory.calls:
-            feeds = {spec.name: call[spec.name] for spec in manifest.data_inputs} | states
+            feeds = {spec.name: call[spec.name] for spec in manifest.contract.data_inputs} | states
             names = [spec.name for spec in manifest.outputs]
             found = dict(zip(names, session.run(names, feeds), strict=True))
             for name, array in found.items():

@@ -10,7 +10,7 @@ from torch import nn
 
 from pipeline import threads
 from pipeline.bundle import Bundle
-from pipeline.export.checks import cpu_session
+from pipeline.export.session import cpu_session
 from pipeline.run.bundle import load
 from pipeline.runtimes.isolated import Worker
 from pipeline.runtimes.onnx_runtime import OnnxRuntime, one_thread_session

@@ -24,7 +24,7 @@ from pipeline.config import PRESETS
 from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.embed import replay, targets
 from pipeline.errors import UnsafeError
-from pipeline.export.torchscript import to_torchscript
+from pipeline.export.network.torchscript import to_torchscript
 from pipeline.model import Network
 from pipeline.runtimes import catalog
 from pipeline.trust import PublicKey, Trust, Verdict, sign_bundle

@@ -17,13 +17,14 @@ import torch
 from onnx import GraphProto
 from torch import Tensor, nn
 
-from pipeline.benchmark.exporters_modules import MODULES, Subject
+from pipeline.benchmark.exporters_modules import MODULES
+from pipeline.benchmark.subject import Subject
 from pipeline.cells import BY_OPERATOR
 from pipeline.config import Record
 from pipeline.contract.law import Array, judged
 from pipeline.errors import PipelineError, one_line
 from pipeline.export import export_onnx
-from pipeline.export.checks import dims
+from pipeline.export.graph_checks import dims
 from pipeline.export.quiet import quiet_exporter
 from pipeline.network_tensors import BATCH, TIME
 from pipeline.runtimes.base import RuntimeProcessError
@@ -47,7 +48,7 @@ Verdict = Literal[
 ]
 
 
-class Outcome(Record):
+class Attempt(Record):
     """What became of one module with one exporter.
 
     ``nodes`` are those of the graph and of the graphs inside it, and ``recurrent`` of them are RNN,
@@ -111,7 +112,7 @@ def measure_exporters(
     modules: Sequence[str],
     say: Callable[[str], None],
     time_limit: float = TIME_LIMIT,
-) -> Iterator[Outcome]:
+) -> Iterator[Attempt]:
     """Try each exporter on each module; ``say`` what is done.
 
     Each export has a process of its own, in which no other one came before: what an export of torch
@@ -126,10 +127,10 @@ def measure_exporters(
                 yield worker.work(trial, exporter, module)
             except RuntimeProcessError as error:
                 facts = {"module": module, "exporter": exporter, "reason": str(error)}
-                yield Outcome(verdict="crashes", **facts)
+                yield Attempt(verdict="crashes", **facts)
 
 
-def trial(exporter: str, name: str) -> Outcome:
+def trial(exporter: str, name: str) -> Attempt:
     """Export the module of this ``name``, and compare what comes out with PyTorch."""
     subject, started = MODULES[name], time.monotonic()
     module = subject.module()
@@ -142,7 +143,7 @@ def trial(exporter: str, name: str) -> Outcome:
         else:
             found = _judged(subject, module, path)
     seconds = round(time.monotonic() - started, 2)
-    return Outcome(module=name, exporter=exporter, seconds=seconds, **found)
+    return Attempt(module=name, exporter=exporter, seconds=seconds, **found)
 
 
 def _root(error: BaseException) -> str:

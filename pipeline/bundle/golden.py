@@ -39,7 +39,7 @@ def golden_calls(
     for piece, exact in zip(pieces, results, strict=True):
         given = {**piece, **carried}
         calls.append(Call(_rounded(contract.inputs, given), _rounded(contract.outputs, exact)))
-        carried = {before: exact[after] for before, after in contract.states}
+        carried = contract.carried(exact)
     return calls
 
 
@@ -52,7 +52,7 @@ def golden_trajectories(reference: Reference) -> dict[str, list[Call]]:
     pieces, calls, contract = reference.pieces, partial(golden_calls, reference), reference.contract
     if contract.states:
         last = calls(pieces(1, [_READ_BEFORE]))[0].outputs
-        carried = {before: last[after] for before, after in contract.states}
+        carried = contract.carried(last)
         found = {
             "one stream from its start": calls(pieces(1, [1, 2, 7])),
             "three streams at once": calls(pieces(3, [4, 1])),
@@ -72,13 +72,16 @@ def golden_trajectories(reference: Reference) -> dict[str, list[Call]]:
 
 
 def golden_json(
-    name: str, contract: Contract, trajectories: dict[str, list[Call]], held_out: dict[str, Any]
+    name: str,
+    contract: Contract,
+    trajectories: dict[str, list[Call]],
+    held_out: dict[str, Any],
 ) -> dict[str, Any]:
     """The content of ``golden.json``; ``held_out`` is the JSON of the held-out data."""
-    carried = {before for before, _ in contract.states}
+    carried = sorted(before for before, _ in contract.states)
 
     def tensors(call: Call) -> dict[str, Any]:
-        given = {name: y for name, y in call.inputs.items() if name not in carried}
+        given = {spec.name: call.inputs[spec.name] for spec in contract.data_inputs}
         return {name: stored(y) for name, y in (given | call.outputs).items()}
 
     return {
@@ -88,7 +91,7 @@ def golden_json(
         "trajectories": [
             {
                 "name": title,
-                "states": {before: stored(calls[0].inputs[before]) for before in sorted(carried)},
+                "states": {name: stored(calls[0].inputs[name]) for name in carried},
                 "calls": [tensors(call) for call in calls],
             }
             for title, calls in trajectories.items()

@@ -43,7 +43,7 @@ machine, and `validation.json`, once `pipeline validate` has run, how close each
 
 def first_lines_of_module(manifest: Manifest) -> str:
     """Python code that runs ``onnx/model.onnx`` with only numpy and onnxruntime."""
-    feeds = ", ".join(f'"{spec.name}": {_zeros(spec)}' for spec in manifest.data_inputs)
+    feeds = ", ".join(f'"{spec.name}": {_zeros(spec)}' for spec in manifest.contract.data_inputs)
     lines = [
         "import numpy as np",
         "import onnxruntime",
@@ -65,7 +65,7 @@ def first_lines_of_module(manifest: Manifest) -> str:
     ]
     lines.append("}")
     pairs = ", ".join(f'"{pair.input}": found["{pair.output}"]' for pair in manifest.states)
-    first = next(one for one in manifest.outputs if one.name not in manifest.contract.next_states)
+    first = manifest.contract.data_outputs[0]
     return "\n".join(
         [
             *lines,

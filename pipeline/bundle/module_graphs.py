@@ -13,9 +13,9 @@ from torch.utils import _pytree as pytree
 
 from pipeline.contract.tensors import Tensors
 from pipeline.errors import UsageError
-from pipeline.export.module_checks import LONG
-from pipeline.export.modules import export_onnx, export_torchscript
-from pipeline.export.onnx_graph import describe
+from pipeline.export.graph import describe
+from pipeline.export.module.files import export_onnx, export_torchscript
+from pipeline.export.module.other_sizes import LONG
 from pipeline.export.state import Explicit
 from pipeline.verify import Reference, chained
 
@@ -82,7 +82,7 @@ def _calls(reference: Reference) -> Iterator[list[np.ndarray[Any, Any]]]:
         for piece, result in zip(pieces, results, strict=True):
             call = {**piece, **states}
             yield [call[spec.name] for spec in contract.inputs]
-            states = {before: result[after] for before, after in contract.states}
+            states = contract.carried(result)
 
 
 def _with_states(explicit: Explicit, arguments: Any) -> tuple[Tensor, ...]:

@@ -62,14 +62,13 @@ def reference_of(
     held_out: Mapping[str, Array],
 ) -> Reference:
     """A module and its float64 twin as a reference, with inputs drawn as the contract says."""
-    carried = {before for before, _ in contract.states}
-    data = [spec for spec in contract.inputs if spec.name not in carried]
 
     def sample(batch: int, time: int, start: int) -> Tensors:
         larger = _LARGER[(batch + time) % len(_LARGER)]
         sizes = {name: axis.smallest + larger * axis.multiple for name, axis in axes.items()}
         sizes |= {contract.batch or "": batch, contract.time or "": time}
-        return draw(data, sizes, np.random.default_rng((batch, time, start)), held_out, start)
+        rng = np.random.default_rng((batch, time, start))
+        return draw(contract.data_inputs, sizes, rng, held_out, start)
 
     return Reference(
         contract,

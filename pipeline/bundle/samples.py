@@ -32,14 +32,13 @@ def sampled(
     Raises:
         UsageError: a sample is of no input, or does not fit it.
     """
-    carried = {before for before, _ in contract.states}
-    names = [spec.name for spec in contract.inputs if spec.name not in carried]
+    names = [spec.name for spec in contract.data_inputs]
     for name in told:
         if name not in names:
             raise unknown("input", name, names)
     specs, held_out = [], {}
     for spec in contract.inputs:
-        if spec.name in carried:
+        if spec.name not in names:
             specs.append(spec)
             continue
         sample = told.get(spec.name)

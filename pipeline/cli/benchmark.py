@@ -5,10 +5,9 @@ from pathlib import Path
 import click
 import cloup
 
-from pipeline.cli.options import Commands, exported_option, json_option, names_in
+from pipeline.cli.options import Commands, bundles_argument, exported_option, json_option
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import unknown
-from pipeline.lookup import find_models
 
 
 @click.group(cls=Commands)
@@ -23,7 +22,7 @@ def benchmark() -> None:
 
 
 @benchmark.command(cls=cloup.Command)
-@click.argument("names", nargs=-1, metavar="[NAME|PATH]...", shell_complete=names_in("exported"))
+@bundles_argument
 @exported_option
 @json_option
 def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
@@ -32,13 +31,11 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
     Both run in turns, on the CPU with one thread; the fastest round of each counts.
     """
     from pipeline.benchmark.loops import benchmark as measure
-    from pipeline.contract import open_bundle
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract import find_bundles, open_bundle
     from pipeline.report.benchmarks import loops_table
     from pipeline.report.output import console, finish
 
-    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
-    bundles = [open_bundle(folder) for folder in folders]
+    bundles = [open_bundle(folder) for folder in find_bundles(exported, names)]
     if not names:  # all bundles that have a graph with the loop inside
         bundles = [bundle for bundle in bundles if bundle.manifest.loop is not None]
     measured = []
@@ -50,7 +47,7 @@ def loops(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
 
 
 @benchmark.command(cls=cloup.Command)
-@click.argument("names", nargs=-1, metavar="[NAME|PATH]...", shell_complete=names_in("exported"))
+@bundles_argument
 @click.option(
     "--target",
     "targets",
@@ -81,8 +78,7 @@ def embed(
     """
     from pipeline.benchmark.clients import measure_clients
     from pipeline.benchmark.engines import measure_engines
-    from pipeline.contract import open_bundle
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract import find_bundles, open_bundle
     from pipeline.embed.targets import RUN_HERE
     from pipeline.report.benchmarks import clients_table, engines_table
     from pipeline.report.output import console, finish, literal
@@ -90,8 +86,7 @@ def embed(
     for name in targets:
         if name not in RUN_HERE:
             raise unknown("target", name, RUN_HERE)
-    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
-    bundles = [open_bundle(folder) for folder in folders]
+    bundles = [open_bundle(folder) for folder in find_bundles(exported, names)]
     trust = make_trust(key, trust_all)
     with console().status("building") as status:
 
@@ -120,7 +115,6 @@ def embed(
     "--time-limit",
     type=click.FloatRange(min=0, min_open=True),
     default=120.0,
-    show_default=True,
     help="Seconds for one export and its runs, before it counts as hanging.",
 )
 @json_option
@@ -148,6 +142,6 @@ def exporters(
             lambda words: status.update(literal(words)),
             time_limit,
         )
-        outcomes = list(found)
-    content = [item.model_dump(mode="json") for item in outcomes]
-    finish(as_json, content, [exporters_table(outcomes)], notes=exporters_notes(outcomes))
+        attempts = list(found)
+    content = [item.model_dump(mode="json") for item in attempts]
+    finish(as_json, content, [exporters_table(attempts)], notes=exporters_notes(attempts))

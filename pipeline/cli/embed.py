@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.listing import ListingCommand, targets
-from pipeline.cli.options import exported_option, json_option, names_in
+from pipeline.cli.options import bundle_argument, exported_option, json_option
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import UsageError
-from pipeline.lookup import find_model
 
 if TYPE_CHECKING:
     from pipeline.embed.target import Target
@@ -25,7 +24,7 @@ def _targets(_context: click.Context, _parameter: click.Parameter, begun: str) -
 
 
 @click.command(cls=ListingCommand, lists=targets)
-@click.argument("bundle", metavar="NAME|PATH", shell_complete=names_in("exported"))
+@bundle_argument
 @click.argument("target", shell_complete=_targets)
 @click.option(
     "--out",
@@ -48,14 +47,13 @@ def _targets(_context: click.Context, _parameter: click.Parameter, begun: str) -
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
-    show_default=True,
     help="Port that --serve listens on. 0 takes a free one.",
 )
 @trust_options
 @exported_option
 @json_option
 def embed(
-    bundle: str,
+    name: str,
     target: str,
     out: Path,
     force: bool,
@@ -75,8 +73,7 @@ def embed(
     pipeline embed char-lstm python --out char-python
     pipeline embed sine-lstm c --out sine-c
     """
-    from pipeline.contract import open_bundle
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract import find_bundles, open_bundle
     from pipeline.embed.project import write_project
     from pipeline.embed.replay import build
     from pipeline.embed.targets import find_target
@@ -86,13 +83,14 @@ def embed(
     page = chosen.page
     if is_served and page is None:
         raise UsageError(f"--serve shows a page, and {target} has none; leave --serve out")
-    opened = open_bundle(find_model(exported, MANIFEST_FILE, bundle, made_by="export"))
+    [folder] = find_bundles(exported, (name,))
+    opened = open_bundle(folder)
     trust = make_trust(key, trust_all)
     files, status = write_project(opened, chosen, out, force, trust)
-    name = opened.manifest.name
-    content = {"target": target, "model": name, "status": status, "out": str(out), "files": files}
-    say(f"{name} for {chosen.title}: {status}, {len(files)} files in {out}")
-    finish(as_json, content, [], () if is_served else _to_type(chosen, bundle, out, exported))
+    model = opened.manifest.name
+    content = {"target": target, "model": model, "status": status, "out": str(out), "files": files}
+    say(f"{model} for {chosen.title}: {status}, {len(files)} files in {out}")
+    finish(as_json, content, [], () if is_served else _to_type(chosen, name, out, exported))
     if is_served and page is not None:
         build(chosen, out)
         with page.serve(out, port) as url:

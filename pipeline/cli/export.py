@@ -31,14 +31,13 @@ _module = section("A module of your own")
     metavar="[NAME|PATH|FILE.py:CLASS]...",
     shell_complete=names_in("checkpoints"),
 )
-@click.option(
-    "--opset", type=int, default=18, show_default=True, help="Opset of the ONNX files, 18 to 23."
-)
+@click.option("--opset", type=int, default=18, help="Opset of the ONNX files, 18 to 23.")
 @_module("--name", help="Name of the bundle; by default that of the class.")
 @_module(
     "--weights",
-    type=click.Path(path_type=Path),
-    help="File of the weights; nothing in it is run.",
+    metavar="FILE|TYPE",
+    help="File of the weights of a module; nothing in it is run. For bundles it is float16, int8 "
+    "or int4, and a variant is written whose weights are stored so.",
 )
 @_module(
     "--arg",
@@ -76,7 +75,7 @@ def export(
     names: tuple[str, ...],
     opset: int,
     name: str | None,
-    weights: Path | None,
+    weights: str | None,
     arguments: tuple[str, ...],
     inputs: tuple[str, ...],
     example: Path | None,
@@ -95,9 +94,13 @@ def export(
     makes it. That Python is run, as python mynet.py would run it. The state that the module keeps
     becomes inputs and outputs.
 
+    A variant of a bundle is a bundle inside of it, in exported/NAME/TYPE, which stores its weights
+    in less than float32. Its name is NAME/TYPE. To export the bundle anew removes it.
+
     \b
     pipeline export
     pipeline export char-lstm --opset 20
+    pipeline export char-lstm --weights int8
     pipeline export mynet.py:Denoiser --weights trained.pt
     pipeline export mynet.py:Tagger --state h:h_next
     pipeline export net.py:Net --input x=float32[batch,time,4]
@@ -116,7 +119,7 @@ def export(
         export_source(
             names[0],
             name=name,
-            weights=weights,
+            weights=Path(weights) if weights is not None else None,
             arguments=arguments,
             inputs=inputs,
             example=example,
@@ -126,10 +129,15 @@ def export(
             as_json=as_json,
         )
         return
-    given = {"name": name, "weights": weights, "arg": arguments, "input": inputs}
-    for option, value in {**given, "example": example, "state": states}.items():
+    given = {"name": name, "arg": arguments, "input": inputs, "example": example, "state": states}
+    for option, value in given.items():
         if value:
             raise UsageError(f"--{option} is for a module such as mynet.py:Denoiser; name one")
+    if weights is not None:
+        from pipeline.cli.export_variant import export_variants
+
+        export_variants(names, weights, exported, force, as_json)
+        return
     folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
     results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]
     finish(

@@ -5,12 +5,11 @@ from pathlib import Path
 import click
 import cloup
 
-from pipeline.cli.options import exported_option, json_option, names_in
-from pipeline.lookup import find_models
+from pipeline.cli.options import bundles_argument, exported_option, json_option
 
 
 @click.command(cls=cloup.Command)
-@click.argument("names", nargs=-1, metavar="[NAME|PATH]...", shell_complete=names_in("exported"))
+@bundles_argument
 @click.option(
     "--plot",
     "picture",
@@ -26,16 +25,14 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
 
     \b
     pipeline inspect sine-lstm
-    pipeline inspect sine-rnn sine-gru --plot forecast.svg
+    pipeline inspect sine-rnn sine-lstm --plot forecast.svg
     """
-    from pipeline.contract import open_bundle
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract import find_bundles, open_bundle
     from pipeline.report.output import finish, say
     from pipeline.report.tables import manifest_table
     from pipeline.validate.records import read_validation
 
-    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
-    bundles = [open_bundle(folder) for folder in folders]
+    bundles = [open_bundle(folder) for folder in find_bundles(exported, names, variants=True)]
     for bundle in bundles:
         bundle.verify()
         read_validation(bundle)

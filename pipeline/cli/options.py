@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+COUNT = click.IntRange(min=0)
 CHECKPOINTS = "checkpoints"  # the folder of the checkpoints, if none is named
 _STYLE = cloup.HelpTheme(
     invoked_command=cloup.Style(bold=True),
@@ -29,6 +30,7 @@ _STYLE = cloup.HelpTheme(
 )
 HELP = cloup.Context.settings(
     help_option_names=["-h", "--help"],
+    show_default=True,
     formatter_settings=cloup.HelpFormatter.settings(theme=_STYLE),
 )
 
@@ -73,9 +75,7 @@ class Commands(cloup.Group):
 
 
 def _folder(flag: str, default: str, purpose: str) -> Callable[[Command], Command]:
-    return click.option(
-        flag, type=click.Path(path_type=Path), default=default, show_default=True, help=purpose
-    )
+    return click.option(flag, type=click.Path(path_type=Path), default=default, help=purpose)
 
 
 checkpoints_option = _folder("--checkpoints", CHECKPOINTS, "Folder of the checkpoints.")
@@ -99,6 +99,15 @@ def names_in(folder: str) -> Callable[..., list[CompletionItem]]:
         return list(map(CompletionItem, found)) or [CompletionItem(begun, type="file")]
 
     return complete
+
+
+bundle_argument = click.argument("name", metavar="NAME|PATH", shell_complete=names_in("exported"))
+bundles_argument = click.argument(
+    "names", nargs=-1, metavar="[NAME|PATH]...", shell_complete=names_in("exported")
+)
+named_bundles_argument = click.argument(
+    "names", nargs=-1, required=True, metavar="NAME|PATH...", shell_complete=names_in("exported")
+)
 
 
 def must_have_run(

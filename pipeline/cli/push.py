@@ -5,12 +5,11 @@ from pathlib import Path
 import click
 import cloup
 
-from pipeline.cli.options import exported_option, json_option, names_in
-from pipeline.lookup import find_model
+from pipeline.cli.options import bundle_argument, exported_option, json_option
 
 
 @click.command(cls=cloup.Command)
-@click.argument("name", metavar="NAME|PATH", shell_complete=names_in("exported"))
+@bundle_argument
 @click.argument("repository", metavar="USER/REPO")
 @click.option(
     "--license",
@@ -39,12 +38,12 @@ def push(
     \b
     pipeline push char-lstm ada/char-lstm --license mit
     """
-    from pipeline.contract import open_bundle
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract import find_bundles, open_bundle
     from pipeline.hub.push import push as upload
     from pipeline.report.output import finish, say
 
-    bundle = open_bundle(find_model(exported, MANIFEST_FILE, name, made_by="export"))
+    [folder] = find_bundles(exported, (name,))
+    bundle = open_bundle(folder)
     model = bundle.manifest.name
     pushed = upload(bundle, repository, license_id, private)
     if not pushed.has_parity:

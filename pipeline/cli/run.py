@@ -7,7 +7,7 @@ import click
 import cloup
 from click.core import ParameterSource
 
-from pipeline.cli.options import CHECKPOINTS, exported_option, json_option, names_in
+from pipeline.cli.options import CHECKPOINTS, COUNT, bundle_argument, exported_option, json_option
 from pipeline.cli.run_series import SERIES_OPTIONS, run_series
 from pipeline.cli.run_text import TEXT_OPTIONS, run_text
 from pipeline.errors import UsageError
@@ -16,16 +16,16 @@ _OPTIONS = {"text": TEXT_OPTIONS, "series": SERIES_OPTIONS}
 
 
 @click.command(cls=cloup.Command, params=[*TEXT_OPTIONS, *SERIES_OPTIONS])
-@click.argument("bundle", metavar="NAME|PATH", shell_complete=names_in("exported"))
+@bundle_argument
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=COUNT,
     help="Seed of the random draws.  [default: a new one, which is printed]",
 )
 @exported_option
 @json_option
 def run(
-    bundle: str,
+    name: str,
     seed: int | None,
     exported: Path,
     as_json: bool,
@@ -44,9 +44,9 @@ def run(
     """
     from pipeline.run.bundle import load
 
-    _must_be_exported(bundle, exported)
+    _must_be_exported(name, exported)
     context = click.get_current_context()
-    opened = load(bundle, exported)
+    opened = load(name, exported)
     if opened.task is None:
         raise UsageError(
             f"{opened.name} is a module, which no task says how to feed; call "

@@ -4,10 +4,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import cloup
 
-from pipeline.cli.options import chosen_seed, group, standard_input
+from pipeline.cli.options import COUNT, chosen_seed, group, standard_input
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,18 +29,11 @@ SERIES_OPTIONS = (
         help="Id of the series to forecast, where the table holds several. COLUMN is the one that "
         "training read, or unique_id.",
     ),
-    _option(
-        ["--steps"],
-        type=click.IntRange(min=0),
-        default=20,
-        show_default=True,
-        help="Number of steps to forecast.",
-    ),
+    _option(["--steps"], type=COUNT, default=20, help="Number of steps to forecast."),
     _option(
         ["--samples"],
-        type=click.IntRange(min=0),
+        type=COUNT,
         default=0,
-        show_default=True,
         help="Number of sample paths that the quantiles are taken from. 0 gives no quantiles.",
     ),
     _option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from pipeline.cli.options import chosen_seed, finite, group, standard_input
+from pipeline.cli.options import COUNT, chosen_seed, finite, group, standard_input
 from pipeline.errors import MalformedError, UsageError
 
 if TYPE_CHECKING:
@@ -19,33 +19,24 @@ TEXT_OPTIONS = (
         metavar="TEXT",
         help="Text that the model continues.  [default: standard input]",
     ),
-    _option(
-        ["--length"],
-        type=click.IntRange(min=0),
-        default=200,
-        show_default=True,
-        help="Number of characters to write.",
-    ),
+    _option(["--length"], type=COUNT, default=200, help="Number of characters to write."),
     _option(
         ["--temperature"],
         type=click.FloatRange(min=0),
         default=1.0,
-        show_default=True,
         callback=finite,
         help="Divide the logits by this number. 0 always takes the likeliest character.",
     ),
     _option(
         ["--top-k"],
-        type=click.IntRange(min=0),
+        type=COUNT,
         default=0,
-        show_default=True,
         help="Draw only from this many likeliest characters. 0 is off.",
     ),
     _option(
         ["--top-p"],
         type=click.FloatRange(min=0, max=1, min_open=True),
         default=1.0,
-        show_default=True,
         callback=finite,
         help="Draw only from the likeliest characters that together have this probability. 1 is "
         "off.",
@@ -54,7 +45,6 @@ TEXT_OPTIONS = (
         ["--streams"],
         type=click.IntRange(min=1, max=4096),
         default=1,
-        show_default=True,
         help="Number of texts to write at once.",
     ),
 )

@@ -5,15 +5,12 @@ from pathlib import Path
 import click
 import cloup
 
-from pipeline.cli.options import exported_option, json_option, names_in
+from pipeline.cli.options import exported_option, json_option, named_bundles_argument
 from pipeline.cli.trust import key_option
-from pipeline.lookup import find_models
 
 
 @click.command(cls=cloup.Command)
-@click.argument(
-    "names", nargs=-1, required=True, metavar="NAME|PATH...", shell_complete=names_in("exported")
-)
+@named_bundles_argument
 @key_option("Private key to sign with: elliptic curve, without a password.", required=True)
 @exported_option
 @json_option
@@ -30,26 +27,26 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
     openssl ec -in private.pem -pubout -out public.pem
     pipeline sign sine-lstm --key private.pem
     """
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import find_bundles, open_bundle
     from pipeline.contract.files import MANIFEST_FILE, SIGNATURE_FILE
+    from pipeline.lookup import model_name
     from pipeline.report.output import finish, say
     from pipeline.storage import exclusive, write_file
     from pipeline.trust import sign_bundle
 
     signed = []
-    for folder in find_models(exported, MANIFEST_FILE, names, made_by="export"):
+    for folder in find_bundles(exported, names):
         with exclusive(folder):
             signature = folder / SIGNATURE_FILE
             write_file(signature, sign_bundle(open_bundle(folder), key))
-        say(f"{folder.name}: signed with {key}")
-        signed.append({"name": folder.name, "signature": str(signature)})
+        name = model_name(folder, MANIFEST_FILE)
+        say(f"{name}: signed with {key}")
+        signed.append({"name": name, "signature": str(signature)})
     finish(as_json, signed, [])
 
 
 @click.command(cls=cloup.Command)
-@click.argument(
-    "names", nargs=-1, required=True, metavar="NAME|PATH...", shell_complete=names_in("exported")
-)
+@named_bundles_argument
 @key_option("Public key of the signer.", required=True)
 @exported_option
 @json_option
@@ -61,15 +58,17 @@ def verify(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> 
     \b
     pipeline verify sine-lstm --key public.pem
     """
-    from pipeline.bundle import open_bundle
+    from pipeline.contract import find_bundles, open_bundle
     from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.lookup import model_name
     from pipeline.report.output import finish, say
     from pipeline.trust import PublicKey
 
     public = PublicKey(key)
     verified = []
-    for folder in find_models(exported, MANIFEST_FILE, names, made_by="export"):
+    for folder in find_bundles(exported, names):
         public.verify(open_bundle(folder))
-        say(f"{folder.name}: as signed by the owner of {key}")
-        verified.append({"name": folder.name, "key": str(key)})
+        name = model_name(folder, MANIFEST_FILE)
+        say(f"{name}: as signed by the owner of {key}")
+        verified.append({"name": name, "key": str(key)})
     finish(as_json, verified, [])

@@ -22,6 +22,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from pipeline.config import Source
     from pipeline.data import Series, Text
+    from pipeline.train.callback import Callback
 
 _preset, _network, _training = section("Presets"), section("Network"), section("Training")
 _text, _series, _sine = section("Text data"), section("Series data"), section("Sine data")
@@ -103,7 +104,6 @@ def _presets(_context: click.Context, _parameter: click.Parameter, begun: str) -
 @_training(
     "--device",
     default="auto",
-    show_default=True,
     help="Device to train on: cpu, cuda, cuda:1, …; auto is CUDA where there is one.",
 )
 @_text(
@@ -172,6 +172,11 @@ def _presets(_context: click.Context, _parameter: click.Parameter, begun: str) -
     help="Draw the scores into this file, which ends in .png, .svg or .pdf.",
 )
 @click.option(
+    "--log",
+    type=click.Choice(["tensorboard"]),
+    help="Record losses and scores while training, in runs/NAME for TensorBoard.",
+)
+@click.option(
     "--resume", is_flag=True, help="Continue an interrupted training where its snapshot was taken."
 )
 @checkpoints_option
@@ -188,6 +193,7 @@ def train(
     series: str | None,
     picture: Path | None,
     bidirectional: bool,
+    log: str | None,
     resume: bool,
     checkpoints: Path,
     force: bool,
@@ -201,8 +207,8 @@ def train(
     \b
     pipeline train
     pipeline train char-lstm --hidden-size 256 --minutes 5
-    pipeline train --cell gru --text book.txt --name book-gru
-    pipeline train --cell rnn,lstm,gru --hidden-size 50,100
+    pipeline train --cell lstm --text book.txt --name book-lstm
+    pipeline train --cell rnn,lstm --hidden-size 50,100
     """
     from pipeline.config import WHOLE_SEQUENCES, grid, select
     from pipeline.data import load
@@ -231,6 +237,11 @@ def train(
         from pipeline.train.speed import choose_device
 
         choose_device(device)
+    callbacks: list[Callback] = []
+    if log == "tensorboard":
+        from pipeline.train.tensorboard import TensorBoard
+
+        callbacks.append(TensorBoard())
     read: dict[Source, Series | Text] = {}
     results, baselines = [], Baselines()
     for config in configs:
@@ -239,7 +250,8 @@ def train(
             for note in read[config.source].notes:
                 say(note)
         data = read[config.source]
-        results.append(train_one(config, data, checkpoints, device, baselines, resume, force))
+        places = (checkpoints, device, baselines)
+        results.append(train_one(config, data, *places, resume, force, callbacks))
     trained = [checkpoint for checkpoint, _ in results]
     if is_grid:
         trained = by_score(trained)

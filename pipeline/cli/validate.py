@@ -10,18 +10,18 @@ import click
 from pipeline.cli.foreign import foreign, foreign_options
 from pipeline.cli.listing import ListingCommand, runtimes_and_targets
 from pipeline.cli.options import (
+    COUNT,
+    bundles_argument,
     exported_option,
     force_option,
     json_option,
     must_have_run,
-    names_in,
     next_command,
     section,
 )
 from pipeline.cli.self_test import self_test
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import ParityError, PipelineError, unknown
-from pipeline.lookup import find_models
 
 if TYPE_CHECKING:
     from pipeline.bundle import Bundle
@@ -35,7 +35,7 @@ _trial = section("Self-test of the validator")
 
 
 @click.command(cls=ListingCommand, lists=runtimes_and_targets)
-@click.argument("names", nargs=-1, metavar="[NAME|PATH]...", shell_complete=names_in("exported"))
+@bundles_argument
 @_comparison(
     "--runtime",
     "runtimes",
@@ -61,7 +61,6 @@ _trial = section("Self-test of the validator")
     "--time-limit",
     type=click.FloatRange(min=0, min_open=True),
     default=120.0,
-    show_default=True,
     help="Seconds that one call of a runtime may take. After that it counts as hanging.",
 )
 @_trial(
@@ -72,9 +71,8 @@ _trial = section("Self-test of the validator")
 )
 @_trial(
     "--honest",
-    type=click.IntRange(min=0),
+    type=COUNT,
     default=12,
-    show_default=True,
     help="Number of random models without faults that --self-test checks for false alarms.",
 )
 @_output(
@@ -141,7 +139,7 @@ def validate(
     if on_trial:
         self_test(honest, as_json)
         return
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract import find_bundles
     from pipeline.embed.targets import RUN_HERE
     from pipeline.report.current import is_current
     from pipeline.report.output import finish
@@ -155,7 +153,7 @@ def validate(
     targets = [name for name in RUN_HERE if embedded or name in runtimes]
     loaded = tuple(name for name in ALL if name in runtimes)  # the other names are targets
     require(providers, loaded)
-    folders = find_models(exported, MANIFEST_FILE, names, made_by="export")
+    folders = find_bundles(exported, names, variants=True)
     chosen = loaded or (() if targets else ALL)
     places = tuple(name for name in known_providers() if name in (providers or known_providers()))
     trust = make_trust(key, trust_all)
@@ -205,15 +203,14 @@ def _all_known(
     Bundles that were changed since are left out. Empty if no bundle of ``exported`` was validated
     now.
     """
-    from pipeline.contract import open_bundle
-    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.contract import find_bundles, open_bundle
     from pipeline.validate import last_validation
 
     now = {bundle.folder.resolve(): (bundle, found) for bundle, found in validated}
     if not any(bundle.folder.parent.resolve() == exported.resolve() for bundle, _ in validated):
         return []
     known = []
-    for folder in find_models(exported, MANIFEST_FILE, (), made_by="export"):
+    for folder in find_bundles(exported, (), variants=True):
         if folder.resolve() in now:
             known.append(now[folder.resolve()])
             continue
@@ -244,16 +241,16 @@ def _validate_one(
         elif not force:
             found = current_validation(bundle, runtimes)
         if found is not None and not workshops:
-            say(f"{folder.name}: unchanged")
+            say(f"{bundle.manifest.name}: unchanged")
             return bundle, found
         from pipeline.validate import validate_bundle
 
-        with console().status(f"validating {folder.name}") as status:
+        with console().status(f"validating {bundle.manifest.name}") as status:
             validation = found or validate_bundle(
                 bundle, runtimes, lambda row: status.update(f"{row.model}: {row.runtime} done")
             )
             for workshop in workshops:
-                status.update(f"{folder.name}: building and replaying {workshop.name}")
+                status.update(f"{bundle.manifest.name}: building and replaying {workshop.name}")
                 validation = validation.with_row(workshop.replay(bundle))
         validation = marked(validation)
         bundle.add_validation(validation)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from pipeline.later import later
 
 if TYPE_CHECKING:
-    from pipeline.contract.bundle import Bundle, open_bundle
+    from pipeline.contract.bundle import Bundle, find_bundles, open_bundle
     from pipeline.contract.manifest import FileEntry, Manifest
     from pipeline.contract.records import Errors, Scaler, SeriesScores, TextScores, TrainingRecord
 else:
     __getattr__ = later(
         __name__,
         {
-            "bundle": ("Bundle", "open_bundle"),
+            "bundle": ("Bundle", "find_bundles", "open_bundle"),
             "manifest": ("FileEntry", "Manifest"),
             "records": ("Errors", "Scaler", "SeriesScores", "TextScores", "TrainingRecord"),
         },
@@ -32,5 +32,6 @@ __all__ = [
     "SeriesScores",
     "TextScores",
     "TrainingRecord",
+    "find_bundles",
     "open_bundle",
 ]

@@ -29,6 +29,7 @@ from pipeline.contract.stored import unstored
 from pipeline.contract.tensors import Tensors, TensorSpec
 from pipeline.contract.weights import largest_file
 from pipeline.errors import IntegrityError, MalformedError
+from pipeline.lookup import find_models
 from pipeline.reading import open_inside, parse_json, read_inside, safe_path, size_of
 from pipeline.seal import parse_record, sealed, unsealed
 from pipeline.storage import canonical_json, sha256, write_file
@@ -192,6 +193,17 @@ class Bundle:
             StorageError: the file system refused; the old file is still there.
         """
         write_file(self.folder / VALIDATION_FILE, sealed(validation))
+
+
+def find_bundles(exported: Path, names: tuple[str, ...], *, variants: bool = False) -> list[Path]:
+    """The folders of bundles, by their names in ``exported`` or their paths; all without names.
+
+    Variants are among all if ``variants`` is set.
+
+    Raises:
+        UsageError: as :func:`~pipeline.lookup.find_models`.
+    """
+    return find_models(exported, MANIFEST_FILE, names, made_by="export", variants=variants)
 
 
 def open_bundle(folder: Path) -> Bundle:

@@ -49,6 +49,10 @@ def check_network(manifest: "Manifest", model: SeriesModel | TextModel) -> None:
         raise ValueError("window is for models of whole sequences, and this one has a state")
     if manifest.spread != (manifest.training and manifest.training.spread):
         raise ValueError("spread is not residual_std of the scores")
+    shapes = weight_shapes(model, len(vocabulary or ""))
+    for name, weight in (manifest.variant.stored if manifest.variant else {}).items():
+        if weight.shape != shapes.get(name):
+            raise ValueError(f"variant.stored: {name[:80]} is no weight of the model")
 
 
 def _same(what: str, found: tuple[TensorSpec, ...], expected: tuple[TensorSpec, ...]) -> None:

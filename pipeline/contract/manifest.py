@@ -6,7 +6,12 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from pipeline.config import (
     Digest,
@@ -29,6 +34,7 @@ from pipeline.contract.files import (
 from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
 from pipeline.contract.records import Scaler, Spread, TrainingRecord, Versions
 from pipeline.contract.tensors import Axis, Contract, HeldOutData, Integers, StatePair, TensorSpec
+from pipeline.contract.variant import Variant
 from pipeline.network_tensors import Loop
 from pipeline.reading import JSON_LIMIT
 from pipeline.seal import schema_of
@@ -99,7 +105,15 @@ class Manifest(Record):
     parameters: int = Field(ge=0)
     checkpoint_sha256: Digest | None
     versions: Versions
+    variant: Variant | None = Field(
+        None, description="how the weights are stored small; absent where they are all float32"
+    )
     files: dict[str, FileEntry]
+
+    @model_serializer(mode="wrap")
+    def _without_a_variant(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write(self)
+        return {key: value for key, value in content.items() if value or key != "variant"}
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Manifest":
@@ -177,12 +191,6 @@ class Manifest(Record):
             batch=roles.get("batch"),
             time=roles.get("time"),
         )
-
-    @property
-    def data_inputs(self) -> tuple[TensorSpec, ...]:
-        """The inputs that are no states."""
-        carried = {pair.input for pair in self.states}
-        return tuple(spec for spec in self.inputs if spec.name not in carried)
 
 
 def _check_shape(spec: TensorSpec, axes: Iterable[str]) -> None:

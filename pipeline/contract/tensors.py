@@ -115,9 +115,24 @@ class Contract:
     time: str | None = None
 
     @cached_property
+    def data_inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs that are no states."""
+        carried = {before for before, _ in self.states}
+        return tuple(spec for spec in self.inputs if spec.name not in carried)
+
+    @cached_property
+    def data_outputs(self) -> tuple[TensorSpec, ...]:
+        """The outputs that are no states."""
+        return tuple(spec for spec in self.outputs if spec.name not in self.next_states)
+
+    @cached_property
     def next_states(self) -> frozenset[str]:
         """The names of the outputs that are states."""
         return frozenset(after for _, after in self.states)
+
+    def carried(self, results: Mapping[str, Array]) -> Tensors:
+        """The states that the next call is given, which are among the results of the last."""
+        return {before: results[after] for before, after in self.states}
 
     def axis(self, symbol: str | None, name: str) -> int | None:
         """The index of the axis ``symbol`` in the tensor ``name``; None if it has no such axis.

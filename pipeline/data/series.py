@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,12 @@ class Series:
     def train(self) -> NDArray[np.float32]:
         """The part that weights and scaler are fitted on."""
         return self.values[: self.train_end]
+
+    @cached_property
+    def scales(self) -> list[float]:
+        """The mean absolute error of persistence in the training part, for each target."""
+        columns = self.train[:, : self.targets].T.astype(np.float64)
+        return [float(np.abs(np.diff(column)).mean()) for column in columns]
 
 
 def training_steps(length: int) -> int:

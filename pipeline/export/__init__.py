@@ -6,11 +6,11 @@ module, by :func:`pipeline.run.export.export_module`.
 
 from collections.abc import Sequence
 
-from pipeline.export.checks import check_graph, check_numbers
-from pipeline.export.loops import export_loop
-from pipeline.export.modules import export_onnx, export_torchscript
-from pipeline.export.onnx_graph import to_onnx
-from pipeline.export.torchscript import to_torchscript
+from pipeline.export.module.files import export_onnx, export_torchscript
+from pipeline.export.network.checks import check_graph, check_numbers
+from pipeline.export.network.loops import export_loop
+from pipeline.export.network.onnx_graph import to_onnx
+from pipeline.export.network.torchscript import to_torchscript
 from pipeline.later import call_later
 from pipeline.model import Network
 from pipeline.network_tensors import DEFAULT_OPSET, OPSETS

@@ -1,35 +1,14 @@
-"""A network, or any module, as a TorchScript file, by tracing."""
+"""Any module as a TorchScript file, by tracing."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from pipeline.export.archive import all_numbered, numbered_anew, numbered_as_it_is
-from pipeline.export.onnx_graph import example_inputs
 from pipeline.export.quiet import quiet_exporter
-from pipeline.export.script import loop_methods
-from pipeline.model import Network
-from pipeline.network_tensors import loop
-
-
-def to_torchscript(
-    network: Network, spread: Sequence[float] | None = None, first: bool = False
-) -> bytes:
-    """``network`` as a TorchScript file, which ``torch.jit.load`` reads in Python and C++.
-
-    Where its outputs can be its next inputs, the file has the loop as a further method. ``spread``
-    is the standard deviation of the residuals of each target, for samples of a forecast. With
-    ``first``, classes have the names that torch gives them, which are the same wherever it is the
-    first trace of its process: bundles of format 1 have those.
-    """
-    inputs = example_inputs(network, batch=2, time=3)
-    if loop(network.config) is None:
-        return trace(network.exported(), inputs, first=first)
-    methods = {"next_output": (network.zero_state(2),)}
-    return trace(network, inputs, methods, loop_methods(network, spread), first)
 
 
 def trace(
@@ -42,8 +21,8 @@ def trace(
     """``module`` as a TorchScript file, traced while it is called with ``inputs``.
 
     ``further`` has the names of other methods to trace, with their inputs. ``definition`` is the
-    source of methods to compile, which may call the traced ones. ``first`` is as in
-    :func:`to_torchscript`.
+    source of methods to compile, which may call the traced ones. With ``first``, classes have the
+    names that torch gives them, which are the same wherever it is the first trace of its process.
     """
     archive = _traced(module, inputs, further or {}, definition)
     if first:

@@ -6,7 +6,7 @@ from rich.text import Text as Styled
 
 from pipeline.benchmark.clients import ClientTime
 from pipeline.benchmark.engines import EngineTime
-from pipeline.benchmark.exporters import Outcome
+from pipeline.benchmark.exporters import Attempt
 from pipeline.benchmark.loops import Measured
 from pipeline.report.grid import Grid
 
@@ -53,28 +53,28 @@ def engines_table(measured: Iterable[EngineTime]) -> Grid:
     return table
 
 
-def exporters_table(outcomes: Sequence[Outcome]) -> Grid:
+def exporters_table(attempts: Sequence[Attempt]) -> Grid:
     """One row per module, one column per exporter: the verdict, and how many nodes there are."""
-    exporters = list(dict.fromkeys(item.exporter for item in outcomes))
-    found = {(item.module, item.exporter): item for item in outcomes}
+    exporters = list(dict.fromkeys(item.exporter for item in attempts))
+    found = {(item.module, item.exporter): item for item in attempts}
     table = Grid("Verdict, and nodes of the graph", "module")
     for exporter in exporters:
         table.add_column(exporter, "name")
-    for module in dict.fromkeys(item.module for item in outcomes):
-        table.add_row(module, *(_outcome(found[module, exporter]) for exporter in exporters))
+    for module in dict.fromkeys(item.module for item in attempts):
+        table.add_row(module, *(_attempt(found[module, exporter]) for exporter in exporters))
     return table
 
 
-def _outcome(item: Outcome) -> Styled:
+def _attempt(item: Attempt) -> Styled:
     words = item.verdict + (f", {item.nodes}" if item.nodes is not None else "")
     stale = ", stale shapes" if item.stale else ""
     return Styled(words + stale, style=_GOOD if item.verdict == "right" and not stale else "")
 
 
-def exporters_notes(outcomes: Iterable[Outcome]) -> list[str]:
+def exporters_notes(attempts: Iterable[Attempt]) -> list[str]:
     """One line for every outcome with a reason."""
     return [
         f"{item.module}, {item.exporter}: {item.verdict}: {item.reason}"
-        for item in outcomes
+        for item in attempts
         if item.reason
     ]

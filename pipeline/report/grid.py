@@ -18,7 +18,7 @@ from rich.text import Text
 from pipeline.escaping import visible
 from pipeline.terminal import wrapped
 
-Kind = Literal["name", "number", "words", "bar"]
+ColumnKind = Literal["name", "number", "words", "bar"]
 Block = list[tuple["Column", int]]  # columns and their widths; the first has the names of the rows
 _GAP = 2  # spaces between two columns
 _BAR = (10, 40)  # least and greatest length of a bar
@@ -34,7 +34,7 @@ class Column:
     """
 
     title: str
-    kind: Kind
+    kind: ColumnKind
     style: str = ""
     cells: list[Text] = field(default_factory=list)
 
@@ -98,7 +98,7 @@ class Grid:
         for column in numbers:
             self.add_column(column)
 
-    def add_column(self, title: str, kind: Kind = "number", style: str = "") -> None:
+    def add_column(self, title: str, kind: ColumnKind = "number", style: str = "") -> None:
         """Add a column on the right, before any row is added."""
         self.columns.append(Column(visible(title), kind, style))
 

@@ -32,7 +32,7 @@ _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 @dataclass(frozen=True)
-class Kind:
+class CaseKind:
     """A kind of case, and for each row of its table the record with the largest error."""
 
     name: str
@@ -44,13 +44,13 @@ class Table:
     """Rows of one model that were compared case by case, and the kinds of their cases."""
 
     rows: tuple[Row, ...]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[CaseKind, ...]
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> "Table":
         """The table of ``rows``."""
         names = dict.fromkeys(record.case for row in rows for record in row.cases)
-        kinds = (Kind(name, tuple(_worst(row, name) for row in rows)) for name in names)
+        kinds = (CaseKind(name, tuple(_worst(row, name) for row in rows)) for name in names)
         return cls(tuple(rows), tuple(kinds))
 
     @property

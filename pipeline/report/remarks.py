@@ -6,14 +6,14 @@ from typing import Literal
 
 from pipeline.validate import Row, Validation
 
-Kind = Literal["fail", "not run", "note"]
+RemarkKind = Literal["fail", "not run", "note"]
 
 
 @dataclass(frozen=True)
 class Remark:
     """Why rows failed or did not run, or a note on rows: the same ``text`` for all ``models``."""
 
-    kind: Kind
+    kind: RemarkKind
     runtime: str
     provider: str
     text: str
@@ -22,11 +22,11 @@ class Remark:
 
 def remarks(validations: Sequence[Validation], free_runs: bool = True) -> list[Remark]:
     """Every remark on ``validations``, in the order of their rows, also on ``free_runs``."""
-    models: dict[tuple[Kind, str, str, str], list[str]] = {}
+    models: dict[tuple[RemarkKind, str, str, str], list[str]] = {}
     for validation in validations:
         for row in validation.rows:
-            why: Kind = "not run" if row.status == "not run" else "fail"
-            said: tuple[tuple[Kind, str], ...] = (
+            why: RemarkKind = "not run" if row.status == "not run" else "fail"
+            said: tuple[tuple[RemarkKind, str], ...] = (
                 (why, row.reason),
                 ("note", _note(row, free_runs)),
             )

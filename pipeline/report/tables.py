@@ -260,6 +260,9 @@ def manifest_table(manifest: Manifest) -> Grid:
         table.add_row("task", str(manifest.task))
         table.add_row("model", str(manifest.model))
     table.add_row("parameters", f"{manifest.parameters:,}")
+    if manifest.variant is not None:
+        variant = manifest.variant
+        table.add_row("variant", f"{variant.of} in {variant.weights}, rounded {variant.rounding}")
     for spec in (*manifest.inputs, *manifest.outputs):
         shape = ", ".join(map(str, spec.shape))
         table.add_row(spec.name, f"{spec.type} [{shape}]: {spec.meaning}")
@@ -271,7 +274,11 @@ def manifest_table(manifest: Manifest) -> Grid:
     scores = manifest.training.scores if manifest.training else None
     if isinstance(manifest.source, ImportedSource):
         table.add_row("imported from", manifest.source.file)
-    if isinstance(scores, TextScores):
+    if manifest.variant is not None:
+        for score in manifest.variant.scores:
+            found = getattr(score, manifest.variant.rounding)
+            table.add_row(score.name, f"{found:.4g}, float32 {score.float32:.4g}")
+    elif isinstance(scores, TextScores):
         table.add_row("bits per character", f"{scores.bits_per_character:.3f}")
     elif scores is not None:
         table.add_row("RMSE, one step", f"{scores.one_step.rmse:.4f}")

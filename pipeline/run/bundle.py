@@ -7,28 +7,26 @@ at the first forecast, and torch only to validate.
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline import contract
-from pipeline.config import SeriesModel, SeriesSource
+from pipeline.config import SeriesModel
 from pipeline.contract import Manifest
-from pipeline.contract.files import MANIFEST_FILE, ONNX_FILE
-from pipeline.contract.tensors import StatePair, TensorSpec
+from pipeline.contract.files import ONNX_FILE
 from pipeline.errors import UsageError
-from pipeline.lookup import find_model, is_on_hub
+from pipeline.lookup import is_on_hub
 from pipeline.run.arguments import (
     Sizes,
     check_arrays,
     check_sampling,
     check_text,
-    typed_shape,
     whole,
 )
+from pipeline.run.described import DescribedBundle
 from pipeline.run.graph import Graph, open_graph
-from pipeline.run.shown import bundle_html
 from pipeline.run.stream import Stream
 from pipeline.run.text import generate
 
@@ -43,6 +41,8 @@ Folder = str | os.PathLike[str]
 def load(bundle: Folder, exported: Folder = "exported", revision: str | None = None) -> "Bundle":
     """Open a bundle, given by its name in the folder ``exported``, by its path, or by its Hub name.
 
+    The name of a variant is ``sine-lstm/int8``.
+
     A name such as ``user/repo`` that is no folder here is fetched from the Hugging Face Hub, with
     all digests checked; ``revision`` is a branch, a tag or a commit there, by default the newest.
 
@@ -55,83 +55,24 @@ def load(bundle: Folder, exported: Folder = "exported", revision: str | None = N
         StorageError: the manifest cannot be read.
     """
     name = os.fspath(bundle)
-    if isinstance(bundle, str) and is_on_hub(name):
+    if isinstance(bundle, str) and is_on_hub(name, Path(exported)):
         from pipeline.hub.fetch import fetch
 
         folder = fetch(name, revision)
     elif revision is not None:
         raise UsageError(f"{name} is a folder and has no revision {revision}; leave it out")
     else:
-        folder = find_model(Path(exported), MANIFEST_FILE, name, made_by="export")
+        [folder] = contract.find_bundles(Path(exported), (name,))
     opened = contract.open_bundle(folder)
     return Bundle(opened.folder, opened.manifest, opened.content)
 
 
-class Bundle(contract.Bundle):
+class Bundle(DescribedBundle):
     """An exported model that can be called; :func:`load` opens it.
 
     It adds ONNX Runtime to the bundle of :mod:`pipeline.contract`, which has the files and the
     manifest. A file is used only if its digest matches.
     """
-
-    @property
-    def name(self) -> str:
-        """The name of the model."""
-        return self.manifest.name
-
-    @property
-    def task(self) -> Literal["series", "text"] | None:
-        """The task of a built-in network; None for a module."""
-        return self.manifest.task
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Name, type, shape and meaning of every input tensor, including the state."""
-        return self.manifest.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Name, type, shape and meaning of every output tensor, including the next state."""
-        return self.manifest.outputs
-
-    @property
-    def states(self) -> tuple[StatePair, ...]:
-        """The pairs of state tensors; empty for a model of whole sequences."""
-        return self.manifest.states
-
-    @property
-    def window(self) -> int | None:
-        """Steps that a model of whole sequences was trained on; None if unknown."""
-        return self.manifest.window
-
-    @property
-    def vocabulary(self) -> str | None:
-        """The characters that a text model knows; None for a series."""
-        return self.manifest.vocabulary
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns that a series model reads, in order; empty if they have no names."""
-        source = self.manifest.source
-        return source.columns if isinstance(source, SeriesSource) else ()
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The columns among :attr:`columns` that the model forecasts."""
-        model = self.manifest.model
-        return self.columns[: model.targets] if isinstance(model, SeriesModel) else ()
-
-    def __repr__(self) -> str:
-        inputs, outputs = (
-            ", ".join(f"{spec.name} {typed_shape(spec)}" for spec in specs)
-            for specs in (self.inputs, self.outputs)
-        )
-        manifest = self.manifest
-        what = manifest.module.class_name if manifest.module else f"{self.task}, {manifest.model}"
-        return f"Bundle {self.name}: {what}; {inputs} -> {outputs}"
-
-    def _repr_html_(self) -> str:
-        return bundle_html(self.manifest)
 
     @property
     def _kind(self) -> str:
@@ -169,12 +110,12 @@ class Bundle(contract.Bundle):
             MalformedError: an array has another type or shape, or a number in it is not finite; or
                 the graph cannot be run. Others as :func:`open_graph`.
         """
-        graph, sizes = self.graph, Sizes()
+        graph, sizes, batch = self.graph, Sizes(), self.manifest.contract.batch
         carried = [pair.input for pair in self.states]
-        feeds = check_arrays(graph.inputs, inputs, self.name, sizes, optional=carried)
+        feeds = check_arrays(self.inputs, inputs, self.name, sizes, optional=carried)
         if carried:
-            feeds = graph.initial(sizes.get(graph.batch or "", 1)) | feeds
-        names = [spec.name for spec in graph.outputs]
+            feeds = graph.initial(sizes.get(batch or "", 1)) | feeds
+        names = [spec.name for spec in self.outputs]
         return dict(zip(names, graph.call(feeds, names), strict=True))
 
     def stream(self, batch: int = 1) -> Stream:
@@ -191,7 +132,7 @@ class Bundle(contract.Bundle):
                 f"{self.name} reads whole sequences and carries no state; call run with windows of "
                 f"{steps}"
             )
-        if self.graph.batch is None and batch > 1:
+        if self.manifest.contract.batch is None and batch > 1:
             raise UsageError(f"batch is {batch}, and {self.name} reads one sequence; leave it out")
         return Stream(self.graph, batch)
 

@@ -1,14 +1,14 @@
 """A graph of a bundle in ONNX Runtime; its outputs are checked against the contract."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.contract import Bundle
-from pipeline.contract.tensors import StatePair, Tensors, TensorSpec
+from pipeline.contract.tensors import Contract, Tensors, TensorSpec
 from pipeline.errors import MalformedError, UnavailableError, one_line
 from pipeline.packages import how_to_install
 from pipeline.threads import session_options, weights_in
@@ -22,30 +22,14 @@ class Graph:
     """A graph that can be called: the tensors of its contract, and a session on the CPU.
 
     ``name`` is the name of the model, ``file`` the path of the graph in the bundle. ``initial``
-    gives the initial ``states`` of a number of rows of the axis ``batch``; there are no states for
-    a model of whole sequences.
+    gives the initial states of a number of rows; it has none for a model of whole sequences.
     """
 
     name: str
     file: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    states: tuple[StatePair, ...]
-    batch: str | None
+    contract: Contract
     initial: Callable[[int], Tensors]
     session: "onnxruntime.InferenceSession"
-
-    @property
-    def data_inputs(self) -> tuple[TensorSpec, ...]:
-        """The inputs that are no states."""
-        carried = {pair.input for pair in self.states}
-        return tuple(spec for spec in self.inputs if spec.name not in carried)
-
-    @property
-    def data_outputs(self) -> tuple[str, ...]:
-        """The names of the outputs that are no states."""
-        carried = {pair.output for pair in self.states}
-        return tuple(spec.name for spec in self.outputs if spec.name not in carried)
 
     def call(self, feeds: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         """The outputs ``names`` of one call; ``feeds`` holds every input, already checked.
@@ -60,9 +44,9 @@ class Graph:
                 f"{self.file} of {self.name} cannot be run ({one_line(error)}); export it anew"
             ) from error
         sizes: dict[int | str, int] = {}
-        for spec in self.inputs:
+        for spec in self.contract.inputs:
             sizes.update(zip(spec.shape, feeds[spec.name].shape, strict=True))
-        specs = {spec.name: spec for spec in self.outputs}
+        specs = {spec.name: spec for spec in self.contract.outputs}
         for name, found in zip(names, results, strict=True):
             expected = tuple(sizes.get(axis, axis) for axis in specs[name].shape)
             if (found.shape, found.dtype) != (expected, np.dtype(specs[name].type)):
@@ -75,8 +59,8 @@ class Graph:
     @property
     def packed_state(self) -> tuple[str, str]:
         """The input and the output of the one state of a built-in network."""
-        [pair] = self.states
-        return pair.input, pair.output
+        [pair] = self.contract.states
+        return pair
 
 
 def open_graph(
@@ -105,14 +89,5 @@ def open_graph(
             f"onnxruntime {onnxruntime.__version__} cannot load {bundle.folder / file} "
             f"({one_line(error)}); install a newer one"
         ) from error
-    manifest = bundle.manifest
-    return Graph(
-        manifest.name,
-        file,
-        inputs,
-        outputs,
-        manifest.states,
-        manifest.contract.batch,
-        bundle.initial_states,
-        session,
-    )
+    contract = replace(bundle.manifest.contract, inputs=inputs, outputs=outputs)
+    return Graph(bundle.manifest.name, file, contract, bundle.initial_states, session)

@@ -38,7 +38,7 @@ def mlflow_arguments(bundle: Bundle) -> dict[str, Any]:
 
     manifest = bundle.manifest
     first = next(trajectories(bundle.golden(), manifest))
-    example = {spec.name: first.calls[0][spec.name] for spec in manifest.data_inputs}
+    example = {spec.name: first.calls[0][spec.name] for spec in manifest.contract.data_inputs}
     return {
         "onnx_model": onnx.load_from_string(bundle.read(ONNX_FILE)),
         "signature": ModelSignature(schema(manifest.inputs), schema(manifest.outputs)),

@@ -48,7 +48,7 @@ class Forecast:
 
 def width_of(graph: Graph) -> int:
     """The number of columns that the model reads and forecasts."""
-    [width] = [spec.shape[-1] for spec in graph.inputs if spec.name == HISTORY]
+    [width] = [spec.shape[-1] for spec in graph.contract.inputs if spec.name == HISTORY]
     assert isinstance(width, int)
     return width
 

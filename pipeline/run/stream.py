@@ -26,8 +26,9 @@ class Stream:
 
     def __init__(self, graph: Graph, batch: int) -> None:
         self._graph, self._batch = graph, batch
-        self._outputs = graph.data_outputs
-        self._read_on = [pair.output for pair in graph.states]
+        self._contract = graph.contract
+        self._outputs = [spec.name for spec in graph.contract.data_outputs]
+        self._read_on = [after for _, after in graph.contract.states]
         self._states: Tensors = {}
         self.reset()
 
@@ -47,7 +48,7 @@ class Stream:
             UsageError: an input is missing, or has a name that the model does not know.
             MalformedError: an input does not fit the contract, or the graph cannot be run.
         """
-        specs = self._graph.data_inputs
+        specs = self._contract.data_inputs
         if x is not None:
             if len(specs) > 1:
                 known = ", ".join(spec.name for spec in specs)
@@ -56,7 +57,7 @@ class Stream:
         given = check_arrays(specs, inputs, self._graph.name, self._sizes())
         names = [*self._outputs, *self._read_on]
         made = dict(zip(names, self._graph.call({**given, **self._states}, names), strict=True))
-        self._keep({pair.input: made.pop(pair.output) for pair in self._graph.states})
+        self._keep({before: made.pop(after) for before, after in self._contract.states})
         return made[self._outputs[0]] if len(self._outputs) == 1 else made
 
     @property
@@ -80,7 +81,7 @@ class Stream:
             raise UsageError(f"{self._graph.name} has several states; give {', '.join(names)}")
         if wrong := sorted(given.keys() ^ set(names)):
             raise unknown(f"state of {self._graph.name}", wrong[0], names)
-        specs, sizes = {spec.name: spec for spec in self._graph.inputs}, self._sizes()
+        specs, sizes = {spec.name: spec for spec in self._contract.inputs}, self._sizes()
         self._keep(
             {
                 name: check_array(specs[name], given[name], self._graph.name, sizes).copy()
@@ -99,7 +100,7 @@ class Stream:
         return twin
 
     def _sizes(self) -> Sizes:
-        return {} if self._graph.batch is None else {self._graph.batch: self._batch}
+        return {} if self._contract.batch is None else {self._contract.batch: self._batch}
 
     def _keep(self, states: Tensors) -> None:
         for array in states.values():

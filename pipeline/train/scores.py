@@ -77,12 +77,11 @@ def _score_series(network: Network, data: Series, window: int) -> SeriesScores:
 
 def errors_of(data: Series, difference: NDArray[np.float64]) -> Errors:
     """The errors of forecasts of ``data`` whose difference from it is ``[…, targets]``."""
-    scales = [np.abs(np.diff(column)).mean() for column in data.train.T.astype(np.float64)]
     maes = [np.abs(difference[..., target]).mean() for target in range(data.targets)]
     return Errors(
         mae=float(np.mean(maes)),
         rmse=float(np.sqrt((difference**2).mean())),
-        mase=float(np.mean(np.divide(maes, scales[: data.targets]))),
+        mase=float(np.mean(np.divide(maes, data.scales))),
     )
 
 

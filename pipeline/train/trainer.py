@@ -3,7 +3,8 @@
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 import torch
@@ -13,22 +14,12 @@ from pipeline.config import Config, TrainingConfig
 from pipeline.errors import MalformedError
 from pipeline.model import Network
 from pipeline.train.batches import Batch, Task
+from pipeline.train.callback import Callback, Progress
 from pipeline.train.speed import check_precision, choose_speed, on_threads
 from pipeline.train.step import TrainingPrecision, make_optimizer, train_step
 
 _WARM_UP_STEPS = 50
 _FINAL_RATE = 0.02  # share of the learning rate that the cosine schedule ends with
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress after a step; ``validation_loss`` is set at the end of an epoch."""
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    validation_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,9 +48,19 @@ def _copied(tensor: Tensor) -> Tensor:
 
 
 class Trainer:
-    """The training of one network; whenever :meth:`run` yields, a snapshot can be taken."""
+    """The training of one network, of which ``callbacks`` are told.
 
-    def __init__(self, config: Config, task: Task, device: torch.device) -> None:
+    Whenever :meth:`run` yields, a snapshot can be taken.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        task: Task,
+        device: torch.device,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.config, self.callbacks = config, callbacks
         self.options: TrainingConfig = config.training
         self.task = task
         self.device = device
@@ -76,7 +77,7 @@ class Trainer:
         self.precision: TrainingPrecision | None = None
         self.threads: int | None = None
 
-    def run(self) -> Iterator[Progress]:
+    def run(self) -> Generator[Progress, None, None]:
         """Train to the last epoch, or to the step at which the time budget is used up.
 
         That step ends its epoch, which is then validated as usual.
@@ -85,6 +86,16 @@ class Trainer:
             MalformedError: the loss became NaN or infinite.
             UnavailableError: PyTorch cannot train in the chosen precision on this machine.
         """
+        with ExitStack() as stack:
+            for callback in self.callbacks:
+                callback.begin(self.config, self._steps_done)
+                stack.callback(callback.end)
+            for progress in stack.enter_context(closing(self._run())):
+                for callback in self.callbacks:
+                    callback.report(progress)
+                yield progress
+
+    def _run(self) -> Generator[Progress, None, None]:
         started = time.monotonic() - self.seconds
         if self.precision is None or self.threads is None:
             self.precision, self.threads = choose_speed(self.network, self.task, self.options)

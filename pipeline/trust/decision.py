@@ -101,7 +101,7 @@ def why_not_ours(bundle: Bundle) -> str | None:
         return "only the Python of its module could trace it anew, which is not in the bundle"
     from pipeline.bundle import network_of
     from pipeline.bundle.write import file_entry
-    from pipeline.export.torchscript import to_torchscript
+    from pipeline.export.network.torchscript import to_torchscript
 
     network = network_of(bundle)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.bundle import network_of
 from pipeline.contract import Bundle, open_bundle
-from pipeline.export.torchscript import to_torchscript
+from pipeline.export.network.torchscript import to_torchscript
 from pipeline.storage import sha256
 
 _TIME_LIMIT = 120.0  # seconds

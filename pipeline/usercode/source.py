@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from pipeline.errors import MalformedError, UsageError, one_line, unknown
-from pipeline.export.blame import user_line
+from pipeline.export.module.blame import user_line
 
 
 def load_module(name: str, arguments: Sequence[str]) -> nn.Module:

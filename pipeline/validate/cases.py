@@ -120,7 +120,7 @@ def _carried(reference: Reference, batch: int) -> Tensors:
     cuts = [_READ_BEFORE] if contract.time else [1] * _READ_BEFORE
     pieces = reference.pieces(batch, cuts, reference.elsewhere)
     last = chained(reference.model, contract, pieces, reference.initial(batch))[-1]
-    return {before: last[after] for before, after in contract.states}
+    return contract.carried(last)
 
 
 def _steps(reference: Reference, inputs: Tensors) -> int:

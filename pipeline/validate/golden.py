@@ -56,8 +56,7 @@ def agree(found: Array, exact: Array) -> bool:
 
 def _of_golden(bundle: Bundle, reference: Reference) -> Iterator[tuple[str, Array, Array]]:
     """The place, the stored and the recomputed array of every result in ``golden.json``."""
-    carried = {before for before, _ in reference.contract.states}
-    names = [spec.name for spec in reference.contract.inputs if spec.name not in carried]
+    names = [spec.name for spec in reference.contract.data_inputs]
     for stored in trajectories(bundle.golden(), bundle.manifest):
         pieces = [{name: call[name] for name in names} for call in stored.calls]
         for call, recomputed in zip(

@@ -2,7 +2,8 @@
 
 from pipeline.bundle.module_reference import module_reference
 from pipeline.contract import Bundle
-from pipeline.contract.files import ONNX_FILE, TORCHSCRIPT_FILE, WEIGHTS_FILE
+from pipeline.contract.bundle_weights import bundle_weights
+from pipeline.contract.files import ONNX_FILE, TORCHSCRIPT_FILE
 from pipeline.contract.golden import trajectories
 from pipeline.contract.law import Array
 from pipeline.contract.tensors import Contract, Tensors
@@ -23,7 +24,7 @@ def prepare_module(bundle: Bundle, runtimes: Runtimes) -> Prepared:
     Its reference is its TorchScript, where that may run. Where it may not, the golden trajectories
     are the only cases, with the results that the eager module gave in float64.
     """
-    weights, onnx_file = bundle.read(WEIGHTS_FILE), bundle.read(ONNX_FILE)
+    weights, onnx_file = bundle_weights(bundle).arrays, bundle.read(ONNX_FILE)
     found = {"ONNX": audit_graph(onnx_file, weights)}
     # An engine that lacks an operator says nothing about the bundle.
     optional = {name for name, kind in RUNTIMES.items() if kind.optional or name == "reference"}
@@ -47,8 +48,7 @@ def prepare_module(bundle: Bundle, runtimes: Runtimes) -> Prepared:
 def golden_answers(bundle: Bundle) -> list[Answer]:
     """The golden trajectories of ``bundle`` as answers; the reference's own error is unknown."""
     contract = bundle.manifest.contract
-    carried = {before for before, _ in contract.states}
-    names = [spec.name for spec in contract.inputs if spec.name not in carried]
+    names = [spec.name for spec in contract.data_inputs]
     found = []
     for golden in trajectories(bundle.golden(), bundle.manifest):
         calls = tuple({name: call[name] for name in names} for call in golden.calls)

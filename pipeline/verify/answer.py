@@ -140,7 +140,7 @@ def _steps(contract: Contract, case: Case, reference: Model) -> Case:
     if contract.time:
         calls = contract.cut(_whole(contract, case)[0], [1] * case.time)
     results = chained(reference, contract, calls[:-1], case.start)
-    states = [{before: found[after] for before, after in contract.states} for found in results]
+    states = [contract.carried(found) for found in results]
     given = [{**call, **state} for call, state in zip(calls, [case.start, *states], strict=True)]
     if contract.time and contract.batch:
         given = [contract.joined(given, contract.batch)]

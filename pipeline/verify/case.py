@@ -45,7 +45,7 @@ def chained(
     state: Mapping[str, Array] = start
     for given in calls:
         found = contract.named(model.call(in_order(contract, {**given, **state})))
-        state = {before: found[after] for before, after in contract.states}
+        state = contract.carried(found)
         results.append(found)
     return results
 

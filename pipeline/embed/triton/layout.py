@@ -61,7 +61,7 @@ def layout_of(bundle: Bundle) -> Layout:
     """
     manifest = bundle.manifest
     specs = (*manifest.inputs, *manifest.outputs)
-    states = [spec for spec in manifest.inputs if spec not in manifest.data_inputs]
+    states = [spec for spec in manifest.inputs if spec not in manifest.contract.data_inputs]
     rows = manifest.contract.batch
     for spec in states:
         if growing := [axis for axis in spec.shape if isinstance(axis, str) and axis != rows]:

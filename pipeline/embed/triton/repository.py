@@ -33,15 +33,13 @@ def repository(bundle: Bundle) -> dict[str, bytes]:
 
 def _config(bundle: Bundle, layout: Layout) -> Iterator[str]:
     manifest = bundle.manifest
-    carried = manifest.contract.next_states
     specs = {spec.name: spec for spec in manifest.inputs}
     one = None if layout.batch else manifest.contract.batch
     yield f'name: "{manifest.name}"'
     yield 'backend: "onnxruntime"'
     yield f"max_batch_size: {layout.max_batch}"
-    yield from _tensors("input", manifest.data_inputs, layout, one)
-    outputs = [spec for spec in manifest.outputs if spec.name not in carried]
-    yield from _tensors("output", outputs, layout, one)
+    yield from _tensors("input", manifest.contract.data_inputs, layout, one)
+    yield from _tensors("output", manifest.contract.data_outputs, layout, one)
     # A step is too small to share between threads.
     for key in ("intra_op_thread_count", "inter_op_thread_count"):
         yield f'parameters {{ key: "{key}" value {{ string_value: "1" }} }}'

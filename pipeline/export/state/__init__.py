@@ -21,8 +21,8 @@
 5. ``pure`` puts it together. Before ``forward`` of the copy runs, the kept states are put where it
    looks for them, and hooks of the layers hand over theirs; after it, the next states are read and
    everything is put back. The layers are not replaced, so the export still makes one node of each.
-6. ``search`` finds the axis of the batch in each state, or the part of an axis, by calls at other
-   sizes, and ``specs`` makes the contract.
+6. ``starts`` says what each state begins with, and in which axes, or parts of axes, its batch may
+   be. ``search`` tries these by calls at other sizes, and ``specs`` makes the contract.
 7. ``proof`` compares: the pure module with the user's in eager PyTorch, pieces and single steps
    with the whole sequence, rows of a batch with each alone. If that fails, the next candidates are
    tried; if none is left, ``divergence`` finds the submodule that gives other numbers though it is
@@ -41,8 +41,8 @@ from torch import Tensor, nn
 from pipeline.contract.law import Array
 from pipeline.contract.tensors import Contract, Tensors
 from pipeline.errors import UsageError
-from pipeline.export.copying import working_copy
-from pipeline.export.example import Axes
+from pipeline.export.module.copying import working_copy
+from pipeline.export.module.example import Axes
 from pipeline.export.state.arguments import Arguments, eagerly
 from pipeline.export.state.proof import doubled
 from pipeline.export.state.pure import Pure, State

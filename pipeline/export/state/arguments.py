@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import MalformedError, one_line
-from pipeline.export import arguments as export
-from pipeline.export.nested import is_tensor, names_of, results_of
+from pipeline.export.module import arguments as export
+from pipeline.export.module.nested import is_tensor, names_of, results_of
 from pipeline.export.quiet import quiet_exporter
 from pipeline.threads import torch_threads, weights_of
 

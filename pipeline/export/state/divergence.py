@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from pipeline.export.example import is_tensor
+from pipeline.export.module.example import is_tensor
 
 # As parts of the largest number; what depends on the cut is usually off by far more.
 _CLOSE = {torch.float64: 1e-8}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from pipeline.errors import MalformedError
-from pipeline.export.example import is_tensor
+from pipeline.export.module.example import is_tensor
 
 # What torch itself keeps in a module; the flat weights of a layer are its parameters.
 _TORCHS = {*vars(nn.Module()), "_flat_weights", "_flat_weight_refs", "_all_weights"}

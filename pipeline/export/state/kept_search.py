@@ -12,8 +12,8 @@ from torch.utils import _pytree as pytree
 
 from pipeline.contract.law import judged
 from pipeline.errors import MalformedError
-from pipeline.export.example import is_tensor
-from pipeline.export.refusals import hidden_in_torchscript, kept_in_torchscript
+from pipeline.export.module.example import is_tensor
+from pipeline.export.module.refusals import hidden_in_torchscript, kept_in_torchscript
 from pipeline.export.state.arguments import Arguments, run, tensors_of
 from pipeline.export.state.kept import (
     Absent,

@@ -24,12 +24,12 @@ from torch.utils import _pytree as pytree
 from pipeline.contract.law import FLOAT32, Array, Tolerance, judged
 from pipeline.contract.tensors import Contract, Tensors
 from pipeline.errors import MalformedError, one_line
-from pipeline.export.example import is_tensor
+from pipeline.export.module.example import is_tensor
 from pipeline.export.state.arguments import run, tensors_of
 from pipeline.export.state.divergence import Record, first_to_differ
 from pipeline.export.state.kept import get, put, snapshot
 from pipeline.export.state.pure import Pure, State
-from pipeline.export.state.sizes import Draw
+from pipeline.export.state.sized_inputs import SizedInputs
 from pipeline.verify import Case, answer, chained, deviations, replay
 
 _CALLS = 4  # in a row, where there is no time axis
@@ -68,7 +68,7 @@ class Proof:
     """
 
     def __init__(
-        self, pure: Pure, contract: Contract, states: Sequence[State], draw: Draw, name: str
+        self, pure: Pure, contract: Contract, states: Sequence[State], draw: SizedInputs, name: str
     ) -> None:
         self.pure, self.contract, self.states = pure, contract, states
         self.draw, self.name = draw, name
@@ -214,12 +214,12 @@ class Proof:
                     (result,) = chained(model, contract, [call], dict(state))
             except MalformedError:
                 return pieces[-1].running
-            state = {before: result[after] for before, after in contract.states}
+            state = contract.carried(result)
         return first_to_differ(whole, pieces)
 
     @property
     def _outputs(self) -> list[Any]:
-        return [s for s in self.contract.outputs if s.name not in self.contract.next_states]
+        return list(self.contract.data_outputs)
 
     def _within(self, tensor: str, found: Array, expected: Array) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.export.nested import tensors_of
+from pipeline.export.module.nested import tensors_of
 from pipeline.export.state.arguments import Arguments
 from pipeline.export.state.indices import TensorIndices
 from pipeline.export.state.kept import Kept

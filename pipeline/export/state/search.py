@@ -1,6 +1,6 @@
 """The states of a module: candidates of each kind are found, and proven together."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, product
@@ -10,16 +10,17 @@ from torch import Tensor, nn
 
 from pipeline.contract.tensors import Contract
 from pipeline.errors import MalformedError
-from pipeline.export.example import Axes, Example
+from pipeline.export.module.example import Axes, Example
 from pipeline.export.state.arguments import Arguments, names_of_results, run
 from pipeline.export.state.kept import Kept
 from pipeline.export.state.kept_search import KeptSearch
 from pipeline.export.state.layers import Chain, Key, open_chains
 from pipeline.export.state.pairs import Pairs, likely_pairs, told_pairs
 from pipeline.export.state.proof import BrokenError, Proof
-from pipeline.export.state.pure import Fold, Pure, State, rows_are_equal
-from pipeline.export.state.sizes import Draw
-from pipeline.export.state.specs import contract_of, unique
+from pipeline.export.state.pure import Fold, Pure, State
+from pipeline.export.state.sized_inputs import SizedInputs
+from pipeline.export.state.specs import contract_of
+from pipeline.export.state.starts import Start, Starts
 
 _LAYOUTS = 200  # combinations of axes of the batch that are tried
 _SIZES = (3, 5, 7, 11, 13, 17)  # of the batch; one is taken that no state has
@@ -42,27 +43,6 @@ class Found:
     example: Example
 
 
-@dataclass(frozen=True)
-class _Start:
-    """A state of which only is known where the batch may be in it: nowhere, in an axis, in a part.
-
-    ``value`` is the initial one, at the batch of the example.
-    """
-
-    name: str
-    next_name: str
-    where: str
-    value: Tensor
-    layouts: tuple[int | Fold | None, ...]
-
-    def laid_out(self, layout: int | Fold | None) -> State:
-        """The state with the batch there."""
-        value = layout.apart(self.value) if isinstance(layout, Fold) else self.value
-        axis = layout.batch_axis if isinstance(layout, Fold) else layout
-        value = value if axis is None else value.narrow(axis, 0, 1)
-        return State(self.name, self.next_name, self.where, value.clone(), axis)
-
-
 class Search:
     """The search for the states of ``body``, a copy of the user's module of class ``name``.
 
@@ -83,11 +63,20 @@ class Search:
         example = Example(Pure(body, arguments), arguments.tensors, names, axes)
         example.check_outputs((), axes)
         self.axes = dict(zip(names, example.axes, strict=True))
-        self.draw = Draw(example, batch, time)
+        self.draw = SizedInputs(example, batch, time)
         lengths = dict.fromkeys((self.draw.time, self.draw.time_of(1)))  # one step reads the most
         drawn = [self.draw.at(self.draw.batch, steps) for steps in lengths]
         self.search = KeptSearch(body, self.arguments, self.arguments.tensors, drawn, name)
         self.results = names_of_results(body, self.search.results)
+        self.starts = Starts(
+            body,
+            self.arguments,
+            self.results,
+            self.axes,
+            batch,
+            self.draw.batch,
+            has_batch=bool(self.draw.batch_symbol),
+        )
 
     def whole(self) -> Found:
         """The module from its initial state, call by call: whole sequences, without states.
@@ -146,7 +135,7 @@ class Search:
             parts = [(key, len(chain.end)) for key, chain in chains.items()]
             pure = Pure(self.body, self.arguments, kept, parts, pairs)
             try:
-                return self._proven(pure, self._starts(pure, values, chains))
+                return self._proven(pure, self.starts.of(pure, values, chains))
             except BrokenError as broken:
                 blamed = [key for key in chains if key[0] == broken.place]
                 if not blamed or broken.symbol != self.draw.time_symbol:
@@ -155,11 +144,11 @@ class Search:
                     del chains[key]
 
     def _proven(
-        self, pure: Pure, starts: Sequence[_Start], whole: bool = False, rows: bool = True
+        self, pure: Pure, starts: Sequence[Start], whole: bool = False, rows: bool = True
     ) -> Found:
         """Proven with the first places of the batch in the states that make rows independent."""
         example = self._example(pure)
-        draw = Draw(example, *self.symbols)
+        draw = SizedInputs(example, *self.symbols)
         names = [name for k, name in enumerate(self.results) if k not in {r for _, r in pure.pairs}]
         refusal: BrokenError | None = None
         for states in self._laid_out(pure, starts, draw):
@@ -211,71 +200,9 @@ class Search:
             and [part.shape for part in chain.end] == [part.shape for part in found[-1][key].end]
         }
 
-    def _starts(
-        self, pure: Pure, values: Sequence[Tensor], chains: Mapping[Key, Chain]
-    ) -> list[_Start]:
-        """The states of ``pure``, in its order."""
-        taken = set(self.arguments.names)
-        starts = []
-        places = [place for place, _ in pure.kept.states]
-        for (place, number), value in zip(pure.kept.states, values, strict=True):
-            several = places.count(place) > 1
-            name = unique(f"{place.name}_{number}" if several else place.name, taken)
-            owner = self.body.get_submodule(place.module)
-            where = f"{'buffer' if place.key in owner._buffers else 'attribute'} '{place.name}'"
-            where += f", tensor {number}" if several else ""
-            after, axes = unique(f"next_{name}", taken), range(value.dim())
-            starts.append(self._start(name, after, where, value, axes, folded=True))
-        for (layer, _), chain in chains.items():
-            given = chain.given or [torch.zeros_like(part) for part in chain.end]
-            how = "a constant" if chain.given else "no"
-            where = f"layer '{layer}', called with {how} state"
-            for letter, value in zip("hc", given, strict=False):
-                name = unique(f"{layer}_{letter}" if layer else letter, taken)
-                after, of_rows = unique(f"next_{name}", taken), range(value.dim())[-2:-1]
-                starts.append(self._start(name, after, where, value, of_rows, folded=True))
-        for argument, result in pure.pairs:
-            name, after = self.arguments.names[argument], self.results[result]
-            where = f"argument '{name}' → result '{after}'"
-            if after in self.arguments.names or after.startswith("output"):
-                after = unique(f"next_{name}", taken)
-            value = self._initial_argument(self.arguments.tensors[argument])
-            told = [k for k, symbol in self.axes[name].items() if symbol == self.symbols[0]]
-            start = self._start(name, after, where, value, range(value.dim()), folded=False)
-            starts.append(replace(start, layouts=tuple(told)) if told else start)
-        return starts
-
-    def _start(
-        self, name: str, after: str, where: str, value: Tensor, axes: Iterable[int], folded: bool
-    ) -> _Start:
-        """A state; its batch may be along ``axes``, if its rows there are as many, and equal.
-
-        If it may be ``folded``, the batch may also be a part of the last axis but one.
-        """
-        value, batch = value.detach(), self.draw.batch
-        layouts: list[int | Fold | None] = [None]
-        if self.draw.batch_symbol:
-            layouts += [k for k in axes if value.size(k) == batch and rows_are_equal(value, k)]
-            axis = value.dim() - 2
-            if folded and axis >= 0 and value.size(axis) % batch == 0 and value.size(axis) > batch:
-                folds = [
-                    Fold(axis, value.size(axis) // batch, outside) for outside in (True, False)
-                ]
-                layouts += [f for f in folds if rows_are_equal(f.apart(value), f.batch_axis)]
-        return _Start(name, after, where, value, tuple(layouts))
-
-    def _initial_argument(self, value: Tensor) -> Tensor:
-        """The initial value of a state that is an argument: the example's, unless it is random.
-
-        It is not if all its numbers are the same, or the rows of a batch of several.
-        """
-        axes = [axis for axis in range(value.dim()) if value.size(axis) == self.draw.batch > 1]
-        if value.numel() and bool((value == value.flatten()[0]).all()):
-            return value
-        equal = any(rows_are_equal(value, axis) for axis in axes)
-        return value if equal else torch.zeros_like(value)  # 0 times a number may be -0
-
-    def _laid_out(self, pure: Pure, starts: Sequence[_Start], draw: Draw) -> Iterator[list[State]]:
+    def _laid_out(
+        self, pure: Pure, starts: Sequence[Start], draw: SizedInputs
+    ) -> Iterator[list[State]]:
         """The states, with the batch in places with which they keep their shapes.
 
         Raises:
@@ -323,7 +250,7 @@ class Search:
         )
 
     def _keeps_shapes(
-        self, pure: Pure, states: Sequence[State], draw: Draw, batch: int, time: int
+        self, pure: Pure, states: Sequence[State], draw: SizedInputs, batch: int, time: int
     ) -> bool:
         given = [state.at(batch) for state in states]
         results = run(pure, [*draw.at(batch, time), *given], {}, self.name)

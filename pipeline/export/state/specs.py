@@ -8,10 +8,10 @@ from torch import Tensor
 
 from pipeline.contract.tensors import Contract, ElementType, TensorSpec
 from pipeline.errors import MalformedError
-from pipeline.export.example import Example
+from pipeline.export.module.example import Example
 from pipeline.export.state.arguments import run
 from pipeline.export.state.pure import Pure, State
-from pipeline.export.state.sizes import Draw
+from pipeline.export.state.sized_inputs import SizedInputs
 
 Shape = tuple[int | str, ...]
 
@@ -19,7 +19,7 @@ Shape = tuple[int | str, ...]
 def contract_of(
     pure: Pure,
     example: Example,
-    draw: Draw,
+    draw: SizedInputs,
     states: Sequence[State],
     results: Sequence[str],
     name: str,
@@ -73,7 +73,7 @@ def unique(name: str, taken: set[str]) -> str:
 def _shapes(
     pure: Pure,
     example: Example,
-    draw: Draw,
+    draw: SizedInputs,
     states: Sequence[State],
     names: Sequence[str],
     name: str,

@@ -19,11 +19,11 @@ from pipeline.runtimes.catalog import require
 from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_in
 from pipeline.validate.current import machine, validation_versions
+from pipeline.validate.foreign.comparison import Comparison
 from pipeline.validate.foreign.inputs import INTEGERS
 from pipeline.validate.foreign.model import Array, ForeignModel, OnnxModel, TorchScriptModel
 from pipeline.validate.foreign.pair import PairChoices, Plan, make_plan
 from pipeline.validate.foreign.state import first_like
-from pipeline.validate.foreign.trial import Trial
 from pipeline.validate.judge import failures, finished
 from pipeline.validate.records import Row, Validation
 from pipeline.verify import Case
@@ -96,12 +96,12 @@ def _row(label: str, reference: ForeignModel, file: ForeignFile, provider: str, 
     except UnavailableError as error:
         return row.model_copy(update={"reason": str(error)})
     started = time.monotonic()
-    trial = Trial(reference, other, plan)
+    comparison = Comparison(reference, other, plan)
     for case in _cases(plan):
-        trial.run(case)
-    trouble = [*trial.finish(), *failures(trial.records)]
-    notes, placement = trial.notes(), trial.placement
-    return finished(row, trial.records, trouble, notes, placement, FLOAT32, started)
+        comparison.run(case)
+    trouble = [*comparison.finish(), *failures(comparison.records)]
+    notes, placement = comparison.notes(), comparison.placement
+    return finished(row, comparison.records, trouble, notes, placement, FLOAT32, started)
 
 
 def _cases(plan: Plan) -> Iterator[Case]:

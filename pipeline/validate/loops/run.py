@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator, Sequence
 from pipeline.bundle import Bundle
 from pipeline.config import SeriesModel
 from pipeline.contract.law import Tolerance
-from pipeline.export.forecast import known_spread
+from pipeline.export.network.forecast import known_spread
 from pipeline.network_tensors import Loop
 from pipeline.runtimes.base import Absent, Runtime
 from pipeline.runtimes.catalog import Runtimes

@@ -1,0 +1,1 @@
+"""Our own networks, which ``train`` makes: their files, their loops, and the checks of both."""
