@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from pipeline.config import CELLS, SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.contract.law import FLOAT32
 from pipeline.contract.samples import outside
+from pipeline.contract.small_weights import SmallType
 from pipeline.embed.c.source import c_source, identifier, write_c
 from pipeline.errors import UsageError
 from pipeline.model import Network
+from pipeline.variants.rounding import rounded_to_nearest
 
 WASM = Path(__file__).parents[1] / "pipeline/embed/wasm/client"
 PRESETS = [f"{task}-{cell}" for task in ("sine", "char") for cell in CELLS]
@@ -80,9 +83,14 @@ def network(
     return Network(series, scaler=Scaler(**numbers)).eval()
 
 
-def written(folder: Path, network: Network, name: str = "net") -> Path:
+def written(
+    folder: Path, network: Network, name: str = "net", small: SmallType | None = None
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for file, data in write_c(network.stored(), name, "0" * 64).items():
+    stored = network.stored()
+    if small:  # of a network that rounded() made
+        stored = replace(stored, small=rounded_to_nearest(stored.weights, small))
+    for file, data in write_c(stored, name, "0" * 64).items():
         (folder / file).write_bytes(data)
     return folder
 
@@ -99,8 +107,9 @@ class InC:
         build: str = "chosen",
         compiler: str = "gcc",
         flags: Sequence[str] = ("-O1",),
+        small: SmallType | None = None,
     ) -> None:
-        folder = written(root / str(next(self.numbers)), network)
+        folder = written(root / str(next(self.numbers)), network, small=small)
         flags = [*STRICT, *flags, *BUILDS[build][0], "-shared", "-fPIC"]
         run([tool(compiler), *flags, "-o", "net.so", "model.c"], folder)
         self.library = ctypes.CDLL(str(folder / "net.so"))

@@ -5,6 +5,7 @@ import numpy as np
 from pipeline.cells import ENTRIES
 from pipeline.config import TextModel
 from pipeline.contract.network import StoredNetwork
+from pipeline.contract.small_weights import LARGEST
 from pipeline.network_tensors import state_rows
 
 _LANES = (16, 8, 4)  # numbers in a vector
@@ -17,7 +18,8 @@ class Layout:
     """The sizes of a network in C, and the ``kinds`` that the templates have conditions on.
 
     ``lanes`` are the numbers in a vector, ``padded`` is the length of a gate with zeros behind it,
-    and ``panel`` the number of rows of a matrix whose columns lie one after another.
+    and ``panel`` the number of rows of a matrix whose columns lie one after another. ``small`` is
+    the type of the weights of a variant; those that it keeps in a larger one are float32 in C.
     """
 
     def __init__(self, network: StoredNetwork) -> None:
@@ -35,6 +37,8 @@ class Layout:
         fits = [size for size in _PANELS if size >= self.lanes and rows % size == 0]
         most = _WASTE * self.outputs if self.is_text else np.inf  # logits lie in panels, too
         self.panel = next((size for size in fits if up(self.outputs, size) <= most), fits[-1])
+        types = {weight.kind.type for weight in network.small.values()}
+        self.small = "int8" if types & LARGEST.keys() else "float16" if "float16" in types else ""
         self.kinds = {
             "TEXT": self.is_text,
             "PROJECTION": self.projected,
@@ -42,6 +46,8 @@ class Layout:
             "GATED": self.entry.is_gated,
             "APART": bool(self.entry.apart),
             "CELL_STATE": self.entry.has_c,
+            "INT8": self.small == "int8",
+            "FLOAT16": self.small == "float16",
         }
 
     def inputs(self, layer: int) -> int:

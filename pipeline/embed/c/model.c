@@ -29,13 +29,30 @@
 #pragma GCC optimize("fp-contract=fast") /* multiply and add in one, also with -std=c99 */
 #endif
 
+#if INT8
+typedef int8_t small; /* a weight is this times the scale of its row */
+#endif
+#if FLOAT16
+typedef uint16_t small; /* the bits of a float16 */
+#endif
 /* WEIGHTS */
 
-struct layer {
-    const float *input_weights, *hidden_weights, *bias;
-#if PROJECTION
-    const float *projection;
+struct matrix {
+    const float *numbers;
+#if INT8 || FLOAT16
+    const small *smalls; /* in place of numbers, which are NULL then */
 #endif
+#if INT8
+    const float *scale;
+#endif
+};
+
+struct layer {
+    struct matrix input_weights, hidden_weights;
+#if PROJECTION
+    struct matrix projection;
+#endif
+    const float *bias;
     size_t inputs;
 };
 
@@ -73,11 +90,49 @@ static size_t entry_of(int64_t point) {
     !defined(MODEL_PLAIN)
 #define CHOOSES
 #endif
+#if INT8 || FLOAT16
+#if (defined(__AVX512F__) && PLAIN_LANES == 16) || (defined(__AVX2__) && defined(__F16C__))
+#define PLAIN_WIDENS 1 /* an instruction makes a vector of floats of small weights */
+#else
+#define PLAIN_WIDENS 0
+#endif
+#if defined(CHOOSES) || PLAIN_WIDENS
+#include <immintrin.h>
+#endif
+#endif
+#if FLOAT16
+#if TEXT
+#define HALVES_ALONE /* in embeddings */
+#else
+#if PLAIN_LANES == 1
+#define HALVES_ALONE
+#endif
+#endif
+
+#ifdef HALVES_ALONE
+/* The value of a float16, as widen() below makes it. */
+static float widened(small bits) {
+    union {
+        uint32_t bits;
+        float number;
+    } word;
+    word.bits = ((bits & 0x7fffu) << 13) + (112u << 23);
+    if ((bits & 0x7c00u) == 0)
+        word.number = word.number + word.number - 6.103515625e-5f; /* 2^-14 */
+    word.bits |= (bits & 0x8000u) << 16;
+    return word.number;
+}
+
+#endif
+#endif
 
 #define VARIANT(name) name##_plain
 #define TARGET
 #define LANES PLAIN_LANES
+#define WIDENS PLAIN_WIDENS
 #include "model.c"
+#undef WIDENS
+#define WIDENS 1
 #undef VARIANT
 #undef TARGET
 #undef LANES
@@ -85,7 +140,7 @@ static size_t entry_of(int64_t point) {
 #if defined(CHOOSES) && PLAIN_LANES < 8 && WIDEST >= 8
 #define HAS_AVX2
 #define VARIANT(name) name##_avx2
-#define TARGET __attribute__((target("avx2,fma")))
+#define TARGET __attribute__((target("avx2,fma,f16c"))) /* every processor with AVX2 has F16C */
 #define LANES 8
 #include "model.c"
 #undef VARIANT
@@ -187,6 +242,9 @@ typedef float VARIANT(quarter) __attribute__((vector_size(16)));
 typedef float VARIANT(floats) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define LOAD(from) ((vector) * (const VARIANT(floats) *)(from))
 #define STORE(to, x) ((void)(*(VARIANT(floats) *)(to) = (x)))
+#if INT8 || FLOAT16
+#define WIDEN(from) VARIANT(widen)(from)
+#endif
 #define TO_FLOAT(x) __builtin_convertvector(x, vector)
 #else
 typedef float vector, VARIANT(quarter);
@@ -194,6 +252,12 @@ typedef int32_t integers;
 typedef uint32_t VARIANT(bits);
 #define LOAD(from) (*(from))
 #define STORE(to, x) ((void)(*(to) = (x)))
+#if INT8
+#define WIDEN(from) ((float)*(from))
+#endif
+#if FLOAT16
+#define WIDEN(from) widened(*(from))
+#endif
 #define TO_FLOAT(x) ((float)(x))
 #endif
 
@@ -205,6 +269,48 @@ typedef union {
     float lane[LANES];
 } word;
 
+#if INT8
+#if LANES > 1
+/* LANES whole numbers as floats. */
+TARGET static INLINE vector VARIANT(widen)(const small *from) {
+#if LANES == 16 && WIDENS
+    return TO_FLOAT((integers)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from)));
+#elif LANES == 8 && WIDENS
+    return TO_FLOAT((integers)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from)));
+#else /* in steps, since compilers do not find them */
+    typedef int8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+    typedef int16_t shorts __attribute__((vector_size(2 * LANES)));
+    shorts wider = __builtin_convertvector(*(const bytes *)from, shorts);
+    return TO_FLOAT(__builtin_convertvector(wider, integers));
+#endif
+}
+
+#endif
+#endif
+#if FLOAT16
+#if LANES > 1
+/* LANES float16 as floats; where no instruction does it, their bits are moved. There are no
+   subnormal numbers on the way, which some programs have the processor take as zeros. */
+TARGET static INLINE vector VARIANT(widen)(const small *from) {
+#if LANES == 16 && WIDENS
+    return (vector)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
+#elif LANES == 8 && WIDENS
+    return (vector)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from));
+#else
+    typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+    VARIANT(bits) bits = __builtin_convertvector(*(const halves *)from, VARIANT(bits));
+    word number, tiny;
+    number.bit = ((bits & 0x7fffu) << 13) + (112u << 23);
+    tiny.number = number.number + number.number - 6.103515625e-5f;
+    tiny.integer &= (integers)((bits & 0x7c00u) == 0);
+    number.integer = (number.integer & (integers)((bits & 0x7c00u) != 0)) | tiny.integer;
+    number.bit |= (bits & 0x8000u) << 16;
+    return number.number;
+#endif
+}
+
+#endif
+#endif
 #if RELU
 TARGET static INLINE vector VARIANT(activation)(vector x) {
 #if LANES > 1
@@ -280,41 +386,60 @@ TARGET static INLINE vector VARIANT(activation)(vector x) {
    last. */
 #define SIDE (PANEL / LANES < 8 ? PANEL / LANES : 8)
 #define COLUMNS (8 / SIDE)
-#define W(k) LOAD(w + (k) / SIDE * PANEL + (k) % SIDE * LANES)
+#define AT(k) at + (k) / SIDE * PANEL + (k) % SIDE * LANES
+#if INT8 || FLOAT16
+#define W(k) (is_small ? WIDEN(matrix->smalls + AT(k)) : LOAD(matrix->numbers + AT(k)))
+#else
+#define W(k) LOAD(matrix->numbers + AT(k))
+#endif
+#if INT8
+#define START(k) (is_small ? zeros : LOAD(before + (k)*LANES))
+#define SCALE(k) LOAD(matrix->scale + first + row + (k)*LANES)
+#define SCALED(k, sum) LOAD(before + (k)*LANES) + SCALE(k) * (sum)
+#define PUT(k, sum) STORE(y + (k)*LANES, is_small ? SCALED(k, sum) : sum)
+#else
+#define START(k) LOAD(before + (k)*LANES)
 #define PUT(k, sum) STORE(y + (k)*LANES, sum)
-TARGET static INLINE void VARIANT(product)(float *ys, size_t y_step, const float *start,
-                                           const float *matrix, size_t rows, const float *xs,
-                                             size_t x_step, size_t columns, size_t count,
-                                             int backwards) {
+#endif
+TARGET static INLINE void VARIANT(sums)(float *ys, size_t y_step, const float *start,
+                                        const struct matrix *matrix, int is_small, size_t first,
+                                        size_t rows, const float *xs, size_t x_step,
+                                        size_t columns, size_t count, int backwards) {
+#if INT8
+    const vector zeros = {0};
+#else
+    (void)is_small; /* where all weights are floats */
+#endif
     const size_t tiles = (rows + SIDE * LANES - 1) / (SIDE * LANES);
     size_t tile, from, i, k;
     ROLLED
     for (tile = 0; tile < tiles; tile++) {
         const size_t row = (backwards ? tiles - 1 - tile : tile) * SIDE * LANES;
-        const float *w_row = matrix + row / PANEL * PANEL * columns + row % PANEL;
+        const size_t panel = (first + row) / PANEL * PANEL * columns + row % PANEL;
         ROLLED
         for (from = 0; from < columns; from += PIECE) {
             const size_t size = columns - from < PIECE ? columns - from : PIECE;
             const size_t even = size - size % COLUMNS;
             ROLLED
             for (k = 0; k < count; k++) {
-                const float *w = w_row + from * PANEL, *x = xs + k * x_step + from;
+                const float *x = xs + k * x_step + from;
+                size_t at = panel + from * PANEL;
                 float *y = ys + k * y_step + row;
                 const float *before = start != NULL && from == 0 ? start + row : y;
-                vector a = LOAD(before), b = {0}, c = {0}, d = {0};
+                vector a = START(0), b = {0}, c = {0}, d = {0};
                 vector e = {0}, f = {0}, g = {0}, h = {0};
 #if SIDE > 1
-                b = LOAD(before + LANES);
+                b = START(1);
 #endif
 #if SIDE > 2
-                c = LOAD(before + 2 * LANES), d = LOAD(before + 3 * LANES);
+                c = START(2), d = START(3);
 #endif
 #if SIDE > 4
-                e = LOAD(before + 4 * LANES), f = LOAD(before + 5 * LANES);
-                g = LOAD(before + 6 * LANES), h = LOAD(before + 7 * LANES);
+                e = START(4), f = START(5);
+                g = START(6), h = START(7);
 #endif
                 ROLLED
-                for (i = 0; i < even; i += COLUMNS, w += COLUMNS * PANEL) {
+                for (i = 0; i < even; i += COLUMNS, at += COLUMNS * PANEL) {
                     a += W(0) * x[i];
                     b += W(1) * x[i + 1 / SIDE];
                     c += W(2) * x[i + 2 / SIDE];
@@ -326,7 +451,7 @@ TARGET static INLINE void VARIANT(product)(float *ys, size_t y_step, const float
                 }
 #if SIDE < 8 /* the last columns, where they are fewer than COLUMNS */
                 ROLLED
-                for (; i < size; i++, w += PANEL) {
+                for (; i < size; i++, at += PANEL) {
                     a += W(0) * x[i];
 #if SIDE > 1
                     b += W(1) * x[i];
@@ -364,8 +489,28 @@ TARGET static INLINE void VARIANT(product)(float *ys, size_t y_step, const float
 }
 #undef SIDE
 #undef COLUMNS
+#undef AT
 #undef W
+#undef START
 #undef PUT
+#if INT8
+#undef SCALE
+#undef SCALED
+#endif
+
+/* The same; the loops are compiled for each type of weights. */
+TARGET static INLINE void VARIANT(product)(float *y, size_t y_step, const float *start,
+                                           const struct matrix *matrix, size_t first, size_t rows,
+                                           const float *x, size_t x_step, size_t columns,
+                                           size_t count, int backwards) {
+#if INT8 || FLOAT16
+    if (matrix->numbers == NULL) {
+        VARIANT(sums)(y, y_step, start, matrix, 1, first, rows, x, x_step, columns, count, backwards);
+        return;
+    }
+#endif
+    VARIANT(sums)(y, y_step, start, matrix, 0, first, rows, x, x_step, columns, count, backwards);
+}
 
 TARGET static INLINE void VARIANT(copy)(float *to, const float *from, size_t size) {
     const size_t even = size / LANES * LANES;
@@ -401,12 +546,12 @@ TARGET static INLINE void VARIANT(read_layer)(const struct layer *layer, float *
     for (k = 0; k < steps * streams; k++)
         VARIANT(copy)(y + k * GATES + ROWS, layer->bias + ROWS, GATES - ROWS);
 #endif
-    VARIANT(product)(y, GATES, layer->bias, layer->input_weights, ROWS, x, WIDTH, layer->inputs,
-                     steps * streams, 0);
+    VARIANT(product)(y, GATES, layer->bias, &layer->input_weights, 0, ROWS, x, WIDTH,
+                     layer->inputs, steps * streams, 0);
     ROLLED
     for (step = 0; step < steps; step++, x += streams * WIDTH, y += streams * GATES) {
-        VARIANT(product)(y + GATES - ROWS, GATES, NULL, layer->hidden_weights, ROWS, state,
-                         MODEL_STATE, H_COLUMNS, streams, step % 2);
+        VARIANT(product)(y + GATES - ROWS, GATES, NULL, &layer->hidden_weights, 0, ROWS,
+                         state, MODEL_STATE, H_COLUMNS, streams, step % 2);
         ROLLED
         for (k = 0; k < streams; k++) {
             float *h = x + k * WIDTH;
@@ -425,7 +570,8 @@ TARGET static INLINE void VARIANT(read_layer)(const struct layer *layer, float *
 #if PROJECTION
         for (k = 0; k < streams * GATES; k++)
             y[k] = 0.0f;
-        VARIANT(product)(y, GATES, NULL, layer->projection, PROJECTED, x, WIDTH, HIDDEN, streams, 0);
+        VARIANT(product)(y, GATES, NULL, &layer->projection, 0, PROJECTED, x, WIDTH, HIDDEN,
+                         streams, 0);
         for (k = 0; k < streams; k++)
             VARIANT(take)(x + k * WIDTH, y + k * GATES, H_COLUMNS);
 #endif
@@ -436,15 +582,32 @@ TARGET static INLINE void VARIANT(read_layer)(const struct layer *layer, float *
 }
 
 #if TEXT
+/* The embedding of an entry, from its number `at` on. */
+TARGET static INLINE void VARIANT(embed)(float *x, size_t at) {
+#if INT8 || FLOAT16
+    size_t k;
+    if (embedding.numbers == NULL) {
+        for (k = 0; k < EMBEDDING; k++)
+#if INT8
+            x[k] = (float)embedding.smalls[at + k] * embedding.scale[at / EMBEDDING];
+#else
+            x[k] = widened(embedding.smalls[at + k]);
+#endif
+        return;
+    }
+#endif
+    VARIANT(copy)(x, embedding.numbers + at, EMBEDDING);
+}
+
 /* The logits that each h gives, `apart` numbers from one another; those of the last panel go
    through y, which has room for all of it. */
 TARGET static NOINLINE void VARIANT(head)(const float *h, float *y, float *output, size_t apart,
                                           size_t count) {
     const size_t whole = OUTPUTS / PANEL * PANEL;
     size_t k;
-    VARIANT(product)(output, apart, head_bias, head_weights, whole, h, WIDTH, H_COLUMNS, count, 0);
-    VARIANT(product)(y, GATES, head_bias + whole, head_weights + whole * H_COLUMNS,
-                     OUTPUTS % PANEL, h, WIDTH, H_COLUMNS, count, 0);
+    VARIANT(product)(output, apart, head_bias, &head_matrix, 0, whole, h, WIDTH, H_COLUMNS,
+                     count, 0);
+    VARIANT(product)(y, GATES, head_bias + whole, &head_matrix, whole, OUTPUTS % PANEL, h, WIDTH, H_COLUMNS, count, 0);
     ROLLED
     for (k = 0; k < count; k++)
         VARIANT(copy)(output + k * apart + whole, y + k * GATES, OUTPUTS % PANEL);
@@ -487,7 +650,7 @@ TARGET static INLINE void VARIANT(read)(float *state, const INPUT *input, float 
     ROLLED
     for (k = 0; k < steps * streams; k++, input += between * FEATURES) {
 #if TEXT
-        VARIANT(copy)(x + k * WIDTH, embedding + entry_of(*input) * EMBEDDING, EMBEDDING);
+        VARIANT(embed)(x + k * WIDTH, entry_of(*input) * EMBEDDING);
 #else
         size_t i;
         ROLLED
@@ -530,5 +693,8 @@ TARGET static void VARIANT(run)(float *state, const INPUT *input, float *output,
 #undef word
 #undef LOAD
 #undef STORE
+#if INT8 || FLOAT16
+#undef WIDEN
+#endif
 #undef TO_FLOAT
 #endif /* VARIANT */

@@ -9,7 +9,7 @@ import re
 
 from pipeline.contract import Bundle
 from pipeline.contract.network import StoredNetwork, stored_network
-from pipeline.embed.c.arrays import layer_table, weights, with_math
+from pipeline.embed.c.arrays import tables, weights, with_math
 from pipeline.embed.c.layout import Layout
 from pipeline.embed.c.template import fill, template
 from pipeline.errors import UsageError
@@ -56,7 +56,7 @@ def write_c(network: StoredNetwork, name: str, digest: str) -> dict[str, bytes]:
     parts = {
         "TITLE": _title(name, digest, layout),
         "WEIGHTS": with_math("\n".join(weights(network, layout, prefix))),
-        "LAYERS": layer_table(layout),
+        "LAYERS": tables(network, layout),
         "NAMES": _names(prefix, digest, layout),
     }
     header = parts | {
