@@ -10,9 +10,11 @@ import hypothesis
 import pytest
 import torch
 from command_line import Here
+from python_bundles import BOTH, CHAR, SINE, TWO
 from shared import once, shared
 from tiny import installed, missing
 
+import pipeline as api
 from pipeline.bundle import Bundle, build_bundle, open_bundle
 from pipeline.checkpoint import load_network, save_checkpoint
 from pipeline.config import PRESETS, override
@@ -140,6 +142,26 @@ def at_work(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Callable[[str
             shutil.copytree(bundle_of(kind, tmp_path_factory), root / name)
 
     return once(shared(tmp_path_factory) / "at work", make)
+
+
+@pytest.fixture(scope="session")
+def char(at_work: Path) -> api.Bundle:
+    return api.load(CHAR, at_work)
+
+
+@pytest.fixture(scope="session")
+def sine(at_work: Path) -> api.Bundle:
+    return api.load(SINE, at_work)
+
+
+@pytest.fixture(scope="session")
+def two(at_work: Path) -> api.Bundle:
+    return api.load(TWO, at_work)
+
+
+@pytest.fixture(scope="session")
+def both(at_work: Path) -> api.Bundle:
+    return api.load(BOTH, at_work)
 
 
 @pytest.fixture(scope="module")

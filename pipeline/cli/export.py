@@ -1,12 +1,13 @@
 """``pipeline export``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
 
 from pipeline.cli.options import (
+    PATH,
     checkpoints_option,
     exported_option,
     force_option,
@@ -52,20 +53,16 @@ _module = section("A module of your own")
     multiple=True,
     metavar="NAME=TYPE[AXES]",
     help="Input, such as x=float32[batch,time,4] or tokens=int64[batch,time]<50. Repeatable. "
-    "Without it, the input is told from the layers.",
+    "Without it, the inputs follow from the layers.",
 )
-@_module(
-    "--example",
-    type=click.Path(path_type=Path),
-    help="File .npz with an example of each input.",
-)
+@_module("--example", type=PATH, help="File .npz with an example of each input.")
 @_module(
     "--state",
     "states",
     multiple=True,
     metavar="ARG:RESULT",
-    help="Argument and result that are a state; or none, for whole sequences. Repeatable. Without "
-    "it, states are found.",
+    help="Argument that is a state, and the result that goes into it at the next call; or none, "
+    "for whole sequences. Repeatable.  [default: found in the module]",
 )
 @checkpoints_option
 @exported_option
@@ -74,16 +71,12 @@ _module = section("A module of your own")
 def export(
     names: tuple[str, ...],
     opset: int,
-    name: str | None,
     weights: str | None,
-    arguments: tuple[str, ...],
-    inputs: tuple[str, ...],
-    example: Path | None,
-    states: tuple[str, ...],
     checkpoints: Path,
     exported: Path,
     force: bool,
     as_json: bool,
+    **module: Any,
 ) -> None:
     """Export checkpoints, or a module of your own, to TorchScript and ONNX.
 
@@ -118,21 +111,18 @@ def export(
 
         export_source(
             names[0],
-            name=name,
             weights=Path(weights) if weights is not None else None,
-            arguments=arguments,
-            inputs=inputs,
-            example=example,
-            states=states,
             opset=opset,
             exported=exported,
             as_json=as_json,
+            **module,
         )
         return
-    given = {"name": name, "arg": arguments, "input": inputs, "example": example, "state": states}
-    for option, value in given.items():
-        if value:
-            raise UsageError(f"--{option} is for a module such as mynet.py:Denoiser; name one")
+    for option in click.get_current_context().command.params:
+        if module.get(option.name or ""):
+            raise UsageError(
+                f"{option.opts[0]} is for a module such as mynet.py:Denoiser; name one"
+            )
     if weights is not None:
         from pipeline.cli.export_variant import export_variants
 

@@ -9,6 +9,7 @@ import cloup
 from pipeline.cells import CELLS, NONLINEARITIES, with_option
 from pipeline.cli.baselines import Baselines
 from pipeline.cli.options import (
+    PATH,
     checkpoints_option,
     force_option,
     json_option,
@@ -168,7 +169,7 @@ def _presets(_context: click.Context, _parameter: click.Parameter, begun: str) -
 @click.option(
     "--plot",
     "picture",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Draw the scores into this file, which ends in .png, .svg or .pdf.",
 )
 @click.option(
@@ -177,7 +178,7 @@ def _presets(_context: click.Context, _parameter: click.Parameter, begun: str) -
     help="Record losses and scores while training, in runs/NAME for TensorBoard.",
 )
 @click.option(
-    "--resume", is_flag=True, help="Continue an interrupted training where its snapshot was taken."
+    "--resume", is_flag=True, help="Continue an interrupted training from its last snapshot."
 )
 @checkpoints_option
 @force_option
@@ -213,7 +214,7 @@ def train(
     from pipeline.config import WHOLE_SEQUENCES, grid, select
     from pipeline.data import load
     from pipeline.report.output import finish, say
-    from pipeline.report.tables import by_score, score_charts, score_tables
+    from pipeline.report.score_tables import by_score, score_charts, score_tables
 
     if text and series:
         raise UsageError("--text and --series exclude each other; give one of them")

@@ -143,7 +143,7 @@ def validate(
     from pipeline.embed.targets import RUN_HERE
     from pipeline.report.current import is_current
     from pipeline.report.output import finish
-    from pipeline.report.tables import matrix_table, validation_notes, validation_tables
+    from pipeline.report.validation_tables import matrix_table, validation_notes, validation_tables
     from pipeline.runtimes.catalog import ALL, RUNTIMES, Runtimes, known_providers, require
     from pipeline.storage import update_file
 

@@ -172,7 +172,8 @@ class Bundle:
             if isinstance(pair.initial, str):
                 found[spec.name] = self._stored_state(spec, stored, batch)
             else:
-                shape = [batch if size == axis else _fixed(size) for size in spec.shape]
+                pairs = zip(spec.shape, spec.smallest_shape, strict=True)
+                shape = [batch if size == axis else least for size, least in pairs]
                 found[spec.name] = np.full(shape, pair.initial, spec.type)
         return found
 
@@ -238,8 +239,3 @@ def _older(content: dict[str, Any]) -> None:
         for name in files:
             safe_path(name)
     manifest_of_format_1(content)
-
-
-def _fixed(size: int | str) -> int:
-    """A size of a state; a dynamic axis other than the batch starts at 1."""
-    return 1 if isinstance(size, str) else size

@@ -2,13 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.config import (
-    ImportedSource,
-    SeriesModel,
-    SeriesSource,
-    Source,
-    TextModel,
-)
+from pipeline.config import ImportedSource, SeriesModel, SeriesSource, Source, TextModel
 from pipeline.contract.records import Scaler, SeriesScores, TrainingRecord
 from pipeline.contract.tensors import TensorSpec
 from pipeline.contract.weights import parameters, weight_shapes
@@ -26,12 +20,7 @@ def check_network(manifest: "Manifest", model: SeriesModel | TextModel) -> None:
         raise ValueError("task and model are not of the same task")
     vocabulary = manifest.vocabulary
     check_parts(
-        model,
-        manifest.source,
-        manifest.scaler,
-        vocabulary,
-        manifest.parameters,
-        manifest.training,
+        model, manifest.source, manifest.scaler, vocabulary, manifest.parameters, manifest.training
     )
     tensors, looped = network_tensors(model, len(vocabulary or "")), loop(model)
     _same("inputs", manifest.inputs, tensors.inputs)

@@ -18,13 +18,7 @@ from pipeline.contract import Manifest
 from pipeline.contract.files import ONNX_FILE
 from pipeline.errors import UsageError
 from pipeline.lookup import is_on_hub
-from pipeline.run.arguments import (
-    Sizes,
-    check_arrays,
-    check_sampling,
-    check_text,
-    whole,
-)
+from pipeline.run.arguments import Sizes, check_arrays, check_sampling, check_text, whole
 from pipeline.run.described import DescribedBundle
 from pipeline.run.graph import Graph, open_graph
 from pipeline.run.stream import Stream
@@ -172,11 +166,7 @@ class Bundle(DescribedBundle):
         return "".join(text for [(text, _)] in pieces)
 
     def forecast(
-        self,
-        frame: Any,
-        steps: int = 20,
-        samples: int = 0,
-        seed: int | None = None,
+        self, frame: Any, steps: int = 20, samples: int = 0, seed: int | None = None
     ) -> "pd.DataFrame":
         """Forecast ``steps`` steps after the history in ``frame``, one row each, in raw units.
 

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from pipeline.errors import MalformedError
 from pipeline.model import Network
 from pipeline.train.batches import Batch, Task
 from pipeline.train.callback import Callback, Progress
+from pipeline.train.position import EpochLosses, Position
 from pipeline.train.speed import check_precision, choose_speed, on_threads
 from pipeline.train.step import TrainingPrecision, make_optimizer, train_step
 
@@ -24,23 +25,14 @@ _FINAL_RATE = 0.02  # share of the learning rate that the cosine schedule ends w
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that the rest of a training depends on, after a step or at the end of an epoch.
+    """Everything that the rest of a training depends on.
 
-    ``epoch`` epochs are finished, and ``step`` steps of the next one, whose losses sum to
-    ``total``. ``tensors`` holds the current weights (``network.*``), the best ones (``best.*``),
-    the moments of the optimiser (``optimizer.*``) and, within an epoch, ``carried.state``.
+    ``tensors`` holds the current weights (``network.*``), the best ones (``best.*``), the moments
+    of the optimiser (``optimizer.*``) and, within an epoch, ``carried.state``.
     """
 
     tensors: dict[str, Tensor]
-    epoch: int
-    step: int
-    total: float
-    best_loss: float
-    best_epoch: int
-    seconds: float
-    precision: TrainingPrecision
-    threads: int
-    history: list[dict[str, float]] = field(default_factory=list)
+    position: Position
 
 
 def _copied(tensor: Tensor) -> Tensor:
@@ -187,18 +179,17 @@ class Trainer:
             tensors |= {f"optimizer.{index}.{k}": v for k, v in values.items()}
         if self.step:
             tensors["carried.state"] = self.state
-        return Snapshot(
-            tensors={k: _copied(v) for k, v in tensors.items()},
+        position = Position(
             epoch=self.epoch,
             step=self.step,
             total=self.total,
-            best_loss=self.best_loss,
             best_epoch=self.best_epoch,
             seconds=self.seconds,
             precision=self.precision,
             threads=self.threads,
-            history=list(self.history),
+            history=tuple(EpochLosses(**losses) for losses in self.history),
         )
+        return Snapshot({k: _copied(v) for k, v in tensors.items()}, position)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Continue from ``snapshot``; the result equals that of an uninterrupted run.
@@ -225,15 +216,17 @@ class Trainer:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.state = parts["carried"].get("state", self.state).to(self.device)
-        self.epoch, self.step, self.total = snapshot.epoch, snapshot.step, snapshot.total
-        self.precision, self.threads = snapshot.precision, snapshot.threads
-        self.best_loss, self.best_epoch = snapshot.best_loss, snapshot.best_epoch
-        self.seconds, self.history = snapshot.seconds, list(snapshot.history)
+        at = snapshot.position
+        self.epoch, self.step, self.total = at.epoch, at.step, at.total
+        self.precision, self.threads = at.precision, at.threads
+        self.best_loss, self.best_epoch = at.best_loss, at.best_epoch
+        self.seconds, self.history = at.seconds, [losses.model_dump() for losses in at.history]
 
     def _fault(self, snapshot: Snapshot) -> str | None:
         """The reason why ``snapshot`` does not fit this training; None if it fits."""
-        if snapshot.step > self.task.steps_per_epoch:
-            return f"it stands at step {snapshot.step} of an epoch of {self.task.steps_per_epoch}"
+        step, steps = snapshot.position.step, self.task.steps_per_epoch
+        if step > steps:
+            return f"it stands at step {step} of an epoch of {steps}"
         expected, found = self._tensors_within(snapshot), snapshot.tensors
         for name in sorted(expected.keys() ^ found.keys()):
             return f"{'lacks' if name in expected else 'has another tensor,'} {name}"
@@ -259,7 +252,8 @@ class Trainer:
         for index, weight in enumerate(self.network.parameters()):
             moments = {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
             tensors |= {f"optimizer.{index}.{name}": moment for name, moment in moments.items()}
-        if snapshot.step:
-            last = next(iter(self.task.batches(snapshot.epoch, snapshot.step - 1)))
+        at = snapshot.position
+        if at.step:
+            last = next(iter(self.task.batches(at.epoch, at.step - 1)))
             tensors["carried.state"] = self.network.zero_state(len(last.input))
         return tensors

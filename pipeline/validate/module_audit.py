@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from pipeline.bundle.module_reference import load_torchscript
+from pipeline.contract.graph import nodes_in
 from pipeline.contract.law import Array
 from pipeline.errors import one_line
 from pipeline.variants.graph import with_full_weights
@@ -129,9 +130,8 @@ def _numbers(array: Array) -> set[bytes]:
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """All constants of a graph, and of the graphs inside its nodes."""
     yield from graph.initializer
-    for node in graph.node:
+    for node in nodes_in(graph):
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
+            yield from attribute.g.initializer
