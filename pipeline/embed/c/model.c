@@ -277,6 +277,12 @@ TARGET static INLINE vector VARIANT(widen)(const small *from) {
     return TO_FLOAT((integers)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from)));
 #elif LANES == 8 && WIDENS
     return TO_FLOAT((integers)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from)));
+#elif LANES == 4 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    typedef int32_t four __attribute__((aligned(1), may_alias));
+    const VARIANT(bits) places = {1u << 24, 1u << 16, 1u << 8, 1}; /* each byte to the front */
+    word number;
+    number.bit = (uint32_t) * (const four *)from * places;
+    return TO_FLOAT(number.integer >> 24);
 #else /* in steps, since compilers do not find them */
     typedef int8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
     typedef int16_t shorts __attribute__((vector_size(2 * LANES)));
@@ -297,8 +303,12 @@ TARGET static INLINE vector VARIANT(widen)(const small *from) {
 #elif LANES == 8 && WIDENS
     return (vector)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from));
 #else
+#if LANES == 4
+    VARIANT(bits) bits = {from[0], from[1], from[2], from[3]};
+#else
     typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
     VARIANT(bits) bits = __builtin_convertvector(*(const halves *)from, VARIANT(bits));
+#endif
     word number, tiny;
     number.bit = ((bits & 0x7fffu) << 13) + (112u << 23);
     tiny.number = number.number + number.number - 6.103515625e-5f;
