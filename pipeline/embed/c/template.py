@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 
-_PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE")  # MODEL_H guards the header
+# MODEL_H guards the header.
+_PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE", "BLOCK", "SCRATCH")
 
 
 def fill(file: str, parts: dict[str, str], kinds: dict[str, bool], prefix: str) -> bytes:
