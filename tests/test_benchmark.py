@@ -9,7 +9,7 @@ import pytest
 from command_line import Here
 from tiny import refused, tool
 
-from pipeline.benchmark import clients, engines, loops
+from pipeline.benchmark import clients, engines, loops, sequences
 from pipeline.bundle import Bundle
 from pipeline.errors import ParityError, UnavailableError
 from pipeline.trust import Trust
@@ -87,6 +87,30 @@ def test_what_does_not_replay_is_not_measured(
         list(clients.measure_clients([tiny_bundle(SINE)], ["python"], quiet, Trust()))
 
 
+def test_sequences_and_batches_are_measured_beside_onnx_runtime(
+    pipeline: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool("cc")
+    for name, value in {"_UNITS": 8, "_INPUTS": 3, "_STEPS": 9, "_ROUNDS": 1}.items():
+        monkeypatch.setattr(sequences, name, value)
+    done = pipeline("benchmark", "sequences", "--json")
+    assert done.code == 0, done.err
+    rows = json.loads(done.out)
+    cases = [(row["cell"], row["batch"]) for row in rows if row["engine"] == "generated C"]
+    assert cases == [("lstm", 1), ("lstm", 16), ("gru", 1), ("gru", 16)]
+    for row in rows:
+        assert row["ratio"] == pytest.approx(row["microseconds"] / row["onnxruntime"])
+        assert row["ratio"] == 1 or row["engine"] != sequences.BASIS
+
+
+def test_an_engine_with_other_numbers_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    tool("cc")
+    monkeypatch.setattr(sequences, "_UNITS", 8)
+    monkeypatch.setattr(sequences, "_generated_c", lambda *_: lambda inputs: inputs[..., :1])
+    with refused(ParityError, "lstm of 8", "generated C"):
+        next(sequences.measure_sequences(quiet))
+
+
 def test_engines_need_a_compiler_and_a_source_that_it_can_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +120,8 @@ def test_engines_need_a_compiler_and_a_source_that_it_can_build(
     monkeypatch.setenv("CC", "no-such-compiler")
     with refused(UnavailableError, "no-such-compiler", "install"):
         list(engines.measure_engines(None, quiet))
+    with refused(UnavailableError, "no-such-compiler", "install"):
+        next(sequences.measure_sequences(quiet))
 
 
 @pytest.mark.parametrize(

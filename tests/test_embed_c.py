@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from pipeline.config import CELLS, SeriesModel, TextModel
 from pipeline.contract import Scaler
 from pipeline.contract.law import FLOAT32
 from pipeline.contract.samples import outside
+from pipeline.contract.small_weights import SmallType
 from pipeline.embed.c.source import c_source, identifier, write_c
 from pipeline.errors import UsageError
 from pipeline.model import Network
+from pipeline.variants.rounding import rounded_to_nearest
 
 WASM = Path(__file__).parents[1] / "pipeline/embed/wasm/client"
 PRESETS = [f"{task}-{cell}" for task in ("sine", "char") for cell in CELLS]
@@ -80,9 +83,14 @@ def network(
     return Network(series, scaler=Scaler(**numbers)).eval()
 
 
-def written(folder: Path, network: Network, name: str = "net") -> Path:
+def written(
+    folder: Path, network: Network, name: str = "net", small: SmallType | None = None
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for file, data in write_c(network.stored(), name, "0" * 64).items():
+    stored = network.stored()
+    if small:  # of a network that rounded() made
+        stored = replace(stored, small=rounded_to_nearest(stored.weights, small))
+    for file, data in write_c(stored, name, "0" * 64).items():
         (folder / file).write_bytes(data)
     return folder
 
@@ -93,10 +101,16 @@ class InC:
     numbers = count()
 
     def __init__(
-        self, network: Network, root: Path, build: str = "chosen", compiler: str = "gcc"
+        self,
+        network: Network,
+        root: Path,
+        build: str = "chosen",
+        compiler: str = "gcc",
+        flags: Sequence[str] = ("-O1",),
+        small: SmallType | None = None,
     ) -> None:
-        folder = written(root / str(next(self.numbers)), network)
-        flags = [*STRICT, "-O1", *BUILDS[build][0], "-shared", "-fPIC"]
+        folder = written(root / str(next(self.numbers)), network, small=small)
+        flags = [*STRICT, *flags, *BUILDS[build][0], "-shared", "-fPIC"]
         run([tool(compiler), *flags, "-o", "net.so", "model.c"], folder)
         self.library = ctypes.CDLL(str(folder / "net.so"))
         self.tensors, self.is_text = network.tensors, network.vocabulary is not None
@@ -109,6 +123,16 @@ class InC:
             pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (rows, given_here)]
             place = output[stream].ctypes.data_as(ctypes.c_void_p)
             self.library.net_run(*pointers, place, ctypes.c_size_t(inputs.shape[1]))
+        return output, following
+
+    def batch(self, inputs: Any, state: Floats) -> tuple[Floats, Floats]:
+        """The same, all streams in one call."""
+        following = state.copy()
+        output = np.empty((*inputs.shape[:2], self.tensors.output.shape[2]), np.float32)
+        arrays = following, np.ascontiguousarray(inputs), output
+        pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in arrays]
+        batch, time = inputs.shape[:2]
+        self.library.net_run_batch(*pointers, ctypes.c_size_t(time), ctypes.c_size_t(batch))
         return output, following
 
 
@@ -125,7 +149,7 @@ def sequences(network: Network, batch: int = 2, time: int = 6) -> tuple[Any, Flo
     return outside(rng.choice(points, (batch, time)), VOCABULARY), state
 
 
-def assert_pytorchs(in_c: InC, network: Network) -> None:
+def assert_pytorchs(in_c: Callable[..., tuple[Floats, Floats]], network: Network) -> None:
     inputs, state = sequences(network)
     with torch.inference_mode():
         exact = torch.from_numpy(inputs)
@@ -202,16 +226,74 @@ def test_a_large_vocabulary_out_of_order(tmp_path: Path) -> None:
     np.testing.assert_allclose(in_c(inputs, state)[0], expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("text", [False, True])
-def test_a_sequence_may_be_cut_anywhere(tmp_path: Path, text: bool) -> None:
-    made = network("lstm", 6, text, num_layers=2)
-    in_c = InC(made, tmp_path)
-    inputs, state = sequences(made)
-    whole, last = in_c(inputs, state)
-    first, between = in_c(inputs[:, :2], state)
-    second, end = in_c(inputs[:, 2:], between)
-    np.testing.assert_array_equal(whole, np.concatenate([first, second], axis=1))
-    np.testing.assert_array_equal(last, end)
+BLOCKED = [  # with rows of zeros, and in panels of every size
+    ("lstm", 6, {"num_layers": 2}),
+    ("lstm", 20, {"proj_size": 6, "text": True}),
+    ("gru", 16, {}),
+    ("gru", 32, {"text": True}),
+    ("rnn", 8, {"text": True}),
+    ("lstm", 80, {"features": 70}),  # more columns than a piece
+]
+
+
+def assert_same(found: Sequence[Floats], expected: Sequence[Floats]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize(("cell", "hidden", "options"), BLOCKED)
+def test_cut_anywhere_and_in_a_batch_every_bit_is_the_same(
+    tmp_path: Path, build: str, cell: str, hidden: int, options: dict[str, Any]
+) -> None:
+    if not can_run(build):
+        pytest.skip("not on this processor")
+    made = network(cell, hidden, **options)
+    in_c = InC(made, tmp_path, build)
+    inputs, state = sequences(made, 1, 21)
+    whole = in_c(inputs, state)
+    for pieces in ([8, 13], [1, 1, 7, 9, 3], [1] * 21):
+        outputs, between = [], state
+        for piece in np.split(inputs, np.cumsum(pieces)[:-1], axis=1):
+            output, between = in_c(piece, between)
+            outputs.append(output)
+        assert_same((np.concatenate(outputs, axis=1), between), whole)
+    for streams in (3, 8, 9):  # fewer than a block has, as many, and one more
+        inputs, state = sequences(made, streams, 10)
+        assert_same(in_c.batch(inputs, state), in_c(inputs, state))
+    assert_pytorchs(in_c.batch, made)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("level", ["-O0", "-O3"])
+def test_the_size_of_a_block_changes_no_bit(tmp_path: Path, compiler: str, level: str) -> None:
+    made = network("lstm", 20, text=True, num_layers=2)
+    inputs, state = sequences(made, 5, 12)
+    built = [
+        InC(made, tmp_path, compiler=compiler, flags=(level, f"-DNET_BLOCK={size}"))
+        for size in (1, 3, 8)
+    ]
+    expected = built[0](inputs, state)
+    for in_c in built:
+        assert_same(in_c(inputs, state), expected)
+        assert_same(in_c.batch(inputs, state), expected)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_header_states_the_stack_that_a_block_takes(tmp_path: Path, cell: str) -> None:
+    folder = written(tmp_path, network(cell, 64, features=3))
+    (folder / "size.c").write_text(
+        '#include "model.h"\n#include <stdio.h>\nint main(void) { printf("%d", NET_SCRATCH); }\n'
+    )
+    scratch = {}
+    for block in (1, 8, 20):
+        define = f"-DNET_BLOCK={block}"
+        run([tool("gcc"), *STRICT, define, "size.c", "-o", "size"], folder)
+        scratch[block] = int(run(["./size"], folder))
+        run([tool("gcc"), *STRICT, define, "-O3", "-fstack-usage", "-c", "model.c"], folder)
+        used = [int(line.split("\t")[1]) for line in (folder / "model.su").read_text().splitlines()]
+        assert 0.9 * scratch[block] < max(used) < scratch[block] + 1024
+    assert scratch[1] < scratch[8] / 5
 
 
 def test_a_stream_starts_from_zeros(tmp_path: Path) -> None:
@@ -373,16 +455,23 @@ def test_rust_calls_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_object_is_below_8_kb_without_its_weights(
+def test_the_object_is_a_few_kilobytes_without_its_weights(
     tmp_path: Path, cell: str, compiler: str
 ) -> None:
     made = network(cell, 64, features=1, targets=1)
     folder = written(tmp_path, made)
-    run([tool(compiler), *STRICT, "-O3", "-c", "model.c"], folder)
-    text, data, bss = map(int, run([tool("size"), "model.o"], folder).splitlines()[1].split()[:3])
     arrays = re.findall(r"static const float \w+\[(\d+)\]", (folder / "model.c").read_text())
-    assert bss == 0
-    assert text + data - 4 * sum(map(int, arrays)) < 8192
+    kinds = {  # for three widths of vectors with and without blocks, and for one
+        20: [],
+        8: ["-DNET_BLOCK=1"],
+        4: ["-DNET_BLOCK=1", "-DMODEL_PLAIN", "-Os"],
+    }
+    for most, flags in kinds.items():
+        run([tool(compiler), *STRICT, "-O3", *flags, "-c", "model.c"], folder)
+        sizes = run([tool("size"), "model.o"], folder).splitlines()[1]
+        text, data, bss = map(int, sizes.split()[:3])
+        assert bss == 0
+        assert text + data - 4 * sum(map(int, arrays)) < most * 1024
 
 
 def test_a_microcontroller_needs_nothing_else(tmp_path: Path) -> None:
@@ -402,15 +491,13 @@ def test_the_same_bundle_gives_the_same_bytes(tiny_bundle: Callable[[str], Bundl
 def test_weights_come_back_exactly(tmp_path: Path) -> None:
     made = network("rnn", 4, features=1, targets=1)
     source = write_c(made.stored(), "net", "0" * 64)["model.c"].decode()
-    text = re.search(r" weights_0\[20\] = \{([^}]*)\}", source)
+    text = re.search(r" hidden_weights_0\[16\] = \{([^}]*)\}", source)
     assert text
     values = np.array(
         [float(word) for word in text[1].replace("f", "").split(",")[:-1]], np.float32
     )
-    weights = [
-        made.state_dict()[f"recurrent.layers.weight_{name}_l0"].numpy() for name in ("ih", "hh")
-    ]
-    np.testing.assert_array_equal(values.reshape(5, 4).T, np.concatenate(weights, axis=1))
+    weights = made.state_dict()["recurrent.layers.weight_hh_l0"].numpy()
+    np.testing.assert_array_equal(values.reshape(4, 4).T, weights)
 
 
 def test_the_source_says_what_it_is(tiny_bundle: Callable[[str], Bundle]) -> None:

@@ -6,30 +6,27 @@ https://github.com/jatinchowdhury18/RTNeural.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
 
+from pipeline.benchmark.compiling import PROGRAMS, c_compiler, compile_c, compiled
 from pipeline.bundle.trial import random_network
 from pipeline.cells import CELLS, ENTRIES, Cell
 from pipeline.config import Record
 from pipeline.contract.network import StoredNetwork
-from pipeline.embed.c.source import write_c
-from pipeline.embed.replay import first_error
 from pipeline.errors import UnavailableError
 from pipeline.export import export
 from pipeline.network_tensors import INPUT, STATE
 from pipeline.runtimes.onnx_runtime import one_thread_session
 
-_PROGRAMS = Path(__file__).with_name("programs")
 _CELLS = tuple(cell for cell in CELLS if ENTRIES[cell].is_gated)  # RTNeural has no others
 _SIZES = (16, 32, 64)
 _ROUNDS = 5  # of each engine, in turns; the fastest counts, since other work only slows down
@@ -71,9 +68,7 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
     Raises:
         UnavailableError: there is no C compiler, or the source of RTNeural cannot be built.
     """
-    compiler = os.environ.get("CC", "cc")
-    if shutil.which(compiler) is None:
-        raise UnavailableError(f"{compiler} is not there; install a C compiler")
+    compiler = c_compiler()
     with tempfile.TemporaryDirectory(prefix="pipeline-engines-") as name:
         folder = Path(name)
         programs = [] if rtneural is None else list(_build_rtneural(rtneural, folder, say))
@@ -85,7 +80,10 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
             fastest[key] = min(microseconds, fastest.get(key, microseconds))
 
         built = {
-            key: _build_c(subject.stored, compiler, folder) for key, subject in subjects.items()
+            key: compile_c(
+                subject.stored, "step", folder / "-".join(map(str, key)), [compiler], ["c_step.c"]
+            )
+            for key, subject in subjects.items()
         }
         sessions = {key: one_thread_session(subject.graph) for key, subject in subjects.items()}
         for number in range(1, _ROUNDS + 1):
@@ -133,16 +131,6 @@ def _step(session: onnxruntime.InferenceSession, size: int) -> float:
     return (time.perf_counter() - start) / _STEPS * 1e6
 
 
-def _build_c(network: StoredNetwork, compiler: str, folder: Path) -> Path:
-    name = f"{network.config.cell}-{network.config.hidden_size}"
-    home = folder / name
-    home.mkdir()
-    for file, data in write_c(network, name, "none").items():
-        (home / file).write_bytes(data)
-    sources = [home / "model.c", _PROGRAMS / "c_step.c"]
-    return _compiled([compiler, "-std=c99", "-O3", f"-I{home}"], sources, home / "step")
-
-
 def _build_rtneural(source: Path, folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
     modules = source / "modules"
     includes = [source, modules / "Eigen", modules / "xsimd/include", "/usr/include/eigen3"]
@@ -154,24 +142,13 @@ def _build_rtneural(source: Path, folder: Path, say: Callable[[str], None]) -> I
             words = ["c++", *_RTNEURAL, *backend, *maths, *(f"-I{path}" for path in includes)]
             target = folder / f"rtneural-{built}"
             try:
-                yield _compiled(words, [_PROGRAMS / "rtneural_step.cpp"], target)
+                yield compiled(words, [PROGRAMS / "rtneural_step.cpp"], target)
             except UnavailableError as error:  # one of the backends is not installed
                 trouble = str(error)
                 continue
             built += 1
     if not built:
         raise UnavailableError(f"RTNeural in {source} cannot be built: {trouble}")
-
-
-def _compiled(words: Sequence[str], sources: Sequence[Path], target: Path) -> Path:
-    command = [*words, *map(str, sources), "-lm", "-o", str(target)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise UnavailableError(f"{words[0]} cannot be run: {error.strerror}") from error
-    if done.returncode:
-        raise UnavailableError(f"{words[0]} fails: {first_error(done)}")
-    return target
 
 
 def _copy(program: Path) -> Path:

@@ -1,8 +1,6 @@
-/* One step of a layer: h of PADDED numbers becomes the next one, from x. */
-TARGET static INLINE void VARIANT(step_layer)(const struct layer *layer, const float *x, float *h) {
-    ALIGNED float y[PADDED];
+/* One step of a layer from y, what x and h give it: h of PADDED numbers. */
+TARGET static INLINE void VARIANT(cell)(const float *y, float *h) {
     size_t k;
-    VARIANT(product)(y, layer->bias, layer->weights, PADDED, x, layer->inputs, h, HIDDEN);
     for (k = 0; k < PADDED; k += LANES)
         STORE(h + k, VARIANT(activation)(LOAD(y + k)));
 }

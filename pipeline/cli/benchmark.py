@@ -17,6 +17,7 @@ def benchmark() -> None:
     \b
     pipeline benchmark loops char-lstm
     pipeline benchmark embed sine-lstm
+    pipeline benchmark sequences
     pipeline benchmark exporters rnn lstm
     """
 
@@ -100,6 +101,24 @@ def embed(
         "engines": [item.model_dump(mode="json") for item in engines],
     }
     finish(as_json, content, [clients_table(clients), engines_table(engines)])
+
+
+@benchmark.command(cls=cloup.Command)
+@json_option
+def sequences(as_json: bool) -> None:
+    """Compare whole sequences and batches in generated C with ONNX Runtime and OpenVINO.
+
+    Each engine has one thread, on networks with random weights. All run in turns; the fastest round
+    of each counts.
+    """
+    from pipeline.benchmark.sequences import measure_sequences
+    from pipeline.report.benchmarks import sequences_table
+    from pipeline.report.output import console, finish, literal
+
+    with console().status("building") as status:
+        measured = list(measure_sequences(lambda words: status.update(literal(words))))
+    content = [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in measured]
+    finish(as_json, content, [sequences_table(measured)])
 
 
 @benchmark.command(cls=cloup.Command)

@@ -8,6 +8,7 @@ from pipeline.benchmark.clients import ClientTime
 from pipeline.benchmark.engines import EngineTime
 from pipeline.benchmark.exporters import Attempt
 from pipeline.benchmark.loops import Measured
+from pipeline.benchmark.sequences import SequenceTime
 from pipeline.report.grid import Grid
 
 _GOOD = "green"
@@ -50,6 +51,21 @@ def engines_table(measured: Iterable[EngineTime]) -> Grid:
         if item.rtneural is not None:
             numbers += [f"{item.rtneural:.3f}", f"{item.rtneural_ratio:.2f}"]
         table.add_row(name, *numbers)
+    return table
+
+
+def sequences_table(measured: Iterable[SequenceTime]) -> Grid:
+    """One row per cell, batch and engine."""
+    table = Grid("Whole sequences, one thread: one call, microseconds", "network")
+    for column in ("steps", "streams"):
+        table.add_column(column)
+    table.add_column("engine", "name")
+    table.add_column("µs")
+    table.add_column("of ONNX Runtime's time")
+    for item in measured:
+        name = f"{item.cell.upper()} {item.inputs} to {item.units}"
+        numbers = f"{item.microseconds:.0f}", f"{item.ratio:.2f}"
+        table.add_row(name, str(item.steps), str(item.batch), item.engine, *numbers)
     return table
 
 

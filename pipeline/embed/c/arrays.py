@@ -1,81 +1,164 @@
 """The weights of a network as arrays in C, in the layout that the functions read."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.contract.law import Array
 from pipeline.contract.network import StoredNetwork
+from pipeline.contract.small_weights import LARGEST
 from pipeline.embed.c.layout import Layout, up
 
 Floats = NDArray[np.float32]
 
 
+class _Matrix:
+    """A weight whose rows are ``arranged``: floats, or a variant's small numbers and their scales.
+
+    What a variant stores in a larger type than that of ``layout`` is float32.
+    """
+
+    def __init__(
+        self,
+        network: StoredNetwork,
+        layout: Layout,
+        key: str,
+        arranged: Callable[[Array], Array] = lambda rows: rows,
+    ) -> None:
+        self.numbers, self.panel, self._small = network.weights[key], layout.panel, layout.small
+        self._scale = None
+        if (small := network.small.get(key)) and _type(small.kind.type) == layout.small:
+            self.numbers, self._scale = small.numbers, small.scale
+        self.numbers = arranged(self.numbers)
+        if self._scale is not None:
+            self._scale = arranged(self._scale)
+
+    def arrays(self, name: str, numbers: Array) -> Iterator[str]:
+        """The ``numbers`` as they lie in memory, called ``name``, and the scales of the rows."""
+        yield _numbers(name, numbers)
+        if self._scale is not None:
+            size = up(len(self._scale), self.panel)
+            yield _numbers(f"{name}_scale", _wider(self._scale, 0, size))
+
+    def in_panels(self, name: str) -> Iterator[str]:
+        """The same in panels."""
+        return self.arrays(name, _panels(self.numbers, self.panel))
+
+    def entry(self, name: str) -> str:
+        """The struct of what is called ``name``."""
+        is_small = self.numbers.dtype != np.float32
+        words = ["NULL", name] if is_small else [name, *(["NULL"] if self._small else [])]
+        if self._small == "int8":
+            words.append(f"{name}_scale" if is_small else "NULL")
+        return f"{{{', '.join(words)}}}"
+
+
+def _type(stored: str) -> str:
+    return "int8" if stored in LARGEST else stored
+
+
 def weights(network: StoredNetwork, layout: Layout, prefix: str) -> Iterator[str]:
     """Every array, as C."""
-    weights = network.weights
     for layer in range(layout.layers):
-        tensors = {
-            name: weights[f"recurrent.layers.{name}_l{layer}"]
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-            if f"recurrent.layers.{name}_l{layer}" in weights
-        }
-        yield from _layer(layer, tensors, layout)
-    head, bias = weights["head.weight"], weights["head.bias"]
+        for name, matrix in _matrices(network, layout, layer).items():
+            yield from matrix.in_panels(f"{name}_{layer}")
+        yield _numbers(f"bias_{layer}", _bias(network, layout, layer))
+    bias = network.weights["head.bias"]
     if network.vocabulary is not None:
-        yield _floats("head_weights", _panels(head, layout.panel))
-        yield _floats("head_bias", bias)
-        yield _floats("embedding", weights["encoder.1.weight"])
+        yield from _head(network, layout).in_panels("head_weights")
+        yield _numbers("head_bias", _wider(bias, 0, up(len(bias), layout.panel)))
+        embedding = _embedding(network, layout)
+        yield from embedding.arrays("embedding_weights", embedding.numbers)
         yield from vocabulary_arrays(network.vocabulary, prefix)
         return
-    yield _floats("head_weights", _wider(head, 1, layout.padded))
-    yield _floats("head_bias", bias)
+    yield _numbers("head_weights", _wider(network.weights["head.weight"], 1, layout.padded))
+    yield _numbers("head_bias", bias)
     assert network.scaler is not None
     scaler = {
         name: np.asarray(values, np.float32) for name, values in network.scaler.model_dump().items()
     }
     scaler["input_scale"] = np.float32(1) / scaler.pop("input_std")
     for name, values in scaler.items():
-        yield _floats(name, values)
+        yield _numbers(name, values)
 
 
-def _layer(layer: int, tensors: dict[str, Floats], layout: Layout) -> Iterator[str]:
-    entry = layout.entry
+def tables(network: StoredNetwork, layout: Layout) -> str:
+    """Where the arrays of every layer and of a text are, as structs in C."""
+    rows = []
+    for layer in range(layout.layers):
+        matrices = _matrices(network, layout, layer)
+        entries = ", ".join(matrix.entry(f"{name}_{layer}") for name, matrix in matrices.items())
+        rows.append(f"    {{{entries}, bias_{layer}, {layout.inputs(layer)}}},")
+    lines = ["static const struct layer layers[LAYERS] = {", *rows, "};"]
+    if layout.is_text:
+        head, embedding = _head(network, layout), _embedding(network, layout)
+        lines += [
+            f"static const struct matrix head_matrix = {head.entry('head_weights')};",
+            f"static const struct matrix embedding = {embedding.entry('embedding_weights')};",
+        ]
+    return "\n".join(lines)
 
-    def by_gate(name: str) -> dict[str, Floats]:
-        """Each gate's rows, with zeros behind them; zeros alone where the layers have no bias."""
-        whole = tensors.get(name, np.zeros(len(entry.gates) * layout.hidden, np.float32))
-        rows = np.split(whole, len(entry.gates))
-        return {
-            gate: _wider(of, 0, layout.padded) for gate, of in zip(entry.gates, rows, strict=True)
-        }
 
-    x, h = by_gate("weight_ih"), by_gate("weight_hh")
-    x_bias, h_bias = by_gate("bias_ih"), by_gate("bias_hh")
+def _head(network: StoredNetwork, layout: Layout) -> _Matrix:
+    return _Matrix(network, layout, "head.weight")
+
+
+def _embedding(network: StoredNetwork, layout: Layout) -> _Matrix:
+    return _Matrix(network, layout, "encoder.1.weight")
+
+
+def _matrices(network: StoredNetwork, layout: Layout, layer: int) -> dict[str, _Matrix]:
+    """The matrices of a layer by their names in C."""
     # Gates that are kept apart come first in what x gives, and last in what h gives.
-    added = [gate for gate in entry.c_gates if gate not in entry.apart]
-    both = [(x_bias[gate].astype(np.float64) + h_bias[gate]).astype(np.float32) for gate in added]
-    bias = [x_bias[gate] for gate in entry.apart] + both + [h_bias[gate] for gate in entry.apart]
-    matrices = [
-        np.concatenate([x[gate] for gate in (*entry.apart, *added)]),
-        np.concatenate([h[gate] for gate in (*added, *entry.apart)]),
-    ]
-    if len(layout.arrays) == 1:
-        matrices = [np.concatenate(matrices, axis=1)]
-    for name, matrix in zip(layout.arrays, matrices, strict=True):
-        yield _floats(f"{name}_{layer}", _panels(matrix, layout.panel))
-    yield _floats(f"bias_{layer}", np.concatenate(bias))
+    apart, added = [*layout.entry.apart], _added(layout)
+    found = {}
+    for name, weight, gates in (
+        ("input_weights", "weight_ih", apart + added),
+        ("hidden_weights", "weight_hh", added + apart),
+    ):
+        key = f"recurrent.layers.{weight}_l{layer}"
+        found[name] = _Matrix(network, layout, key, partial(_in_order, layout=layout, gates=gates))
     if layout.projected:
-        yield _floats(f"projection_{layer}", _panels(tensors["weight_hr"], layout.panel))
+        found["projection"] = _Matrix(network, layout, f"recurrent.layers.weight_hr_l{layer}")
+    return found
 
 
-def _wider(array: Floats, axis: int, size: int) -> Floats:
+def _added(layout: Layout) -> list[str]:
+    return [gate for gate in layout.entry.c_gates if gate not in layout.entry.apart]
+
+
+def _in_order(rows: Array, layout: Layout, gates: Sequence[str]) -> Array:
+    by_gate = _by_gate(rows, layout)
+    return np.concatenate([by_gate[gate] for gate in gates])
+
+
+def _by_gate(rows: Array, layout: Layout) -> dict[str, Array]:
+    """Each gate's rows, with zeros behind them."""
+    gates = layout.entry.gates
+    parts = np.split(rows, len(gates))
+    return {gate: _wider(of, 0, layout.padded) for gate, of in zip(gates, parts, strict=True)}
+
+
+def _bias(network: StoredNetwork, layout: Layout, layer: int) -> Floats:
+    """What the gates start from; zeros where the layers have no bias."""
+    apart, none = layout.entry.apart, np.zeros(len(layout.entry.gates) * layout.hidden, np.float32)
+    x, h = (
+        _by_gate(network.weights.get(f"recurrent.layers.{name}_l{layer}", none), layout)
+        for name in ("bias_ih", "bias_hh")
+    )
+    both = [(x[gate].astype(np.float64) + h[gate]).astype(np.float32) for gate in _added(layout)]
+    return np.concatenate([*(x[gate] for gate in apart), *both, *(h[gate] for gate in apart)])
+
+
+def _wider(array: Array, axis: int, size: int) -> Array:
     """``array`` with zeros behind it along ``axis``."""
     missing = [(0, size - array.shape[axis] if axis == of else 0) for of in range(array.ndim)]
     return np.pad(array, missing)
 
 
-def _panels(matrix: Floats, panel: int) -> Floats:
+def _panels(matrix: Array, panel: int) -> Array:
     """Rows in panels, of each the columns one after another."""
     full = _wider(matrix, 0, up(len(matrix), panel))
     return full.reshape(-1, panel, matrix.shape[1]).transpose(0, 2, 1)
@@ -95,10 +178,17 @@ def _integers(declaration: str, values: Sequence[int]) -> str:
     return f"{declaration} = {{\n{lines(map(str, values))}\n}};"
 
 
-def _floats(name: str, values: Floats) -> str:
+def _numbers(name: str, values: Array) -> str:
+    """An array of floats, of int8, or of the bits of float16."""
     flat = values.ravel()
-    literals = map(_literal, flat)
-    return f"ALIGNED static const float {name}[{flat.size}] = {{\n{lines(literals)}\n}};"
+    words: Iterable[str]
+    if flat.dtype == np.float32:
+        kind, words = "float", map(_literal, flat)
+    elif flat.dtype == np.float16:
+        kind, words = "small", (f"0x{bits:04x}" for bits in flat.view(np.uint16))
+    else:
+        kind, words = "small", map(str, flat.tolist())
+    return f"ALIGNED static const {kind} {name}[{flat.size}] = {{\n{lines(words)}\n}};"
 
 
 def _literal(value: np.float32) -> str:
@@ -119,16 +209,6 @@ def lines(words: Iterable[str]) -> str:
             line = "   "
         line += f" {word},"
     return "\n".join([*found, line])
-
-
-def layer_table(layout: Layout) -> str:
-    """The arrays of every layer, as one table in C."""
-    rows = []
-    for layer in range(layout.layers):
-        names = [*layout.arrays, "bias", *(["projection"] if layout.projected else [])]
-        arrays = ", ".join(f"{name}_{layer}" for name in names)
-        rows.append(f"    {{{arrays}, {layout.inputs(layer)}}},")
-    return "\n".join(["static const struct layer layers[LAYERS] = {", *rows, "};"])
 
 
 def with_math(arrays: str) -> str:

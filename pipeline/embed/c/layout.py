@@ -5,10 +5,12 @@ import numpy as np
 from pipeline.cells import ENTRIES
 from pipeline.config import TextModel
 from pipeline.contract.network import StoredNetwork
+from pipeline.contract.small_weights import LARGEST
 from pipeline.network_tensors import state_rows
 
 _LANES = (16, 8, 4)  # numbers in a vector
 _PANELS = (64, 32, 16, 8, 4)  # rows in a panel
+_PIECE = 64  # columns of a panel that are read at once: 16 KB, half of a small first-level cache
 _WASTE = 1.25  # by how much rows of zeros may lengthen what is computed
 
 
@@ -16,7 +18,8 @@ class Layout:
     """The sizes of a network in C, and the ``kinds`` that the templates have conditions on.
 
     ``lanes`` are the numbers in a vector, ``padded`` is the length of a gate with zeros behind it,
-    and ``panel`` the number of rows of a matrix whose columns lie one after another.
+    and ``panel`` the number of rows of a matrix whose columns lie one after another. ``small`` is
+    the type of the weights of a variant; those that it keeps in a larger one are float32 in C.
     """
 
     def __init__(self, network: StoredNetwork) -> None:
@@ -34,20 +37,18 @@ class Layout:
         fits = [size for size in _PANELS if size >= self.lanes and rows % size == 0]
         most = _WASTE * self.outputs if self.is_text else np.inf  # logits lie in panels, too
         self.panel = next((size for size in fits if up(self.outputs, size) <= most), fits[-1])
+        types = {weight.kind.type for weight in network.small.values()}
+        self.small = "int8" if types & LARGEST.keys() else "float16" if "float16" in types else ""
         self.kinds = {
             "TEXT": self.is_text,
             "PROJECTION": self.projected,
-            "PADDING": self.padded != self.hidden,
             "RELU": config.nonlinearity == "relu",
-            "GATES": self.entry.is_gated,
+            "GATED": self.entry.is_gated,
             "APART": bool(self.entry.apart),
             "CELL_STATE": self.entry.has_c,
+            "INT8": self.small == "int8",
+            "FLOAT16": self.small == "float16",
         }
-
-    @property
-    def arrays(self) -> list[str]:
-        """Names of the matrices of a layer: one for x and h, unless a gate keeps them apart."""
-        return ["input_weights", "hidden_weights"] if self.entry.apart else ["weights"]
 
     def inputs(self, layer: int) -> int:
         """Columns of what a layer reads."""
@@ -67,8 +68,12 @@ class Layout:
             "H_COLUMNS": self.h_columns,
             "OUTPUTS": self.outputs,
             "PADDED": self.padded,
+            "ROWS": len(self.entry.gates) * self.padded,
+            "GATES": (len(self.entry.gates) + len(self.entry.apart)) * self.padded,
+            "WIDTH": max(self.padded, up(self.x_columns, self.lanes)),
             **projected,
             "PANEL": self.panel,
+            "PIECE": _PIECE,
             "WIDEST": self.lanes,
         }
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pipeline.contract import Bundle
 from pipeline.contract.network import StoredNetwork, stored_network
-from pipeline.embed.c.arrays import layer_table, weights, with_math
+from pipeline.embed.c.arrays import tables, weights, with_math
 from pipeline.embed.c.layout import Layout
 from pipeline.embed.c.template import fill, template
 from pipeline.errors import UsageError
@@ -57,17 +57,18 @@ def write_c(network: StoredNetwork, name: str, digest: str) -> dict[str, bytes]:
     parts = {
         "TITLE": _title(name, digest, layout),
         "WEIGHTS": with_math("\n".join(weights(network, layout, prefix))),
-        "LAYERS": layer_table(layout),
+        "LAYERS": tables(network, layout),
         "NAMES": _names(prefix, digest, layout),
     }
     header = parts | {
         "TITLE": _title(name, digest, layout, _use(prefix, layout)),
         "SIZES": defines(_public_sizes(layout), f"{prefix.upper()}_"),
+        "SCRATCH": _scratch(layout, prefix),
     }
     source = parts | {
         "SIZES": defines(layout.sizes),
         "GATE": layout.entry.c_gate,
-        "STEP": template("pipeline.cells", f"{network.config.cell}.c", layout.kinds).rstrip(),
+        "CELL": template("pipeline.cells", f"{network.config.cell}.c", layout.kinds).rstrip(),
     }
     return {
         "model.h": fill("model.h", header, layout.kinds, prefix),
@@ -97,13 +98,22 @@ def _public_sizes(layout: Layout) -> dict[str, int | str]:
     }
 
 
+def _scratch(layout: Layout, prefix: str) -> str:
+    """The bytes of a block in terms of its size: y and x of each step, and c of one."""
+    sizes, upper = layout.sizes, prefix.upper()
+    of_each = 4 * (int(sizes["GATES"]) + int(sizes["WIDTH"]))
+    of_c = f" + {4 * layout.padded}" if layout.entry.has_c else ""
+    return f"#define {upper}_SCRATCH ({upper}_BLOCK * {of_each}{of_c})"
+
+
 def defines(values: Mapping[str, int | str], prefix: str = "") -> str:
     """A macro for each value."""
     return "\n".join(f"#define {prefix}{name} {value}" for name, value in values.items())
 
 
 def _names(prefix: str, digest: str, layout: Layout) -> str:
-    functions = ["init", "step", "run"] + (["logits", "vocabulary"] if layout.is_text else [])
+    functions = ["init", "step", "run", "run_batch"]
+    functions += ["logits", "vocabulary"] if layout.is_text else []
     lines = [
         '#define MODEL_TARGET "c"',
         f"#define MODEL_CHECKPOINT {c_string(digest)}",

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
-PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE")  # MODEL_H guards the header
+# MODEL_H guards the header.
+PUBLIC = ("H", "FEATURES", "OUTPUTS", "ROWS", "HIDDEN", "STATE", "BLOCK", "SCRATCH")
 
 
 def fill(
