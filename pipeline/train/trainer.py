@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import torch
@@ -76,7 +76,7 @@ class Trainer:
         self.precision: TrainingPrecision | None = None
         self.threads: int | None = None
 
-    def run(self) -> Iterator[Progress]:
+    def run(self) -> Generator[Progress, None, None]:
         """Train to the last epoch, or to the step at which the time budget is used up.
 
         That step ends its epoch, which is then validated as usual.
