@@ -14,6 +14,7 @@ REQUIREMENTS = {
     "pyarrow": "pyarrow>=17",
     "pyopenssl": "pyopenssl>=25.0",
     "statsforecast": "statsforecast>=2.0.1",
+    "tensorboard": "tensorboard>=2.20",
 }
 
 

@@ -1,6 +1,7 @@
 """Tiny models that stand for the real ones: trained for an instant, exported once a session."""
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import hypothesis
 import pytest
 import torch
 from command_line import Here
+from python_bundles import BOTH, CHAR, SINE, TWO
 from shared import once, shared
 from tiny import installed, missing
 
+import pipeline as api
 from pipeline.bundle import Bundle, build_bundle, open_bundle
 from pipeline.checkpoint import load_network, save_checkpoint
 from pipeline.config import PRESETS, override
@@ -141,6 +144,26 @@ def at_work(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Callable[[str
     return once(shared(tmp_path_factory) / "at work", make)
 
 
+@pytest.fixture(scope="session")
+def char(at_work: Path) -> api.Bundle:
+    return api.load(CHAR, at_work)
+
+
+@pytest.fixture(scope="session")
+def sine(at_work: Path) -> api.Bundle:
+    return api.load(SINE, at_work)
+
+
+@pytest.fixture(scope="session")
+def two(at_work: Path) -> api.Bundle:
+    return api.load(TWO, at_work)
+
+
+@pytest.fixture(scope="session")
+def both(at_work: Path) -> api.Bundle:
+    return api.load(BOTH, at_work)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium without a window; where a CI has none, the test fails and does not skip."""
@@ -163,3 +186,11 @@ def pipeline(
 ) -> Here:
     monkeypatch.chdir(tmp_path)
     return Here(monkeypatch, capsys)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own Ctrl-C, which a suite in the background may have been told to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -149,3 +149,13 @@ def only_row(validation: Validation) -> Any:
 
 def compare(first: ForeignFile, second: ForeignFile, **choices: Any) -> Any:
     return only_row(validate_pair(first, second, CPU, PairChoices(**choices)))
+
+
+def lstm_file() -> ModelProto:
+    given = (torch.zeros(5, 2, 3), torch.zeros(2, 2, 4), torch.zeros(2, 2, 4))
+    return to_onnx(seeded(TimeFirst), given, (["x", "h0", "c0"], ["y", "hn", "cn"]), LSTM_AXES)
+
+
+def gru_file() -> ModelProto:
+    given = (torch.zeros(2, 5, 3), torch.zeros(1, 2, 4))
+    return to_onnx(seeded(Gru), given, (["x", "state"], ["y", "next_state"]), GRU_AXES)

@@ -32,7 +32,7 @@ from pipeline.contract.files import (
     TORCHSCRIPT_FILE,
     WEIGHTS_FILE,
 )
-from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32
+from pipeline.contract.law import TOLERANCES
 from pipeline.contract.manifest import FORMAT, Manifest, ModuleRecord
 from pipeline.contract.stored import stored
 from pipeline.contract.tensors import (
@@ -205,7 +205,7 @@ def write_module_bundle(kind: str, folder: Path) -> Bundle:
         outputs=contract.outputs,
         states=tuple(pairs),
         axes=recipe.axes,
-        tolerance={"float32": FLOAT32, **LESS_THAN_FLOAT32},
+        tolerance=TOLERANCES,
         opset=18,
         parameters=sum(weight.numel() for weight in module.parameters()),
         module=ModuleRecord(

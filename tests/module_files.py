@@ -12,7 +12,9 @@ from tiny import open_session
 from torch import Tensor, nn
 
 from pipeline.contract.law import FLOAT32
+from pipeline.export import export_onnx
 from pipeline.export.quiet import quiet_exporter
+from pipeline.export.state import Explicit
 
 
 def leaves(values: object) -> list[Tensor]:
@@ -45,3 +47,16 @@ def close(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
 
 def operators(path: Path) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load(path).graph.node)
+
+
+def written(pure: Explicit, path: Path) -> Any:
+    """The pure module as an ONNX file, open."""
+    export_onnx(
+        pure.module,
+        tuple(pure.example.values()),
+        path,
+        input_names=list(pure.example),
+        output_names=[spec.name for spec in pure.contract.outputs],
+        dynamic_axes=pure.axes,
+    )
+    return open_session(path)

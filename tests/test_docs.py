@@ -6,8 +6,10 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,15 +53,20 @@ ROUTE = [
     *("lookup", "contract.law", "contract.tensors", "network_tensors", "seal"),
     *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
     *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
-    *("export", "usercode", "bundle", "trust", "runtimes", "validate", "embed", "benchmark"),
+    *("export", "usercode", "variants", "bundle", "trust", "runtimes", "validate"),
+    *("embed", "benchmark"),
     *("report", "hub", "run", "cli"),
 ]
 
 
+def shell_blocks(text: str) -> list[str]:
+    """The blocks of commands in ``text``."""
+    return re.findall(r"```sh\n(.*?)```", text, flags=re.S)
+
+
 def commands_in(text: str) -> list[list[str]]:
     """Every command line that starts with ``pipeline``."""
-    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.S)
-    lines = [line for block in blocks for line in block.splitlines()]
+    lines = [line for block in shell_blocks(text) for line in block.splitlines()]
     lines += re.findall(r"`(pipeline \w+ [^`]+)`", text)
     commands = [shlex.split(line, comments=True) for line in lines]
     return [command[1:] for command in commands if command and command[0] == "pipeline"]
@@ -146,7 +153,7 @@ def test_every_training_option_sets_a_field_of_the_configuration() -> None:
         fields |= {*content["source"], *content["model"], *content["training"]}
     fields |= {*SeriesSource.model_fields}
     own = {"names", "family", "device", "text", "series", "picture", "resume", "checkpoints"}
-    own |= {"force", "as_json"}
+    own |= {"force", "as_json", "log"}
     options = {parameter.name for parameter in cli.commands["train"].params}
     assert options - own <= fields
     fixed = {"kind", "file", "files", "task"}  # decided by the data, as the columns are
@@ -294,6 +301,35 @@ def test_the_lines_of_python_that_take_a_module_to_a_stream_run(
     assert made["clean"].shape == (1, 160, 1)
     assert made["stream"].state.shape == (1, 1, 16)
     assert (tmp_path / "exported" / "denoiser" / "manifest.json").is_file()
+
+
+def test_the_first_screen_leads_a_newcomer_to_a_proof(tmp_path: Path) -> None:
+    home, clone = tmp_path / "home", tmp_path / "clone"
+    home.mkdir()
+    clone.mkdir()
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, clone)
+    unbuilt = shutil.ignore_patterns("__pycache__", "node_modules")
+    shutil.copytree(ROOT / "pipeline", clone / "pipeline", ignore=unbuilt)
+    (clone / "mynet.py").write_text(python_with("class Denoiser"), encoding="utf-8")
+    [commands] = [block for block in shell_blocks(README) if "mynet.py" in block]
+    # The packages that are required are those of the environment of the tests: pip has no network.
+    packages = {"PYTHONPATH": sysconfig.get_path("purelib"), "PIP_NO_BUILD_ISOLATION": "0"}
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    search = os.pathsep.join((str(Path(sys.executable).parent), "/usr/bin", "/bin"))
+    clean = {"HOME": str(home), "PATH": search, "LANG": "C.UTF-8", "COLUMNS": "80"}
+    done = subprocess.run(
+        ["sh", "-e", "-c", commands],
+        cwd=clone,
+        env=clean | packages | offline,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^onnxruntime [\d.]+ +✓ \d+%$", done.stdout, flags=re.M), done.stdout
+    assert "✗" not in done.stdout
+    assert (clone / "exported" / "report.html").is_file()
 
 
 def test_the_lines_of_python_that_count_nodes_run(

@@ -35,7 +35,7 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.report.matrix import matrix
-from pipeline.report.tables import matrix_table
+from pipeline.report.validation_tables import matrix_table
 from pipeline.storage import sha256, write_folder
 from pipeline.validate import Row, marked
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from foreign_models import (
     GRU_AXES,
-    LSTM_AXES,
     SUM,
     Gru,
     InTuples,
@@ -16,6 +15,8 @@ from foreign_models import (
     TimeFirst,
     compare,
     graph,
+    gru_file,
+    lstm_file,
     running_sum,
     scripted,
     seeded,
@@ -33,14 +34,12 @@ from pipeline.validate.foreign.run import SIZES
 
 @pytest.fixture(scope="module")
 def lstm() -> ModelProto:
-    given = (torch.zeros(5, 2, 3), torch.zeros(2, 2, 4), torch.zeros(2, 2, 4))
-    return to_onnx(seeded(TimeFirst), given, (["x", "h0", "c0"], ["y", "hn", "cn"]), LSTM_AXES)
+    return lstm_file()
 
 
 @pytest.fixture(scope="module")
 def gru() -> ModelProto:
-    given = (torch.zeros(2, 5, 3), torch.zeros(1, 2, 4))
-    return to_onnx(seeded(Gru), given, (["x", "state"], ["y", "next_state"]), GRU_AXES)
+    return gru_file()
 
 
 @pytest.mark.parametrize("kind", ["scripted", "in tuples", "traced"])

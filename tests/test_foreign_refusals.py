@@ -8,20 +8,17 @@ from xml.etree import ElementTree
 import onnx
 import onnxruntime
 import pytest
-import torch
 from command_line import Here
 from foreign_models import (
-    GRU_AXES,
-    LSTM_AXES,
     Gru,
-    TimeFirst,
     compare,
     graph,
+    gru_file,
+    lstm_file,
     only_row,
     running_sum,
     scripted,
     seeded,
-    to_onnx,
     write,
 )
 from onnx import ModelProto, parser
@@ -35,14 +32,12 @@ from pipeline.validate.foreign.pair import PairChoices
 
 @pytest.fixture(scope="module")
 def lstm() -> ModelProto:
-    given = (torch.zeros(5, 2, 3), torch.zeros(2, 2, 4), torch.zeros(2, 2, 4))
-    return to_onnx(seeded(TimeFirst), given, (["x", "h0", "c0"], ["y", "hn", "cn"]), LSTM_AXES)
+    return lstm_file()
 
 
 @pytest.fixture(scope="module")
 def gru() -> ModelProto:
-    given = (torch.zeros(2, 5, 3), torch.zeros(1, 2, 4))
-    return to_onnx(seeded(Gru), given, (["x", "state"], ["y", "next_state"]), GRU_AXES)
+    return gru_file()
 
 
 def test_files_that_do_not_correspond_are_named(tmp_path: Path, lstm: ModelProto) -> None:

@@ -159,7 +159,7 @@ def test_score_tables_of_a_grid_fit_a_terminal_without_unicode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipeline.checkpoint import read_checkpoint
-    from pipeline.report.tables import score_charts
+    from pipeline.report.score_tables import score_charts
 
     monkeypatch.chdir(tmp_path)
     cli.main(["train", "sine-rnn", "--hidden-size", "2,3", *SMALL], standalone_mode=False)

@@ -371,3 +371,42 @@ def test_what_is_no_module_to_export_is_refused_in_one_line(case: str, tmp_path:
     for export in (export_onnx, export_torchscript):
         with pytest.raises(error, match=message):
             export(module, X, tmp_path / "m")
+
+
+class Aliased(nn.Module):
+    """Steps over time with a weight that it reads from where it keeps it a second time."""
+
+    def __init__(self, keep: Callable[[Tensor], Any], read: Callable[[Any], Tensor]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 3))
+        self.kept, self.read = keep(self.weight), read
+
+    def step(self, x: Tensor, h: Tensor) -> Tensor:
+        return torch.tanh(x + h @ self.read(self.kept))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, outputs = torch.zeros_like(x[:, 0]), []
+        for t in range(x.size(1)):
+            h = self.step(x[:, t], h)
+            outputs.append(h)
+        return torch.stack(outputs, 1)
+
+
+@pytest.mark.parametrize(
+    ("keep", "read"),
+    [
+        (lambda weight: {"w": weight}, lambda kept: kept["w"]),
+        (lambda weight: [weight], lambda kept: kept[0]),
+        (lambda weight: {"a": [{"w": weight}]}, lambda kept: kept["a"][0]["w"]),
+        (lambda weight: ([weight], 1), lambda kept: kept[0][0]),
+    ],
+)
+def test_weights_that_are_also_kept_in_containers_are_those_of_the_module(
+    keep: Callable[[Tensor], Any], read: Callable[[Any], Tensor], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    module = Aliased(keep, read)
+    check(module, tmp_path)
+    assert read(module.kept) is module.weight
+    module.weight.data.mul_(2)
+    check(module, tmp_path)

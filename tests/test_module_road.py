@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import Here
+from safetensors.torch import save
 from strangers import with_file
 from tiny import refused
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from pipeline.storage import canonical_json
 from pipeline.trust import Trust
 from pipeline.trust.own_exports import was_exported_here
 from pipeline.validate import Validation, validate_bundle
+from pipeline.validate.module import prepare_module
 
 AXES = {"x": {0: "batch", 1: "time"}}
 SOURCE = '''
@@ -180,17 +182,44 @@ def test_torchscript_of_ones_own_export_runs_and_that_of_others_does_not(
     assert validation_of(bundle, "torchscript", trust=Trust(everything=True)).passed
 
 
+@pytest.mark.parametrize(("call", "name"), [(1, "output"), (0, "next_h"), (2, "next_h")])
 def test_a_wrong_golden_number_of_a_module_is_seen(
-    bundle: api.Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bundle: api.Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: int, name: str
 ) -> None:
     content = json.loads(bundle.read("golden.json"))
-    data = content["trajectories"][0]["calls"][1]["output"]["data"]
+    data = content["trajectories"][0]["calls"][call][name]["data"]
     data[0] += 0.01
     changed = with_file(bundle, tmp_path / "changed", "golden.json", json.dumps(content).encode())
     with refused(ParityError, "golden.json"):
         validation_of(changed, "onnxruntime", trust=Trust(everything=True))
     found = validation_of(changed, "onnxruntime")
     assert found.rows[0].status == "fail"  # by the golden trajectories themselves
+
+
+def test_golden_trajectories_judge_every_precision(
+    bundle: api.Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the TorchScript may not run, whose error in bfloat16 could be measured."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with Runtimes(("onnxruntime",), ("cpu",)) as runtimes:
+        exact = prepare_module(open_bundle(bundle.folder), runtimes).answered
+    assert len(exact.answers) >= 2
+    assert exact.judging("bfloat16") == exact.judging("float32") == exact.answers
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (b"no weights", "not safetensors"),
+        (save({"a": torch.ones(3)}), "holds 3 numbers, and not"),
+    ],
+)
+def test_weights_of_a_module_that_are_not_its_own_are_refused(
+    bundle: api.Bundle, tmp_path: Path, weights: bytes, words: str
+) -> None:
+    changed = with_file(bundle, tmp_path / "changed", "model.safetensors", weights)
+    with refused(MalformedError, words):
+        validation_of(changed, "onnxruntime")
 
 
 def test_samples_and_check_inputs_are_the_users(module: nn.Module, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import ROOT
-from numpy.typing import NDArray
+from python_bundles import CHAR, POINTS, SINE, TWO, WAVE, close
 from tiny import refused
 
 import pipeline as api
@@ -23,35 +23,6 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
-
-CHAR, SINE, TWO, BOTH = "char-lstm", "sine-gru", "two", "both"
-WAVE = np.sin(np.arange(40) / 10).astype(np.float32)
-POINTS = np.array([[ord(character) for character in "the quick brown fox"]])
-
-
-@pytest.fixture(scope="module")
-def char(at_work: Path) -> api.Bundle:
-    return api.load(CHAR, at_work)
-
-
-@pytest.fixture(scope="module")
-def sine(at_work: Path) -> api.Bundle:
-    return api.load(SINE, at_work)
-
-
-@pytest.fixture(scope="module")
-def two(at_work: Path) -> api.Bundle:
-    return api.load(TWO, at_work)
-
-
-@pytest.fixture(scope="module")
-def both(at_work: Path) -> api.Bundle:
-    return api.load(BOTH, at_work)
-
-
-def close(found: NDArray[Any], expected: NDArray[Any]) -> None:
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
 
 # --- opening
 

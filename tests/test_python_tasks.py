@@ -11,7 +11,7 @@ import pytest
 from command_line import Here
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from python_bundles import CHAR, SINE, TWO, WAVE, close
 from tiny import installed, refused
 
 import pipeline as api
@@ -22,28 +22,7 @@ from pipeline.errors import (
     UsageError,
 )
 
-CHAR, SINE, TWO = "char-lstm", "sine-gru", "two"
 PLACE = Path("a.csv")
-WAVE = np.sin(np.arange(40) / 10).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def char(at_work: Path) -> api.Bundle:
-    return api.load(CHAR, at_work)
-
-
-@pytest.fixture(scope="module")
-def sine(at_work: Path) -> api.Bundle:
-    return api.load(SINE, at_work)
-
-
-@pytest.fixture(scope="module")
-def two(at_work: Path) -> api.Bundle:
-    return api.load(TWO, at_work)
-
-
-def close(found: NDArray[Any], expected: NDArray[Any]) -> None:
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 # --- text

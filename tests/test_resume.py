@@ -2,7 +2,7 @@
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from pipeline.cli.interrupt import deferred_interrupt
 from pipeline.config import Config
 from pipeline.report.progress import TrainingBar
 from pipeline.threads import weights_of
-from pipeline.train.trainer import Progress, Trainer
+from pipeline.train.callback import Progress
+from pipeline.train.trainer import Trainer
 
 DEEP = {"num_layers": 2, "dropout": 0.3, "epochs": 3}
 DEEP_CONFIGS = [series_config("lstm", **DEEP), text_config("gru", **DEEP)]
@@ -113,14 +114,6 @@ def on_step(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], o
             action()
 
     monkeypatch.setattr(TrainingBar, "show", show)
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Python's own Ctrl-C, which a suite in the background may have been told to ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_saves_the_step_and_resume_ends_with_the_same_weights(

@@ -15,6 +15,7 @@ from pipeline.bundle.network import graph_constants, network_reference, program_
 from pipeline.bundle.trial import random_network
 from pipeline.config import CELLS, Cell
 from pipeline.contract.law import FLOAT32
+from pipeline.contract.tensors import Tensors
 from pipeline.export import export
 from pipeline.export.network.torchscript import to_torchscript
 from pipeline.model import Network
@@ -93,7 +94,7 @@ def planted(fault: Fault, file: bytes, network: Network) -> bytes | None:
 
 
 @pytest.fixture(scope="module")
-def modules() -> dict[str, tuple[bytes, bytes, Answered]]:
+def modules() -> dict[str, tuple[bytes, Tensors, Answered]]:
     """Modules of every cell, with their weights and the answers to the smaller cases."""
     return {
         name: (file, weights, smaller(answered(reference), 999))
@@ -103,7 +104,7 @@ def modules() -> dict[str, tuple[bytes, bytes, Answered]]:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_fault_planted_into_a_module_is_caught(
-    modules: dict[str, tuple[bytes, bytes, Answered]], cell: Cell
+    modules: dict[str, tuple[bytes, Tensors, Answered]], cell: Cell
 ) -> None:
     file, weights, exact = modules[f"module-{cell}"]
     assert faults_of_graph(file, weights) == ()

@@ -16,7 +16,7 @@ from checkpoint_files import LSTM
 from killed import kills_of
 from safetensors import safe_open
 from safetensors.torch import save
-from tiny import fail_on_call, new_trainer, refused, saved, series_config, text_config
+from tiny import fail_on_call, moved, new_trainer, refused, saved, series_config, text_config
 
 from pipeline.checkpoint import TRAINING_FILE, load_snapshot, save_snapshot
 from pipeline.errors import IntegrityError, MalformedError, StorageError, UnsafeError
@@ -199,7 +199,7 @@ def test_snapshot_that_is_far_too_long_or_no_file_is_not_read(
 
 def test_snapshot_of_a_step_that_no_epoch_has_is_refused(unfinished: Snapshot) -> None:
     with refused(MalformedError, "step 1000 of an epoch of", "--resume"):
-        new_trainer(LSTM).restore(replace(unfinished, step=1000))
+        new_trainer(LSTM).restore(moved(unfinished, step=1000))
 
 
 @pytest.mark.parametrize("state", [torch.zeros(3, 2, 4), torch.zeros(4, 2, 5), None])
@@ -223,7 +223,7 @@ def test_snapshot_stays_whole_when_writing_the_next_one_fails(
     save_snapshot(tmp_path, unfinished, LSTM, "0" * 64)
     fail_on_call(monkeypatch, os, "fsync", call, OSError(errno.ENOSPC, "No space left"))
     with refused(StorageError, TRAINING_FILE):
-        save_snapshot(tmp_path, replace(unfinished, seconds=2.0), LSTM, "0" * 64)
+        save_snapshot(tmp_path, moved(unfinished, seconds=2.0), LSTM, "0" * 64)
     assert load_snapshot(tmp_path, LSTM, "0" * 64, 1000) is not None
     assert [path.name for path in tmp_path.iterdir()] == [TRAINING_FILE]
 

@@ -10,28 +10,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from tiny import open_session
+from module_files import written
 from torch import Tensor, nn
 from torch._higher_order_ops import scan
 
 from pipeline.errors import MalformedError, UsageError
-from pipeline.export import export_onnx, export_torchscript
+from pipeline.export import export_torchscript
 from pipeline.export.state import Explicit, explicit
 
 BATCH, TIME = {"x": {0: "batch"}}, {"x": {0: "batch", 1: "time"}}
-
-
-def written(pure: Explicit, path: Path) -> Any:
-    """The pure module as an ONNX file, open."""
-    export_onnx(
-        pure.module,
-        tuple(pure.example.values()),
-        path,
-        input_names=list(pure.example),
-        output_names=[spec.name for spec in pure.contract.outputs],
-        dynamic_axes=pure.axes,
-    )
-    return open_session(path)
 
 
 def stepped(pure: Explicit, calls: list[Any], session: Any = None) -> list[Any]:

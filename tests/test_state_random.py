@@ -13,12 +13,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import open_session
+from module_files import written
 from torch import Tensor, nn
 
 from pipeline.contract.law import FLOAT32
 from pipeline.errors import MalformedError
-from pipeline.export import export_onnx
 from pipeline.export.state import Explicit, explicit
 
 SIZE = 3
@@ -418,16 +417,7 @@ def test_the_pure_module_goes_through_onnx_and_streams_there(
     torch.manual_seed(0)
     module = built([(kind, "norm", 1, True) for kind in kinds], argument=True, last=False)
     pure = explicit(module, torch.randn(1, 4, SIZE), axes=AXES)
-    path = tmp_path / "m.onnx"
-    export_onnx(
-        pure.module,
-        tuple(pure.example.values()),
-        path,
-        input_names=list(pure.example),
-        output_names=[spec.name for spec in pure.contract.outputs],
-        dynamic_axes=pure.axes,
-    )
-    session = open_session(path)
+    session = written(pure, tmp_path / "m.onnx")
 
     def run(arrays: list[Any]) -> Any:
         return session.run(None, dict(zip(pure.example, arrays, strict=True)))

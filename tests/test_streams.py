@@ -109,7 +109,7 @@ FAILURES = [
     (PermissionError(13, "Permission denied", "/a/b"), 8, "cannot use /a/b: permission denied"),
     (OSError(113, "No route to host"), 8, "cannot use a file: no route to host"),
     (KeyboardInterrupt(), 130, "interrupted"),
-    (TypeError("one\ntwo"), 1, "fault of pipeline, cli/inspect.py:"),
+    (TypeError("one\ntwo"), 1, "fault of pipeline, contract/bundle.py:"),
     (ModuleNotFoundError("No module named 'x'", name="x"), 1, "No module named 'x'; please report"),
 ]
 
@@ -118,7 +118,7 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("pipeline.cli.inspect.find_models", fail)
+    monkeypatch.setattr("pipeline.contract.bundle.find_models", fail)
 
 
 @pytest.mark.parametrize(("error", "code", "words"), FAILURES, ids=lambda value: repr(value)[:40])

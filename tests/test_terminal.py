@@ -22,7 +22,7 @@ from pipeline.bundle import Bundle
 from pipeline.cli import cli
 from pipeline.contract.law import Tolerance
 from pipeline.report.grid import Grid
-from pipeline.report.tables import matrix_table
+from pipeline.report.validation_tables import matrix_table
 from pipeline.terminal import wrapped
 from pipeline.validate import Row, Validation
 

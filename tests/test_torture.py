@@ -12,16 +12,20 @@ import numpy as np
 import onnxruntime
 import pytest
 from command_line import ROOT, Here
-from torture.cases import replacing
+from torture.cases import MANIFEST, Hostile, Spoil, replacing, rewriting
 from torture.forked import Ended
 from torture.leaves import MISSING, changed, places_of, text_of
+from torture.originals import Originals
 from torture.spread import Count, Finding, Plan
 from torture.stages import STAGES, Before
 from torture.strange import crossed, seen_in
 from torture.strange_graphs import GRAPHS, spoilt
+from torture.strange_json import BYTES, bytes_of
 from torture.verdict import fault_of, unseen
 
 from pipeline.bundle import Bundle, open_bundle
+from pipeline.contract.manifest import FORMAT
+from pipeline.errors import PipelineError
 from pipeline.report.html import report_html
 from pipeline.runtimes.catalog import Runtimes
 from pipeline.validate import validate_bundle
@@ -83,6 +87,45 @@ def test_a_change_is_seen_only_by_the_codes_for_it(code: int) -> None:
     message = "error: something else\n" if code else ""
     assert unseen(ended(code, message)).startswith(f"unseen: exit code {code}")
     assert unseen(ended(5, "error: changed\n")) == ""
+
+
+@pytest.fixture
+def originals(tiny_bundle: Callable[[str], Bundle], tmp_path: Path) -> Originals:
+    """A bundle where the suite would have one."""
+    made = Originals(tmp_path / "originals")
+    folder = made.root / "sine-gru" / "exported" / "sine-gru"
+    shutil.copytree(tiny_bundle("sine-gru").folder, folder)
+    return made
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: None,
+        rewriting(lambda manifest: None),
+        replacing("model.pt", lambda data: data),
+        rewriting(lambda manifest: manifest.update(format=FORMAT)),
+    ],
+)
+def test_a_spoil_that_leaves_all_as_it_was_is_a_fault_of_the_suite(
+    originals: Originals, tmp_path: Path, spoil: Spoil
+) -> None:
+    case = Hostile("harmless", "sine-gru", spoil, ())
+    with pytest.raises(RuntimeError, match="nothing was spoilt"):
+        case.spoilt(originals, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("what", BYTES)
+def test_what_is_no_manifest_of_ours_is_refused(
+    originals: Originals, tmp_path: Path, what: str
+) -> None:
+    """So the format of the future is one, whatever the format of today is."""
+    case = Hostile(what, "sine-gru", bytes_of(BYTES[what], MANIFEST), ())
+    case.spoilt(originals, tmp_path / "copy")
+    with pytest.raises(PipelineError) as refusal:
+        open_bundle(tmp_path / "copy" / "exported" / "sine-gru")
+    if what == "a format of the future":
+        assert f"has format 99; this pipeline reads {FORMAT}" in str(refusal.value)
 
 
 def test_half_an_artefact_is_told_from_the_old_and_the_new(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Precision, threads and device of a training: chosen, asked for, or refused in one line."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -9,7 +8,15 @@ from unittest.mock import Mock
 import pytest
 import torch
 from command_line import Here
-from tiny import assert_same_result, new_trainer, refused, series_config, text_config, trained
+from tiny import (
+    assert_same_result,
+    moved,
+    new_trainer,
+    refused,
+    series_config,
+    text_config,
+    trained,
+)
 
 from pipeline.checkpoint import read_checkpoint
 from pipeline.config import Config, TextModel
@@ -124,7 +131,7 @@ def test_training_begun_in_bfloat16_is_not_gone_on_with_where_that_fails(
     begun = new_trainer(text_config("gru", precision="auto"))
     next(begun.run())
     successor = new_trainer(text_config("gru", precision="auto"))
-    successor.restore(replace(begun.snapshot(), precision="bfloat16"))
+    successor.restore(moved(begun.snapshot(), precision="bfloat16"))
     without_bfloat16(monkeypatch, in_training=True)
     with refused(UnavailableError, "bfloat16", "--precision float32"):
         next(successor.run())

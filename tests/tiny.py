@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import count
@@ -29,7 +30,7 @@ from pipeline.seal import seal
 from pipeline.threads import session_options
 from pipeline.train.batches import make_task
 from pipeline.train.scores import score
-from pipeline.train.trainer import Trainer
+from pipeline.train.trainer import Snapshot, Trainer
 from pipeline.validate import Row, Validation, validate_bundle
 
 TEXT = "the cat sat on the mat; the dog sat on the cat. " * 12 + "what did the mat do? "
@@ -69,6 +70,11 @@ def trained(config: Config, data: Series | Text | None = None) -> Trainer:
     for _ in trainer.run():
         pass
     return trainer
+
+
+def moved(snapshot: Snapshot, **changes: Any) -> Snapshot:
+    """``snapshot`` with another position."""
+    return replace(snapshot, position=snapshot.position.model_copy(update=changes))
 
 
 def assert_same_result(one: Trainer, other: Trainer) -> None:

@@ -21,6 +21,7 @@ from pipeline.benchmark.exporters_modules import MODULES
 from pipeline.benchmark.subject import Subject
 from pipeline.cells import BY_OPERATOR
 from pipeline.config import Record
+from pipeline.contract.graph import nodes_in
 from pipeline.contract.law import Array, judged
 from pipeline.errors import PipelineError, one_line
 from pipeline.export import export_onnx
@@ -147,7 +148,7 @@ def trial(exporter: str, name: str) -> Attempt:
 
 
 def _root(error: BaseException) -> str:
-    """What an error goes back to, on one line."""
+    """The first cause of an error, on one line."""
     if isinstance(error, PipelineError):
         return str(error)
     while error.__cause__ is not None:
@@ -161,7 +162,7 @@ def _judged(subject: Subject, module: nn.Module, path: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     try:
         graph = onnx.load(path, load_external_data=False).graph
-        operators = list(_operators(graph))
+        operators = [node.op_type for node in nodes_in(graph)]
         facts["nodes"] = len(operators)
         facts["recurrent"] = sum(operator in BY_OPERATOR for operator in operators)
         session = onnxruntime.InferenceSession(path, session_options(), ["CPUExecutionProvider"])
@@ -171,15 +172,6 @@ def _judged(subject: Subject, module: nn.Module, path: Path) -> dict[str, Any]:
     stale = {name for run in runs for name in run.stale(graph)}
     verdict, reason = _verdict(subject, graph, runs)
     return {"verdict": verdict, "reason": reason, "stale": tuple(sorted(stale)), **facts}
-
-
-def _operators(graph: GraphProto) -> Iterator[str]:
-    """The operators of a graph and of the graphs inside its nodes."""
-    for node in graph.node:
-        yield node.op_type
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _operators(attribute.g)
 
 
 class _Run:

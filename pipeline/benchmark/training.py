@@ -19,8 +19,9 @@ from pipeline.cells import ENTRIES
 from pipeline.config import PRESETS, Config, Record, TextModel, override
 from pipeline.data import Series, Text, load
 from pipeline.train.batches import TextTask, make_task
+from pipeline.train.callback import Progress
 from pipeline.train.step import TrainingPrecision
-from pipeline.train.trainer import Progress, Trainer
+from pipeline.train.trainer import Trainer
 
 _WARM_UP = 3  # steps of each side before those that count
 _LEAST = 10  # steps of each side that count in any case

@@ -12,10 +12,4 @@ if TYPE_CHECKING:
 else:
     __getattr__ = later(__name__, {"network": ("network_of",), "write": ("build_bundle",)})
 
-__all__ = [
-    "Bundle",
-    "build_bundle",
-    "current_bundle",
-    "network_of",
-    "open_bundle",
-]
+__all__ = ["Bundle", "build_bundle", "current_bundle", "network_of", "open_bundle"]

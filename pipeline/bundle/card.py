@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.bundle.card_parts import files_section, tensor_table
 from pipeline.bundle.first_lines import call_lines, first_lines
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import (
@@ -14,7 +15,6 @@ from pipeline.config import (
     TextSource,
 )
 from pipeline.contract import Errors, SeriesScores, TextScores, TrainingRecord
-from pipeline.contract.tensors import TensorSpec
 from pipeline.escaping import markdown
 from pipeline.network_tensors import TIME, NetworkTensors, loop
 
@@ -23,7 +23,6 @@ def model_card(checkpoint: Checkpoint, tensors: NetworkTensors) -> str:
     """The card of ``checkpoint`` in Markdown."""
     config = checkpoint.config
     model = config.model
-    rows = [*tensors.inputs, *tensors.outputs]
     ins, outs = (", ".join(s.name for s in part) for part in (tensors.inputs, tensors.outputs))
     call = f"({ins}) → ({outs})" if tensors.has_state else f"{ins} → {outs}"
     return f"""\
@@ -34,9 +33,7 @@ A recurrent network ({model}, {checkpoint.parameters:,} parameters) that \
 
     {call}
 
-| tensor | type | shape | meaning |
-|---|---|---|---|
-{"".join(_tensor_row(spec) for spec in rows)}
+{tensor_table((*tensors.inputs, *tensors.outputs))}
 `batch` and `time` are dynamic. {_reading(checkpoint, tensors)} \
 Scaling and the character table are inside the graph.
 
@@ -45,13 +42,7 @@ Scaling and the character table are inside the graph.
 ```python
 {first_lines(model)}```
 {_by_call(model)}
-{_training(checkpoint.training)}## Files
-
-`onnx/model.onnx` and `model.pt` (TorchScript) are this function; {_loop(config)}\
-`model.safetensors` holds the PyTorch weights, `golden.json` calls with their results to replay,
-`manifest.json` all of this for a machine, and `validation.json`, once `pipeline validate` has run,
-how close each runtime came.
-"""
+{_training(checkpoint.training)}{files_section(_loop(config))}"""
 
 
 def _by_call(model: ModelConfig) -> str:
@@ -116,11 +107,6 @@ def _data(source: Source, versions: dict[str, str]) -> str:
     names = ", ".join(map(markdown, source.columns))
     columns = f", columns {names} in this order" if names else ""
     return f"the series {markdown(Path(source.file).name)}{columns}"
-
-
-def _tensor_row(spec: TensorSpec) -> str:
-    shape = ", ".join(map(str, spec.shape))
-    return f"| `{spec.name}` | {spec.type} | [{shape}] | {spec.meaning} |\n"
 
 
 def _training(training: TrainingRecord | None) -> str:

@@ -1,5 +1,6 @@
 """The first lines of a model card: Python that needs only numpy and onnxruntime."""
 
+from pipeline.bundle.card_parts import opened
 from pipeline.config import ModelConfig, SeriesModel, TextModel
 from pipeline.contract.files import GOLDEN_FILE, ONNX_FILE
 from pipeline.network_tensors import (
@@ -51,7 +52,7 @@ print(prompt + "".join(map(chr, found["{TEXT}"][0])))"""
         answer = f"""\
 print(found["{FORECAST}"][0])  # [steps, targets]: what follows, raw units"""
     return f"""\
-{_opened(model, looped.file)}
+{opened(looped.file, _imports(model))}
 {prepare}
 feeds = {{
 {feeds}
@@ -84,23 +85,16 @@ for piece in np.array_split({given}, 2, axis=1):
     else:
         call = f'(output,) = session.run(None, {{"{INPUT}": {given}}})'
     return f"""\
-{_opened(model, ONNX_FILE)}
+{opened(ONNX_FILE, _imports(model))}
 {prepare}
 {call}
 {answer}
 """
 
 
-def _opened(model: ModelConfig, file: str) -> str:
-    """The lines that open ``file`` of a bundle, with the imports of those that follow."""
-    read = "import json\nfrom pathlib import Path\n\n" if isinstance(model, SeriesModel) else ""
-    return f"""\
-{read}import numpy as np
-import onnxruntime
-
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = 1  # a step is too small to share
-session = onnxruntime.InferenceSession("{file}", options)"""
+def _imports(model: ModelConfig) -> str:
+    """What the lines that read held-out data need besides."""
+    return "import json\nfrom pathlib import Path\n\n" if isinstance(model, SeriesModel) else ""
 
 
 def _held_out(model: SeriesModel) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import onnx
 
+from pipeline.contract.files import GOLDEN_FILE
 from pipeline.contract.law import FLOAT32
 from pipeline.contract.manifest import FORMAT
 from pipeline.contract.stored import stored
 from pipeline.contract.tensors import Contract, Tensors
+from pipeline.seal import require_readable
+from pipeline.storage import canonical_json
 from pipeline.verify import Reference, chained
 
 _READ_BEFORE = 50  # steps that are read to reach a state that was carried
@@ -72,10 +75,7 @@ def golden_trajectories(reference: Reference) -> dict[str, list[Call]]:
 
 
 def golden_json(
-    name: str,
-    contract: Contract,
-    trajectories: dict[str, list[Call]],
-    held_out: dict[str, Any],
+    name: str, contract: Contract, trajectories: dict[str, list[Call]], held_out: dict[str, Any]
 ) -> dict[str, Any]:
     """The content of ``golden.json``; ``held_out`` is the JSON of the held-out data."""
     carried = sorted(before for before, _ in contract.states)
@@ -98,6 +98,15 @@ def golden_json(
         ],
         "held_out": held_out,
     }
+
+
+def golden_files(name: str, reference: Reference, held_out: dict[str, Any]) -> dict[str, bytes]:
+    """``golden.json`` and the ONNX test data; raises as :func:`require_readable`."""
+    trajectories = golden_trajectories(reference)
+    content = golden_json(name, reference.contract, trajectories, held_out)
+    golden = canonical_json(content, indent=None)
+    require_readable(golden, GOLDEN_FILE)
+    return {**backend_test_files(reference), GOLDEN_FILE: golden}
 
 
 def backend_test_files(reference: Reference) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-from pipeline.bundle.golden import backend_test_files, golden_json, golden_trajectories
+from pipeline.bundle.golden import golden_files
 from pipeline.bundle.module_axes import axes_of
 from pipeline.bundle.module_card import module_card
 from pipeline.bundle.module_graphs import graphs
@@ -17,20 +17,19 @@ from pipeline.bundle.write import file_entry
 from pipeline.checkpoint import versions
 from pipeline.contract.files import (
     CARD_FILE,
-    GOLDEN_FILE,
     INITIAL_FILE,
     MANIFEST_FILE,
     ONNX_FILE,
     TORCHSCRIPT_FILE,
     WEIGHTS_FILE,
 )
-from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Array
+from pipeline.contract.law import TOLERANCES, Array
 from pipeline.contract.manifest import FORMAT, Manifest, ModuleRecord
 from pipeline.contract.stored import stored
 from pipeline.contract.tensors import StatePair
 from pipeline.export.called import Called
 from pipeline.export.state import Explicit
-from pipeline.seal import require_readable, sealed
+from pipeline.seal import sealed
 from pipeline.storage import canonical_json
 from pipeline.verify import Reference, chained
 
@@ -59,12 +58,7 @@ def build_module_bundle(
     reference, held_out = explicit_reference(explicit, axes, samples or {})
     contract, initial = reference.contract, reference.initial(1)
     onnx_file, torchscript_file = graphs(explicit, reference, opset, check_inputs)
-    trajectories = golden_trajectories(reference)
-    golden = canonical_json(
-        golden_json(name, contract, trajectories, {key: stored(y) for key, y in held_out.items()}),
-        indent=None,
-    )
-    require_readable(golden, GOLDEN_FILE)
+    golden = golden_files(name, reference, {key: stored(y) for key, y in held_out.items()})
     record = ModuleRecord(
         class_name=type(module).__name__,
         float64=_agrees_in_float64(torchscript_file, reference),
@@ -74,8 +68,7 @@ def build_module_bundle(
         WEIGHTS_FILE: weights_file(module, explicit),
         TORCHSCRIPT_FILE: torchscript_file,
         ONNX_FILE: onnx_file,
-        **backend_test_files(reference),
-        GOLDEN_FILE: golden,
+        **golden,
     }
     if varied := {name: stored(y) for name, y in initial.items() if not _is_constant(y)}:
         content = {"format": FORMAT, "states": varied}
@@ -95,7 +88,7 @@ def build_module_bundle(
         outputs=contract.outputs,
         states=pairs,
         axes=axes,
-        tolerance={"float32": FLOAT32, **LESS_THAN_FLOAT32},
+        tolerance=TOLERANCES,
         opset=opset,
         task=None,
         loop=None,

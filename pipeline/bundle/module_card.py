@@ -1,5 +1,7 @@
 """The model card of a user's module: ``README.md`` of its bundle."""
 
+from pipeline.bundle.card_parts import files_section, opened, tensor_table
+from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.manifest import Manifest
 from pipeline.contract.tensors import StatePair, TensorSpec
 from pipeline.escaping import markdown
@@ -11,11 +13,6 @@ def module_card(manifest: Manifest) -> str:
     inputs, outputs = (
         ", ".join(spec.name for spec in side) for side in (manifest.inputs, manifest.outputs)
     )
-    rows = "".join(
-        f"| `{spec.name}` | {spec.type} | [{', '.join(map(str, spec.shape))}] "
-        f"| {markdown(spec.meaning)} |\n"
-        for spec in (*manifest.inputs, *manifest.outputs)
-    )
     return f"""\
 # {markdown(manifest.name)}
 
@@ -23,9 +20,7 @@ def module_card(manifest: Manifest) -> str:
 
     ({inputs}) → ({outputs})
 
-| tensor | type | shape | meaning |
-|---|---|---|---|
-{rows}
+{tensor_table((*manifest.inputs, *manifest.outputs))}
 {_axes(manifest)}
 
 {_states(manifest)}## First lines
@@ -33,31 +28,21 @@ def module_card(manifest: Manifest) -> str:
 ```python
 {first_lines_of_module(manifest)}```
 
-## Files
-
-`onnx/model.onnx` and `model.pt` (TorchScript) are this function; `model.safetensors` holds the
-PyTorch weights, `golden.json` calls with their results to replay, `manifest.json` all of this for a
-machine, and `validation.json`, once `pipeline validate` has run, how close each runtime came.
-"""
+{files_section()}"""
 
 
 def first_lines_of_module(manifest: Manifest) -> str:
     """Python code that runs ``onnx/model.onnx`` with only numpy and onnxruntime."""
     feeds = ", ".join(f'"{spec.name}": {_zeros(spec)}' for spec in manifest.contract.data_inputs)
+    is_stored = any(isinstance(pair.initial, str) for pair in manifest.states)
     lines = [
-        "import numpy as np",
-        "import onnxruntime",
-        "",
-        "options = onnxruntime.SessionOptions()",
-        "options.intra_op_num_threads = 1  # a step is too small to share",
-        'session = onnxruntime.InferenceSession("onnx/model.onnx", options)',
+        opened(ONNX_FILE, "import json\n\n" if is_stored else ""),
         "names = [output.name for output in session.get_outputs()]",
     ]
     if not manifest.states:
         return "\n".join([*lines, f"print(session.run(None, {{{feeds}}})[0])", ""])
     specs = {spec.name: spec for spec in manifest.inputs}
-    if any(isinstance(pair.initial, str) for pair in manifest.states):
-        lines.insert(0, "import json\n")
+    if is_stored:
         lines.append('stored = json.load(open("initial.json"))["states"]')
     lines += [
         "states = {",
@@ -90,8 +75,7 @@ def _kind(spec: TensorSpec) -> str:
 
 
 def _zeros(spec: TensorSpec, value: float = 0.0) -> str:
-    shape = [1 if isinstance(axis, str) else axis for axis in spec.shape]
-    return f"np.full({shape}, {value!r}, {_kind(spec)})"
+    return f"np.full({list(spec.smallest_shape)}, {value!r}, {_kind(spec)})"
 
 
 def _axes(manifest: Manifest) -> str:

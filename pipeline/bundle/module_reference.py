@@ -2,7 +2,8 @@
 
 import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from pipeline.contract.files import TORCHSCRIPT_FILE
 from pipeline.contract.law import Array
 from pipeline.contract.samples import draw
 from pipeline.contract.tensors import Axis, Contract, Tensors
+from pipeline.errors import MalformedError, one_line
 from pipeline.export.called import Called
 from pipeline.export.state import Explicit
 from pipeline.verify import Reference
@@ -43,14 +45,50 @@ def module_reference(bundle: Bundle) -> Reference:
     """The TorchScript of ``bundle`` as a reference; whoever calls this must know that it may run.
 
     The export has compared it with the eager module, in float32 and in float64.
+
+    Raises:
+        MalformedError: it is no TorchScript; calls raise it too, where the contract does not fit.
+        PipelineError: as :meth:`Bundle.read`.
     """
     manifest = bundle.manifest
     assert manifest.module is not None
     file = bundle.read(TORCHSCRIPT_FILE)
-    module = load_torchscript(file)
-    twin = load_torchscript(file).double() if manifest.module.float64 else None
+    with _program_errors(bundle):
+        module = load_torchscript(file)
+        twin = load_torchscript(file).double() if manifest.module.float64 else None
     initial, held_out = bundle.initial_states, bundle.held_out()
-    return reference_of(manifest.contract, manifest.axes, module, twin, initial, held_out)
+    found = reference_of(manifest.contract, manifest.axes, module, twin, initial, held_out)
+    exact = None if twin is None else _Program(twin, torch.float64, bundle)
+    return replace(found, model=_Program(module, None, bundle), twin=exact)
+
+
+class _Program(Called):
+    """The TorchScript of a bundle, which need not be what the manifest says."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype | None, bundle: Bundle) -> None:
+        super().__init__(module, dtype)
+        self.bundle = bundle
+
+    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
+        """One call; raises MalformedError where it cannot be made as the contract says."""
+        with _program_errors(self.bundle):
+            found = super().call(inputs)
+            ranks = [len(spec.shape) for spec in self.bundle.manifest.outputs]
+            if [array.ndim for array in found] != ranks:
+                raise ValueError("it gives other tensors")
+        return found
+
+
+@contextmanager
+def _program_errors(bundle: Bundle) -> Iterator[None]:
+    """Errors of a TorchScript file, which have many types, as those of the bundle."""
+    try:
+        yield
+    except Exception as error:
+        raise MalformedError(
+            f"{bundle.folder / TORCHSCRIPT_FILE} cannot be run as the manifest says "
+            f"({one_line(error)}); export it anew"
+        ) from error
 
 
 def reference_of(
@@ -93,8 +131,8 @@ def _initial(explicit: Explicit, contract: Contract) -> Tensors:
     found = {}
     for before, _ in contract.states:
         spec = next(one for one in contract.inputs if one.name == before)
-        shape = [1 if isinstance(axis, str) else axis for axis in spec.shape]
-        found[before] = np.broadcast_to(explicit.initial[before], shape).astype(spec.type)
+        start = np.broadcast_to(explicit.initial[before], spec.smallest_shape)
+        found[before] = start.astype(spec.type)
     return found
 
 

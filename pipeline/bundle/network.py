@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.checkpoint import allow_non_finite, network_from
+from pipeline.checkpoint import allow_non_finite, put_weights
 from pipeline.contract import Bundle
 from pipeline.contract.files import WEIGHTS_FILE
 from pipeline.contract.law import Array, Precision
+from pipeline.contract.network import stored_network
 from pipeline.contract.samples import cut_sequences, outside
 from pipeline.contract.tensors import Tensors
 from pipeline.export.called import Called
@@ -29,17 +30,12 @@ def network_of(bundle: Bundle) -> Network:
         MalformedError: the weights are not those of the model in the manifest.
         IntegrityError: the weights file was changed.
     """
-    manifest = bundle.manifest
-    assert manifest.model is not None
-    assert manifest.source is not None
-    return network_from(
-        bundle.read(WEIGHTS_FILE),
-        bundle.folder / WEIGHTS_FILE,
-        manifest.model,
-        manifest.scaler,
-        manifest.vocabulary,
-        allow_non_finite(manifest.source),
-    )
+    stored = stored_network(bundle)
+    source = bundle.manifest.source
+    assert source is not None
+    network = Network(stored.config, scaler=stored.scaler, vocabulary=stored.vocabulary)
+    tensors = {name: torch.from_numpy(array) for name, array in stored.weights.items()}
+    return put_weights(network, tensors, bundle.folder / WEIGHTS_FILE, allow_non_finite(source))
 
 
 @dataclass(frozen=True)

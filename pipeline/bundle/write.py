@@ -3,27 +3,26 @@
 from safetensors.torch import save as save_safetensors
 
 from pipeline.bundle.card import model_card
-from pipeline.bundle.golden import backend_test_files, golden_json, golden_trajectories
+from pipeline.bundle.golden import golden_files
 from pipeline.bundle.network import network_reference
 from pipeline.checkpoint import Checkpoint, versions
 from pipeline.config import ImportedConfig
 from pipeline.contract.files import (
     CARD_FILE,
-    GOLDEN_FILE,
     MANIFEST_FILE,
     ONNX_FILE,
     TORCHSCRIPT_FILE,
     WEIGHTS_FILE,
 )
 from pipeline.contract.held_out import held_out_input
-from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32
+from pipeline.contract.law import TOLERANCES
 from pipeline.contract.manifest import FORMAT, FileEntry, Manifest
 from pipeline.contract.stored import stored
 from pipeline.export import export, export_loop
 from pipeline.model import Network
 from pipeline.network_tensors import AXES, loop, state_pairs
-from pipeline.seal import require_readable, sealed
-from pipeline.storage import canonical_json, sha256
+from pipeline.seal import sealed
+from pipeline.storage import sha256
 from pipeline.threads import torch_threads, weights_of
 
 
@@ -40,24 +39,17 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
     tensors, looped = network.tensors, loop(config.model)
     source = held_out_input(checkpoint.held_out)
     reference = network_reference(network, source)
-    with torch_threads(weights_of(network)):
-        trajectories = golden_trajectories(reference)
-        test_files = backend_test_files(reference)
     held_out = checkpoint.held_out
     data = held_out if isinstance(held_out, str) else stored(source)
-    golden = canonical_json(
-        golden_json(config.name, reference.contract, trajectories, {tensors.input.name: data}),
-        indent=None,
-    )
-    require_readable(golden, GOLDEN_FILE)
+    with torch_threads(weights_of(network)):
+        golden = golden_files(config.name, reference, {tensors.input.name: data})
     loop_file = export_loop(onnx_file, network, spread)
     files = {
         WEIGHTS_FILE: save_safetensors(dict(network.state_dict()), metadata={"format": "pt"}),
         TORCHSCRIPT_FILE: torchscript_file,
         ONNX_FILE: onnx_file,
         **({looped.file: loop_file} if looped and loop_file else {}),
-        **test_files,
-        GOLDEN_FILE: golden,
+        **golden,
         CARD_FILE: model_card(checkpoint, tensors).encode(),
     }
     manifest = Manifest(
@@ -67,7 +59,7 @@ def build_bundle(checkpoint: Checkpoint, network: Network, opset: int) -> dict[s
         outputs=tensors.outputs,
         states=state_pairs(config.model),
         axes=AXES,
-        tolerance={"float32": FLOAT32, **LESS_THAN_FLOAT32},
+        tolerance=TOLERANCES,
         opset=opset,
         task=config.model.task,
         loop=looped,

@@ -1,8 +1,9 @@
 """The cells of recurrent layers: all that is to be known of each is one entry.
 
-``gru.py`` says how PyTorch and ONNX call the cell and order its gates, what its state is made of,
-which options it has, how it computes and how its presets are trained; ``gru.c`` is its step in C.
-A new cell is two such files and its name in ``Cell``. Nothing here imports torch or onnx.
+A file of Python, named like the cell, says how PyTorch and ONNX call it and order its gates, what
+its state is made of, which options it has, how it computes and how its presets are trained. A file
+of C beside it is its step. A new cell is two such files and its name in ``Cell``. Nothing here
+imports torch or onnx.
 """
 
 from importlib import import_module

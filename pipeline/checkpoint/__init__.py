@@ -10,12 +10,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.checkpoint.record import (
-    CHECKPOINT_FILE,
-    Checkpoint,
-    Weights,
-    versions,
-)
+from pipeline.checkpoint.record import CHECKPOINT_FILE, Checkpoint, Weights, versions
 from pipeline.checkpoint.store import (
     TRAINING_FILE,
     check_weights,

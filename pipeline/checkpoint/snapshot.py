@@ -6,54 +6,35 @@ the digest of the whole file with 64 zeros in place of that digest.
 
 import hashlib
 import json
-import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from safetensors.torch import save as save_safetensors
 
 from pipeline.checkpoint.store import TRAINING_FILE
 from pipeline.checkpoint.weights import parse_weights
-from pipeline.config import Config, Record
+from pipeline.config import Config
 from pipeline.errors import IntegrityError, MalformedError
 from pipeline.reading import JSON_LIMIT, read_inside
 from pipeline.storage import write_file
-from pipeline.train.step import TrainingPrecision
+from pipeline.train.position import Position
 from pipeline.train.trainer import Snapshot
 
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _ZEROS = b"0" * 64
 
-Loss = Annotated[float, Field(ge=0)]
 
-
-class _Epoch(Record):
-    """The losses of a finished epoch."""
-
-    train_loss: Loss
-    validation_loss: Loss
-
-
-class _Facts(Record):
-    """The JSON of a snapshot: the fields of :class:`Snapshot` but the tensors, the configuration,
-    and the digest of the data."""
+class _Content(Position):
+    """The JSON of a snapshot: its position, the configuration, and the digest of the data."""
 
     format: Literal[2] = 2
     config: dict[str, Any]
     data_sha256: str
-    epoch: int = Field(ge=0)
-    step: int = Field(ge=0)
-    total: Loss
-    best_epoch: int = Field(ge=0)
-    seconds: float = Field(ge=0)
-    precision: TrainingPrecision
-    threads: int = Field(ge=1, le=1024)
-    history: tuple[_Epoch, ...]
 
     @model_validator(mode="after")
-    def _agree(self) -> "_Facts":
+    def _agree(self) -> "_Content":
         losses = [epoch.validation_loss for epoch in self.history]
         best = losses.index(min(losses)) + 1 if losses else 0
         if (self.epoch, self.best_epoch) != (len(losses), best):
@@ -69,17 +50,10 @@ def save_snapshot(folder: Path, snapshot: Snapshot, config: Config, data_sha256:
     Raises:
         StorageError: the file system refused; the previous snapshot is still there.
     """
-    facts = _Facts(
+    facts = _Content(
         config=config.model_dump(mode="json"),
         data_sha256=data_sha256,
-        epoch=snapshot.epoch,
-        step=snapshot.step,
-        total=snapshot.total,
-        best_epoch=snapshot.best_epoch,
-        seconds=snapshot.seconds,
-        precision=snapshot.precision,
-        threads=snapshot.threads,
-        history=tuple(_Epoch(**epoch) for epoch in snapshot.history),
+        **snapshot.position.model_dump(),
     )
     metadata = {"sha256": _ZEROS.decode(), "training": facts.model_dump_json()}
     data = save_safetensors(snapshot.tensors, metadata)
@@ -117,26 +91,14 @@ def load_snapshot(
     tensors = parse_weights(data, path)
     try:
         training = json.loads(_header(data))["__metadata__"]["training"]
-        facts = _Facts.model_validate_json(training, strict=True)
+        facts = _Content.model_validate_json(training, strict=True)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise MalformedError(
             f"{path} is not an unfinished training; train without --resume"
         ) from error
     if facts.config != config.model_dump(mode="json") or facts.data_sha256 != data_sha256:
         return None
-    history = [epoch.model_dump() for epoch in facts.history]
-    return Snapshot(
-        tensors=tensors,
-        epoch=facts.epoch,
-        step=facts.step,
-        total=facts.total,
-        best_loss=min((epoch["validation_loss"] for epoch in history), default=math.inf),
-        best_epoch=facts.best_epoch,
-        seconds=facts.seconds,
-        precision=facts.precision,
-        threads=facts.threads,
-        history=history,
-    )
+    return Snapshot(tensors, Position(**facts.model_dump(include=set(Position.model_fields))))
 
 
 def _longest(config: Config, parameters: int) -> int:

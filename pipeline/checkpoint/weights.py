@@ -9,7 +9,12 @@ from torch import Tensor
 
 from pipeline.config import ImportedSource, SeriesModel, Source, TextModel
 from pipeline.contract.records import Scaler
-from pipeline.contract.weights import check_header, check_tensors, weight_shapes
+from pipeline.contract.weights import (
+    check_header,
+    check_tensors,
+    float32_header,
+    weight_shapes,
+)
 from pipeline.errors import MalformedError
 from pipeline.model import Network
 
@@ -67,7 +72,8 @@ def put_weights(
         name: (types.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape))
         for name, tensor in tensors.items()
     }
-    check_tensors(found, weight_shapes(network.config, len(network.vocabulary or "")), path)
+    shapes = weight_shapes(network.config, len(network.vocabulary or ""))
+    check_tensors(found, float32_header(shapes), path)
     faults = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if faults and not non_finite:
         raise MalformedError(f"{path} does not fit its model: {', '.join(faults)} is not finite")

@@ -1,12 +1,13 @@
 """``pipeline export``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
 
 from pipeline.cli.options import (
+    PATH,
     checkpoints_option,
     exported_option,
     force_option,
@@ -35,8 +36,9 @@ _module = section("A module of your own")
 @_module("--name", help="Name of the bundle; by default that of the class.")
 @_module(
     "--weights",
-    type=click.Path(path_type=Path),
-    help="File of the weights; nothing in it is run.",
+    metavar="FILE|TYPE",
+    help="File of the weights of a module; nothing in it is run. For bundles it is float16, int8 "
+    "or int4, and a variant is written whose weights are stored so.",
 )
 @_module(
     "--arg",
@@ -51,20 +53,16 @@ _module = section("A module of your own")
     multiple=True,
     metavar="NAME=TYPE[AXES]",
     help="Input, such as x=float32[batch,time,4] or tokens=int64[batch,time]<50. Repeatable. "
-    "Without it, the input is told from the layers.",
+    "Without it, the inputs follow from the layers.",
 )
-@_module(
-    "--example",
-    type=click.Path(path_type=Path),
-    help="File .npz with an example of each input.",
-)
+@_module("--example", type=PATH, help="File .npz with an example of each input.")
 @_module(
     "--state",
     "states",
     multiple=True,
     metavar="ARG:RESULT",
-    help="Argument and result that are a state; or none, for whole sequences. Repeatable. Without "
-    "it, states are found.",
+    help="Argument that is a state, and the result that goes into it at the next call; or none, "
+    "for whole sequences. Repeatable.  [default: found in the module]",
 )
 @checkpoints_option
 @exported_option
@@ -73,16 +71,12 @@ _module = section("A module of your own")
 def export(
     names: tuple[str, ...],
     opset: int,
-    name: str | None,
-    weights: Path | None,
-    arguments: tuple[str, ...],
-    inputs: tuple[str, ...],
-    example: Path | None,
-    states: tuple[str, ...],
+    weights: str | None,
     checkpoints: Path,
     exported: Path,
     force: bool,
     as_json: bool,
+    **module: Any,
 ) -> None:
     """Export checkpoints, or a module of your own, to TorchScript and ONNX.
 
@@ -93,9 +87,13 @@ def export(
     makes it. That Python is run, as python mynet.py would run it. The state that the module keeps
     becomes inputs and outputs.
 
+    A variant of a bundle is a bundle inside of it, in exported/NAME/TYPE, which stores its weights
+    in less than float32. Its name is NAME/TYPE. To export the bundle anew removes it.
+
     \b
     pipeline export
     pipeline export char-lstm --opset 20
+    pipeline export char-lstm --weights int8
     pipeline export mynet.py:Denoiser --weights trained.pt
     pipeline export mynet.py:Tagger --state h:h_next
     pipeline export net.py:Net --input x=float32[batch,time,4]
@@ -113,21 +111,23 @@ def export(
 
         export_source(
             names[0],
-            name=name,
-            weights=weights,
-            arguments=arguments,
-            inputs=inputs,
-            example=example,
-            states=states,
+            weights=Path(weights) if weights is not None else None,
             opset=opset,
             exported=exported,
             as_json=as_json,
+            **module,
         )
         return
-    given = {"name": name, "weights": weights, "arg": arguments, "input": inputs}
-    for option, value in {**given, "example": example, "state": states}.items():
-        if value:
-            raise UsageError(f"--{option} is for a module such as mynet.py:Denoiser; name one")
+    for option in click.get_current_context().command.params:
+        if module.get(option.name or ""):
+            raise UsageError(
+                f"{option.opts[0]} is for a module such as mynet.py:Denoiser; name one"
+            )
+    if weights is not None:
+        from pipeline.cli.export_variant import export_variants
+
+        export_variants(names, weights, exported, force, as_json)
+        return
     folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
     results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]
     finish(

@@ -24,9 +24,9 @@ def export_source(
     as_json: bool,
 ) -> None:
     """Export the module that ``source`` names, and say what was understood of its state."""
+    from pipeline.report.fact_tables import state_table
     from pipeline.report.output import console, finish, say
     from pipeline.report.output import show as print_tables
-    from pipeline.report.tables import state_table
     from pipeline.run.export import export_module
     from pipeline.usercode.inputs import declared_inputs, example_inputs, guessed_inputs
     from pipeline.usercode.source import load_module

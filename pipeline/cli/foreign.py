@@ -109,7 +109,7 @@ def foreign(
             _must_be_trusted(path, trust)
     from pipeline.report.junit import junit_xml
     from pipeline.report.output import console, finish
-    from pipeline.report.tables import validation_notes, validation_tables
+    from pipeline.report.validation_tables import validation_notes, validation_tables
     from pipeline.runtimes.catalog import require
     from pipeline.runtimes.kind import PROVIDERS
     from pipeline.storage import update_file

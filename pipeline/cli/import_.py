@@ -10,6 +10,7 @@ import cloup
 
 from pipeline.cells import NONLINEARITIES, with_option
 from pipeline.cli.options import (
+    PATH,
     Command,
     checkpoints_option,
     force_option,
@@ -52,7 +53,7 @@ def _scaler(flag: str, purpose: str) -> Callable[[Command], Command]:
 
 
 @click.command("import", cls=cloup.Command)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--name", help="Name of the checkpoint.  [default: name of the file]")
 @_weights(
     "--key", metavar="KEY", help="Key of the state dict to read, where the file holds several."
@@ -134,8 +135,8 @@ def import_(
     """
     from pipeline.importer import ImportSettings, import_weights
     from pipeline.importer.findings import findings
+    from pipeline.report.fact_tables import findings_table
     from pipeline.report.output import finish, say, show
-    from pipeline.report.tables import findings_table
 
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._") or "imported"
     imported = import_weights(

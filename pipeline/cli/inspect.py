@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import cloup
 
-from pipeline.cli.options import bundles_argument, exported_option, json_option
+from pipeline.cli.options import PATH, bundles_argument, exported_option, json_option
 
 
 @click.command(cls=cloup.Command)
@@ -13,8 +13,9 @@ from pipeline.cli.options import bundles_argument, exported_option, json_option
 @click.option(
     "--plot",
     "picture",
-    type=click.Path(path_type=Path),
-    help="Draw the golden trajectories into this file, which ends in .png, .svg or .pdf.",
+    type=PATH,
+    help="Draw forecasts against the truth, or the scores of texts, into this file, which ends "
+    "in .png, .svg or .pdf.",
 )
 @exported_option
 @json_option
@@ -28,11 +29,11 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
     pipeline inspect sine-rnn sine-lstm --plot forecast.svg
     """
     from pipeline.contract import find_bundles, open_bundle
+    from pipeline.report.fact_tables import manifest_table
     from pipeline.report.output import finish, say
-    from pipeline.report.tables import manifest_table
     from pipeline.validate.records import read_validation
 
-    bundles = [open_bundle(folder) for folder in find_bundles(exported, names)]
+    bundles = [open_bundle(folder) for folder in find_bundles(exported, names, variants=True)]
     for bundle in bundles:
         bundle.verify()
         read_validation(bundle)
@@ -54,8 +55,8 @@ def inspect(names: tuple[str, ...], picture: Path | None, exported: Path, as_jso
 def presets(as_json: bool) -> None:
     """Show the presets that train starts from."""
     from pipeline.config import PRESETS
+    from pipeline.report.fact_tables import preset_table
     from pipeline.report.output import finish
-    from pipeline.report.tables import preset_table
 
     content = [preset.model_dump(mode="json") for preset in PRESETS.values()]
     finish(as_json, content, [preset_table(PRESETS.values())], "pipeline train")

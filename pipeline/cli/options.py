@@ -22,6 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 COUNT = click.IntRange(min=0)
+PATH = click.Path(path_type=Path)
 CHECKPOINTS = "checkpoints"  # the folder of the checkpoints, if none is named
 _STYLE = cloup.HelpTheme(
     invoked_command=cloup.Style(bold=True),
@@ -75,7 +76,7 @@ class Commands(cloup.Group):
 
 
 def _folder(flag: str, default: str, purpose: str) -> Callable[[Command], Command]:
-    return click.option(flag, type=click.Path(path_type=Path), default=default, help=purpose)
+    return click.option(flag, type=PATH, default=default, help=purpose)
 
 
 checkpoints_option = _folder("--checkpoints", CHECKPOINTS, "Folder of the checkpoints.")

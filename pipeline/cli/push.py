@@ -22,12 +22,7 @@ from pipeline.cli.options import bundle_argument, exported_option, json_option
 @exported_option
 @json_option
 def push(
-    name: str,
-    repository: str,
-    license_id: str | None,
-    private: bool,
-    exported: Path,
-    as_json: bool,
+    name: str, repository: str, license_id: str | None, private: bool, exported: Path, as_json: bool
 ) -> None:
     """Upload a bundle to the Hugging Face Hub.
 

@@ -18,19 +18,11 @@ _OPTIONS = {"text": TEXT_OPTIONS, "series": SERIES_OPTIONS}
 @click.command(cls=cloup.Command, params=[*TEXT_OPTIONS, *SERIES_OPTIONS])
 @bundle_argument
 @click.option(
-    "--seed",
-    type=COUNT,
-    help="Seed of the random draws.  [default: a new one, which is printed]",
+    "--seed", type=COUNT, help="Seed of the random draws.  [default: a new one, which is printed]"
 )
 @exported_option
 @json_option
-def run(
-    name: str,
-    seed: int | None,
-    exported: Path,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def run(name: str, seed: int | None, exported: Path, as_json: bool, **options: Any) -> None:
     """Write text or forecast a series with an exported model.
 
     No torch is needed. A name such as user/repo, where no folder has it, is fetched from the

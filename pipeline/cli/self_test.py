@@ -10,7 +10,7 @@ def self_test(honest: int, as_json: bool) -> None:
         ParityError: a fault was missed, or a model without faults failed.
     """
     from pipeline.report.output import console, finish
-    from pipeline.report.tables import fault_table
+    from pipeline.report.validation_tables import fault_table
     from pipeline.validate.self_test import honest_models, planted_faults
 
     with console().status("exporting") as status:

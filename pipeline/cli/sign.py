@@ -28,7 +28,8 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
     pipeline sign sine-lstm --key private.pem
     """
     from pipeline.contract import find_bundles, open_bundle
-    from pipeline.contract.files import SIGNATURE_FILE
+    from pipeline.contract.files import MANIFEST_FILE, SIGNATURE_FILE
+    from pipeline.lookup import model_name
     from pipeline.report.output import finish, say
     from pipeline.storage import exclusive, write_file
     from pipeline.trust import sign_bundle
@@ -38,8 +39,9 @@ def sign(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> No
         with exclusive(folder):
             signature = folder / SIGNATURE_FILE
             write_file(signature, sign_bundle(open_bundle(folder), key))
-        say(f"{folder.name}: signed with {key}")
-        signed.append({"name": folder.name, "signature": str(signature)})
+        name = model_name(folder, MANIFEST_FILE)
+        say(f"{name}: signed with {key}")
+        signed.append({"name": name, "signature": str(signature)})
     finish(as_json, signed, [])
 
 
@@ -57,6 +59,8 @@ def verify(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> 
     pipeline verify sine-lstm --key public.pem
     """
     from pipeline.contract import find_bundles, open_bundle
+    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.lookup import model_name
     from pipeline.report.output import finish, say
     from pipeline.trust import PublicKey
 
@@ -64,6 +68,7 @@ def verify(names: tuple[str, ...], key: Path, exported: Path, as_json: bool) -> 
     verified = []
     for folder in find_bundles(exported, names):
         public.verify(open_bundle(folder))
-        say(f"{folder.name}: as signed by the owner of {key}")
-        verified.append({"name": folder.name, "key": str(key)})
+        name = model_name(folder, MANIFEST_FILE)
+        say(f"{name}: as signed by the owner of {key}")
+        verified.append({"name": name, "key": str(key)})
     finish(as_json, verified, [])

@@ -9,6 +9,7 @@ import cloup
 from pipeline.cells import CELLS, NONLINEARITIES, with_option
 from pipeline.cli.baselines import Baselines
 from pipeline.cli.options import (
+    PATH,
     checkpoints_option,
     force_option,
     json_option,
@@ -22,6 +23,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from pipeline.config import Source
     from pipeline.data import Series, Text
+    from pipeline.train.callback import Callback
 
 _preset, _network, _training = section("Presets"), section("Network"), section("Training")
 _text, _series, _sine = section("Text data"), section("Series data"), section("Sine data")
@@ -167,11 +169,16 @@ def _presets(_context: click.Context, _parameter: click.Parameter, begun: str) -
 @click.option(
     "--plot",
     "picture",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Draw the scores into this file, which ends in .png, .svg or .pdf.",
 )
 @click.option(
-    "--resume", is_flag=True, help="Continue an interrupted training where its snapshot was taken."
+    "--log",
+    type=click.Choice(["tensorboard"]),
+    help="Record losses and scores while training, in runs/NAME for TensorBoard.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Continue an interrupted training from its last snapshot."
 )
 @checkpoints_option
 @force_option
@@ -187,6 +194,7 @@ def train(
     series: str | None,
     picture: Path | None,
     bidirectional: bool,
+    log: str | None,
     resume: bool,
     checkpoints: Path,
     force: bool,
@@ -206,7 +214,7 @@ def train(
     from pipeline.config import WHOLE_SEQUENCES, grid, select
     from pipeline.data import load
     from pipeline.report.output import finish, say
-    from pipeline.report.tables import by_score, score_charts, score_tables
+    from pipeline.report.score_tables import by_score, score_charts, score_tables
 
     if text and series:
         raise UsageError("--text and --series exclude each other; give one of them")
@@ -230,6 +238,11 @@ def train(
         from pipeline.train.speed import choose_device
 
         choose_device(device)
+    callbacks: list[Callback] = []
+    if log == "tensorboard":
+        from pipeline.train.tensorboard import TensorBoard
+
+        callbacks.append(TensorBoard())
     read: dict[Source, Series | Text] = {}
     results, baselines = [], Baselines()
     for config in configs:
@@ -238,7 +251,8 @@ def train(
             for note in read[config.source].notes:
                 say(note)
         data = read[config.source]
-        results.append(train_one(config, data, checkpoints, device, baselines, resume, force))
+        places = (checkpoints, device, baselines)
+        results.append(train_one(config, data, *places, resume, force, callbacks))
     trained = [checkpoint for checkpoint, _ in results]
     if is_grid:
         trained = by_score(trained)

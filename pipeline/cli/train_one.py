@@ -1,5 +1,7 @@
 """One training of ``pipeline train``: skipped, resumed, or begun."""
 
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +10,7 @@ if TYPE_CHECKING:
     from pipeline.cli.baselines import Baselines
     from pipeline.config import Config
     from pipeline.data import Series, Text
+    from pipeline.train.callback import Callback
 
 
 _EVERY = 60  # seconds of training after which a snapshot is taken in any case
@@ -22,6 +25,7 @@ def train_one(
     baselines: "Baselines",
     resume: bool,
     force: bool,
+    callbacks: "Sequence[Callback]" = (),
 ) -> tuple["Checkpoint", str]:
     """The checkpoint of ``config`` in ``root``, and whether it was ``unchanged`` or ``trained``.
 
@@ -55,7 +59,8 @@ def train_one(
         from pipeline.train.trainer import Trainer
 
         with refusals():
-            trainer = Trainer(config, make_task(config, data), choose_device(device))
+            task = make_task(config, data)
+            trainer = Trainer(config, task, choose_device(device), callbacks)
             given = (folder, config, data.digest, weights_of(trainer.network))
             if resume and (snapshot := store.load_snapshot(*given)):
                 trainer.restore(snapshot)
@@ -63,8 +68,12 @@ def train_one(
             elif resume:
                 say(f"{config.name}: nothing to resume, starting from the beginning")
             saved = trainer.seconds
-            with training_bar(console(), config.name) as bar, deferred_interrupt() as interrupted:
-                for progress in trainer.run():
+            with (
+                training_bar(console(), config.name) as bar,
+                deferred_interrupt() as interrupted,
+                closing(trainer.run()) as run,
+            ):
+                for progress in run:
                     bar.show(progress)
                     since, ended = trainer.seconds - saved, progress.validation_loss is not None
                     if interrupted() or since > _EVERY or (ended and since > _AT_LEAST):
@@ -78,5 +87,7 @@ def train_one(
         if isinstance(data, Series) and isinstance(scores, SeriesScores):
             scores = scores.model_copy(update={"baselines": baselines.of(data)})
         checkpoint = store.save_checkpoint(folder, trainer, config, data, scores)
+        for callback in callbacks:
+            callback.score(scores)
     say(f"{config.name}: trained in {trainer.seconds:.0f} s")
     return checkpoint, "trained"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import Command
+from pipeline.cli.options import PATH, Command
 
 if TYPE_CHECKING:
     from pipeline.trust import Trust
@@ -14,13 +14,7 @@ if TYPE_CHECKING:
 
 def key_option(purpose: str, required: bool = False) -> Callable[[Command], Command]:
     """The option ``--key``, a file, with ``purpose`` as its help."""
-    return click.option(
-        "--key",
-        type=click.Path(path_type=Path),
-        required=required,
-        metavar="FILE.pem",
-        help=purpose,
-    )
+    return click.option("--key", type=PATH, required=required, metavar="FILE.pem", help=purpose)
 
 
 def trust_options(command: Command) -> Command:

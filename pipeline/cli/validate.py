@@ -143,7 +143,7 @@ def validate(
     from pipeline.embed.targets import RUN_HERE
     from pipeline.report.current import is_current
     from pipeline.report.output import finish
-    from pipeline.report.tables import matrix_table, validation_notes, validation_tables
+    from pipeline.report.validation_tables import matrix_table, validation_notes, validation_tables
     from pipeline.runtimes.catalog import ALL, RUNTIMES, Runtimes, known_providers, require
     from pipeline.storage import update_file
 
@@ -153,7 +153,7 @@ def validate(
     targets = [name for name in RUN_HERE if embedded or name in runtimes]
     loaded = tuple(name for name in ALL if name in runtimes)  # the other names are targets
     require(providers, loaded)
-    folders = find_bundles(exported, names)
+    folders = find_bundles(exported, names, variants=True)
     chosen = loaded or (() if targets else ALL)
     places = tuple(name for name in known_providers() if name in (providers or known_providers()))
     trust = make_trust(key, trust_all)
@@ -210,7 +210,7 @@ def _all_known(
     if not any(bundle.folder.parent.resolve() == exported.resolve() for bundle, _ in validated):
         return []
     known = []
-    for folder in find_bundles(exported, ()):
+    for folder in find_bundles(exported, (), variants=True):
         if folder.resolve() in now:
             known.append(now[folder.resolve()])
             continue
@@ -241,16 +241,16 @@ def _validate_one(
         elif not force:
             found = current_validation(bundle, runtimes)
         if found is not None and not workshops:
-            say(f"{folder.name}: unchanged")
+            say(f"{bundle.manifest.name}: unchanged")
             return bundle, found
         from pipeline.validate import validate_bundle
 
-        with console().status(f"validating {folder.name}") as status:
+        with console().status(f"validating {bundle.manifest.name}") as status:
             validation = found or validate_bundle(
                 bundle, runtimes, lambda row: status.update(f"{row.model}: {row.runtime} done")
             )
             for workshop in workshops:
-                status.update(f"{folder.name}: building and replaying {workshop.name}")
+                status.update(f"{bundle.manifest.name}: building and replaying {workshop.name}")
                 validation = validation.with_row(workshop.replay(bundle))
         validation = marked(validation)
         bundle.add_validation(validation)

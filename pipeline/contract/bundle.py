@@ -172,7 +172,8 @@ class Bundle:
             if isinstance(pair.initial, str):
                 found[spec.name] = self._stored_state(spec, stored, batch)
             else:
-                shape = [batch if size == axis else _fixed(size) for size in spec.shape]
+                pairs = zip(spec.shape, spec.smallest_shape, strict=True)
+                shape = [batch if size == axis else least for size, least in pairs]
                 found[spec.name] = np.full(shape, pair.initial, spec.type)
         return found
 
@@ -195,13 +196,15 @@ class Bundle:
         write_file(self.folder / VALIDATION_FILE, sealed(validation))
 
 
-def find_bundles(exported: Path, names: tuple[str, ...]) -> list[Path]:
+def find_bundles(exported: Path, names: tuple[str, ...], *, variants: bool = False) -> list[Path]:
     """The folders of bundles, by their names in ``exported`` or their paths; all without names.
+
+    Variants are among all if ``variants`` is set.
 
     Raises:
         UsageError: as :func:`~pipeline.lookup.find_models`.
     """
-    return find_models(exported, MANIFEST_FILE, names, made_by="export")
+    return find_models(exported, MANIFEST_FILE, names, made_by="export", variants=variants)
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -236,8 +239,3 @@ def _older(content: dict[str, Any]) -> None:
         for name in files:
             safe_path(name)
     manifest_of_format_1(content)
-
-
-def _fixed(size: int | str) -> int:
-    """A size of a state; a dynamic axis other than the batch starts at 1."""
-    return 1 if isinstance(size, str) else size

@@ -2,13 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.config import (
-    ImportedSource,
-    SeriesModel,
-    SeriesSource,
-    Source,
-    TextModel,
-)
+from pipeline.config import ImportedSource, SeriesModel, SeriesSource, Source, TextModel
 from pipeline.contract.records import Scaler, SeriesScores, TrainingRecord
 from pipeline.contract.tensors import TensorSpec
 from pipeline.contract.weights import parameters, weight_shapes
@@ -26,12 +20,7 @@ def check_network(manifest: "Manifest", model: SeriesModel | TextModel) -> None:
         raise ValueError("task and model are not of the same task")
     vocabulary = manifest.vocabulary
     check_parts(
-        model,
-        manifest.source,
-        manifest.scaler,
-        vocabulary,
-        manifest.parameters,
-        manifest.training,
+        model, manifest.source, manifest.scaler, vocabulary, manifest.parameters, manifest.training
     )
     tensors, looped = network_tensors(model, len(vocabulary or "")), loop(model)
     _same("inputs", manifest.inputs, tensors.inputs)
@@ -49,6 +38,10 @@ def check_network(manifest: "Manifest", model: SeriesModel | TextModel) -> None:
         raise ValueError("window is for models of whole sequences, and this one has a state")
     if manifest.spread != (manifest.training and manifest.training.spread):
         raise ValueError("spread is not residual_std of the scores")
+    shapes = weight_shapes(model, len(vocabulary or ""))
+    for name, weight in (manifest.variant.stored if manifest.variant else {}).items():
+        if weight.shape != shapes.get(name):
+            raise ValueError(f"variant.stored: {name[:80]} is no weight of the model")
 
 
 def _same(what: str, found: tuple[TensorSpec, ...], expected: tuple[TensorSpec, ...]) -> None:

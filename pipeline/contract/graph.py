@@ -1,12 +1,24 @@
-"""The check that an ONNX file holds all of its data, so that no runtime reads other files."""
+"""ONNX files as data: the nodes of a graph, and the check that a file holds all of its data."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import MalformedError, UnsafeError
 
+if TYPE_CHECKING:
+    from onnx import GraphProto, NodeProto
+
 _KEY = b"location"  # a tensor that refers to another file has an entry with this key
+
+
+def nodes_in(graph: "GraphProto") -> "Iterator[NodeProto]":
+    """All nodes of a graph, each followed by those of the graphs inside it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from nodes_in(inner)
 
 
 def require_own_data(data: bytes, path: Path) -> None:

@@ -61,6 +61,7 @@ LESS_THAN_FLOAT32: dict[Precision, Tolerance] = {
     "float16": Tolerance(rtol=1e-3, atol=2.5e-3),
     "bfloat16": Tolerance(rtol=1e-2, atol=2e-2),
 }
+TOLERANCES: dict[Precision, Tolerance] = {"float32": FLOAT32, **LESS_THAN_FLOAT32}
 
 
 def allowed(exact: Array | float, own: float | Exact, tolerance: Tolerance = FLOAT32) -> Exact:

@@ -6,17 +6,15 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
-
-from pipeline.config import (
-    Digest,
-    ImportedSource,
-    Line,
-    ModelConfig,
-    Name,
-    Record,
-    Source,
+import numpy as np
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
 )
+
+from pipeline.config import Digest, ImportedSource, Line, ModelConfig, Name, Record, Source
 from pipeline.contract.checks import check_network
 from pipeline.contract.files import (
     CARD_FILE,
@@ -26,15 +24,23 @@ from pipeline.contract.files import (
     TORCHSCRIPT_FILE,
     WEIGHTS_FILE,
 )
-from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Precision, Tolerance
+from pipeline.contract.law import TOLERANCES, Precision, Tolerance
 from pipeline.contract.records import Scaler, Spread, TrainingRecord, Versions
-from pipeline.contract.tensors import Axis, Contract, HeldOutData, Integers, StatePair, TensorSpec
+from pipeline.contract.tensors import (
+    Axis,
+    Contract,
+    HeldOutData,
+    Integers,
+    Normal,
+    StatePair,
+    TensorSpec,
+)
+from pipeline.contract.variant import Variant
 from pipeline.network_tensors import Loop
 from pipeline.reading import JSON_LIMIT
 from pipeline.seal import schema_of
 
 FORMAT: Literal[2] = 2  # of manifests and golden data that are written
-SCHEMA_FILE = "manifest.schema.json"
 
 _COPIES = 4  # largest number of copies of the weights in one file
 _LARGEST = 2**26  # numbers in a tensor whose dynamic axes are 1
@@ -99,7 +105,15 @@ class Manifest(Record):
     parameters: int = Field(ge=0)
     checkpoint_sha256: Digest | None
     versions: Versions
+    variant: Variant | None = Field(
+        None, description="how the weights are stored small; absent where they are all float32"
+    )
     files: dict[str, FileEntry]
+
+    @model_serializer(mode="wrap")
+    def _without_a_variant(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write(self)
+        return {key: value for key, value in content.items() if value or key != "variant"}
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Manifest":
@@ -123,6 +137,7 @@ class Manifest(Record):
                 raise ValueError(f"{word[:80]!r} is no name of a tensor or an axis")
         for spec in specs:
             _check_shape(spec, self.axes)
+            _check_sample(spec)
         for role in ("batch", "time"):
             if sum(axis.role == role for axis in self.axes.values()) > 1:
                 raise ValueError(f"two axes are {role}")
@@ -140,15 +155,18 @@ class Manifest(Record):
                 raise ValueError("a state is no pair of an input and an output of the same form")
             if isinstance(pair.initial, str) and pair.initial != INITIAL_FILE:
                 raise ValueError(f"a state starts from {pair.initial[:80]}, not {INITIAL_FILE}")
+            if isinstance(pair.initial, float) and not _holds(before.type, pair.initial):
+                raise ValueError(
+                    f"{pair.input} starts from a number that {before.type} cannot hold"
+                )
         if not inputs or not outputs:
             raise ValueError("all inputs, or all outputs, are states")
 
     def _check_tolerance(self) -> None:
-        most = {"float32": FLOAT32, **LESS_THAN_FLOAT32}
         if "float32" not in self.tolerance:
             raise ValueError("tolerance lacks float32")
         for precision, tolerance in self.tolerance.items():
-            if not tolerance.within(allowed := most[precision]):
+            if not tolerance.within(allowed := TOLERANCES[precision]):
                 raise ValueError(
                     f"tolerance allows more than rtol {allowed.rtol}, atol {allowed.atol}"
                 )
@@ -191,6 +209,34 @@ def _check_shape(spec: TensorSpec, axes: Iterable[str]) -> None:
         raise ValueError(f"{spec.name} has an axis that is not in axes: {min(unknown)[:80]}")
     if isinstance(sample, HeldOutData) and not spec.shape:
         raise ValueError(f"{spec.name} has no axis that samples could be cut along")
+
+
+def _check_sample(spec: TensorSpec) -> None:
+    """Raise ValueError for a sample that cannot be drawn, or that ``spec.type`` cannot hold."""
+    sample = spec.sample
+    if isinstance(sample, Normal):
+        fits = abs(sample.mean) + sample.deviation <= _limits(spec.type)[1]
+    elif isinstance(sample, Integers):
+        bounds = [bound for bound in (sample.least, sample.most) if not isinstance(bound, str)]
+        drawn = bounds == sorted(bounds) and all(-(2**63) <= bound < 2**63 for bound in bounds)
+        fits = drawn and all(_holds(spec.type, bound) for bound in bounds)
+    else:
+        fits = True
+    if not fits:
+        raise ValueError(f"{spec.name} has samples that {spec.type} cannot hold")
+
+
+def _holds(kind: str, number: float) -> bool:
+    """Whether the element type ``kind`` has ``number``, apart from rounding a float."""
+    least, most = _limits(kind)
+    return least <= number <= most and (kind.startswith("float") or number == int(number))
+
+
+def _limits(kind: str) -> tuple[float, float]:
+    if kind == "bool":
+        return 0, 1
+    limits = np.finfo(kind) if kind.startswith("float") else np.iinfo(kind)
+    return float(limits.min), float(limits.max)
 
 
 def manifest_schema() -> dict[str, Any]:

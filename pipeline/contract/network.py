@@ -1,17 +1,17 @@
 """A built-in network as its bundle holds it: the architecture, and numbers by name."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from pipeline.config import ImportedSource, SeriesModel, TextModel
 from pipeline.contract.bundle import Bundle
+from pipeline.contract.bundle_weights import bundle_weights
 from pipeline.contract.files import WEIGHTS_FILE
 from pipeline.contract.records import Scaler
-from pipeline.contract.weights import check_header, weight_shapes
+from pipeline.contract.small_weights import SmallWeight
 from pipeline.errors import MalformedError
 
 
@@ -19,13 +19,15 @@ from pipeline.errors import MalformedError
 class StoredNetwork:
     """Architecture and weights; ``weights`` has the names of :func:`weight_shapes`.
 
-    A series has a ``scaler``, a text a ``vocabulary``.
+    A series has a ``scaler``, a text a ``vocabulary``. ``small`` has the weights of a variant as
+    they are stored; ``weights`` are its values.
     """
 
     config: SeriesModel | TextModel
     weights: dict[str, NDArray[np.float32]]
     scaler: Scaler | None
     vocabulary: str | None
+    small: Mapping[str, SmallWeight] = field(default_factory=dict)
 
 
 def stored_network(bundle: Bundle) -> StoredNetwork:
@@ -37,16 +39,11 @@ def stored_network(bundle: Bundle) -> StoredNetwork:
     """
     manifest, path = bundle.manifest, bundle.folder / WEIGHTS_FILE
     assert manifest.model is not None
-    data = bundle.read(WEIGHTS_FILE)
-    check_header(data, weight_shapes(manifest.model, len(manifest.vocabulary or "")), path)
-    try:
-        weights = safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise MalformedError(
-            f"{path} is truncated or not safetensors ({error}); export it anew"
-        ) from error
-    faults = [name for name, array in weights.items() if not np.isfinite(array).all()]
+    weights = bundle_weights(bundle)
+    faults = [name for name, array in weights.arrays.items() if not np.isfinite(array).all()]
     source = manifest.source
     if faults and not (isinstance(source, ImportedSource) and source.non_finite):
         raise MalformedError(f"{path} does not fit its model: {', '.join(faults)} is not finite")
-    return StoredNetwork(manifest.model, weights, manifest.scaler, manifest.vocabulary)
+    return StoredNetwork(
+        manifest.model, weights.arrays, manifest.scaler, manifest.vocabulary, weights.small
+    )

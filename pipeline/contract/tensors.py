@@ -67,6 +67,16 @@ class TensorSpec(Record):
         """Name, type and shape, without the meaning."""
         return self.name, self.type, self.shape
 
+    @property
+    def typed_shape(self) -> str:
+        """Type and shape, as in ``float32 [batch, time, 1]``."""
+        return f"{self.type} [{', '.join(map(str, self.shape))}]"
+
+    @property
+    def smallest_shape(self) -> tuple[int, ...]:
+        """The shape in which every dynamic axis is 1."""
+        return tuple(1 if isinstance(axis, str) else axis for axis in self.shape)
+
     def __str__(self) -> str:
         return f"{self.name} [{', '.join(map(str, self.shape))}]"
 

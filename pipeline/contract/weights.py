@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.cells import ENTRIES
 from pipeline.config import SeriesModel, TextModel
+from pipeline.contract.small_weights import Header, StoredWeight, header_of
 from pipeline.errors import MalformedError
 from pipeline.reading import parse_json
 
@@ -51,8 +52,12 @@ def largest_file(numbers: int) -> int:
     return 8 + HEADER_LIMIT + 8 * numbers
 
 
-def check_header(data: bytes, shapes: Shapes, path: Path) -> None:
+def check_header(
+    data: bytes, shapes: Shapes, path: Path, stored: Mapping[str, StoredWeight] | None = None
+) -> None:
     """Compare the header of a safetensors file with the shapes that its tensors must have.
+
+    They are float32, but for those that are ``stored`` small.
 
     Raises:
         MalformedError: names, shapes or types differ (all are listed), or it has no header.
@@ -69,26 +74,31 @@ def check_header(data: bytes, shapes: Shapes, path: Path) -> None:
         }
     except (AttributeError, LookupError, TypeError) as error:
         raise MalformedError(f"{path} is not safetensors; make it anew") from error
-    check_tensors(found, shapes, path)
+    check_tensors(found, float32_header(shapes) | header_of(stored or {}), path)
+
+
+def float32_header(shapes: Shapes) -> Header:
+    """The types and shapes of float32 tensors of these ``shapes``."""
+    return {name: ("F32", shape) for name, shape in shapes.items()}
 
 
 def check_tensors(
-    found: Mapping[str, tuple[object, tuple[object, ...]]], shapes: Shapes, path: Path
+    found: Mapping[str, tuple[object, tuple[object, ...]]], expected: Header, path: Path
 ) -> None:
-    """Compare tensors, given as type and shape by name, with ``shapes``.
+    """Compare tensors, given as type and shape by name, with those that are ``expected``.
 
     Raises:
         MalformedError: names, shapes or types differ; all are listed.
     """
-    faults = [f"missing {name}" for name in shapes.keys() - found.keys()]
-    faults += [f"unexpected {ascii(name)[1:-1][:80]}" for name in found.keys() - shapes.keys()]
-    for name in shapes.keys() & found.keys():
-        dtype, shape = found[name]
-        if shape != shapes[name]:
+    faults = [f"missing {name}" for name in expected.keys() - found.keys()]
+    faults += [f"unexpected {ascii(name)[1:-1][:80]}" for name in found.keys() - expected.keys()]
+    for name in expected.keys() & found.keys():
+        (dtype, shape), (right_dtype, right_shape) = found[name], expected[name]
+        if shape != right_shape:
             sizes = json.dumps(shape, default=str)[:80]
-            faults.append(f"{name} is {sizes}, not {list(shapes[name])}")
-        if dtype != "F32":
-            faults.append(f"{name} is {ascii(dtype)[1:-1][:20]}, not F32")
+            faults.append(f"{name} is {sizes}, not {list(right_shape)}")
+        if dtype != right_dtype:
+            faults.append(f"{name} is {ascii(dtype)[1:-1][:20]}, not {right_dtype}")
     if faults:
         shown = "; ".join(sorted(faults)[:20])
         raise MalformedError(f"{path} does not fit its model: {shown}")

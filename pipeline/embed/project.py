@@ -45,11 +45,7 @@ def project_files(bundle: Bundle, target: Target, trust: Trust | None = None) ->
 
 
 def write_project(
-    bundle: Bundle,
-    target: Target,
-    folder: Path,
-    force: bool = False,
-    trust: Trust | None = None,
+    bundle: Bundle, target: Target, folder: Path, force: bool = False, trust: Trust | None = None
 ) -> tuple[list[str], Literal["written", "unchanged"]]:
     """Write the project to ``folder``, whole or not at all; returns its files and the status.
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pipeline.bundle import Bundle
 from pipeline.contract.law import Tolerance
 from pipeline.embed.project import write_project
-from pipeline.embed.target import Command, Target
+from pipeline.embed.target import CommandLine, Target
 from pipeline.embed.targets import find_target
 from pipeline.errors import BY_EXIT_CODE, UnavailableError, UnsafeError, UsageError, one_line
 from pipeline.trust import Trust
@@ -138,7 +138,7 @@ def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Repl
 
 
 def _run(
-    command: Command, folder: Path, time_limit: float
+    command: CommandLine, folder: Path, time_limit: float
 ) -> "subprocess.CompletedProcess[str] | str":
     """The finished command, or the reason why it did not finish."""
     try:

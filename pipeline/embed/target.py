@@ -17,7 +17,7 @@ from pipeline.trust import Trust
 
 CLIENT = "client"  # the folder of a target that is copied as it is
 
-Command = tuple[str, ...]
+CommandLine = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Target:
     generated: Callable[[Bundle], Mapping[str, bytes]] | None = None
     programs: tuple[Program, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    build: Callable[[], Sequence[Command]] = tuple
-    replay: Command = ()
+    build: Callable[[], Sequence[CommandLine]] = tuple
+    replay: CommandLine = ()
     page: Page | None = None
 
     @property

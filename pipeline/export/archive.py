@@ -23,7 +23,7 @@ def all_numbered(archive: bytes) -> bool:
 
 def numbered_anew(archive: bytes) -> bytes:
     """The archive with new numbers, and without the files that tell where it was made."""
-    files = _files(archive)
+    files = archive_files(archive)
     old = sorted({int(number) for file in files for number in _NUMBER.findall(file.encode())})
     new = {number: k for k, number in enumerate(old)}
 
@@ -42,15 +42,15 @@ def numbered_anew(archive: bytes) -> bytes:
 
 def numbered_as_it_is(archive: bytes) -> bytes:
     """The archive without the files that tell where it was made."""
-    return _stored(_files(archive))
+    return _stored(archive_files(archive))
 
 
 def replaced_files(archive: bytes, files: Mapping[str, bytes]) -> bytes:
     """The archive with other ``files``, or more of them."""
-    return _stored(_files(archive) | dict(files))
+    return _stored(archive_files(archive) | dict(files))
 
 
-def _files(archive: bytes) -> dict[str, bytes]:
+def archive_files(archive: bytes) -> dict[str, bytes]:
     """The files of an archive by name, without those that tell where it was made.
 
     These are the map from code to lines of Python sources, with their paths, and the checksum over

@@ -17,13 +17,7 @@ import torch
 from torch.serialization import safe_globals
 
 from pipeline.checkpoint import parse_weights
-from pipeline.errors import (
-    IntegrityError,
-    MalformedError,
-    PipelineError,
-    UnsafeError,
-    one_line,
-)
+from pipeline.errors import IntegrityError, MalformedError, PipelineError, UnsafeError, one_line
 from pipeline.importer.advice import keep_weights, keep_weights_of_program, pick_weights
 from pipeline.importer.pickles import Look, look_into, opcodes
 from pipeline.importer.placeholders import is_inert, placeholders

@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.escaping import picture_text
 from pipeline.report.picture import check_picture, picture
 from pipeline.report.samples import continue_series
-from pipeline.report.tables import score_of
+from pipeline.report.score_tables import score_of
 from pipeline.train.scores import FREE_RUN
 from pipeline.validate.free_run import why_not_free
 

@@ -11,7 +11,7 @@ from rich.progress import Progress as Bars
 from pipeline.escaping import visible
 
 if TYPE_CHECKING:
-    from pipeline.train.trainer import Progress
+    from pipeline.train.callback import Progress
 
 
 class TrainingBar:

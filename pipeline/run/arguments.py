@@ -94,12 +94,7 @@ def _check_shape(spec: TensorSpec, shape: tuple[int, ...], model: str, sizes: Si
 
 def wanted(spec: TensorSpec) -> str:
     """Type, shape and meaning of a tensor, for a message."""
-    return f"{typed_shape(spec)}, {spec.meaning}"
-
-
-def typed_shape(spec: TensorSpec) -> str:
-    """Type and shape of a tensor, as ``float32 [batch, time, 1]``."""
-    return f"{spec.type} [{', '.join(map(str, spec.shape))}]"
+    return f"{spec.typed_shape}, {spec.meaning}"
 
 
 def whole(name: str, value: SupportsIndex, least: int) -> int:

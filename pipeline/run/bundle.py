@@ -18,13 +18,7 @@ from pipeline.contract import Manifest
 from pipeline.contract.files import ONNX_FILE
 from pipeline.errors import UsageError
 from pipeline.lookup import is_on_hub
-from pipeline.run.arguments import (
-    Sizes,
-    check_arrays,
-    check_sampling,
-    check_text,
-    whole,
-)
+from pipeline.run.arguments import Sizes, check_arrays, check_sampling, check_text, whole
 from pipeline.run.described import DescribedBundle
 from pipeline.run.graph import Graph, open_graph
 from pipeline.run.stream import Stream
@@ -41,6 +35,8 @@ Folder = str | os.PathLike[str]
 def load(bundle: Folder, exported: Folder = "exported", revision: str | None = None) -> "Bundle":
     """Open a bundle, given by its name in the folder ``exported``, by its path, or by its Hub name.
 
+    The name of a variant is ``sine-lstm/int8``.
+
     A name such as ``user/repo`` that is no folder here is fetched from the Hugging Face Hub, with
     all digests checked; ``revision`` is a branch, a tag or a commit there, by default the newest.
 
@@ -53,7 +49,7 @@ def load(bundle: Folder, exported: Folder = "exported", revision: str | None = N
         StorageError: the manifest cannot be read.
     """
     name = os.fspath(bundle)
-    if isinstance(bundle, str) and is_on_hub(name):
+    if isinstance(bundle, str) and is_on_hub(name, Path(exported)):
         from pipeline.hub.fetch import fetch
 
         folder = fetch(name, revision)
@@ -170,11 +166,7 @@ class Bundle(DescribedBundle):
         return "".join(text for [(text, _)] in pieces)
 
     def forecast(
-        self,
-        frame: Any,
-        steps: int = 20,
-        samples: int = 0,
-        seed: int | None = None,
+        self, frame: Any, steps: int = 20, samples: int = 0, seed: int | None = None
     ) -> "pd.DataFrame":
         """Forecast ``steps`` steps after the history in ``frame``, one row each, in raw units.
 

@@ -5,7 +5,6 @@ from typing import Literal
 from pipeline import contract
 from pipeline.config import SeriesModel, SeriesSource
 from pipeline.contract.tensors import StatePair, TensorSpec
-from pipeline.run.arguments import typed_shape
 from pipeline.run.shown import bundle_html
 
 
@@ -61,7 +60,7 @@ class DescribedBundle(contract.Bundle):
 
     def __repr__(self) -> str:
         inputs, outputs = (
-            ", ".join(f"{spec.name} {typed_shape(spec)}" for spec in specs)
+            ", ".join(f"{spec.name} {spec.typed_shape}" for spec in specs)
             for specs in (self.inputs, self.outputs)
         )
         manifest = self.manifest

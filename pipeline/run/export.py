@@ -7,8 +7,11 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from pipeline import contract
 from pipeline.bundle.module import build_module_bundle
+from pipeline.bundle.variant import build_variant
 from pipeline.config import Name
+from pipeline.contract.small_weights import SmallType
 from pipeline.errors import UsageError
 from pipeline.export.module.example import Axes
 from pipeline.export.state import Explicit, explicit
@@ -85,3 +88,21 @@ def export_module(
     bundle = load(folder)
     remember_export(bundle.digest)
     return bundle
+
+
+def export_variant(bundle: contract.Bundle, kind: SmallType) -> Bundle:
+    """Write the variant of ``bundle`` in ``kind`` into its folder, and open it.
+
+    The TorchScript of a module must be one that may run: :meth:`pipeline.trust.Trust.require`.
+    Raises as :func:`pipeline.bundle.variant.build_variant`.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    folder = bundle.folder / kind
+    with exclusive(bundle.folder), exclusive(folder):
+        write_folder(folder, build_variant(bundle, kind))
+    variant = load(folder)
+    if variant.manifest.module is not None:
+        remember_export(variant.digest)
+    return variant

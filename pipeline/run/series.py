@@ -72,11 +72,7 @@ def check_request(manifest: Manifest, steps: int, samples: int, width: int) -> N
 
 
 def forecast(
-    graph: Graph,
-    history: History,
-    steps: int,
-    samples: int,
-    rng: np.random.Generator,
+    graph: Graph, history: History, steps: int, samples: int, rng: np.random.Generator
 ) -> Forecast:
     """Forecast ``steps`` steps after ``history``, which has at least one step.
 

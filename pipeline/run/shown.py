@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from pipeline.contract import Manifest, TextScores
 from pipeline.notebook import shown
-from pipeline.run.arguments import typed_shape
 
 
 def bundle_html(manifest: Manifest) -> str:
@@ -12,7 +11,7 @@ def bundle_html(manifest: Manifest) -> str:
     module, task = manifest.module, f"{manifest.task}, {manifest.model}"
     title = f"{manifest.name}: {module.class_name if module else task}"
     rows = [
-        (way, spec.name, typed_shape(spec), spec.meaning)
+        (way, spec.name, spec.typed_shape, spec.meaning)
         for way, specs in (("in", manifest.inputs), ("out", manifest.outputs))
         for spec in specs
     ]

@@ -10,13 +10,7 @@ import pipeline.runtimes
 from pipeline.contract import Bundle
 from pipeline.errors import UnavailableError, UsageError, unknown
 from pipeline.packages import how_to_install, package_version
-from pipeline.runtimes.base import (
-    Absent,
-    Refused,
-    Runtime,
-    RuntimeProcessError,
-    Unsafe,
-)
+from pipeline.runtimes.base import Absent, Refused, Runtime, RuntimeProcessError, Unsafe
 from pipeline.runtimes.isolated import TIME_LIMIT, Worker
 from pipeline.runtimes.kind import PROVIDERS, Kind
 from pipeline.threads import weights_in

@@ -13,13 +13,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from pipeline.contract.law import Array
-from pipeline.runtimes.base import (
-    CALLED,
-    Facts,
-    Result,
-    Runtime,
-    RuntimeProcessError,
-)
+from pipeline.runtimes.base import CALLED, Facts, Result, Runtime, RuntimeProcessError
 from pipeline.threads import wait_asleep
 
 TIME_LIMIT = 120.0  # seconds that opening a model, or one call, may take

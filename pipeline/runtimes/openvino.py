@@ -79,8 +79,8 @@ KIND = Kind(
     package="openvino",
     file=ONNX_FILE,
     openers=lambda file, provider: [partial(OpenVino, file, hint) for hint in (None, "f32")],
-    help="OpenVINO on the CPU, one row as it comes and one in float32",
-    limits="As it comes it computes in bfloat16, on processors that have that",
+    help="OpenVINO on the CPU, one row in its default precision and one in float32",
+    limits="Its default is bfloat16 on processors that have it",
     extras=("openvino",),
     requirement="openvino>=2026.4",
 )

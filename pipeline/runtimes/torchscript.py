@@ -49,7 +49,7 @@ class TorchScript(Runtime):
 
 
 def kept_attributes(module: Any) -> tuple[str, ...]:
-    """The attributes that a call of a module in TorchScript sets: what it keeps to itself."""
+    """The attributes of a TorchScript module that a call sets: what it keeps from call to call."""
     if not module._c._has_method("forward"):
         return ()
     return tuple(sorted(set(_SETS.findall(str(module.inlined_graph)))))

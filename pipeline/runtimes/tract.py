@@ -17,11 +17,7 @@ from pipeline.contract.law import Array
 from pipeline.errors import UnavailableError
 from pipeline.network_tensors import STEPS
 from pipeline.packages import package_version
-from pipeline.runtimes.base import (
-    Layer,
-    Runtime,
-    layers_of,
-)
+from pipeline.runtimes.base import Layer, Runtime, layers_of
 from pipeline.runtimes.kind import Kind
 
 

@@ -3,8 +3,9 @@
 import copy
 import math
 import time
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from pipeline.config import Config, TrainingConfig
 from pipeline.errors import MalformedError
 from pipeline.model import Network
 from pipeline.train.batches import Batch, Task
+from pipeline.train.callback import Callback, Progress
+from pipeline.train.position import EpochLosses, Position
 from pipeline.train.speed import check_precision, choose_speed, on_threads
 from pipeline.train.step import TrainingPrecision, make_optimizer, train_step
 
@@ -21,35 +24,15 @@ _FINAL_RATE = 0.02  # share of the learning rate that the cosine schedule ends w
 
 
 @dataclass(frozen=True)
-class Progress:
-    """The progress after a step; ``validation_loss`` is set at the end of an epoch."""
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    validation_loss: float | None = None
-
-
-@dataclass(frozen=True)
 class Snapshot:
-    """Everything that the rest of a training depends on, after a step or at the end of an epoch.
+    """Everything that the rest of a training depends on.
 
-    ``epoch`` epochs are finished, and ``step`` steps of the next one, whose losses sum to
-    ``total``. ``tensors`` holds the current weights (``network.*``), the best ones (``best.*``),
-    the moments of the optimiser (``optimizer.*``) and, within an epoch, ``carried.state``.
+    ``tensors`` holds the current weights (``network.*``), the best ones (``best.*``), the moments
+    of the optimiser (``optimizer.*``) and, within an epoch, ``carried.state``.
     """
 
     tensors: dict[str, Tensor]
-    epoch: int
-    step: int
-    total: float
-    best_loss: float
-    best_epoch: int
-    seconds: float
-    precision: TrainingPrecision
-    threads: int
-    history: list[dict[str, float]] = field(default_factory=list)
+    position: Position
 
 
 def _copied(tensor: Tensor) -> Tensor:
@@ -57,9 +40,19 @@ def _copied(tensor: Tensor) -> Tensor:
 
 
 class Trainer:
-    """The training of one network; whenever :meth:`run` yields, a snapshot can be taken."""
+    """The training of one network, of which ``callbacks`` are told.
 
-    def __init__(self, config: Config, task: Task, device: torch.device) -> None:
+    Whenever :meth:`run` yields, a snapshot can be taken.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        task: Task,
+        device: torch.device,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.config, self.callbacks = config, callbacks
         self.options: TrainingConfig = config.training
         self.task = task
         self.device = device
@@ -85,6 +78,16 @@ class Trainer:
             MalformedError: the loss became NaN or infinite.
             UnavailableError: PyTorch cannot train in the chosen precision on this machine.
         """
+        with ExitStack() as stack:
+            for callback in self.callbacks:
+                callback.begin(self.config, self._steps_done)
+                stack.callback(callback.end)
+            for progress in stack.enter_context(closing(self._run())):
+                for callback in self.callbacks:
+                    callback.report(progress)
+                yield progress
+
+    def _run(self) -> Generator[Progress, None, None]:
         started = time.monotonic() - self.seconds
         if self.precision is None or self.threads is None:
             self.precision, self.threads = choose_speed(self.network, self.task, self.options)
@@ -176,18 +179,17 @@ class Trainer:
             tensors |= {f"optimizer.{index}.{k}": v for k, v in values.items()}
         if self.step:
             tensors["carried.state"] = self.state
-        return Snapshot(
-            tensors={k: _copied(v) for k, v in tensors.items()},
+        position = Position(
             epoch=self.epoch,
             step=self.step,
             total=self.total,
-            best_loss=self.best_loss,
             best_epoch=self.best_epoch,
             seconds=self.seconds,
             precision=self.precision,
             threads=self.threads,
-            history=list(self.history),
+            history=tuple(EpochLosses(**losses) for losses in self.history),
         )
+        return Snapshot({k: _copied(v) for k, v in tensors.items()}, position)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Continue from ``snapshot``; the result equals that of an uninterrupted run.
@@ -214,15 +216,17 @@ class Trainer:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.state = parts["carried"].get("state", self.state).to(self.device)
-        self.epoch, self.step, self.total = snapshot.epoch, snapshot.step, snapshot.total
-        self.precision, self.threads = snapshot.precision, snapshot.threads
-        self.best_loss, self.best_epoch = snapshot.best_loss, snapshot.best_epoch
-        self.seconds, self.history = snapshot.seconds, list(snapshot.history)
+        at = snapshot.position
+        self.epoch, self.step, self.total = at.epoch, at.step, at.total
+        self.precision, self.threads = at.precision, at.threads
+        self.best_loss, self.best_epoch = at.best_loss, at.best_epoch
+        self.seconds, self.history = at.seconds, [losses.model_dump() for losses in at.history]
 
     def _fault(self, snapshot: Snapshot) -> str | None:
         """The reason why ``snapshot`` does not fit this training; None if it fits."""
-        if snapshot.step > self.task.steps_per_epoch:
-            return f"it stands at step {snapshot.step} of an epoch of {self.task.steps_per_epoch}"
+        step, steps = snapshot.position.step, self.task.steps_per_epoch
+        if step > steps:
+            return f"it stands at step {step} of an epoch of {steps}"
         expected, found = self._tensors_within(snapshot), snapshot.tensors
         for name in sorted(expected.keys() ^ found.keys()):
             return f"{'lacks' if name in expected else 'has another tensor,'} {name}"
@@ -248,7 +252,8 @@ class Trainer:
         for index, weight in enumerate(self.network.parameters()):
             moments = {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
             tensors |= {f"optimizer.{index}.{name}": moment for name, moment in moments.items()}
-        if snapshot.step:
-            last = next(iter(self.task.batches(snapshot.epoch, snapshot.step - 1)))
+        at = snapshot.position
+        if at.step:
+            last = next(iter(self.task.batches(at.epoch, at.step - 1)))
             tensors["carried.state"] = self.network.zero_state(len(last.input))
         return tensors

@@ -14,11 +14,15 @@ FreeAnswers = Callable[[Precision], FreeAnswer | None]
 
 @dataclass(frozen=True)
 class Answered:
-    """The reference's answers to every case, and its free runs by precision, if it has some."""
+    """The reference's answers to every case, and its free runs by precision, if it has some.
+
+    Answers that were ``stored`` come from a reference that cannot run here, in no precision.
+    """
 
     reference: Reference
     answers: Sequence[Answer]
     free_answers: FreeAnswers = lambda precision: None
+    stored: bool = False
 
     def judging(self, precision: Precision) -> Sequence[Answer]:
         """The answers that a runtime which computes in ``precision`` is judged by.
@@ -27,7 +31,7 @@ class Answered:
         of its weights. Errors that are not finite are left out. If the reference has none in that
         precision, it is run from inputs that are rounded so.
         """
-        if precision == "float32":
+        if precision == "float32" or self.stored:
             return self.answers
         reference = self.reference
         if reference.lesser is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.contract.tensors import Tensors
 from pipeline.errors import one_line
 from pipeline.runtimes.torchscript import TorchScript
+from pipeline.variants.graph import with_full_weights
 
 
 def audit_onnx(file: bytes, expected: Tensors, opset: int | None = None) -> list[str]:
@@ -21,10 +22,11 @@ def audit_onnx(file: bytes, expected: Tensors, opset: int | None = None) -> list
 
     The exporter names some constants anew and stores the head transposed, so constants are
     found by content: every tensor in ``expected``, those of the network, must be in the graph,
-    and every float in the graph must be among them. Its opset must be ``opset``, if that is given.
+    and every float in the graph must be among them. Weights that are stored small count as what
+    the first nodes of the graph make of them. Its opset must be ``opset``, if that is given.
     """
     try:
-        model = onnx.load_from_string(file)
+        model = with_full_weights(onnx.load_from_string(file))
         found = {name: _array(value) for name, value in _constants(model.graph)}
     except Exception as error:  # protobuf and onnx raise many types for a malformed file
         return [f"the file is no ONNX model ({one_line(error)})"]

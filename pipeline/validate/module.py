@@ -1,11 +1,16 @@
 """The preparations to validate a bundle of a user's module."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from pipeline.bundle.module_reference import module_reference
 from pipeline.contract import Bundle
+from pipeline.contract.bundle_weights import bundle_weights
 from pipeline.contract.files import ONNX_FILE, TORCHSCRIPT_FILE, WEIGHTS_FILE
 from pipeline.contract.golden import trajectories
 from pipeline.contract.law import Array
 from pipeline.contract.tensors import Contract, Tensors
+from pipeline.errors import MalformedError
 from pipeline.runtimes.catalog import RUNTIMES, Runtimes
 from pipeline.validate.answered import Answered, answered
 from pipeline.validate.golden import require_golden
@@ -23,12 +28,14 @@ def prepare_module(bundle: Bundle, runtimes: Runtimes) -> Prepared:
     Its reference is its TorchScript, where that may run. Where it may not, the golden trajectories
     are the only cases, with the results that the eager module gave in float64.
     """
-    weights, onnx_file = bundle.read(WEIGHTS_FILE), bundle.read(ONNX_FILE)
+    weights, onnx_file = bundle_weights(bundle).arrays, bundle.read(ONNX_FILE)
+    _require_all(bundle, weights)
     found = {"ONNX": audit_graph(onnx_file, weights)}
     # An engine that lacks an operator says nothing about the bundle.
     optional = {name for name, kind in RUNTIMES.items() if kind.optional or name == "reference"}
     if runtimes.trust.judge(bundle).refusal:
-        exact, note = Answered(_nothing_to_run(bundle), golden_answers(bundle)), _GOLDEN_ALONE
+        exact = Answered(_nothing_to_run(bundle), golden_answers(bundle), stored=True)
+        note = _GOLDEN_ALONE
     else:
         reference, note = module_reference(bundle), _FLOAT32
         if reference.twin is not None:
@@ -44,9 +51,21 @@ def prepare_module(bundle: Bundle, runtimes: Runtimes) -> Prepared:
     )
 
 
+def _require_all(bundle: Bundle, weights: Mapping[str, Array]) -> None:
+    """Raise MalformedError for weights that are not as many as the manifest says."""
+    found, said = sum(array.size for array in weights.values()), bundle.manifest.parameters
+    if found != said:
+        path = bundle.folder / WEIGHTS_FILE
+        raise MalformedError(f"{path} holds {found:,} numbers, and not {said:,}; export it anew")
+
+
 def golden_answers(bundle: Bundle) -> list[Answer]:
-    """The golden trajectories of ``bundle`` as answers; the reference's own error is unknown."""
+    """The golden trajectories of ``bundle`` as answers; the reference's own error is unknown.
+
+    Every call has results of its own, so that the states between the calls are compared, too.
+    """
     contract = bundle.manifest.contract
+    of_calls = replace(contract, time=None)
     names = [spec.name for spec in contract.data_inputs]
     found = []
     for golden in trajectories(bundle.golden(), bundle.manifest):
@@ -54,12 +73,10 @@ def golden_answers(bundle: Bundle) -> list[Answer]:
         results = [
             {spec.name: call[spec.name] for spec in contract.outputs} for call in golden.calls
         ]
-        if contract.time:
-            results = [contract.joined(results, contract.time)]
         sizes = _sizes(contract, calls)
         case = Case(golden.name, calls, dict(golden.states), batch=sizes[0], time=sizes[1])
         none = dict.fromkeys(results[0], 0.0)
-        found.append(Answer(contract, case, results, results, none, contract.next_states))
+        found.append(Answer(of_calls, case, results, results, none, contract.next_states))
     return found
 
 

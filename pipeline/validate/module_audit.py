@@ -6,17 +6,18 @@ or each of its columns, is a row or column of a constant. What is folded into ot
 found, and is counted; it is compared by running the file.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-import safetensors.numpy
 
 from pipeline.bundle.module_reference import load_torchscript
+from pipeline.contract.graph import nodes_in
 from pipeline.contract.law import Array
 from pipeline.errors import one_line
+from pipeline.variants.graph import with_full_weights
 
 _NEAR = 1e-2  # share of the largest weight that a damaged weight may be off
 _MOST = 0.5  # share of its numbers that are still the same
@@ -30,27 +31,27 @@ class Audit:
     note: str = ""
 
 
-def audit_graph(file: bytes, weights: bytes) -> Audit:
-    """The audit of an ONNX file, given the weights of the module as safetensors.
+def audit_graph(file: bytes, weights: Mapping[str, Array]) -> Audit:
+    """The audit of an ONNX file, given the weights of the module; small ones count as float32.
 
     A weight that is close to a constant, and was rounded or damaged, is a fault.
     """
     try:
         constants = [
             onnx.numpy_helper.to_array(tensor)
-            for tensor in _tensors(onnx.load_from_string(file).graph)
+            for tensor in _tensors(with_full_weights(onnx.load_from_string(file)).graph)
         ]
     except Exception as error:  # protobuf and onnx raise many types for a malformed file
         return Audit((f"the file is no ONNX model ({one_line(error)})",))
     return _audited(constants, weights)
 
 
-def faults_of_graph(file: bytes, weights: bytes) -> tuple[str, ...]:
+def faults_of_graph(file: bytes, weights: Mapping[str, Array]) -> tuple[str, ...]:
     """The faults that :func:`audit_graph` finds."""
     return audit_graph(file, weights).faults
 
 
-def audit_program(file: bytes, weights: bytes) -> Audit:
+def audit_program(file: bytes, weights: Mapping[str, Array]) -> Audit:
     """The audit of a TorchScript file, which must be one that may run."""
     try:
         module = load_torchscript(file)
@@ -60,14 +61,12 @@ def audit_program(file: bytes, weights: bytes) -> Audit:
     return _audited(found, weights)
 
 
-def _audited(constants: Iterable[Array], weights: bytes) -> Audit:
+def _audited(constants: Iterable[Array], weights: Mapping[str, Array]) -> Audit:
     floats = [array for array in constants if array.dtype.kind == "f"]
     rows = {row for array in floats for form in _forms(array) for row in _rows(form)}
     numbers = [_numbers(array) for array in floats]
     stored = {
-        name: array
-        for name, array in safetensors.numpy.load(weights).items()
-        if array.dtype.kind == "f" and array.size
+        name: array for name, array in weights.items() if array.dtype.kind == "f" and array.size
     }
     faults, found = [], 0
     for name, array in stored.items():
@@ -131,9 +130,8 @@ def _numbers(array: Array) -> set[bytes]:
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """All constants of a graph, and of the graphs inside its nodes."""
     yield from graph.initializer
-    for node in graph.node:
+    for node in nodes_in(graph):
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
+            yield from attribute.g.initializer

@@ -11,8 +11,6 @@ from pipeline.contract.files import VALIDATION_FILE
 from pipeline.contract.law import Precision, Tolerance
 from pipeline.seal import read_record, schema_of
 
-SCHEMA_FILE = "validation.schema.json"
-
 Status = Literal["pass", "fail", "not run"]
 
 
@@ -122,8 +120,7 @@ class Row(Record):
     seconds: float = 0.0
     cases: tuple[CaseRecord, ...] = ()
     free_run: FreeRun | None = Field(
-        None,
-        description="null if it was not reached, or the model does not forecast its own input",
+        None, description="null if it was not reached, or the model does not forecast its own input"
     )
     replay: Replay | None = Field(
         None, description="replay by a project that embeds the model, in place of cases"

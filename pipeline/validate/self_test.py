@@ -64,9 +64,7 @@ def planted_faults(report: Callable[[str], None] = lambda line: None) -> Iterato
         yield _judged(name, ELSEWHERE, elsewhere)
 
 
-def _planted_into(
-    report: Callable[[str], None],
-) -> Iterator[tuple[str, bytes, Answered, Audit]]:
+def _planted_into(report: Callable[[str], None]) -> Iterator[tuple[str, bytes, Answered, Audit]]:
     """Name, ONNX file, answers and audit of the models that faults are planted into."""
     for task in ("series", "text"):
         for seed, cell in enumerate(CELLS):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import safetensors.numpy
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +12,7 @@ from pipeline.bundle.module_axes import axes_of
 from pipeline.bundle.module_graphs import graphs
 from pipeline.bundle.module_reference import explicit_reference
 from pipeline.cells import CELLS, ENTRIES, Cell
+from pipeline.contract.tensors import Tensors
 from pipeline.export.state import explicit
 from pipeline.network_tensors import DEFAULT_OPSET
 from pipeline.verify import Reference
@@ -33,7 +35,7 @@ class Remembering(nn.Module):
         return changed
 
 
-def trial_modules() -> Iterator[tuple[str, bytes, bytes, Reference]]:
+def trial_modules() -> Iterator[tuple[str, bytes, Tensors, Reference]]:
     """Name, ONNX file, weights and reference of a module of each cell."""
     for seed, cell in enumerate(CELLS):
         torch.manual_seed(seed)
@@ -41,4 +43,4 @@ def trial_modules() -> Iterator[tuple[str, bytes, bytes, Reference]]:
         found = explicit(module, torch.randn(2, 5, 3), axes={"x": {0: "batch", 1: "time"}})
         reference, _ = explicit_reference(found, axes_of(found), {})
         file, _ = graphs(found, reference, DEFAULT_OPSET)
-        yield f"module-{cell}", file, weights_file(module, found), reference
+        yield f"module-{cell}", file, safetensors.numpy.load(weights_file(module, found)), reference

@@ -40,13 +40,14 @@ def torture(
 ) -> None:
     """Count what the pipeline survives, in all stages or those named; exit 1 if anything is bad."""
     load_everything()
-    from torture.originals import make_originals, scratch
+    from torture.originals import make_originals, own_settings, scratch
 
     jobs = jobs or len(os.sched_getaffinity(0))
     counts, targets = (SMALL, SMALL_TARGETS) if small else (COUNTS, TARGETS)
     console = Console(stderr=True)
     counted = []
     with scratch() as place, console.status("making models") as status:
+        own_settings(place / "settings")
         originals = make_originals(place / "originals", targets, status.update)
         status.stop()
         for name in stages or tuple(COUNTS):

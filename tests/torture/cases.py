@@ -3,18 +3,29 @@
 import json
 import re
 import shutil
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.contract import Bundle
 from pipeline.seal import seal
 from pipeline.storage import sha256
+from torture.commands import (
+    BENCHMARK,
+    EXPORT,
+    READS_BUNDLES,
+    VALIDATE,
+    Asked,
+    Command,
+    commands_for,
+)
 from torture.leaves import text_of
-from torture.originals import RUNS, train_command
+from torture.originals import Originals, export_command, train_command
 
 MANIFEST, CHECKPOINT = "manifest.json", "checkpoint.json"
-Command = tuple[str, ...]
+_SMALL = 2**24  # bytes; no file of the originals is larger
 Spoil = Callable[[Path], None]  # given the folder of a copy
 
 
@@ -34,34 +45,42 @@ class Hostile:
     def __str__(self) -> str:
         return self.name
 
+    def spoilt(self, originals: Originals, folder: Path) -> Path:
+        """A copy of the originals, spoilt.
 
-VALIDATE: Command = ("validate", "--runtime=onnxruntime")
-TORCHSCRIPT: Command = ("validate", "--runtime=torchscript", "--time-limit=10")
-COMPILED: Command = ("validate", "--runtime=c")
+        Raises:
+            RuntimeError: it is as it was, so that the case would say nothing.
+        """
+        originals.copy(self.model, folder)
+        self.spoil(folder)
+        if _contents(folder) == _contents(originals.root / self.model):
+            raise RuntimeError("nothing was spoilt")
+        return folder
 
 
-def bundle_commands(model: str, *more: Command) -> tuple[Command, ...]:
+def _contents(folder: Path) -> dict[str, object]:
+    """What is at every path below ``folder``: the bytes of small files, and of others the size."""
+    found: dict[str, object] = {}
+    for path in folder.rglob("*"):
+        facts = path.lstat()
+        if stat.S_ISLNK(facts.st_mode):
+            what: object = path.readlink()
+        elif stat.S_ISREG(facts.st_mode) and facts.st_size <= _SMALL:
+            what = path.read_bytes()
+        else:
+            what = facts.st_size
+        found[path.relative_to(folder).as_posix()] = (stat.S_IFMT(facts.st_mode), what)
+    return found
+
+
+def bundle_commands(bundle: Bundle, *more: Asked) -> tuple[Command, ...]:
     """Every command that reads a bundle, and at the end the one that replaces it."""
-    return (
-        ("inspect",),
-        ("inspect", "--plot=picture.svg"),
-        ("inspect", "--json"),
-        RUNS[model],
-        ("embed", model, "python", "--out=new/python"),
-        ("embed", model, "node", "--out=new/node"),
-        ("embed", model, "browser", "--out=new/browser"),
-        ("embed", model, "c", "--out=new/c"),
-        ("embed", model, "cpp-libtorch", "--out=new/cpp"),
-        VALIDATE,
-        *more,
-        ("benchmark", "loops", model),
-        ("export",),
-    )
+    return commands_for(bundle, *READS_BUNDLES, *more, BENCHMARK, EXPORT)
 
 
 def checkpoint_commands(model: str) -> tuple[Command, ...]:
     """Every command that reads a checkpoint, and what then reads what it wrote."""
-    export = ("export", "--exported=made", "--force")
+    export = export_command(model, "--exported=made", "--force")
     made = (("inspect", "--exported=made"), ("embed", f"made/{model}", "c", "--out=new/c"))
     return (export, *made, (*VALIDATE, "--exported=made"), train_command(model))
 
@@ -110,26 +129,21 @@ def replacing(name: str, make: Callable[[bytes], bytes]) -> Spoil:
     return spoil
 
 
-def rewriting(change: Callable[[Any], Any]) -> Spoil:
-    """Another manifest with its seal right."""
+def _rewriting(place: Callable[[Path], Path]) -> Callable[[Callable[[Any], Any]], Spoil]:
+    """Another document at ``place`` with its seal right."""
 
-    def spoil(folder: Path) -> None:
-        path = bundle_of(folder) / MANIFEST
-        document = unsealed_json(path)
-        write_sealed(path, change(document) or document)
+    def rewriting(change: Callable[[Any], Any]) -> Spoil:
+        def spoil(folder: Path) -> None:
+            document = unsealed_json(place(folder))
+            write_sealed(place(folder), change(document) or document)
 
-    return spoil
+        return spoil
+
+    return rewriting
 
 
-def rewriting_checkpoint(change: Callable[[Any], Any]) -> Spoil:
-    """Another checkpoint with its seal right."""
-
-    def spoil(folder: Path) -> None:
-        path = checkpoint_of(folder) / CHECKPOINT
-        document = unsealed_json(path)
-        write_sealed(path, change(document) or document)
-
-    return spoil
+rewriting = _rewriting(lambda folder: bundle_of(folder) / MANIFEST)
+rewriting_checkpoint = _rewriting(lambda folder: checkpoint_of(folder) / CHECKPOINT)
 
 
 def in_place_of(path: Path) -> Path:

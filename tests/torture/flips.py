@@ -13,8 +13,11 @@ from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
+from pipeline.contract import Bundle
+from torture import commands
+from torture.commands import Asked, commands_for, embed, pair
 from torture.forked import Ended, pipeline
-from torture.originals import RUNS, Originals, scratch, train_command
+from torture.originals import MODELS, Originals, scratch
 from torture.projects import embed_again, embed_anew, example, replay, sums
 from torture.spread import Count, Finding, Judged, Plan, spread
 from torture.verdict import fault_of, unseen
@@ -37,21 +40,24 @@ class Flip:
 
 @dataclass(frozen=True)
 class Reader:
-    """What uses a file, and what tells whether it is right again where the reader heals it."""
+    """What uses a file, of the models that it applies to.
+
+    ``heals`` tells whether the file is right again, where the reader makes it anew.
+    """
 
     run: Callable[[Originals, Path, Flip], Ended]
     heals: Heals | None = None
+    applies: Callable[[Bundle], bool] = lambda bundle: True
 
 
-def _command(*arguments: str, heals: Heals | None = None, limit: float = 60.0) -> Reader:
-    """A command line, in which RUN and TRAIN are commands of the model, and {model} is its name."""
+def _command(asked: Asked, heals: Heals | None = None, limit: float = 60.0) -> Reader:
+    """A command line, where there is one for such a model."""
 
     def run(originals: Originals, folder: Path, flip: Flip) -> Ended:
-        own = {"RUN": RUNS[flip.model], "TRAIN": train_command(flip.model)}
-        words = [w for part in arguments for w in own.get(part, (part.format(model=flip.model),))]
-        return pipeline(words, folder, limit=limit)
+        (command,) = commands_for(originals.bundle(flip.model), asked)
+        return pipeline(command, folder, limit=limit)
 
-    return Reader(run, heals)
+    return Reader(run, heals, lambda bundle: bool(commands_for(bundle, asked)))
 
 
 def _project(read: Callable[..., Ended], heals: Heals | None = None) -> Reader:
@@ -81,26 +87,20 @@ def _valid(original: bytes, file: Path, folder: Path) -> str:
     return fault_of(pipeline(("inspect",), folder))
 
 
-INSPECT, PLOT = _command("inspect"), _command("inspect", "--plot=picture.svg")
-VALIDATE = _command("validate", "--runtime=onnxruntime")
-EXPORT, EXPORT_ANEW = _command("export"), _command("export", heals=_same)
+INSPECT, PLOT, VALIDATE, RUN, BENCHMARK, EXPORT, TORCHSCRIPT, PAIR = map(
+    _command,
+    (
+        *(commands.INSPECT, commands.PLOT, commands.VALIDATE, commands.RUN, commands.BENCHMARK),
+        *(commands.EXPORT, pair("torchscript", "onnx"), pair("onnx", "torchscript")),
+    ),
+)
 EMBED_C, EMBED_PYTHON, EMBED_NODE, EMBED_CPP = (
-    _command("embed", "{model}", target, f"--out=new/{target}")
-    for target in ("c", "python", "node", "cpp-libtorch")
+    _command(embed(target)) for target in ("c", "python", "node", "cpp-libtorch")
 )
-BENCHMARK, RUN = _command("benchmark", "loops", "{model}"), _command("RUN")
-TRAIN_ANEW = _command("TRAIN", heals=_same)
-RESUME = _command("TRAIN", "--resume", "--checkpoints=unfinished")
-TORCHSCRIPT = _command(
-    "validate",
-    "--torchscript=exported/{model}/model.pt",
-    "--onnx=exported/{model}/onnx/model.onnx",
-)
-PAIR = _command(
-    "validate",
-    "--onnx=exported/{model}/onnx/model.onnx",
-    "--torchscript=exported/{model}/model.pt",
-)
+EXPORT_ANEW = _command(commands.EXPORT, heals=_same)
+TRAIN_ANEW = _command(commands.TRAIN, heals=_same)
+VALIDATE_ANEW = _command(commands.VALIDATE, heals=_valid, limit=120)
+RESUME = _command(commands.RESUME)
 
 # Every file of a project is proven by its list of digests, and made anew by embed --force.
 PROJECT = (_project(sums), _project(embed_again), _project(embed_anew, _same))
@@ -112,11 +112,8 @@ USES: tuple[tuple[str, int, tuple[Reader, ...]], ...] = (
         6,
         (INSPECT, PLOT, VALIDATE, RUN, EMBED_C, EMBED_PYTHON, EMBED_NODE, BENCHMARK, EXPORT_ANEW),
     ),
-    (
-        "exported/*/validation.json",
-        2,
-        (_command("validate", "--runtime=onnxruntime", heals=_valid, limit=120),),
-    ),
+    ("exported/*/validation.json", 2, (VALIDATE_ANEW,)),
+    ("exported/*/initial.json", 3, (INSPECT, VALIDATE, EMBED_PYTHON, EMBED_NODE, EXPORT_ANEW)),
     ("exported/*/golden.json", 3, (INSPECT, PLOT, VALIDATE, EMBED_PYTHON, EMBED_C, EXPORT_ANEW)),
     ("exported/*/model.safetensors", 2, (INSPECT, PLOT, VALIDATE, EMBED_C, EXPORT_ANEW)),
     ("exported/*/model.pt", 3, (INSPECT, VALIDATE, EMBED_CPP, TORCHSCRIPT, PAIR, EXPORT_ANEW)),
@@ -138,9 +135,12 @@ USES: tuple[tuple[str, int, tuple[Reader, ...]], ...] = (
 )
 
 
-def readers_of(file: str) -> tuple[int, tuple[Reader, ...]]:
-    """How often a file is drawn, and what uses it; nothing for what is no artefact."""
-    return next(((often, readers) for name, often, readers in USES if fnmatch(file, name)), (0, ()))
+def readers_of(file: str, bundle: Bundle) -> tuple[int, tuple[Reader, ...]]:
+    """How often a file beside ``bundle`` is drawn, and what uses it; nothing for no artefact."""
+    for name, often, readers in USES:
+        if fnmatch(file, name):
+            return often, tuple(reader for reader in readers if reader.applies(bundle))
+    return 0, ()
 
 
 def _is_artefact(file: Path) -> bool:
@@ -151,11 +151,11 @@ def draw(originals: Originals, count: int, seed: int) -> Iterator[Flip]:
     """``count`` flips over all files that a command uses, the important ones more often."""
     chance = random.Random(seed)
     places = []
-    for model in RUNS:
+    for model in MODELS:
         root = originals.root / model
         for path in sorted(root.rglob("*")):
             file = path.relative_to(root)
-            weight, readers = readers_of(file.as_posix())
+            weight, readers = readers_of(file.as_posix(), originals.bundle(model))
             if path.is_file() and path.stat().st_size and _is_artefact(file) and readers:
                 places += [(model, file.as_posix(), path.stat().st_size)] * weight
     chance.shuffle(places)
@@ -167,7 +167,7 @@ def draw(originals: Originals, count: int, seed: int) -> Iterator[Flip]:
 def judge(originals: Originals, plan: Plan, flip: Flip) -> Judged:
     """Let every command that uses the file read it with the flip, each in a fresh copy."""
     findings = []
-    readers = plan.some(readers_of(flip.file)[1], flip)
+    readers = plan.some(readers_of(flip.file, originals.bundle(flip.model))[1], flip)
     original = (originals.root / flip.model / flip.file).read_bytes()
     changed = bytearray(original)
     changed[flip.byte] ^= 1 << flip.bit

@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from pipeline.contract import Bundle
+from pipeline.contract.files import GOLDEN_FILE, INITIAL_FILE
 from pipeline.seal import seal
 from torture.cases import (
     CHECKPOINT,
@@ -24,8 +26,20 @@ from torture.cases import (
     reseal_snapshot,
     unsealed_json,
 )
+from torture.commands import (
+    BENCHMARK,
+    INSPECT,
+    PLOT,
+    RUN,
+    TORCHSCRIPT,
+    TRUSTED,
+    VALIDATE,
+    commands_for,
+    embed,
+    of_task,
+)
 from torture.forked import Ended, pipeline
-from torture.originals import RUNS, Originals, scratch, train_command
+from torture.originals import MODELS, TRAINED, Originals, resume_command, scratch, train_command
 from torture.spread import Count, Finding, Judged, Plan, spread
 from torture.strategies import command_lines, documents, spoilt, tables
 from torture.verdict import fault_of
@@ -53,15 +67,11 @@ def _first_command(*commands: tuple[str, ...]) -> Callable[[Path, int], Ended]:
     return run
 
 
-def _manifest(model: str) -> Subject:
+def _manifest(bundle: Bundle) -> Subject:
     run = _first_command(
-        ("inspect",),
-        RUNS[model],
-        ("embed", model, "c", "--out=new"),
-        ("embed", model, "node", "--out=new"),
-        ("inspect", "--plot=picture.svg"),
-        ("benchmark", "loops", model),
+        *commands_for(bundle, INSPECT, RUN, embed("c"), embed("node"), PLOT, BENCHMARK, TRUSTED)
     )
+    model = bundle.manifest.name
 
     def read(folder: Path, example: tuple[bytes, int]) -> Ended:
         (bundle_of(folder) / MANIFEST).write_bytes(seal(example[0]))
@@ -75,24 +85,22 @@ def _manifest(model: str) -> Subject:
     )
 
 
-def _golden(model: str) -> Subject:
+def _data(bundle: Bundle, file: str) -> Subject:
     run = _first_command(
-        ("inspect", "--plot=picture.svg"),
-        ("validate", "--runtime=onnxruntime"),
-        ("embed", model, "python", "--out=new"),
-        ("benchmark", "loops", model),
+        *commands_for(bundle, PLOT, VALIDATE, embed("python"), BENCHMARK, TRUSTED, TORCHSCRIPT)
     )
+    model = bundle.manifest.name
 
     def read(folder: Path, example: tuple[bytes, int]) -> Ended:
-        (bundle_of(folder) / "golden.json").write_bytes(example[0])
+        (bundle_of(folder) / file).write_bytes(example[0])
         relist(bundle_of(folder))
         return run(folder, example[1])
 
     def strategy(folder: Path) -> st.SearchStrategy[Any]:
-        document = json.loads((bundle_of(folder) / "golden.json").read_bytes())
+        document = json.loads((bundle_of(folder) / file).read_bytes())
         return st.tuples(documents(document), st.integers(0, 99))
 
-    return Subject(f"golden data of {model}", model, strategy, read)
+    return Subject(f"{file} of {model}", model, strategy, read)
 
 
 def _checkpoint(model: str) -> Subject:
@@ -165,10 +173,26 @@ def _command_line(folder: Path, example: list[str]) -> Ended:
     return pipeline(example, folder, limit=_LIMIT, interrupt=True)
 
 
-SUBJECTS = (
-    Subject("command lines", "wave", lambda f: command_lines("wave"), _command_line),
-    Subject("command lines of text", "words", lambda f: command_lines("words"), _command_line),
-    *(make(model) for make in (_manifest, _checkpoint, _golden) for model in RUNS),
+def _lines(model: str) -> Subject:
+    return Subject(
+        f"command lines on {model}", model, lambda f: command_lines(model), _command_line
+    )
+
+
+def subjects(originals: Originals) -> tuple[Subject, ...]:
+    """All that is fuzzed."""
+    bundles = [originals.bundle(model) for model in MODELS]
+    files = ((bundle, name) for bundle in bundles for name in (GOLDEN_FILE, INITIAL_FILE))
+    return (
+        *map(_lines, MODELS),
+        *map(_manifest, bundles),
+        *map(_checkpoint, TRAINED),
+        *(_data(bundle, name) for bundle, name in files if name in bundle.manifest.files),
+        *_OF_FILES,
+    )
+
+
+_OF_FILES = (
     Subject("CSV", "wave", lambda f: st.tuples(tables(), st.integers(0, 99)), _table),
     Subject("Parquet", "wave", lambda f: st.tuples(tables(), st.integers(0, 99)), _parquet),
     Subject("text", "words", lambda f: st.text(max_size=60), _text),
@@ -177,13 +201,13 @@ SUBJECTS = (
         "an unfinished training",
         "wave",
         "unfinished/wave/training.safetensors",
-        train_command("wave", "--resume", "--checkpoints=unfinished"),
+        resume_command("wave"),
     ),
     _bytes_of(
         "graph of a loop",
         "words",
         "exported/words/onnx/generate.onnx",
-        RUNS["words"],
+        of_task("text", "words"),
         ("benchmark", "loops", "words"),
     ),
     _bytes_of(
@@ -258,11 +282,15 @@ def judge(originals: Originals, share: Share) -> Judged:
 def fuzz(originals: Originals, plan: Plan) -> Iterator[Count]:
     """Count examples over all subjects; half of them are command lines."""
     counted = Count("fuzz", "random input by hypothesis, with a code and one line for each")
-    subjects = [s for s in SUBJECTS for _ in range(9 if s.name.startswith("command") else 1)]
-    size = max(1, min(_SHARE, plan.count // len(subjects)))
+    drawn = [
+        subject
+        for subject in subjects(originals)
+        for _ in range(9 if subject.name.startswith("command") else 1)
+    ]
+    size = max(1, min(_SHARE, plan.count // len(drawn)))
     shares = [
         Share(
-            subjects[number % len(subjects)],
+            drawn[number % len(drawn)],
             min(size, plan.count - start),
             number + plan.seed * 997,
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from torture.forked import Ended, pipeline
-from torture.originals import Originals, train_command
+from torture.originals import Originals, export_command, train_command
 
 Tree = dict[str, bytes]
 
@@ -146,7 +146,8 @@ def _drawn(folder: Path) -> None:
 
 _SERIES = ("--task=series",)
 _IMPORT = ("import", "weights.pt", "--name=other", *_SERIES)
-_WAVE, _WORDS = "wave", "words"
+_WAVE, _WORDS, _VOICE = "wave", "words", "voice"
+_EXPORT_VOICE = export_command(_VOICE)
 
 _VALIDATE = ("validate", "--runtime=onnxruntime")
 
@@ -170,6 +171,15 @@ STAGES = (
         _nothing,
     ),
     Stage("export", _WORDS, ("export",), "exported/words", _removing("exported")),
+    Stage("export a module", _VOICE, _EXPORT_VOICE, "exported/voice", _removing("exported")),
+    Stage(
+        "export a module again",
+        _VOICE,
+        (*_EXPORT_VOICE, "--opset=19"),
+        "exported/voice",
+        _nothing,
+        check=("inspect",),
+    ),
     Stage(
         "train",
         _WORDS,

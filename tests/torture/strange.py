@@ -12,13 +12,14 @@ from torture.forked import pipeline
 from torture.leaves import CANARY
 from torture.originals import Originals, scratch
 from torture.spread import Count, Finding, Judged, Plan, spread
+from torture.strange_contracts import strange_contracts
 from torture.strange_files import SECRET, instead_of_files, strange_names, unlisted
 from torture.strange_graphs import strange_graphs
 from torture.strange_json import (
     lies,
     strange_bytes,
     strange_checkpoints,
-    strange_golden,
+    strange_data,
     strange_manifests,
 )
 from torture.strange_tables import strange_tables, strange_texts
@@ -31,6 +32,7 @@ _SECRET = b"what nobody but its owner changes"
 # Those of few are all drawn before the many that put every value in every place.
 WRITTEN_BY_HAND = (
     lies,
+    strange_contracts,
     strange_torchscript,
     strange_names,
     instead_of_files,
@@ -42,7 +44,7 @@ WRITTEN_BY_HAND = (
     imports,
     unlisted,
 )
-GENERATED = (strange_manifests, strange_checkpoints, strange_golden)
+GENERATED = (strange_manifests, strange_checkpoints, strange_data)
 
 
 def all_cases(originals: Originals, seed: int) -> list[Hostile]:
@@ -68,8 +70,7 @@ def judge(originals: Originals, plan: Plan, case: Hostile) -> Judged:
         outside.mkdir()
         temporary.mkdir()
         (outside / SECRET).write_bytes(_SECRET)
-        folder = originals.copy(case.model, place / "copy")
-        case.spoil(folder)
+        folder = case.spoilt(originals, place / "copy")
         before = seen_in(outside)
         for command in commands:
             ended = pipeline(
@@ -87,7 +88,8 @@ def judge(originals: Originals, plan: Plan, case: Hostile) -> Judged:
 def _at_home(temporary: Path) -> None:
     """Let a fork keep what it keeps elsewhere where it is seen."""
     tempfile.tempdir = str(temporary)
-    os.environ.update(TMPDIR=str(temporary), HOME=str(temporary))
+    settings = str(temporary / "settings")
+    os.environ.update(TMPDIR=str(temporary), HOME=str(temporary), XDG_CONFIG_HOME=settings)
 
 
 def seen_in(folder: Path) -> dict[str, tuple[int, int]]:

@@ -8,11 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.contract.files import (
+    CARD_FILE,
+    GOLDEN_FILE,
+    INITIAL_FILE,
+    ONNX_FILE,
+    TORCHSCRIPT_FILE,
+    VALIDATION_FILE,
+    WEIGHTS_FILE,
+)
 from torture.cases import (
     CHECKPOINT,
     MANIFEST,
-    TORCHSCRIPT,
-    Command,
     Hostile,
     Spoil,
     bundle_commands,
@@ -24,7 +31,8 @@ from torture.cases import (
     rewriting,
     rewriting_checkpoint,
 )
-from torture.originals import Originals, train_command
+from torture.commands import TORCHSCRIPT, TRUSTED, Command
+from torture.originals import Originals, export_command, resume_command
 
 _SPARSE = 20 * 2**30  # bytes
 SECRET = "secret.txt"  # a file outside of the folder that commands are given
@@ -89,39 +97,58 @@ INSTEAD: dict[str, Callable[[Path], None]] = {
     "20 GB of nothing": _sparse,
     "nothing": _nothing,
 }
-_BUNDLE_FILES = (MANIFEST, "golden.json", "model.safetensors", "model.pt", "README.md")
-_GRAPHS = ("onnx/model.onnx", "onnx/forecast.onnx", "validation.json", "onnx")
-_OTHERS: dict[str, tuple[Command, ...]] = {
-    "unfinished/wave/training.safetensors": (
-        train_command("wave", "--resume", "--checkpoints=unfinished"),
+# The files of which each kind is spoilt, in the bundle of one model.
+_BUNDLE_FILES = {
+    "wave": (
+        *(MANIFEST, GOLDEN_FILE, WEIGHTS_FILE, TORCHSCRIPT_FILE, CARD_FILE, VALIDATION_FILE),
+        *(ONNX_FILE, "onnx/forecast.onnx", "onnx"),
     ),
-    "weights.pt": (("import", "weights.pt", "--name=other"),),
-    "history.csv": (
-        ("run", "wave", "--history=history.csv", "--steps=2", "--seed=1"),
-        ("train", "--cell=rnn", "--series=history.csv", "--name=own", "--epochs=1"),
-    ),
-    "words.txt": (("train", "--cell=rnn", "--text=words.txt", "--name=own", "--minutes=0.05"),),
-    "picture.svg": (("inspect", "--plot=picture.svg"),),
-    "junit.xml": (("validate", "--runtime=onnxruntime", "--junit=junit.xml"),),
-    "projects/c/SHA256SUMS": (("embed", "wave", "c", "--out=projects/c"),),
-    "projects/c/model.c": (("embed", "wave", "c", "--out=projects/c", "--force"),),
-    "projects/c": (("embed", "wave", "c", "--out=projects/c", "--force"),),
-    "exported/report.html": (("validate", "--runtime=onnxruntime"),),
-    "exported/wave": bundle_commands("wave"),
-    "checkpoints/wave": checkpoint_commands("wave"),
+    "voice": (INITIAL_FILE, GOLDEN_FILE, TORCHSCRIPT_FILE, WEIGHTS_FILE),
 }
+
+
+def _others(originals: Originals) -> dict[tuple[str, str], tuple[Command, ...]]:
+    """Other files of a model, with the commands that meet each."""
+    embed = ("embed", "wave", "c", "--out=projects/c")
+    forecast = ("run", "wave", "--history=history.csv", "--steps=2", "--seed=1")
+    wave = {
+        "unfinished/wave/training.safetensors": (resume_command("wave"),),
+        "weights.pt": (("import", "weights.pt", "--name=other"),),
+        "history.csv": (
+            forecast,
+            ("train", "--cell=rnn", "--series=history.csv", "--name=own", "--epochs=1"),
+        ),
+        "words.txt": (("train", "--cell=rnn", "--text=words.txt", "--name=own", "--minutes=0.05"),),
+        "picture.svg": (("inspect", "--plot=picture.svg"),),
+        "junit.xml": (("validate", "--runtime=onnxruntime", "--junit=junit.xml"),),
+        "projects/c/SHA256SUMS": (embed,),
+        "projects/c/model.c": ((*embed, "--force"),),
+        "projects/c": ((*embed, "--force"),),
+        "exported/report.html": (("validate", "--runtime=onnxruntime"),),
+        "exported/wave": bundle_commands(originals.bundle("wave")),
+        "checkpoints/wave": checkpoint_commands("wave"),
+    }
+    voice = {
+        "voice.py": (export_command("voice"),),
+        "weights.pt": (export_command("voice", "--weights=weights.pt"),),
+        "example.npz": (export_command("voice", "--example=example.npz"),),
+        "exported/voice": bundle_commands(originals.bundle("voice"), TRUSTED),
+    }
+    whose = {"wave": wave, "voice": voice}
+    return {(model, file): cs for model, files in whose.items() for file, cs in files.items()}
 
 
 def instead_of_files(originals: Originals) -> Iterator[Hostile]:
     """Something that is no regular file in place of every kind of file."""
     for what, make in INSTEAD.items():
-        for name in (*_BUNDLE_FILES, *_GRAPHS):
-            yield Hostile(
-                f"{name} is {what}",
-                "wave",
-                partial(_spoil_bundle, name=name, make=make),
-                bundle_commands("wave", TORCHSCRIPT),
-            )
+        for model, names in _BUNDLE_FILES.items():
+            for name in names:
+                yield Hostile(
+                    f"{model}: {name} is {what}",
+                    model,
+                    partial(_spoil_bundle, name=name, make=make),
+                    bundle_commands(originals.bundle(model), TORCHSCRIPT, TRUSTED),
+                )
         for name in (CHECKPOINT, "weights"):
             yield Hostile(
                 f"{name} of a checkpoint is {what}",
@@ -129,13 +156,14 @@ def instead_of_files(originals: Originals) -> Iterator[Hostile]:
                 partial(_spoil_checkpoint, name=name, make=make),
                 checkpoint_commands("wave"),
             )
-        for name, commands in _OTHERS.items():
-            yield Hostile(
-                f"{name} is {what}",
-                "wave",
-                partial(_spoil_other, name=name, make=make),
-                commands,
-            )
+        for (model, name), commands in _others(originals).items():
+            if make is not _nothing or (originals.root / model / name).exists():
+                yield Hostile(
+                    f"{model}: {name} is {what}",
+                    model,
+                    partial(_spoil_other, name=name, make=make),
+                    commands,
+                )
 
 
 def _spoil_bundle(folder: Path, name: str, make: Callable[[Path], None]) -> None:
@@ -168,7 +196,7 @@ def strange_names(originals: Originals) -> Iterator[Hostile]:
             f"a file is listed as {name[:40]!r}",
             "wave",
             rewriting(partial(_list_the_readme_as, name=name)),
-            bundle_commands("wave"),
+            bundle_commands(originals.bundle("wave")),
         )
         yield Hostile(
             f"weights are said to be in {name[:40]!r}",
@@ -181,13 +209,13 @@ def strange_names(originals: Originals) -> Iterator[Hostile]:
             f"{name} is not listed",
             "wave",
             rewriting(partial(_unlist, name=name)),
-            bundle_commands("wave", TORCHSCRIPT),
+            bundle_commands(originals.bundle("wave"), TORCHSCRIPT),
         )
         yield Hostile(
             f"{name} is listed with 20 GB",
             "wave",
             _sparse_listed(name),
-            bundle_commands("wave", TORCHSCRIPT),
+            bundle_commands(originals.bundle("wave"), TORCHSCRIPT),
         )
 
 
@@ -223,4 +251,9 @@ def unlisted(originals: Originals) -> Iterator[Hostile]:
                 relist(bundle_of(folder), [n] if p else [])
 
             where = place or "the folder one is in"
-            yield Hostile(f"{name} in {where}", "wave", spoil, bundle_commands("wave", TORCHSCRIPT))
+            yield Hostile(
+                f"{name} in {where}",
+                "wave",
+                spoil,
+                bundle_commands(originals.bundle("wave"), TORCHSCRIPT),
+            )

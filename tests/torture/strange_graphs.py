@@ -7,9 +7,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from torture.cases import VALIDATE, Hostile, bundle_commands, bundle_of, relist
+from pipeline.contract.files import ONNX_FILE
+from torture.cases import Hostile, bundle_commands, replacing
+from torture.commands import TRUSTED, VALIDATE, pair
 from torture.leaves import TEXTS
-from torture.originals import Originals
+from torture.originals import MODELS, Originals
 
 _HUGE = 2**40
 Change = Callable[[onnx.ModelProto], Any]
@@ -194,20 +196,18 @@ def strange_graphs(originals: Originals) -> Iterator[Hostile]:
     """Each graph as that of a step, as that of a loop, and as one that a stranger sent alone."""
     makes = {what: spoilt(change) for what, change in GRAPHS.items()} | _RAW
     for what, make in makes.items():
-        for model, loop in (("wave", "forecast"), ("words", "generate")):
-            for name in ("model", loop):
-                pair = ("validate", f"--onnx=exported/{model}/onnx/{name}.onnx")
+        for model in MODELS:
+            bundle = originals.bundle(model)
+            loop = bundle.manifest.loop
+            for file in (ONNX_FILE, *([loop.file] if loop else [])):
+                own = f"--onnx={{}}/{file}"
                 commands = bundle_commands(
-                    model,
-                    (*pair, f"--onnx=exported/{model}/onnx/{name}.onnx"),
-                    (*pair, f"--torchscript=exported/{model}/model.pt"),
+                    bundle,
+                    TRUSTED,
+                    pair(own, own),
+                    pair(own, "torchscript"),
                     (*VALIDATE, "--runtime=reference", "--time-limit=5"),
                 )
-
-                def spoil(folder: Any, n: str = name, m: Any = make) -> None:
-                    bundle = bundle_of(folder)
-                    path = bundle / f"onnx/{n}.onnx"
-                    path.write_bytes(m(path.read_bytes()))
-                    relist(bundle)
-
-                yield Hostile(f"{model}: onnx/{name}.onnx with {what}", model, spoil, commands)
+                yield Hostile(
+                    f"{model}: {file} with {what}", model, replacing(file, make), commands
+                )

@@ -6,76 +6,86 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.contract.files import GOLDEN_FILE, INITIAL_FILE
 from pipeline.seal import seal
 from pipeline.storage import canonical_json
 from torture.cases import (
     CHECKPOINT,
-    COMPILED,
     MANIFEST,
-    VALIDATE,
     Hostile,
     Spoil,
     bundle_commands,
-    bundle_of,
     checkpoint_commands,
     replacing,
     rewriting,
     rewriting_checkpoint,
     unsealed_json,
 )
-from torture.leaves import Place, changed, places_of, shown, strange_values, text_of
-from torture.originals import RUNS, Originals
+from torture.commands import COMPILED, TRUSTED, VALIDATE
+from torture.leaves import MISSING, Place, changed, places_of, shown, strange_values, text_of
+from torture.originals import MODELS, TRAINED, Originals
 
-GOLDEN = "golden.json"
+
+def _everywhere(document: Any) -> Iterator[tuple[Place, Any, str, Any]]:
+    """Every place of ``document`` with its value, a strange one, and what that is called.
+
+    A strange value that is there already is left out.
+    """
+    for place, value in places_of(document):
+        there = text_of(value)
+        for what, strange in strange_values(value).items():
+            if strange is MISSING or text_of(strange) != there:
+                yield place, value, what, strange
 
 
 def strange_manifests(originals: Originals) -> Iterator[Hostile]:
     """Every place of a manifest with every strange value of its kind."""
-    for model in RUNS:
-        document = unsealed_json(bundle_of(originals.root / model) / MANIFEST)
-        for place, value in places_of(document):
+    for model in MODELS:
+        bundle = originals.bundle(model)
+        document = unsealed_json(bundle.folder / MANIFEST)
+        for place, value, what, strange in _everywhere(document):
             is_text = isinstance(value, str) and place[0] != "files"
-            commands = bundle_commands(model, *((COMPILED,) if is_text else ()))
-            for what, strange in strange_values(value).items():
-                yield Hostile(
-                    f"{model}: manifest {shown(place)} = {what}",
-                    model,
-                    rewriting(partial(changed, place=place, value=strange)),
-                    commands,
-                )
+            yield Hostile(
+                f"{model}: manifest {shown(place)} = {what}",
+                model,
+                rewriting(partial(changed, place=place, value=strange)),
+                bundle_commands(bundle, TRUSTED, *((COMPILED,) if is_text else ())),
+            )
 
 
 def _changed_text(data: bytes, place: Place, value: Any) -> bytes:
     return text_of(changed(json.loads(data), place, value))
 
 
-def strange_golden(originals: Originals) -> Iterator[Hostile]:
-    """Every place of the golden data with every strange value of its kind."""
-    for model in RUNS:
-        document = json.loads((bundle_of(originals.root / model) / GOLDEN).read_bytes())
-        for place, value in places_of(document):
-            for what, strange in strange_values(value).items():
+def strange_data(originals: Originals) -> Iterator[Hostile]:
+    """Every place of the golden data and initial states with every strange value of its kind."""
+    for model in MODELS:
+        bundle = originals.bundle(model)
+        for file in (GOLDEN_FILE, INITIAL_FILE):
+            if file not in bundle.manifest.files:
+                continue
+            document = json.loads((bundle.folder / file).read_bytes())
+            for place, _, what, strange in _everywhere(document):
                 yield Hostile(
-                    f"{model}: golden {shown(place)} = {what}",
+                    f"{model}: {file} {shown(place)} = {what}",
                     model,
-                    replacing(GOLDEN, partial(_changed_text, place=place, value=strange)),
-                    bundle_commands(model),
+                    replacing(file, partial(_changed_text, place=place, value=strange)),
+                    bundle_commands(bundle, TRUSTED),
                 )
 
 
 def strange_checkpoints(originals: Originals) -> Iterator[Hostile]:
     """Every place of a checkpoint with every strange value of its kind."""
-    for model in RUNS:
+    for model in TRAINED:
         folder = originals.root / model
         document = unsealed_json(next(folder.glob(f"checkpoints/*/{CHECKPOINT}")))
-        for place, value in places_of(document):
-            for what, strange in strange_values(value).items():
-                yield Hostile(
-                    f"{model}: checkpoint {shown(place)} = {what}",
-                    model,
-                    rewriting_checkpoint(partial(changed, place=place, value=strange)),
-                    checkpoint_commands(model),
-                )
+        for place, _, what, strange in _everywhere(document):
+            yield Hostile(
+                f"{model}: checkpoint {shown(place)} = {what}",
+                model,
+                rewriting_checkpoint(partial(changed, place=place, value=strange)),
+                checkpoint_commands(model),
+            )
 
 
 def _added(content: Any, place: Place, more: float) -> None:
@@ -96,48 +106,54 @@ def lies(originals: Originals) -> Iterator[Hostile]:
     never = {"never": (VALIDATE,)}
     for field in ("input_mean", "input_std", "output_mean", "output_std"):
         spoil = rewriting(partial(_added, place=("scaler", field, 0), more=0.25))
-        yield Hostile(f"wave: lying {field}", "wave", spoil, bundle_commands("wave"), **never)
+        commands = bundle_commands(originals.bundle("wave"))
+        yield Hostile(f"wave: lying {field}", "wave", spoil, commands, **never)
     yield Hostile(
         "words: lying vocabulary",
         "words",
         rewriting(lambda m: m.update(vocabulary=m["vocabulary"][::-1])),
-        bundle_commands("words"),
+        bundle_commands(originals.bundle("words")),
         **never,
     )
-    for model in RUNS:
-        for name in ("output", "next_state"):
+    for model in MODELS:
+        bundle = originals.bundle(model)
+        commands = bundle_commands(bundle, TRUSTED)
+        for name in (spec.name for spec in bundle.manifest.outputs):
             place = ("trajectories", 0, "calls", 0, name, "data", 0)
             yield Hostile(
                 f"{model}: golden {name} is off",
                 model,
-                replacing(GOLDEN, partial(_lying, place=place)),
-                bundle_commands(model),
+                replacing(GOLDEN_FILE, partial(_lying, place=place)),
+                commands,
                 **never,
             )
         yield Hostile(
             f"{model}: a wide tolerance",
             model,
             rewriting(lambda m: m.update(tolerance={"rtol": 1e9, "atol": 1e9})),
-            bundle_commands(model),
+            commands,
             **never,
         )
         yield Hostile(
             f"{model}: more parameters",
             model,
             rewriting(lambda m: m.update(parameters=m["parameters"] + 1)),
-            bundle_commands(model),
+            commands,
             **never,
         )
-        yield Hostile(
-            f"{model}: a larger hidden size",
-            model,
-            rewriting(lambda m: m["model"].update(hidden_size=65536)),
-            bundle_commands(model),
-            **never,
-        )
+        if bundle.manifest.model is not None:
+            yield Hostile(
+                f"{model}: a larger hidden size",
+                model,
+                rewriting(lambda m: m["model"].update(hidden_size=65536)),
+                commands,
+                **never,
+            )
 
 
-def _bytes_of(make: Callable[[bytes], bytes], file: str) -> Spoil:
+def bytes_of(make: Callable[[bytes], bytes], file: str) -> Spoil:
+    """Other bytes for a file of the bundle, or of the checkpoint."""
+
     def spoil(folder: Path) -> None:
         found = next(folder.glob(f"exported/*/{file}" if file == MANIFEST else f"*/*/{file}"))
         found.write_bytes(make(found.read_bytes()))
@@ -145,11 +161,11 @@ def _bytes_of(make: Callable[[bytes], bytes], file: str) -> Spoil:
     return spoil
 
 
-_BYTES: dict[str, Callable[[bytes], bytes]] = {
+BYTES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda data: b"",
     "NUL": lambda data: b"\0" * len(data),
     "half": lambda data: data[: len(data) // 2],
-    "a key twice": lambda data: seal(_plain(data).replace(b"{\n", b'{\n  "format": 1,\n', 1)),
+    "a key twice": lambda data: seal(_plain(data).replace(b"{\n", b"{\n" + _format_of(data), 1)),
     "nested lists": lambda data: b"[" * 200_000,
     "nested objects": lambda data: b'{"a":' * 200_000,
     "a list": lambda data: b"[]\n",
@@ -159,7 +175,7 @@ _BYTES: dict[str, Callable[[bytes], bytes]] = {
     "UTF-16": lambda data: data.decode().encode("utf-16"),
     "a mark of order": lambda data: b"\xef\xbb\xbf" + data,
     "a format of the future": lambda data: seal(
-        _plain(data).replace(b'"format": 1', b'"format": 99')
+        _plain(data).replace(_format_of(data), b'  "format": 99,\n', 1)
     ),
     "a seal of another": lambda data: data.replace(b'"sha256": "', b'"sha256": "0', 1),
     "an endless string": lambda data: data[:-3] + b'"' + b"x" * 70_000_000,
@@ -172,19 +188,25 @@ def _plain(data: bytes) -> bytes:
     return b"\n".join((lines[0], *lines[2:])) if b'"sha256"' in lines[1] else data
 
 
+def _format_of(data: bytes) -> bytes:
+    """The line of a file with its format."""
+    return f'  "format": {json.loads(data)["format"]},\n'.encode()
+
+
 def strange_bytes(originals: Originals) -> Iterator[Hostile]:
     """What is no JSON, or no JSON of ours, in place of a manifest or a checkpoint."""
-    for what, make in _BYTES.items():
-        for model in RUNS:
+    for what, make in BYTES.items():
+        for model in MODELS:
             yield Hostile(
                 f"{model}: manifest is {what}",
                 model,
-                _bytes_of(make, MANIFEST),
-                bundle_commands(model),
+                bytes_of(make, MANIFEST),
+                bundle_commands(originals.bundle(model)),
             )
+        for model in TRAINED:
             yield Hostile(
                 f"{model}: checkpoint is {what}",
                 model,
-                _bytes_of(make, f"{CHECKPOINT}"),
+                bytes_of(make, CHECKPOINT),
                 checkpoint_commands(model),
             )

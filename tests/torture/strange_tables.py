@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from torture.cases import COMPILED, VALIDATE, Command, Hostile
+from torture.cases import Hostile
+from torture.commands import VALIDATE, Command
 from torture.leaves import TEXTS
 from torture.originals import Originals
 
@@ -19,7 +20,7 @@ def road(option: str, file: str, *more: str) -> tuple[Command, ...]:
         ("inspect", "own"),
         ("inspect", "own", "--plot=picture.svg"),
         (*VALIDATE, "own"),
-        (*COMPILED, "own"),
+        ("validate", "--runtime=c", "own"),
         ("embed", "own", "browser", "--out=new/browser"),
         ("embed", "own", "node", "--out=new/node"),
         ("run", "own", "--seed=1")

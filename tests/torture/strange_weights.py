@@ -12,9 +12,9 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from strangers import hostile_torchscript, of_another_hand
 
+from pipeline.contract.files import TORCHSCRIPT_FILE, WEIGHTS_FILE
 from pipeline.storage import sha256
 from torture.cases import (
-    TORCHSCRIPT,
     Hostile,
     bundle_commands,
     checkpoint_commands,
@@ -23,10 +23,11 @@ from torture.cases import (
     reseal_snapshot,
     rewriting_checkpoint,
 )
-from torture.originals import Originals, train_command
+from torture.commands import COMPILED, TORCHSCRIPT, TRUSTED, VALIDATE, Command, pair
+from torture.originals import MODELS, MODULES, Originals, export_command, resume_command
 
 _UNFINISHED = "unfinished/wave/training.safetensors"
-_RESUME = train_command("wave", "--resume", "--checkpoints=unfinished")
+_RESUME = resume_command("wave")
 
 
 def _tensors(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes]:
@@ -61,13 +62,17 @@ WEIGHTS: dict[str, Callable[[bytes], bytes]] = {
 def strange_weights(originals: Originals) -> Iterator[Hostile]:
     """Other weights, in a bundle, in a checkpoint, and in an unfinished training."""
     for what, make in WEIGHTS.items():
-        yield Hostile(
-            f"weights of a bundle are {what}",
-            "wave",
-            replacing("model.safetensors", make),
-            bundle_commands("wave", ("validate", "--runtime=c")),
-            never=(("validate", "--runtime=onnxruntime"),),
-        )
+        for model in MODELS:
+            bundle = originals.bundle(model)
+            # Those of a module are also folded into others, so that a file need not hold them.
+            certain = bundle.manifest.model is not None
+            yield Hostile(
+                f"{model}: weights of the bundle are {what}",
+                model,
+                replacing(WEIGHTS_FILE, make),
+                bundle_commands(bundle, COMPILED, TRUSTED),
+                never=(VALIDATE,) if certain else (),
+            )
         yield Hostile(
             f"weights of a checkpoint are {what}",
             "wave",
@@ -108,27 +113,32 @@ def strange_torchscript(originals: Originals) -> Iterator[Hostile]:
         "is half": lambda data: data[: len(data) // 2],
         "is the weights of a pickle": lambda data: saved({"a": Payload("eval")}),
     }
-    pair = ("validate", "--torchscript=exported/wave/model.pt")
     for what, make in makes.items():
-        yield Hostile(
-            f"TorchScript {what}",
-            "wave",
-            replacing("model.pt", make),
-            bundle_commands(
-                "wave",
-                TORCHSCRIPT,
-                (*pair, "--onnx=exported/wave/onnx/model.onnx"),
-                ("validate", "exported/wave", "--runtime=torchscript", "--force"),
-            ),
-        )
+        for model in MODELS:
+            bundle = originals.bundle(model)
+            folder = f"exported/{model}"
+            yield Hostile(
+                f"{model}: TorchScript {what}",
+                model,
+                replacing(TORCHSCRIPT_FILE, make),
+                bundle_commands(
+                    bundle,
+                    TORCHSCRIPT,
+                    pair("torchscript", "onnx"),
+                    ("validate", folder, "--runtime=torchscript", "--force"),
+                ),
+            )
 
 
 def imports(originals: Originals) -> Iterator[Hostile]:
-    """Files of weights that the tests of import know, through the command."""
+    """Files of weights that the tests of import know, for a network and for a module."""
     for name, (make, _, _) in HOSTILE.items():
 
         def spoil(folder: Path, n: str = name, m: Callable[[], bytes] = make) -> None:
             (folder / n).write_bytes(m())
 
-        command = ("import", name, "--name=other")
-        yield Hostile(f"import of {name}", "wave", spoil, (command,), never=(command,))
+        whose: dict[str, Command] = {"wave": ("import", name, "--name=other")}
+        whose |= {model: export_command(model, f"--weights={name}") for model in MODULES}
+        for model, command in whose.items():
+            case = f"{model}: weights of others in {name}"
+            yield Hostile(case, model, spoil, (command,), never=(command,))

@@ -10,7 +10,7 @@ LIMITS = "It takes built-in networks that carry a state; bidirectional ones have
 
 
 def generated(bundle: Bundle) -> Mapping[str, bytes]:
-    """``model.h`` and ``model.c`` of ``bundle``; raises as :func:`c_source`, whose import is long.
+    """``model.h`` and ``model.c`` of ``bundle``; raises as :func:`c_source`, a slow import.
 
     Other targets that compile C take them too.
     """

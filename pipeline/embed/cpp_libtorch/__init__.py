@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.contract.files import TORCHSCRIPT_FILE
-from pipeline.embed.target import CLIENT, Command, Program, Target
+from pipeline.embed.target import CLIENT, CommandLine, Program, Target
 
 
-def _build() -> Sequence[Command]:
+def _build() -> Sequence[CommandLine]:
     """CMake, with the LibTorch that comes with PyTorch."""
     import torch
 

@@ -8,7 +8,7 @@ from pipeline.embed.target import CLIENT, Target
 
 
 def generated(bundle: Bundle) -> Mapping[str, bytes]:
-    """The repository of ``bundle``; raises as :func:`repository`, whose import is long."""
+    """The repository of ``bundle``; raises as :func:`repository`, which is slow to import."""
     from pipeline.embed.triton.repository import repository
 
     return repository(bundle)

@@ -6,6 +6,7 @@ sequence starts, its initial state takes the place of what came. The model itsel
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.law import Array
 from pipeline.contract.tensors import TensorSpec
 from pipeline.embed.triton.layout import Layout
+from pipeline.errors import MalformedError, one_line
 
 _MODEL = "model/"  # before every name of the model's own graph; no tensor of a contract has a /
 _WIDER = {  # types that ONNX Runtime's Where takes, for those that it does not
@@ -26,10 +28,17 @@ _WIDER = {  # types that ONNX Runtime's Where takes, for those that it does not
 
 
 def served_graph(bundle: Bundle, layout: Layout) -> bytes:
-    """The ONNX file for Triton; raises as :meth:`Bundle.read`."""
+    """The ONNX file for Triton.
+
+    Raises:
+        MalformedError: the graph of the bundle is not that of its manifest.
+        PipelineError: as :meth:`Bundle.read`.
+    """
     manifest = bundle.manifest
-    model = onnx.load_from_string(bundle.read(ONNX_FILE))
-    inner = onnx.compose.add_prefix(model, _MODEL).graph
+    data = bundle.read(ONNX_FILE)
+    with _checked(bundle):
+        model = onnx.load_from_string(data)
+        inner = onnx.compose.add_prefix(model, _MODEL).graph
     initial = bundle.initial_states() if manifest.states else {}
     before = [node for spec in manifest.inputs for node in _given(spec, layout, initial)]
     after = [node for spec in manifest.outputs for node in _made(spec, layout)]
@@ -54,9 +63,22 @@ def served_graph(bundle: Bundle, layout: Layout) -> bytes:
         functions=model.functions,
     )
     served.metadata_props.extend(model.metadata_props)
-    onnx.checker.check_model(served)
-    data: bytes = served.SerializeToString(deterministic=True)
-    return data
+    with _checked(bundle):
+        onnx.checker.check_model(served)
+    made: bytes = served.SerializeToString(deterministic=True)
+    return made
+
+
+@contextmanager
+def _checked(bundle: Bundle) -> Iterator[None]:
+    """Errors of protobuf and onnx, which have many types, as those of the graph in the bundle."""
+    try:
+        yield
+    except Exception as error:
+        raise MalformedError(
+            f"{bundle.folder / ONNX_FILE} is no graph with the tensors of the manifest "
+            f"({one_line(error)}); export it anew"
+        ) from error
 
 
 def _value(spec: TensorSpec, layout: Layout) -> onnx.ValueInfoProto:
@@ -67,7 +89,7 @@ def _value(spec: TensorSpec, layout: Layout) -> onnx.ValueInfoProto:
 
 
 def _given(spec: TensorSpec, layout: Layout, initial: dict[str, Array]) -> Iterator[NodeProto]:
-    """Nodes that make an input of the model of what the server gives."""
+    """Nodes that turn what the server gives into an input of the model."""
     name = spec.name
     if name in initial:
         yield from _started(spec, layout, _as_served(initial[name], spec, layout))
@@ -83,7 +105,7 @@ def _given(spec: TensorSpec, layout: Layout, initial: dict[str, Array]) -> Itera
 
 
 def _made(spec: TensorSpec, layout: Layout) -> Iterator[NodeProto]:
-    """Nodes that make what the server takes of an output of the model."""
+    """Nodes that turn an output of the model into what the server takes."""
     source, axis, rank = _MODEL + spec.name, layout.batch_axis(spec), len(spec.shape)
     if layout.lacks_axis(spec):
         yield from _with_axis("Unsqueeze", source, spec.name, rank)

@@ -19,9 +19,9 @@ import torch
 from torch import SymBool, SymFloat, SymInt, Tensor, nn
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.nn.utils.rnn import PackedSequence
-from torch.overrides import TorchFunctionMode
 
 from pipeline.errors import MalformedError
+from pipeline.export.function_mode import Function, FunctionMode
 
 Place = tuple[str, int, int, int]  # file, first line of the function, line from there, column
 Result = TypeVar("Result")
@@ -152,22 +152,16 @@ class Branches:
         return [m for m in self._module.modules() if not isinstance(m, torch.jit.ScriptModule)]
 
 
-class _NoWriting(TorchFunctionMode):
+class _NoWriting(FunctionMode):
     """Refuses writing into tensors, but for those that were made meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
         self._fresh: list[Tensor] = []
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def answer(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Look at the name of each function."""
-        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        name = getattr(func, "__name__", "")
         if torch.compiler.is_dynamo_compiling():
             return func(*args, **kwargs)
         writes = name in _IN_PLACE or (name.endswith("_") and not name.endswith("__"))

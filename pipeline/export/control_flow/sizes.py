@@ -2,16 +2,16 @@
 
 import builtins
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import SymFloat, SymInt, Tensor, nn
 from torch._higher_order_ops.scan import scan
-from torch.overrides import TorchFunctionMode
 
 from pipeline.export.control_flow.open_scan import open_scan
 from pipeline.export.control_flow.steps import KINDS, OPENING
+from pipeline.export.function_mode import Function, FunctionMode
 
 _SYMBOLS = (SymInt, SymFloat)
 
@@ -153,20 +153,14 @@ def _divmod(a: Any, b: Any, /) -> Any:
     return divmod(a, b)
 
 
-class TracedData(TorchFunctionMode):
+class TracedData(FunctionMode):
     """``x.data`` as a tensor that ``torch.jit.trace`` follows; it loses PyTorch's own."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def answer(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer that attribute, leave all else alone."""
         if func == _DATA and torch._C._get_tracing_state() is not None:
             return args[0].detach()
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 _DATA = Tensor.data.__get__  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Weights that a module also keeps in dictionaries or lists of its own, while it is exported.
+"""Weights that a module also keeps in dictionaries or lists, nested or not, while it is exported.
 
 ``torch.export`` runs a module with other tensors in place of its parameters and buffers. Where the
 module reads them from elsewhere, ``self.weights["w"]``, it would still get the old ones.
@@ -22,13 +22,22 @@ def aliases_followed(root: nn.Module) -> Iterator[None]:
         if tensor is not None
     }
     places: list[tuple[Any, Any, Tensor]] = []
-    torchs = vars(nn.Module())
-    for child in root.modules():
-        for attribute, value in vars(child).items():
-            if attribute in torchs or not isinstance(value, dict | list):
-                continue
-            pairs = value.items() if isinstance(value, dict) else enumerate(value)
-            places += [(value, key, held) for key, held in pairs if id(held) in owners]
+    torchs, seen = vars(nn.Module()), set()
+    waiting: list[Any] = [
+        value
+        for child in root.modules()
+        for attribute, value in vars(child).items()
+        if attribute not in torchs
+    ]
+    while waiting:
+        holder = waiting.pop()
+        if not isinstance(holder, dict | list | tuple) or id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        pairs = list(holder.items() if isinstance(holder, dict) else enumerate(holder))
+        waiting += [held for _, held in pairs]
+        if not isinstance(holder, tuple):  # which nothing can be put into
+            places += [(holder, key, held) for key, held in pairs if id(held) in owners]
 
     def refresh(*_: object) -> None:
         if torch.compiler.is_dynamo_compiling():

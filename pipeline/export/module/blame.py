@@ -28,12 +28,6 @@ def user_line(error: BaseException) -> str:
     return ""
 
 
-def at_line(error: BaseException) -> str:
-    """The same as the end of a sentence, `` (mynet.py:12)``, or empty."""
-    line = user_line(error)
-    return f" ({line})" if line else ""
-
-
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """The error, what caused it, and so on."""
     seen: set[int] = set()

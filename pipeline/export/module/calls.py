@@ -18,7 +18,7 @@ from pipeline.export.module.example import Example
 from pipeline.export.module.nested import Path, is_plain, is_tensor, names_of, results_of
 
 
-class Call:
+class TensorCall:
     """``module``, and its example, with tensors alone as arguments and results.
 
     Where ``nested``, tuples of tensors stay as they are, and of the results lists and dictionaries

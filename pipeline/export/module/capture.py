@@ -73,7 +73,7 @@ def capture(module: nn.Module, example: Example, trail: Trail) -> ExportedProgra
             reason = UNDECIDED
         if roll.rolled and not isinstance(error, PipelineError):
             reason = f"a Python loop does not become a scan as it stands ({reason}); write {SCAN}"
-        raise cannot_export("ONNX", trail.here, at_line(error, reason)) from error
+        raise cannot_export("ONNX", trail.here, with_line(error, reason)) from error
 
 
 def _scripted_loop(module: nn.Module) -> nn.Module | None:
@@ -88,7 +88,7 @@ def _graph_of(child: torch.jit.ScriptModule) -> str:
     return str(child.inlined_graph) if hasattr(child, "forward") else ""  # or it has no method
 
 
-def at_line(error: Exception, reason: str) -> str:
+def with_line(error: Exception, reason: str) -> str:
     """``reason``, after the line of the author that it comes from."""
     line = user_line(error)
     return f"at {line}, {reason}" if line else reason

@@ -5,7 +5,7 @@ The module itself is only read.
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -16,9 +16,9 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.optim.swa_utils import AveragedModel
-from torch.overrides import TorchFunctionMode
 
 from pipeline.errors import MalformedError, UsageError, one_line
+from pipeline.export.function_mode import Function, FunctionMode
 from pipeline.export.module.blame import user_line
 from pipeline.export.module.nested import holds_tensors
 
@@ -77,23 +77,17 @@ def _refuse_without_weights(module: nn.Module) -> None:
             )
 
 
-class _DetachedCopies(TorchFunctionMode):
+class _DetachedCopies(FunctionMode):
     """Copies of tensors that have a history, which PyTorch itself refuses, are made without it."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def answer(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is Tensor.__deepcopy__ and args[0].requires_grad:
             tensor, memo = args
             if not isinstance(tensor, nn.Parameter):
                 if id(tensor) not in memo:
                     memo[id(tensor)] = tensor.detach().clone()
                 return memo[id(tensor)]
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def _copied(module: nn.Module) -> nn.Module:

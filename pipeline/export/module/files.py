@@ -19,8 +19,14 @@ from pipeline.export.control_flow.sizes import TracedData, keeping_sizes
 from pipeline.export.graph import tidy, translate
 from pipeline.export.module.apart import fault_apart
 from pipeline.export.module.as_called import called_as_module
-from pipeline.export.module.calls import Call
-from pipeline.export.module.capture import UNDECIDED, at_line, cannot_export, capture, untranslated
+from pipeline.export.module.calls import TensorCall
+from pipeline.export.module.capture import (
+    UNDECIDED,
+    cannot_export,
+    capture,
+    untranslated,
+    with_line,
+)
 from pipeline.export.module.cases import Cases
 from pipeline.export.module.checks import check_module_graph
 from pipeline.export.module.copying import working_copy
@@ -86,7 +92,7 @@ def export_onnx(
     example = Example(module, example_inputs, input_names, dynamic_axes, kwargs)
     refuse_for_onnx(module, example.tensors)
     further = [example.tensors_like(inputs) for inputs in check_inputs]
-    call = Call(module, example)
+    call = TensorCall(module, example)
     module, example, name = call.module, call.example, type(call.module).__name__
     cases = Cases(module, example, further, name)
     outputs = call.output_names(output_names, len(cases.outputs))
@@ -143,7 +149,7 @@ def export_torchscript(
     module = working_copy(module)
     example = Example(module, example_inputs, input_names, dynamic_axes, kwargs)
     further = [example.tensors_like(inputs) for inputs in check_inputs]
-    call = Call(module, example, nested=True)
+    call = TensorCall(module, example, nested=True)
     module, example, name = call.module, call.example, type(call.module).__name__
     cases = Cases(module, example, further, name)
     example.check_outputs(call.output_names(None, len(cases.outputs)), dynamic_axes)
@@ -165,7 +171,7 @@ def export_torchscript(
     except Exception as error:
         reason = str(error) if isinstance(error, PipelineError) else one_line(error)
         reason = UNDECIDED if isinstance(error, UndecidedError) else reason
-        raise cannot_export("TorchScript", trail.here, at_line(error, reason)) from error
+        raise cannot_export("TorchScript", trail.here, with_line(error, reason)) from error
     with quiet_exporter():
         traced = torch.jit.load(io.BytesIO(file))
 

@@ -1,23 +1,25 @@
 """Which inputs of a module hold lengths of sequences: those by which it packs them."""
 
-from torch.overrides import TorchFunctionMode
+from typing import Any
 
 from pipeline.contract.file_samples import Lengths
+from pipeline.export.function_mode import Function, FunctionMode
 from pipeline.export.module.example import Example
 
 
-class PackedLengths(TorchFunctionMode):
+class PackedLengths(FunctionMode):
     """Notes the time axis and the lengths of what a module packs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.noted: list[tuple[int, list[int]]] = []
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def answer(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Note what is packed."""
         if getattr(func, "__name__", "") == "_pack_padded_sequence":
             data, lengths, batch_first = args
             self.noted.append((data.size(1 if batch_first else 0), lengths.long().tolist()))
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def lengths_in(example: Example, noted: list[tuple[int, list[int]]]) -> dict[int, Lengths]:

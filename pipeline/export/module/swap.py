@@ -3,7 +3,7 @@
 Only that module changes, and only calls of this thread: torch's own classes stay as they are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
@@ -11,10 +11,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch.overrides import TorchFunctionMode
 
 from pipeline.cells import ENTRIES
 from pipeline.errors import MalformedError
+from pipeline.export.function_mode import Function, FunctionMode
 from pipeline.export.recurrent import OnnxLayers
 
 _CLASSES = tuple(entry.layer() for entry in ENTRIES.values())
@@ -78,7 +78,7 @@ def _with_forward_below(
     return type(its_class.__name__, (its_class, type(kind.__name__, (kind,), methods)), {})
 
 
-class OnnxFunctions(TorchFunctionMode):
+class OnnxFunctions(FunctionMode):
     """torch's functions of packed sequences and recurrent layers, by what ONNX has.
 
     ONNX has sequence lengths and no packing. A recurrent layer therefore gets the padded batch that
@@ -95,34 +95,28 @@ class OnnxFunctions(TorchFunctionMode):
         self._lengths: list[tuple[Tensor, Tensor]] = []  # batch sizes, and the lengths they are of
         self._padded: list[tuple[Tensor, Tensor]] = []  # data, and the padded batch it is made of
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def answer(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer the functions named here, leave all others alone."""
         name = getattr(func, "__name__", "")
         if torch.compiler.is_dynamo_compiling():  # the step of a scan, which packs nothing
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
         if name == "_pack_padded_sequence":
-            return self.pack(*args, **(kwargs or {}))
+            return self.pack(*args, **kwargs)
         if name == "_pad_packed_sequence":
-            return self.pad(*args, **(kwargs or {}))
+            return self.pad(*args, **kwargs)
         first = name == "__getitem__" and isinstance(args[1], int) and args[1] == 0
         if first and any(args[0] is sizes for sizes, _ in self._lengths):
             return self.lengths(args[0]).size(0)  # PyTorch asks for the first: that of all streams
         if name == "__getitem__" and isinstance(args[1], tuple):
             return func(args[0], _with_tensors(args[1]))
-        if name == "chunk" and (pieces := _chunks(*args, **(kwargs or {}))):
+        if name == "chunk" and (pieces := _chunks(*args, **kwargs)):
             return pieces
-        if name == "squeeze" and _is_longer(*args, **(kwargs or {})):
+        if name == "squeeze" and _is_longer(*args, **kwargs):
             return args[0]  # as PyTorch does; ONNX's operator fails
         for layer in self.layers:  # whose mode is called as its kernel, in capital letters
             if name == layer.mode.lower() and any(value is layer._flat_weights for value in args):
                 return self.run(layer, *args)
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
     def forward(
         self, layer: nn.RNNBase, input: Tensor | PackedSequence, hx: Any = None

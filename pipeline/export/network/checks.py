@@ -1,20 +1,18 @@
 """Post-conditions of an export of a network of our own: its graph, and its numbers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import ModelProto
 
 from pipeline.cells import BY_OPERATOR, ENTRIES
-from pipeline.contract.law import Array
 from pipeline.errors import MalformedError, ParityError
 from pipeline.export.called import Called
 from pipeline.export.graph_checks import RecurrentNode, dims, format_breaches, recurrent_breaches
 from pipeline.export.quiet import quiet_exporter
-from pipeline.export.session import cpu_session
+from pipeline.export.session import Session, cpu_session
 from pipeline.model import Network
 from pipeline.network_tensors import BATCH, INPUT, STATE, TIME, NetworkTensors
 from pipeline.runtimes.pytorch import PyTorch
@@ -99,7 +97,7 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
         MalformedError: PyTorch itself gives NaN or infinity.
         ParityError: a number differs from PyTorch's by more than the tolerance.
     """
-    models: dict[str, Model] = {"ONNX": _Session(cpu_session(onnx_file))}
+    models: dict[str, Model] = {"ONNX": Session(cpu_session(onnx_file))}
     with quiet_exporter():
         models["TorchScript"] = TorchScript(torchscript_file)
     rng, tensors = np.random.default_rng(0), network.tensors
@@ -124,18 +122,6 @@ def check_numbers(onnx_file: bytes, torchscript_file: bytes, network: Network) -
                         f"{kind} gives another {name} than PyTorch at batch {batch}, time {time}; "
                         "the model was not written"
                     )
-
-
-class _Session:
-    """ONNX Runtime as the engine calls it."""
-
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self.session = session
-
-    def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
-        """One call of the graph."""
-        found: list[Array] = self.session.run(None, dict(inputs))
-        return found
 
 
 def _random_input(

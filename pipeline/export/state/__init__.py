@@ -43,7 +43,7 @@ from pipeline.contract.tensors import Contract, Tensors
 from pipeline.errors import UsageError
 from pipeline.export.module.copying import working_copy
 from pipeline.export.module.example import Axes
-from pipeline.export.state.arguments import Arguments, eagerly
+from pipeline.export.state.arguments import NamedArguments, eagerly
 from pipeline.export.state.proof import doubled
 from pipeline.export.state.pure import Pure, State
 from pipeline.export.state.search import Search
@@ -154,7 +154,7 @@ def explicit(
         raise UsageError(f"states is '{states}'; it is auto, none, or argument: result")
     body = working_copy(module)
     name = getattr(module, "original_name", type(module).__name__)  # the former in TorchScript
-    arguments = Arguments(body, args, kwargs)
+    arguments = NamedArguments(body, args, kwargs)
     with eagerly(body):
         if states != "none":
             arguments = supplied(body, arguments, name)

@@ -18,7 +18,7 @@ from pipeline.export.quiet import quiet_exporter
 from pipeline.threads import torch_threads, weights_of
 
 
-class Arguments(export.Arguments):
+class NamedArguments(export.Arguments):
     """What ``forward`` is called with, by names: ``names`` of its tensors, those of each parameter
     in ``parameters``, and the parameters that were ``omitted``, being None.
 
@@ -38,13 +38,13 @@ class Arguments(export.Arguments):
             if self.values.get(parameter.name, parameter.default) is None
         ]
 
-    def and_given(self, module: nn.Module, kwargs: Mapping[str, Any]) -> "Arguments":
+    def and_given(self, module: nn.Module, kwargs: Mapping[str, Any]) -> "NamedArguments":
         """These arguments of ``module``, with other values of parameters that were left out.
 
         Raises:
             MalformedError: ``forward`` does not take them.
         """
-        return Arguments(module, (), {**self.values, **kwargs})
+        return NamedArguments(module, (), {**self.values, **kwargs})
 
 
 @contextmanager

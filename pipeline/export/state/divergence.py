@@ -15,7 +15,7 @@ _CLOSE = {torch.float64: 1e-8}
 _CLOSE_IN_FEWER_BITS = 1e-4
 
 
-class Record:
+class CallLog:
     """What goes into and comes out of every call of a submodule of ``root``, as the calls end."""
 
     def __init__(self, root: nn.Module) -> None:
@@ -55,7 +55,7 @@ class Record:
         self.calls[name, number] = inputs, _tensors(output)
 
 
-def first_to_differ(whole: Record, pieces: Sequence[Record]) -> str | None:
+def first_to_differ(whole: CallLog, pieces: Sequence[CallLog]) -> str | None:
     """The submodule that first gives other numbers in pieces, though it is given the same.
 
     A tensor of a whole call is held against those of the pieces, joined along the axis on which

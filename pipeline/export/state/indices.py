@@ -1,27 +1,21 @@
 """Indices that are states: where a ring buffer reads and writes, as the graph works it out."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+
+from pipeline.export.function_mode import Function, FunctionMode
 
 
-class TensorIndices(TorchFunctionMode):
+class TensorIndices(FunctionMode):
     """``buffer[i]`` and ``buffer[:, i] = x`` for a tensor ``i`` without axes, kept a tensor.
 
     PyTorch takes such an index for a number of Python, which a graph would have to know when it is
     made. The operators that index by tensors give the same.
     """
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def answer(self, func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer the two, leave all others alone."""
         name = getattr(func, "__name__", "")
         if name in ("__getitem__", "__setitem__"):
@@ -37,7 +31,7 @@ class TensorIndices(TorchFunctionMode):
                     return torch.ops.aten.index.Tensor(view, places)
                 new = torch.as_tensor(value[0], dtype=view.dtype)
                 return torch.ops.aten.index_put_(view, places, new)
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def _is_place(part: Any) -> bool:

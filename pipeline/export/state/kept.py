@@ -19,7 +19,7 @@ _TORCHS = {*vars(nn.Module()), "_flat_weights", "_flat_weight_refs", "_all_weigh
 _LIBRARIES = {"torch", "numpy", "builtins", "lightning", "pytorch_lightning", "torchmetrics"}
 
 
-class Absent:
+class Unset:
     """The value of an attribute that is not there yet; a class, so that a copy is itself."""
 
 
@@ -122,13 +122,13 @@ def _held(module: nn.Module) -> Iterator[tuple[Place, Any]]:
 def get(module: nn.Module, place: Place) -> Any:
     """The object in a place."""
     store, key = _stored(module, place)
-    return store.get(key, Absent)
+    return store.get(key, Unset)
 
 
 def put(module: nn.Module, place: Place, value: Any) -> None:
     """Put an object into a place, without the checks of ``nn.Module``."""
     store, key = _stored(module, place)
-    if value is Absent:
+    if value is Unset:
         store.pop(key, None)
     else:
         store[key] = value

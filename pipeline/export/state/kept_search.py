@@ -14,11 +14,11 @@ from pipeline.contract.law import judged
 from pipeline.errors import MalformedError
 from pipeline.export.module.example import is_tensor
 from pipeline.export.module.refusals import hidden_in_torchscript, kept_in_torchscript
-from pipeline.export.state.arguments import Arguments, run, tensors_of
+from pipeline.export.state.arguments import NamedArguments, run, tensors_of
 from pipeline.export.state.kept import (
-    Absent,
     Kept,
     Place,
+    Unset,
     as_tensor,
     changing,
     marks,
@@ -47,7 +47,7 @@ class KeptSearch:
     def __init__(
         self,
         body: nn.Module,
-        arguments: Arguments,
+        arguments: NamedArguments,
         example: Sequence[Tensor],
         drawn: Sequence[Sequence[Tensor]],
         name: str,
@@ -86,7 +86,7 @@ class KeptSearch:
         """The states, and their initial values, at the batch of the example."""
         settled, states = {}, []
         for place in self.changed:
-            one, two, three = (s.get(place, Absent) for s in (self.first, self.second, self.third))
+            one, two, three = (s.get(place, Unset) for s in (self.first, self.second, self.third))
             if not self._is_read(place):
                 settled[place] = one
                 continue
@@ -121,7 +121,7 @@ class KeptSearch:
     def _candidates(self, place: Place, number: int) -> Iterator[Tensor]:
         """Initial values, at the shape that the state has after a call, the likeliest first."""
         end = self._leaf(self.second, place, number)
-        before, spec = pytree.tree_flatten(self.first.get(place, Absent))
+        before, spec = pytree.tree_flatten(self.first.get(place, Unset))
         if spec == pytree.tree_flatten(self.second[place])[1] and isinstance(
             before[number], Tensor | bool | int | float
         ):
@@ -168,7 +168,7 @@ class KeptSearch:
 
     def _is_read(self, place: Place) -> bool:
         """Whether a second call depends on what the first one left in ``place``."""
-        other = self.first.get(place, Absent)
+        other = self.first.get(place, Unset)
         if self._same(place, self.first, self.second):  # the first call left nothing to tell by
             other = other_than(other)
         grows = isinstance(self.third.get(place), list)
@@ -199,7 +199,7 @@ class KeptSearch:
         """Put back all that has changed since ``shot``."""
         now = snapshot(self.body)
         changed = [place for place in {**shot, **now} if not self._same(place, shot, now)]
-        Kept({place: shot.get(place, Absent) for place in changed}).reset(self.body)
+        Kept({place: shot.get(place, Unset) for place in changed}).reset(self.body)
 
     def _call(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         args, kwargs = self.arguments.with_tensors(inputs)
@@ -207,11 +207,11 @@ class KeptSearch:
         return [tensor.clone() for tensor in tensors_of(results, self.name)]
 
     def _of(self, shot: Mapping[Place, Any]) -> dict[Place, Any]:
-        return {place: shot.get(place, Absent) for place in self.changed}
+        return {place: shot.get(place, Unset) for place in self.changed}
 
     @staticmethod
     def _same(place: Place, some: Mapping[Place, Any], others: Mapping[Place, Any]) -> bool:
-        return same(some.get(place, Absent), others.get(place, Absent))
+        return same(some.get(place, Unset), others.get(place, Unset))
 
     @staticmethod
     def _leaf(shot: Mapping[Place, Any], place: Place, number: int) -> Tensor:

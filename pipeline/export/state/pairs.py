@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline.cells import CELLS
 from pipeline.errors import UsageError, unknown
-from pipeline.export.state.arguments import Arguments
+from pipeline.export.state.arguments import NamedArguments
 
 Pairs = tuple[tuple[int, int], ...]  # the numbers of arguments and of results
 
@@ -26,7 +26,7 @@ def is_called_like_a_state(name: str) -> bool:
 
 
 def told_pairs(
-    told: Mapping[str, str | int], arguments: Arguments, results: Sequence[str]
+    told: Mapping[str, str | int], arguments: NamedArguments, results: Sequence[str]
 ) -> Pairs:
     """The pairs that the user names; a name may stand for all tensors of an argument or result.
 
@@ -59,7 +59,10 @@ def told_pairs(
 
 
 def likely_pairs(
-    arguments: Arguments, free: Sequence[int], results: Sequence[tuple[str, Tensor]], by_name: bool
+    arguments: NamedArguments,
+    free: Sequence[int],
+    results: Sequence[tuple[str, Tensor]],
+    by_name: bool,
 ) -> Iterator[Pairs]:
     """Pairs of ``free`` arguments and ``results`` of the same type and shape, the likeliest first.
 
@@ -90,7 +93,7 @@ def likely_pairs(
 def _assigned(
     chosen: Sequence[int],
     fitting: Mapping[int, Sequence[int]],
-    arguments: Arguments,
+    arguments: NamedArguments,
     results: Sequence[tuple[str, Tensor]],
 ) -> Iterator[Pairs]:
     """Ways to give each of ``chosen`` a result of its own, by names, then in order from the end."""

@@ -26,7 +26,7 @@ from pipeline.contract.tensors import Contract, Tensors
 from pipeline.errors import MalformedError, one_line
 from pipeline.export.module.example import is_tensor
 from pipeline.export.state.arguments import run, tensors_of
-from pipeline.export.state.divergence import Record, first_to_differ
+from pipeline.export.state.divergence import CallLog, first_to_differ
 from pipeline.export.state.kept import get, put, snapshot
 from pipeline.export.state.pure import Pure, State
 from pipeline.export.state.sized_inputs import SizedInputs
@@ -203,12 +203,12 @@ class Proof:
             start = contract.rows(start, [0])
         model = self.twin or self.model
         together = contract.joined(calls, symbol)
-        whole, pieces = Record(model.pure.body), []
+        whole, pieces = CallLog(model.pure.body), []
         with suppress(MalformedError), whole.kept():
             chained(model, contract, [together], start)
         state: Mapping[str, Array] = start
         for call in calls:
-            pieces.append(Record(model.pure.body))
+            pieces.append(CallLog(model.pure.body))
             try:
                 with pieces[-1].kept():
                     (result,) = chained(model, contract, [call], dict(state))

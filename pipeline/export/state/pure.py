@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.export.module.nested import tensors_of
-from pipeline.export.state.arguments import Arguments
+from pipeline.export.state.arguments import NamedArguments
 from pipeline.export.state.indices import TensorIndices
 from pipeline.export.state.kept import Kept
 from pipeline.export.state.layers import Calls, Chain, Key
@@ -76,7 +76,7 @@ class Pure(nn.Module):
     def __init__(
         self,
         body: nn.Module,
-        arguments: Arguments,
+        arguments: NamedArguments,
         kept: Kept | None = None,
         chains: Sequence[tuple[Key, int]] = (),
         pairs: Sequence[tuple[int, int]] = (),

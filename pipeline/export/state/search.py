@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.contract.tensors import Contract
 from pipeline.errors import MalformedError
 from pipeline.export.module.example import Axes, Example
-from pipeline.export.state.arguments import Arguments, names_of_results, run
+from pipeline.export.state.arguments import NamedArguments, names_of_results, run
 from pipeline.export.state.kept import Kept
 from pipeline.export.state.kept_search import KeptSearch
 from pipeline.export.state.layers import Chain, Key, open_chains
@@ -54,7 +54,13 @@ class Search:
     """
 
     def __init__(
-        self, body: nn.Module, arguments: Arguments, axes: Axes, batch: str, time: str, name: str
+        self,
+        body: nn.Module,
+        arguments: NamedArguments,
+        axes: Axes,
+        batch: str,
+        time: str,
+        name: str,
     ) -> None:
         self.body, self.name = body, name
         self.symbols = batch, time

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from pipeline.export.state.arguments import Arguments
+from pipeline.export.state.arguments import NamedArguments
 from pipeline.export.state.layers import Chain, Key
 from pipeline.export.state.pure import Fold, Pure, State, rows_are_equal
 from pipeline.export.state.specs import unique
@@ -42,7 +42,7 @@ class Starts:
     """
 
     body: nn.Module
-    arguments: Arguments
+    arguments: NamedArguments
     results: Sequence[str]
     axes: Mapping[str, Mapping[int, str]]
     batch: str

@@ -11,12 +11,12 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from pipeline.errors import MalformedError
-from pipeline.export.state.arguments import Arguments, run, tensors_of
+from pipeline.export.state.arguments import NamedArguments, run, tensors_of
 from pipeline.export.state.kept_search import close
 from pipeline.export.state.pairs import is_called_like_a_state
 
 
-def supplied(body: nn.Module, arguments: Arguments, name: str) -> Arguments:
+def supplied(body: nn.Module, arguments: NamedArguments, name: str) -> NamedArguments:
     """``arguments``, with zeros for states that ``forward`` takes and that are left out.
 
     Such a parameter is None, is called like a state, and gives the same when it is zeros of the
@@ -26,7 +26,7 @@ def supplied(body: nn.Module, arguments: Arguments, name: str) -> Arguments:
     if not omitted:
         return arguments
 
-    def results_of(given: Arguments) -> Any:
+    def results_of(given: NamedArguments) -> Any:
         return run(copy.deepcopy(body), given.args, given.kwargs, name)
 
     results = results_of(arguments)

@@ -29,7 +29,7 @@ def _reorder_gates(g: FaultyGraph, order: Sequence[int]) -> None:
 
 
 def _left_to_onnx(cell: Entry, attribute: str) -> Plant:
-    """An attribute left out without which ONNX means something else than PyTorch."""
+    """Leave out an attribute without which ONNX means something else than PyTorch."""
 
     def plant_default(g: FaultyGraph) -> None:
         g.require(g.cell is cell)

@@ -87,7 +87,7 @@ class Comparison:
                 self.placement = self.other.model.placement(given)
 
     def _must_have_range(self, truth: Answer | str, found: list[Tensors] | str) -> None:
-        """Refuse integers that were drawn without a known range and are out of a table's."""
+        """Refuse integers that were drawn from a guessed range, and that a table does not have."""
         drawn = [
             item.name
             for item in self.contract.inputs

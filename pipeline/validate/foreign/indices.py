@@ -1,8 +1,8 @@
 """The range of an input's integers, where the graph uses them as indices into a table it holds."""
 
-from collections.abc import Iterator
+from onnx import ModelProto
 
-from onnx import GraphProto, ModelProto, NodeProto
+from pipeline.contract.graph import nodes_in
 
 # Operators whose output has the values of their first input.
 _SAME = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten", "Expand"}
@@ -17,7 +17,7 @@ def table_sizes(model: ModelProto) -> dict[str, int]:
     tables = {item.name: tuple(item.dims) for item in model.graph.initializer}
     source = {item.name: item.name for item in model.graph.input}
     sizes: dict[str, int] = {}
-    for node in _nodes(model.graph):
+    for node in nodes_in(model.graph):
         attributes = {item.name: item for item in node.attribute}
         first = node.input[0] if node.input else ""
         if node.op_type == "Constant" and "value" in attributes:
@@ -32,12 +32,3 @@ def table_sizes(model: ModelProto) -> dict[str, int]:
             name, size = source[node.input[1]], tables[first][axis]
             sizes[name] = min(size, sizes.get(name, size))
     return sizes
-
-
-def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    """All nodes of a graph, and of the graphs inside of it."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)

@@ -222,7 +222,7 @@ def _told_by_tables(
 def _told_by_files(
     inputs: Sequence[TensorSpec], files: Iterable[tuple[ForeignModel, Sequence[int]]]
 ) -> dict[str, Values]:
-    """How an ONNX file says itself that its inputs are drawn."""
+    """The values of inputs by the metadata of the ONNX file."""
     found: dict[str, Values] = {}
     for model, order in files:
         if not isinstance(model, OnnxModel):
