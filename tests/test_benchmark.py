@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import Here
-from tiny import refused, tool
+from tiny import by_name, new_trainer, refused, series_config, text_config, tool
 
-from pipeline.benchmark import clients, engines, loops, sequences
+from pipeline.benchmark import clients, engines, export, loops, sequences, training
 from pipeline.bundle import Bundle
+from pipeline.config import Config
 from pipeline.errors import ParityError, UnavailableError
 from pipeline.trust import Trust
 
@@ -77,6 +79,32 @@ def test_clients_are_measured_beside_python(
         ("lstm", None),
         ("gru", None),
     ]
+
+
+def test_training_is_measured_beside_a_plain_loop(pipeline: Here) -> None:
+    done = pipeline("benchmark", "train", SINE, "--seconds", "0", "--json")
+    assert done.code == 0, done.err
+    (row,) = json.loads(done.out)
+    assert (row["model"], row["precision"]) == (SINE, "float32")
+    assert 0 < row["plain"] < 1e8
+    assert row["ratio"] == pytest.approx(row["pipeline"] / row["plain"])
+
+
+@pytest.mark.parametrize("config", [text_config("lstm"), series_config("gru")], ids=by_name)
+def test_the_plain_loop_learns_the_batches_of_the_trainer(config: Config) -> None:
+    losses = list(islice(training.plain_loop(config, new_trainer(config)), 160))
+    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
+
+
+def test_exports_are_timed_beside_those_of_torch(
+    pipeline: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_ROUNDS", 1)
+    done = pipeline("benchmark", "export", SINE, "--json")
+    assert done.code == 0, done.err
+    (row,) = json.loads(done.out)
+    assert 0 < row["pipeline"] < 60
+    assert row["ratio"] == pytest.approx(row["pipeline"] / row["torch"])
 
 
 def test_what_does_not_replay_is_not_measured(

@@ -12,12 +12,15 @@ from pipeline.errors import unknown
 
 @click.group(cls=Commands)
 def benchmark() -> None:
-    """Measure side by side, in one run: what one step costs, and what exporters make.
+    """Measure side by side, in one run: what one step costs, how fast
+    training and export are, and what exporters make.
 
     \b
     pipeline benchmark loops char-lstm
     pipeline benchmark embed sine-lstm
     pipeline benchmark sequences
+    pipeline benchmark train char-lstm-256x2
+    pipeline benchmark export char-lstm
     pipeline benchmark exporters rnn lstm
     """
 
@@ -119,6 +122,58 @@ def sequences(as_json: bool) -> None:
         measured = list(measure_sequences(lambda words: status.update(literal(words))))
     content = [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in measured]
     finish(as_json, content, [sequences_table(measured)])
+
+
+@benchmark.command(cls=cloup.Command)
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    help="Time to measure each model and precision for.  [default: 10]",
+)
+@json_option
+def train(names: tuple[str, ...], seconds: float, as_json: bool) -> None:
+    """Compare training with a plain loop of PyTorch, for the presets and for a larger LSTM.
+
+    Both take steps in turns, on the CPU with one thread, and the median step of each counts. The
+    larger LSTM has two layers of 256 units and is called char-lstm-256x2.
+    """
+    from pipeline.benchmark.training import CONFIGS, measure_training
+    from pipeline.report.benchmarks import training_table
+    from pipeline.report.output import console, finish, literal
+
+    for name in names:
+        if name not in CONFIGS:
+            raise unknown("model", name, CONFIGS)
+    with console().status("measuring") as status:
+        found = measure_training(
+            names or tuple(CONFIGS), seconds, lambda words: status.update(literal(words))
+        )
+        speeds = list(found)
+    content = [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in speeds]
+    finish(as_json, content, [training_table(speeds)])
+
+
+@benchmark.command(cls=cloup.Command)
+@click.argument("names", nargs=-1, metavar="[PRESET]...")
+@json_option
+def export(names: tuple[str, ...], as_json: bool) -> None:
+    """Compare the time of our export with torch.onnx.export(dynamo=True), for the presets.
+
+    Both export the same untrained networks in turns, in this process; the median of each counts.
+    """
+    from pipeline.benchmark.export import measure_export
+    from pipeline.config import select
+    from pipeline.report.benchmarks import export_table
+    from pipeline.report.output import console, finish, literal
+
+    chosen = [config.name for config in select(names, None, None)]
+    with console().status("exporting") as status:
+        found = measure_export(chosen, lambda words: status.update(literal(words)))
+        times = list(found)
+    content = [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in times]
+    finish(as_json, content, [export_table(times)])
 
 
 @benchmark.command(cls=cloup.Command)

@@ -14,11 +14,12 @@ from pipeline.cells import BY_OPERATOR
 from pipeline.contract.tensors import TensorSpec
 from pipeline.export.ops import TRANSLATIONS
 from pipeline.export.quiet import quiet_exporter
+from pipeline.export.registry import reused_registry
 
 
 def translate(source: nn.Module | ExportedProgram, *inputs: Any, **options: Any) -> ModelProto:
     """``torch.onnx.export`` with recurrent operators translated to one ONNX node each."""
-    with quiet_exporter(), torch.no_grad():
+    with quiet_exporter(), reused_registry(), torch.no_grad():
         program = torch.onnx.export(
             source,
             *inputs,

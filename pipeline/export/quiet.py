@@ -2,11 +2,12 @@
 
 import logging
 import sys
-import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Any, TextIO, cast
+
+from pipeline.export.switch import Switch
 
 _LOGGERS = (
     "torch.onnx",
@@ -17,46 +18,7 @@ _LOGGERS = (
 )
 
 
-class _Place(threading.local):
-    """How many blocks this thread is in."""
-
-    depth = 0
-
-
-class _Switch:
-    """Something of the process that is changed while any thread is in a block.
-
-    The change itself asks :attr:`is_on`, which is so in threads that are in a block. The last
-    thread to leave takes the change back, in whatever order they came.
-    """
-
-    def __init__(self, install: Callable[["_Switch"], Callable[[], None]]) -> None:
-        self._install, self._place, self._lock = install, _Place(), threading.Lock()
-        self._inside = 0
-        self._remove: Callable[[], None]
-
-    @property
-    def is_on(self) -> bool:
-        return self._place.depth > 0
-
-    @contextmanager
-    def block(self) -> Iterator[None]:
-        with self._lock:
-            if not self._inside:
-                self._remove = self._install(self)
-            self._inside += 1
-        self._place.depth += 1
-        try:
-            yield
-        finally:
-            self._place.depth -= 1
-            with self._lock:
-                self._inside -= 1
-                if not self._inside:
-                    self._remove()
-
-
-def _hide_messages(switch: _Switch) -> Callable[[], None]:
+def _hide_messages(switch: Switch) -> Callable[[], None]:
     """Ignore warnings and what torch's exporters log."""
 
     class OfHere(type):
@@ -89,7 +51,7 @@ def _hide_messages(switch: _Switch) -> Callable[[], None]:
 class _Stderr:
     """The standard error stream, without what one thread writes."""
 
-    def __init__(self, stream: TextIO, switch: _Switch) -> None:
+    def __init__(self, stream: TextIO, switch: Switch) -> None:
         self._stream, self._switch = stream, switch
 
     def write(self, text: str) -> int:
@@ -99,7 +61,7 @@ class _Stderr:
         return getattr(self._stream, name)
 
 
-def _hide_stderr(switch: _Switch) -> Callable[[], None]:
+def _hide_stderr(switch: Switch) -> Callable[[], None]:
     before, ours = sys.stderr, _Stderr(sys.stderr, switch)
     sys.stderr = cast(TextIO, ours)
 
@@ -110,7 +72,7 @@ def _hide_stderr(switch: _Switch) -> Callable[[], None]:
     return remove
 
 
-_MESSAGES, _STDERR = _Switch(_hide_messages), _Switch(_hide_stderr)
+_MESSAGES, _STDERR = Switch(_hide_messages), Switch(_hide_stderr)
 
 
 def quiet_exporter() -> AbstractContextManager[None]:

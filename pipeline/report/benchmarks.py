@@ -6,9 +6,11 @@ from rich.text import Text as Styled
 
 from pipeline.benchmark.clients import ClientTime
 from pipeline.benchmark.engines import EngineTime
+from pipeline.benchmark.export import ExportTime
 from pipeline.benchmark.exporters import Attempt
 from pipeline.benchmark.loops import Measured
 from pipeline.benchmark.sequences import SequenceTime
+from pipeline.benchmark.training import TrainingSpeed
 from pipeline.report.grid import Grid
 
 _GOOD = "green"
@@ -66,6 +68,29 @@ def sequences_table(measured: Iterable[SequenceTime]) -> Grid:
         name = f"{item.cell.upper()} {item.inputs} to {item.units}"
         numbers = f"{item.microseconds:.0f}", f"{item.ratio:.2f}"
         table.add_row(name, str(item.steps), str(item.batch), item.engine, *numbers)
+    return table
+
+
+def training_table(measured: Iterable[TrainingSpeed]) -> Grid:
+    """One row per model and precision."""
+    table = Grid("Training: characters or steps a second, one thread", "model")
+    table.add_column("precision", "name")
+    for column in ("plain loop, float32", "pipeline", "times plain"):
+        table.add_column(column)
+    for item in measured:
+        numbers = (f"{item.plain:,.0f}", f"{item.pipeline:,.0f}", f"{item.ratio:.2f}")
+        table.add_row(item.model, item.precision, *numbers)
+    return table
+
+
+def export_table(measured: Iterable[ExportTime]) -> Grid:
+    """One row per model."""
+    table = Grid("One export, seconds of processor time", "model")
+    for column in ("pipeline", "torch.onnx.export", "ratio"):
+        table.add_column(column)
+    for item in measured:
+        numbers = (f"{item.pipeline:.2f}", f"{item.torch:.2f}", f"{item.ratio:.2f}")
+        table.add_row(item.model, *numbers)
     return table
 
 

@@ -18,7 +18,7 @@ from pipeline.train.step import TrainingPrecision, make_optimizer, train_step
 
 _MORE_PRECISE = 1.2  # bfloat16 must be faster by this factor
 _MORE_SPARING = 1.5  # and so must many threads: on a busy machine they wait for each other
-_ROUNDS = 5
+_LEAST, _ROUNDS = 3, 5  # rounds; the first one of a kernel includes its preparation
 _SECONDS = 1.0  # after which no further round of measurements begins
 
 Choice = TypeVar("Choice")
@@ -81,9 +81,15 @@ def choose_speed(
     batch = next(task.batches(0))
     threads = options.threads or 1
 
-    def seconds(precision: TrainingPrecision, count: int) -> float:
+    on_cpu = network.head.weight.device.type == "cpu"
+
+    def seconds(
+        precision: TrainingPrecision,
+        count: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> float:
         with on_threads(count):
-            return _seconds(network, task, options, precision, batch)
+            return _seconds(network, task, options, precision, batch, clock)
 
     if options.precision != "auto":
         precision: TrainingPrecision = options.precision
@@ -92,8 +98,10 @@ def choose_speed(
         precision = "float32"
     else:
         precisions: tuple[TrainingPrecision, ...] = ("float32", "bfloat16")
-        precision = _fastest(precisions, lambda one: seconds(one, threads), _MORE_PRECISE)
-    if options.threads is None and network.head.weight.device.type == "cpu":
+        # Processor time, since on a busy machine the other is what others take.
+        clock = time.process_time if on_cpu else time.perf_counter
+        precision = _fastest(precisions, lambda one: seconds(one, threads, clock), _MORE_PRECISE)
+    if options.threads is None and on_cpu:
         counts = sorted({1, min(torch.get_num_threads(), threads_of(weights_of(network)))})
         threads = _fastest(counts, lambda count: seconds(precision, count), _MORE_SPARING)
     return precision, threads
@@ -130,13 +138,13 @@ def _fastest(
         return choices[0]
     least = dict.fromkeys(choices, math.inf)
     began = time.perf_counter()
-    for _ in range(_ROUNDS):
+    for number in range(1, _ROUNDS + 1):
         for choice in tuple(least):  # in turn, so that a busy moment slows all of them
             try:
                 least[choice] = min(least[choice], seconds(choice))
             except RuntimeError:  # PyTorch has no kernel for it on this machine
                 del least[choice]
-        if time.perf_counter() - began > _SECONDS:
+        if number >= _LEAST and time.perf_counter() - began > _SECONDS:
             break
     best = choices[0]
     for choice, taken in least.items():
@@ -151,17 +159,18 @@ def _seconds(
     options: TrainingConfig,
     precision: TrainingPrecision,
     batch: Batch,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """The seconds of a training step on a copy of ``network``; infinite if it gives NaN."""
+    """The seconds of a training step on a copy of ``network`` by ``clock``; infinite after NaN."""
     trial = copy.deepcopy(network).train()
     optimizer = make_optimizer(trial, options)
     device = trial.head.weight.device
-    started = time.perf_counter()
+    started = clock()
     state = trial.zero_state(len(batch.input))
     loss, state = train_step(trial, optimizer, task, options, precision, batch, state)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    taken = time.perf_counter() - started
+    taken = clock() - started
     with torch.no_grad():
         output, _ = trial.eval()(batch.input.to(device), state)
     return taken if math.isfinite(loss) and output.isfinite().all() else math.inf

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import TrainingConfig
+from pipeline.config import TextModel, TrainingConfig
 from pipeline.model import Network
 from pipeline.train.batches import Batch, Task
 
@@ -14,12 +14,17 @@ TrainingPrecision = Literal["float32", "bfloat16"]
 
 
 def make_optimizer(network: Network, options: TrainingConfig) -> torch.optim.AdamW:
-    """A new optimiser of the weights of ``network``."""
+    """A new optimiser of the weights of ``network``.
+
+    For a text it is the fused one, which goes over the weights once in place of ten times. It
+    rounds otherwise; forecasts, whose errors come close to float32's own, would feel that.
+    """
     return torch.optim.AdamW(
         network.parameters(),
         lr=options.learning_rate,
         betas=(0.9, 0.99),
         weight_decay=options.weight_decay,
+        fused=isinstance(network.config, TextModel),
     )
 
 
