@@ -1,4 +1,4 @@
-"""Sequences and batches in generated C, beside ONNX Runtime and OpenVINO in one process.
+"""Sequences and batches in generated C, beside runtimes for ONNX files in one process.
 
 Every engine has one thread, and reads the same inputs from zero states.
 """
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -18,13 +19,15 @@ from pipeline.benchmark.compiling import c_compiler, compile_c
 from pipeline.bundle.trial import random_network
 from pipeline.cells import Cell
 from pipeline.config import Record
-from pipeline.contract.law import FLOAT32
+from pipeline.contract.files import ONNX_FILE
+from pipeline.contract.law import FLOAT32, Array, Precision
 from pipeline.contract.network import StoredNetwork
 from pipeline.errors import ParityError
 from pipeline.export import export
-from pipeline.network_tensors import INPUT, STATE, state_rows
+from pipeline.network_tensors import state_rows
+from pipeline.runtimes.base import Runtime, feeds
+from pipeline.runtimes.catalog import RUNTIMES
 from pipeline.runtimes.onnx_runtime import open_session
-from pipeline.runtimes.openvino import OpenVino
 from pipeline.threads import session_options
 
 BASIS = f"onnxruntime {onnxruntime.__version__}"  # what the others are compared with
@@ -35,7 +38,14 @@ _ROUNDS = 40  # of each engine, in turns; the fastest counts, since other work o
 _SEED = 20_261_126
 
 Floats = NDArray[np.float32]
-Engine = Callable[[Floats], Floats]  # inputs [batch, time, features] to outputs [batch, time, 1]
+Call = Callable[[Floats], Array]  # inputs [batch, time, features] to outputs [batch, time, 1]
+
+
+class Engine(NamedTuple):
+    """A call of a network on zero states, and the precision that it computes in."""
+
+    call: Call
+    precision: Precision = "float32"
 
 
 class SequenceTime(Record):
@@ -57,23 +67,27 @@ class SequenceTime(Record):
 
 
 def measure_sequences(say: Callable[[str], None]) -> Iterator[SequenceTime]:
-    """Measure every cell at every batch; ``say`` what is done. OpenVINO may be absent.
+    """Measure every cell at every batch; ``say`` what is done.
+
+    Runtimes that are optional take part where they are installed.
 
     Raises:
         UnavailableError: there is no C compiler, or it fails.
         ParityError: an engine that computes in float32 gives other numbers than ONNX Runtime.
     """
     compiler = c_compiler()
-    with tempfile.TemporaryDirectory(prefix="pipeline-sequences-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pipeline-sequences-") as name:
+        folder = Path(name)
         for cell in _CELLS:
             say(f"building {cell}")
             network = random_network("series", cell, _UNITS, 1, _SEED, features=_INPUTS)
             graph, _ = export(network, "sequence")
+            rows = len(state_rows(network.config))
             engines = {
-                BASIS: _onnx_runtime(graph),
-                "generated C": _generated_c(network.stored(), compiler, Path(folder) / cell),
+                BASIS: Engine(_onnx_runtime(graph, (rows, _UNITS))),
+                "generated C": Engine(_generated_c(network.stored(), compiler, folder / cell)),
             }
-            engines |= _openvino(graph)
+            engines |= _installed(graph, (rows, _UNITS))
             for batch in _BATCHES:
                 yield from _measured(cell, batch, engines, say)
 
@@ -83,19 +97,19 @@ def _measured(
 ) -> Iterator[SequenceTime]:
     shape = batch, _STEPS, _INPUTS
     inputs = np.random.default_rng(_SEED).normal(size=shape).astype(np.float32)
-    expected = engines[BASIS](inputs)
+    expected = engines[BASIS].call(inputs)
     for name, engine in engines.items():
-        if "default" not in name and not np.allclose(
-            engine(inputs), expected, rtol=FLOAT32.rtol, atol=FLOAT32.atol
+        if engine.precision == "float32" and not np.allclose(
+            engine.call(inputs), expected, rtol=FLOAT32.rtol, atol=FLOAT32.atol
         ):
             raise ParityError(f"{cell} of {_UNITS} in {name} is not what ONNX Runtime gives")
     say(f"measuring {cell}, batch {batch}")
     fastest = dict.fromkeys(engines, np.inf)
     for _ in range(_ROUNDS):
         for name, engine in engines.items():
-            engine(inputs)  # its weights are in the caches then, as they are in a stream
+            engine.call(inputs)  # its weights are in the caches then, as they are in a stream
             start = time.perf_counter()
-            engine(inputs)
+            engine.call(inputs)
             fastest[name] = min(fastest[name], (time.perf_counter() - start) * 1e6)
     for name, found in fastest.items():
         yield SequenceTime(
@@ -110,43 +124,35 @@ def _measured(
         )
 
 
-def _onnx_runtime(graph: bytes) -> Engine:
+def _onnx_runtime(graph: bytes, state: tuple[int, int]) -> Call:
     session = open_session(graph, "cpu", session_options())
-    rows, units = session.get_inputs()[1].shape[1:]
-
-    def call(inputs: Floats) -> Floats:
-        state = np.zeros((len(inputs), rows, units), np.float32)
-        output: Floats = session.run(None, {INPUT: inputs, STATE: state})[0]
-        return output
-
-    return call
+    return lambda inputs: session.run(None, _from_zeros(inputs, state))[0]
 
 
-def _openvino(graph: bytes) -> dict[str, Engine]:
-    """In float32, and in the precision that it chooses itself where that is another."""
-    if find_spec("openvino") is None:
-        return {}
+def _installed(graph: bytes, state: tuple[int, int]) -> dict[str, Engine]:
+    """The optional runtimes for ONNX files that are installed, once for each precision."""
     found: dict[str, Engine] = {}
-    for hint in ("f32", None):
-        runtime = OpenVino(graph, hint)
-        if hint or runtime.precision != "float32":
-            found[runtime.name] = _of_openvino(runtime)
+    for kind in RUNTIMES.values():
+        if kind.file != ONNX_FILE or not kind.optional or find_spec(kind.package) is None:
+            continue
+        precisions = {
+            runtime.precision: runtime
+            for runtime in (opener() for opener in kind.openers(graph, "cpu"))
+        }
+        for precision, runtime in precisions.items():
+            found[runtime.name] = Engine(_of_runtime(runtime, state), precision)
     return found
 
 
-def _of_openvino(runtime: OpenVino) -> Engine:
-    rows, units = runtime.compiled.input(1).partial_shape[1:]
-    shape = rows.get_length(), units.get_length()
-
-    def call(inputs: Floats) -> Floats:
-        state = np.zeros((len(inputs), *shape), np.float32)
-        output: Floats = runtime.call({INPUT: inputs, STATE: state})[0]
-        return output
-
-    return call
+def _of_runtime(runtime: Runtime, state: tuple[int, int]) -> Call:
+    return lambda inputs: runtime.call(_from_zeros(inputs, state))[0]
 
 
-def _generated_c(network: StoredNetwork, compiler: str, home: Path) -> Engine:
+def _from_zeros(inputs: Floats, state: tuple[int, int]) -> dict[str, Array]:
+    return feeds(inputs, np.zeros((len(inputs), *state), np.float32))
+
+
+def _generated_c(network: StoredNetwork, compiler: str, home: Path) -> Call:
     library = ctypes.CDLL(str(compile_c(network, "net", home, [compiler, "-shared", "-fPIC"], [])))
     outputs = len(network.weights["head.bias"])
     size = network.config.hidden_size * len(state_rows(network.config))

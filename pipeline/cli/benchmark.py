@@ -109,10 +109,10 @@ def embed(
 @benchmark.command(cls=cloup.Command)
 @json_option
 def sequences(as_json: bool) -> None:
-    """Compare whole sequences and batches in generated C with ONNX Runtime and OpenVINO.
+    """Compare whole sequences and batches in generated C with ONNX Runtime and others.
 
-    Each engine has one thread, on networks with random weights. All run in turns; the fastest round
-    of each counts.
+    Networks have random weights, and each engine has one thread. The others are the optional
+    runtimes that are installed. All run in turns; the fastest round of each counts.
     """
     from pipeline.benchmark.sequences import measure_sequences
     from pipeline.report.benchmarks import sequences_table
