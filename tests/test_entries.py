@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cloup
 import pytest
+from step_graphs import STEP_GRAPHS
 
 import pipeline.embed
 import pipeline.runtimes
@@ -24,7 +25,7 @@ from pipeline.runtimes.catalog import RUNTIMES
 from pipeline.runtimes.kind import Kind
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "onnxruntime", "openvino", "tract"}
+HEAVY = {"torch", "onnxruntime", "openvino", "tract", "ai_edge_litert"}
 READMES = {
     "runtimes": ROOT / "pipeline/runtimes/README.md",
     "targets": ROOT / "pipeline/embed/README.md",
@@ -63,7 +64,8 @@ def said(entry: Kind | Target) -> list[str]:
 
 
 def test_runtimes_stand_in_the_order_of_their_rows() -> None:
-    assert [*RUNTIMES] == ["torchscript", "onnxruntime", "reference", "openvino", "tract"]
+    always, optional = ["torchscript", "onnxruntime", "reference"], ["litert", "openvino", "tract"]
+    assert [*RUNTIMES] == [*always, *optional]
 
 
 @pytest.mark.parametrize("entry", [*RUNTIMES.values(), *TARGETS.values()], ids=lambda it: it.name)
@@ -147,7 +149,9 @@ def test_lists_of_runtimes_and_targets_load_no_library_of_theirs() -> None:
 def test_the_process_of_a_runtime_loads_no_other(
     tiny_bundle: Callable[[str], Bundle], name: str
 ) -> None:
-    path = tiny_bundle("sine-gru").folder / RUNTIMES[name].file
+    kind = RUNTIMES[name]
+    folder = STEP_GRAPHS / "char-lstm" if kind.converter else tiny_bundle("sine-gru").folder
+    path = folder / kind.file
     module = RUNTIMES[name].openers.__module__
     opened = f"KIND.openers(open({str(path)!r}, 'rb').read(), 'cpu')[-1]()"
     assert imported(f"from {module} import KIND; {opened}") <= {RUNTIMES[name].package}
@@ -156,6 +160,7 @@ def test_the_process_of_a_runtime_loads_no_other(
 @pytest.mark.parametrize(
     ("word", "place"),
     [
+        ("litert", "runtimes/litert.py"),
         ("tract", "runtimes/tract.py"),
         ("openvino", "runtimes/openvino.py"),
         ("libtorch", "embed/cpp_libtorch/__init__.py"),

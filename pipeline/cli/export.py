@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import cloup
 
+from pipeline.cli.listing import ListingCommand, formats
 from pipeline.cli.options import (
     PATH,
     checkpoints_option,
@@ -15,9 +15,10 @@ from pipeline.cli.options import (
     names_in,
     next_command,
     section,
+    several,
     share,
 )
-from pipeline.errors import UsageError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.lookup import find_models, variants_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _module = section("A module of your own")
 
 
-@click.command(cls=cloup.Command)
+@click.command(cls=ListingCommand, lists=formats)
 @click.argument(
     "names",
     nargs=-1,
@@ -72,6 +73,13 @@ _module = section("A module of your own")
     help="Largest loss of a score that a variant may have, such as 1%. Weights stay in float32 "
     "until it is within that.",
 )
+@several(
+    "--format",
+    str,
+    "Add files for other runtimes to bundles, of one step of one stream; they are listed below. "
+    "What converts to one is installed into your cache the first time.",
+    "Files for phones",
+)
 @checkpoints_option
 @exported_option
 @force_option
@@ -81,6 +89,7 @@ def export(
     opset: int,
     weights: str | None,
     max_loss: float | None,
+    format: tuple[str, ...],
     checkpoints: Path,
     exported: Path,
     force: bool,
@@ -97,7 +106,8 @@ def export(
     becomes inputs and outputs.
 
     A variant of a bundle is a bundle inside of it, in exported/NAME/TYPE, which stores its weights
-    in less than float32. Its name is NAME/TYPE. To export the bundle anew removes it.
+    in less than float32. Its name is NAME/TYPE. To export the bundle anew removes it, and the files
+    of --format.
 
     \b
     pipeline export
@@ -117,6 +127,8 @@ def export(
     if max_loss is not None and (weights is None or any(map(_is_source, names))):
         raise UsageError("--max-loss is for a variant; give --weights float16, int8 or int4")
     if any(map(_is_source, names)):
+        if format:
+            raise UsageError("--format is for bundles; export the module, then name its bundle")
         if len(names) > 1:
             raise UsageError("a module is exported alone; name one at a time")
         from pipeline.cli.export_module import export_source
@@ -135,6 +147,13 @@ def export(
             raise UsageError(
                 f"{option.opts[0]} is for a module such as mynet.py:Denoiser; name one"
             )
+    if format:
+        if weights is not None:
+            raise UsageError("--format is for a bundle in float32, and --weights for a variant")
+        from pipeline.cli.export_format import export_formats
+
+        export_formats(names, format, exported, force, as_json)
+        return
     if weights is not None:
         if opset != DEFAULT_OPSET:
             raise UsageError(f"--opset {opset}: a variant has the opset of its bundle")
@@ -153,6 +172,17 @@ def export(
         [],
         next_command("pipeline validate", names),
     )
+
+
+def _step_graphs(folder: Path) -> list[str]:
+    """The files of ``--format`` in a bundle, named as variants are; none if there is no bundle."""
+    from pipeline.contract import open_bundle
+
+    try:
+        files = open_bundle(folder).manifest.files
+    except PipelineError:
+        return []
+    return [f"{folder.name}/{file}" for file, entry in files.items() if entry.sizes]
 
 
 def _is_source(name: str) -> bool:
@@ -179,7 +209,7 @@ def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["B
 
         with console().status(f"exporting {target.name}"):
             network = load_network(source, checkpoint)
-            gone = variants_of(target, MANIFEST_FILE)
+            gone = [*variants_of(target, MANIFEST_FILE), *_step_graphs(target)]
             write_folder(target, build_bundle(checkpoint, network, opset))
     for name in gone:
         say(f"{name}: removed with the bundle that it was made of; export it anew")

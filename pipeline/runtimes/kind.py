@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.runtimes.base import Runtime
+from pipeline.runtimes.converter import Converter
 
 PROVIDERS = ("cpu", "cuda")  # providers that can be asked for everywhere; a build may have more
 
@@ -30,7 +31,8 @@ class Kind:
     why an installed runtime cannot use a provider, and what to do.
 
     If it ``runs_code``, ``file`` is a program that must be trusted. If it ``has_loops``, that file
-    also holds the loop, which other runtimes read from a file of its own.
+    also holds the loop, which other runtimes read from a file of its own. With a ``converter``,
+    ``file`` is a step graph, which is in a bundle only where it was asked for, and has no loop.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Kind:
     requirement: str = ""
     runs_code: bool = False
     has_loops: bool = False
+    converter: Converter | None = None
 
     @property
     def optional(self) -> bool:
