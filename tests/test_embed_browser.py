@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser_pages import LIBRARIES, NODE_MODULES, RUNTIME, asked
+from browser_pages import CLIENT, LIBRARIES, RUNTIME, asked, install_libraries, write_page
 from command_line import PROCESS, ROOT
 from conftest import write_tiny_bundle
 from embedded import FORMAT_1, zero_state
 from module_bundles import RECIPES, write_module_bundle
-from shared import once, shared
-from tiny import edit_sealed, missing, open_session, refused, saved, series_config, tool
+from tiny import edit_sealed, open_session, refused, saved, series_config
 
 from pipeline.bundle import Bundle, open_bundle
 from pipeline.config import SeriesSource
-from pipeline.embed.browser import server as serving
 from pipeline.embed.browser.server import replay_in_browser, serve
 from pipeline.embed.project import project_files, write_project
 from pipeline.embed.sums import SUMS_FILE
@@ -36,7 +34,6 @@ from pipeline.errors import (
     UnavailableError,
 )
 
-CLIENT = Path(serving.__file__).with_name("client")
 KINDS = ("series", "text", "both", "wide")
 LINE = ["target", "runtime", "model", "calls", "outputs", "states", "share"]
 LINE += ["microseconds_per_step", "passed"]
@@ -46,17 +43,7 @@ Project = Callable[[str], Path]
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder ``node_modules``, as npm installs what package.json asks for."""
-
-    def make(folder: Path) -> None:
-        folder.mkdir()
-        shutil.copy(CLIENT / "package.json", folder)
-        command = [tool("npm"), "install", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-        if done.returncode != 0:
-            missing(f"npm cannot install what the page needs: {done.stderr[-300:]}")
-
-    return once(shared(tmp_path_factory) / "npm", make) / NODE_MODULES
+    return install_libraries(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -91,14 +78,7 @@ def bundles(
 def project(bundles: dict[str, Bundle], runtime: Path, tmp_path: Path) -> Project:
     """Writes the project of a bundle, with its runtime in place."""
 
-    def make(kind: str) -> Path:
-        write_project(bundles[kind], find_target("browser"), tmp_path / kind)
-        for package in ("onnxruntime-web/dist", "papaparse", "uplot"):
-            place = tmp_path / kind / NODE_MODULES / package
-            shutil.copytree(runtime / package, place, copy_function=os.link)
-        return tmp_path / kind
-
-    return make
+    return lambda kind: write_page(bundles[kind], runtime, tmp_path / kind)
 
 
 @contextmanager
