@@ -29,6 +29,11 @@ from pipeline.train.trainer import Trainer
 from pipeline.validate import cases, free_run
 from pipeline.validate.loops import cases as loops_cases
 
+pytest_plugins = (
+    "page_projects",
+    "run_bundles",
+    "travelled",
+)
 hypothesis.settings.register_profile("same every time", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same every time")
 torch.set_num_threads(1)  # more only wait for each other on models this small

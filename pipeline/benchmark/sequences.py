@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.benchmark.compiling import c_compiler, compile_c
 from pipeline.bundle.trial import random_network
-from pipeline.cells import Cell
+from pipeline.cells import CELLS, ENTRIES, Cell
 from pipeline.config import Record
 from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.law import FLOAT32, Array, Precision
@@ -31,7 +31,7 @@ from pipeline.runtimes.onnx_runtime import open_session
 from pipeline.threads import session_options
 
 BASIS = f"onnxruntime {onnxruntime.__version__}"  # what the others are compared with
-_CELLS: tuple[Cell, ...] = ("lstm", "gru")
+_CELLS = tuple(cell for cell in CELLS if ENTRIES[cell].is_gated)
 _INPUTS, _UNITS, _STEPS = 64, 256, 64
 _BATCHES = (1, 16)
 _ROUNDS = 40  # of each engine, in turns; the fastest counts, since other work only slows down
