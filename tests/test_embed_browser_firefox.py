@@ -2,15 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from browser_pages import install_libraries, write_page
 from firefox import Tab, firefox
+from page_projects import Project
 
-from pipeline.bundle import Bundle
 from pipeline.embed.browser.server import serve
 
 INK = (
@@ -27,20 +26,14 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         yield opened
 
 
-@pytest.fixture(params=["sine-lstm", "char-gru"])
-def page(
-    request: pytest.FixtureRequest,
-    tiny_bundle: Callable[[str], Bundle],
-    tmp_path_factory: pytest.TempPathFactory,
-    tmp_path: Path,
-) -> Path:
+@pytest.fixture(params=["series", "text"])
+def page(request: pytest.FixtureRequest, page_project: Project) -> Path:
     """The folder of the page of a series or of a text."""
-    libraries = install_libraries(tmp_path_factory)
-    return write_page(tiny_bundle(request.param), libraries, tmp_path / "page")
+    return page_project(request.param)
 
 
-SERIES = pytest.mark.parametrize("page", ["sine-lstm"], indirect=True)
-TEXT = pytest.mark.parametrize("page", ["char-gru"], indirect=True)
+SERIES = pytest.mark.parametrize("page", ["series"], indirect=True)
+TEXT = pytest.mark.parametrize("page", ["text"], indirect=True)
 
 
 @contextmanager

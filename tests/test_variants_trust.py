@@ -1,4 +1,4 @@
-"""Variants of a stranger's module: its TorchScript runs where the user lets it, and nowhere else."""
+"""Variants of a stranger's module: its TorchScript runs where the user lets it, and only there."""
 
 from pathlib import Path
 

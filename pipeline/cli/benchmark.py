@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import cloup
 
-from pipeline.cli.options import Commands, bundles_argument, exported_option, json_option
+from pipeline.cli.options import Commands, Number, bundles_argument, exported_option, json_option
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import unknown
 
@@ -128,9 +128,9 @@ def sequences(as_json: bool) -> None:
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=10.0,
-    help="Time to measure each model and precision for.  [default: 10]",
+    help="Time to measure each model and precision for.",
 )
 @json_option
 def train(names: tuple[str, ...], seconds: float, as_json: bool) -> None:
@@ -187,7 +187,7 @@ def export(names: tuple[str, ...], as_json: bool) -> None:
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=120.0,
     help="Seconds for one export and its runs, before it counts as hanging.",
 )

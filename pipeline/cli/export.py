@@ -120,13 +120,13 @@ def export(
 
     if opset not in OPSETS:
         raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")
-    for option, is_given in (
+    for name, is_given in (
         ("--max-loss", max_loss is not None),
         ("--key", key is not None),
         ("--trust", trust_all),
     ):
         if is_given and (weights is None or any(map(_is_source, names))):
-            raise UsageError(f"{option} is for a variant; give --weights float16, int8 or int4")
+            raise UsageError(f"{name} is for a variant; give --weights float16, int8 or int4")
     if any(map(_is_source, names)):
         if len(names) > 1:
             raise UsageError("a module is exported alone; name one at a time")

@@ -11,6 +11,7 @@ from pipeline.cli.foreign import foreign, foreign_options
 from pipeline.cli.listing import ListingCommand, runtimes_and_targets
 from pipeline.cli.options import (
     COUNT,
+    Number,
     bundles_argument,
     exported_option,
     force_option,
@@ -59,7 +60,7 @@ _trial = section("Self-test of the validator")
 )
 @_comparison(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=120.0,
     help="Seconds that one call of a runtime may take. After that it counts as hanging.",
 )
