@@ -23,7 +23,8 @@ from pipeline.export.archive import archive_files, replaced_files
 from pipeline.export.called import Called
 from pipeline.export.session import Session, cpu_session
 from pipeline.variants.calibration import Samples, inputs_of_weights
-from pipeline.variants.graph import places, small_graph
+from pipeline.variants.graph import small_graph
+from pipeline.variants.places import places
 from pipeline.variants.scores import Scored
 from pipeline.variants.subject import Reweighted
 from pipeline.verify import Case, Model, Reference, answer, chained, deviations, replay

@@ -19,7 +19,8 @@ from pipeline.model import Network
 from pipeline.network_tensors import loop
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.variants.calibration import Samples, inputs_of_weights
-from pipeline.variants.graph import places, small_graph
+from pipeline.variants.graph import small_graph
+from pipeline.variants.places import places
 from pipeline.variants.scores import Scored
 from pipeline.variants.subject import Reweighted
 from pipeline.verify import Model

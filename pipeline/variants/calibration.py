@@ -17,7 +17,7 @@ from pipeline.cells import BY_OPERATOR
 from pipeline.contract.law import Array
 from pipeline.contract.tensors import Tensors
 from pipeline.export.session import cpu_session
-from pipeline.variants.graph import Place
+from pipeline.variants.places import Place
 
 _READS, _WEIGHTS, _RECURRENT, _START = 0, 1, 2, 5  # places of the inputs of a recurrent node
 
