@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.escaping import visible
-from pipeline.terminal import wrapped
+from pipeline.terminal import words, wrapped
 
 ColumnKind = Literal["name", "number", "words", "bar"]
 Block = list[tuple["Column", int]]  # columns and their widths, those of the keys first
@@ -48,7 +48,7 @@ class Column:
             parts = [line for text in texts for line in _name_lines(text, 0)]
         else:
             parts = [part for text in texts for part in self._parts(text)]
-        return max(map(cell_len, (*self.title.split(" "), *parts)))
+        return max(map(cell_len, (*words(self.title), *parts)))
 
     @property
     def most(self) -> int:
@@ -58,7 +58,7 @@ class Column:
         return max(map(cell_len, (self.title, *(cell.plain for cell in self.cells))))
 
     def _parts(self, text: str) -> Sequence[str]:
-        return text.split(" ") if self.kind == "words" else (text,)
+        return words(text) if self.kind == "words" else (text,)
 
     def cell(self, index: int, width: int, dash: str = "━") -> Text:
         """The cell of row ``index`` as it is shown in ``width``; bars are made of ``dash``."""
