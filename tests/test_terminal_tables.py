@@ -1,9 +1,12 @@
-"""Tables of benchmarks: every row can be told from the others, at any width."""
+"""Tables of benchmarks, and progress of trainings: rows are told apart, and nothing is cut."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
+from io import StringIO
 
 import pytest
+from rich.console import Console
 from terminals import WIDTHS, overlong, printed
 
 from pipeline.benchmark.clients import ClientTime
@@ -15,6 +18,8 @@ from pipeline.benchmark.sequences import SequenceTime
 from pipeline.benchmark.training import TrainingSpeed
 from pipeline.report import benchmarks
 from pipeline.report.grid import Grid
+from pipeline.report.progress import training_bar
+from pipeline.train.callback import Progress
 
 ENGINES = ("onnxruntime 1.31.1", "generated C", "openvino 2026.4.1, default", "tract 0.23.9")
 
@@ -114,3 +119,18 @@ def test_a_runtime_that_was_not_measured_takes_no_column() -> None:
 
     assert "RTNeural" not in shown(None)
     assert "RTNeural" in shown(0.125)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["char-lstm", "passengers-of-an-airline-lstm-64x2"])
+def test_the_progress_of_a_training_has_room_for_its_name_and_numbers(
+    name: str, width: int
+) -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=width)
+    with training_bar(console, name) as bar:
+        bar.show(Progress(epoch=3, step=12345, steps=99999, loss=0.001234, validation_loss=0.00567))
+        with console.capture() as captured:
+            console.print(bar.bars.get_renderable())
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", captured.get())
+    assert {f"{name}:", "0.00123,", "0.00567", "12345/99999"} <= set(shown.split())
+    assert overlong(shown, width) == []
