@@ -53,7 +53,7 @@ lint: $(TESTED) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	cd pipeline/embed/python/client && $(CURDIR)/$(BIN)/mypy --cache-dir $(CURDIR)/.mypy_cache --strict --explicit-package-bases *.py
-	clang-format --dry-run --Werror $(wildcard pipeline/embed/*/client/*.[ch] pipeline/embed/*/client/*pp pipeline/embed/*/programs/*.[ch] pipeline/benchmark/programs/*)
+	clang-format --dry-run --Werror $(wildcard pipeline/embed/*/client/*.[ch] pipeline/embed/*/client/*pp pipeline/embed/*/programs/*.[ch] pipeline/embed/*/programs/*pp pipeline/benchmark/programs/*)
 	cd pipeline/embed && npx --yes @biomejs/biome@2.6.8 check .
 
 tables: $(INSTALLED) ## Make the tables of the README files anew

@@ -20,7 +20,7 @@ from pipeline.embed.targets import TARGETS
 from pipeline.errors import UnavailableError, UsageError
 from pipeline.trust import Trust
 
-RUN_ANY = ("python", "node", "cpp-libtorch")  # the browser has tests of its own
+RUN_ANY = ("python", "node", "cpp-onnxruntime", "cpp-libtorch")  # the browser has tests of its own
 PROGRAMS = [name for name, target in TARGETS.items() if target.replay]
 
 

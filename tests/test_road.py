@@ -249,4 +249,4 @@ def test_the_self_test_prints_its_share_and_fails_when_a_fault_is_missed(
     result = pipeline("validate", "--self-test", "--honest", "0")
     assert result.code == 6
     assert "MISSED" in result.out
-    result.one_line_error("missed 2 faults")
+    result.one_line_error("missed 4 faults")
