@@ -41,15 +41,13 @@ def clients_table(measured: Iterable[ClientTime]) -> Grid:
 
 
 def engines_table(measured: Iterable[EngineTime]) -> Grid:
-    """One row per cell and size; RTNeural has columns where it was measured."""
-    items = list(measured)
-    has_rtneural = any(item.rtneural is not None for item in items)
+    """One row per cell and size."""
     table = Grid(
         "As many inputs as units, one output: one step, microseconds",
         *("network", "generated C", "ONNX Runtime, Python", "times C"),
-        *(("RTNeural", "times C") if has_rtneural else ()),
+        *("RTNeural", "times C"),
     )
-    for item in items:
+    for item in measured:
         name = f"{item.cell.upper()} {item.size}"
         numbers = [f"{item.c:.3f}", f"{item.onnxruntime:.1f}", f"{item.onnxruntime_ratio:.1f}"]
         if item.rtneural is not None:

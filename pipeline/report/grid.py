@@ -88,8 +88,9 @@ def _name_lines(text: str, width: int) -> list[str]:
 class Grid:
     """A table: the first columns name the rows, and the others hold what is known of them.
 
-    The first ``keys`` columns tell the rows apart, and stand in every block. If ``turns`` is set,
-    rows become columns where that takes fewer blocks and fewer lines.
+    The first ``keys`` columns tell the rows apart, and stand in every block; of the others, those
+    that say nothing of any row are left out. If ``turns`` is set, rows become columns where that
+    takes fewer blocks and fewer lines.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Grid:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table in the layout that takes the fewest lines of ``options.max_width``."""
-        width = options.max_width
+        width, self = options.max_width, self._filled()
         if options.ascii_only:
             self = self._in_ascii()
         if self.title:
@@ -136,6 +137,14 @@ class Grid:
             ):
                 shown, blocks = turned, others
         yield from shown._lists(width) if blocks is None else shown._tables(blocks, dash)
+
+    def _filled(self) -> "Grid":
+        """The same table without the columns whose cells are all empty."""
+        made = Grid(self.title, "", keys=self.keys, turns=self.turns)
+        keys, others = self.columns[: self.keys], self.columns[self.keys :]
+        said = [column for column in others if any(cell.plain for cell in column.cells)]
+        made.columns = [*keys, *(said if self.row_count else others)]
+        return made
 
     def _in_ascii(self) -> "Grid":
         """The same table for a terminal that cannot show the signs in it."""
