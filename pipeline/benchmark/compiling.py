@@ -3,11 +3,9 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.contract.network import StoredNetwork
-from pipeline.embed.c.source import write_c
 from pipeline.embed.replay import first_error
 from pipeline.errors import UnavailableError
 
@@ -27,9 +25,13 @@ def c_compiler() -> str:
 
 
 def compile_c(
-    network: StoredNetwork, name: str, home: Path, words: Sequence[str], programs: Sequence[str]
+    files: Mapping[str, bytes],
+    name: str,
+    home: Path,
+    words: Sequence[str],
+    programs: Sequence[str] = (),
 ) -> Path:
-    """``name`` in the new folder ``home``: the C of ``network``, compiled with ``programs``.
+    """``name`` in the new folder ``home``: ``files`` of generated C, compiled with ``programs``.
 
     ``words`` are the compiler and further options.
 
@@ -37,7 +39,7 @@ def compile_c(
         UnavailableError: it cannot be compiled.
     """
     home.mkdir()
-    for file, data in write_c(network, name, "none").items():
+    for file, data in files.items():
         (home / file).write_bytes(data)
     sources = [home / "model.c", *(PROGRAMS / program for program in programs)]
     return compiled([*words, "-std=c99", "-O3", f"-I{home}"], sources, home / name)

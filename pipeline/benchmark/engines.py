@@ -22,6 +22,7 @@ from pipeline.bundle.trial import random_network
 from pipeline.cells import CELLS, ENTRIES, Cell
 from pipeline.config import Record
 from pipeline.contract.network import StoredNetwork
+from pipeline.embed.c.source import write_c
 from pipeline.errors import UnavailableError
 from pipeline.export import export
 from pipeline.network_tensors import INPUT, STATE
@@ -81,7 +82,11 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
 
         built = {
             key: compile_c(
-                subject.stored, "step", folder / "-".join(map(str, key)), [compiler], ["c_step.c"]
+                write_c(subject.stored, "step", "none"),
+                "step",
+                folder / "-".join(map(str, key)),
+                [compiler],
+                ["c_step.c"],
             )
             for key, subject in subjects.items()
         }
