@@ -50,7 +50,7 @@ def engines() -> Grid:
 
 
 def sequences() -> Grid:
-    return benchmarks.sequences_table(
+    [table, _] = benchmarks.sequences_tables(
         SequenceTime(
             cell="lstm",
             inputs=64,
@@ -64,6 +64,7 @@ def sequences() -> Grid:
         for batch in (1, 16)
         for engine in ENGINES
     )
+    return table
 
 
 def training() -> Grid:
@@ -110,6 +111,28 @@ def test_rows_are_told_apart_in_every_block_and_nothing_is_cut(
     words = Counter(word for column in keys for cell in column for word in cell.plain.split())
     for block in shown.split("\n\n"):
         assert words <= Counter(block.split())
+
+
+def test_sequences_have_a_table_for_each_number_of_streams() -> None:
+    times = [
+        SequenceTime(
+            cell="gru",
+            inputs=4,
+            units=8,
+            steps=9,
+            batch=batch,
+            engine=engine,
+            microseconds=3,
+            onnxruntime=4,
+        )
+        for batch in (1, 16)
+        for engine in ENGINES
+    ]
+    tables = list(benchmarks.sequences_tables(times))
+    counts = ("1 stream", "16 streams")
+    titles = [f"GRU 4 to 8, 9 steps, {count}: one call, one thread" for count in counts]
+    assert [table.title for table in tables] == titles
+    assert [table.row_count for table in tables] == [len(ENGINES)] * 2
 
 
 def test_a_runtime_that_was_not_measured_takes_no_column() -> None:

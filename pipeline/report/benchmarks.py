@@ -56,19 +56,17 @@ def engines_table(measured: Iterable[EngineTime]) -> Grid:
     return table
 
 
-def sequences_table(measured: Iterable[SequenceTime]) -> Grid:
-    """One row per cell, batch and engine."""
-    table = Grid("Whole sequences, one thread: one call, microseconds", "network", keys=4)
-    for column in ("steps", "streams"):
-        table.add_column(column)
-    table.add_column("engine", "name")
-    table.add_column("µs")
-    table.add_column("of ONNX Runtime's time")
+def sequences_tables(measured: Iterable[SequenceTime]) -> Iterable[Grid]:
+    """A table per cell and batch, with one row per engine."""
+    tables: dict[str, Grid] = {}
     for item in measured:
-        name = f"{item.cell.upper()} {item.inputs} to {item.units}"
-        numbers = f"{item.microseconds:.0f}", f"{item.ratio:.2f}"
-        table.add_row(name, str(item.steps), str(item.batch), item.engine, *numbers)
-    return table
+        streams = f"{item.batch} stream{'' if item.batch == 1 else 's'}"
+        network = f"{item.cell.upper()} {item.inputs} to {item.units}"
+        title = f"{network}, {item.steps} steps, {streams}: one call, one thread"
+        columns = ("engine", "µs", "of ONNX Runtime's time")
+        table = tables.setdefault(title, Grid(title, *columns))
+        table.add_row(item.engine, f"{item.microseconds:.0f}", f"{item.ratio:.2f}")
+    return tables.values()
 
 
 def training_table(measured: Iterable[TrainingSpeed]) -> Grid:
