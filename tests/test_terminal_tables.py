@@ -16,6 +16,7 @@ from pipeline.benchmark.exporters import EXPORTERS, Attempt
 from pipeline.benchmark.loops import Measured
 from pipeline.benchmark.sequences import SequenceTime
 from pipeline.benchmark.training import TrainingSpeed
+from pipeline.benchmark.variants import VariantCost
 from pipeline.report import benchmarks
 from pipeline.report.grid import Grid
 from pipeline.report.progress import training_bar
@@ -67,6 +68,24 @@ def sequences() -> Grid:
     return table
 
 
+def variants() -> Grid:
+    return benchmarks.variant_costs_table(
+        VariantCost(
+            model="char-lstm-256x2",
+            weights=weights,
+            target=target,
+            onnx=1234567,
+            flash={"M4": 234567, "M0": 345678},
+            ram={"M4": 12345, "M0": 23456},
+            microseconds=1.25,
+            instructions=instructions,
+            losses={"bits per character": 0.0125},
+        )
+        for weights, instructions in (("float32", None), ("int8", 98765.0))
+        for target in ("c", "c-integer")
+    )
+
+
 def training() -> Grid:
     return benchmarks.training_table(
         TrainingSpeed(model="char-lstm-256x2", precision=precision, pipeline=1234567, plain=654321)
@@ -92,7 +111,9 @@ def exporters() -> Grid:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("table", [loops, clients, engines, sequences, training, export, exporters])
+@pytest.mark.parametrize(
+    "table", [loops, clients, engines, sequences, training, export, exporters, variants]
+)
 def test_rows_are_told_apart_in_every_block_and_nothing_is_cut(
     table: Callable[[], Grid], width: int
 ) -> None:
@@ -100,10 +121,8 @@ def test_rows_are_told_apart_in_every_block_and_nothing_is_cut(
     shown = printed(grid, width)
     assert overlong(shown, width) == []
     assert "…" not in shown
-    kept = {
-        cell.plain for column in grid.columns if column.kind == "number" for cell in column.cells
-    }
-    assert kept <= set(shown.split())
+    numbers = [column for column in grid.columns if column.kind == "number"]
+    assert {cell.plain for one in numbers for cell in one.cells} - {""} <= set(shown.split())
     keys = [column.cells for column in grid.columns[: grid.keys]]
     assert len({tuple(cell.plain for cell in row) for row in zip(*keys, strict=True)}) == len(
         keys[0]
@@ -133,6 +152,12 @@ def test_sequences_have_a_table_for_each_number_of_streams() -> None:
     titles = [f"GRU 4 to 8, 9 steps, {count}: one call, one thread" for count in counts]
     assert [table.title for table in tables] == titles
     assert [table.row_count for table in tables] == [len(ENGINES)] * 2
+
+
+def test_a_cost_that_was_not_measured_leaves_the_others_in_their_columns() -> None:
+    *_, instructions, loss = variants().columns
+    assert [cell.plain for cell in instructions.cells] == ["", "", "98,765", "98,765"]
+    assert {cell.plain for cell in loss.cells} == {"+1.25%"}
 
 
 def test_a_runtime_that_was_not_measured_takes_no_column() -> None:

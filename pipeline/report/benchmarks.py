@@ -74,7 +74,6 @@ def variant_costs_table(measured: Iterable[VariantCost]) -> Grid:
     """One row per model, type of weights and target; bytes, and what one step takes."""
     items = list(measured)
     processors = list(dict.fromkeys(name for item in items for name in item.flash))
-    counted = any(item.instructions is not None for item in items)
     table = Grid("Generated C of variants: bytes, and one step", "model", keys=3)
     for column in ("weights", "target"):
         table.add_column(column, "name")
@@ -82,15 +81,14 @@ def variant_costs_table(measured: Iterable[VariantCost]) -> Grid:
     for processor in processors:
         table.add_column(f"flash, {processor}")
         table.add_column(f"RAM, {processor}")
-    for column in ("µs", *(["instructions"] if counted else []), "worst loss"):
+    for column in ("µs", "instructions", "worst loss"):
         table.add_column(column)
     for item in items:
         cells = [f"{item.onnx:,}"]
         for processor in processors:
             cells += [f"{item.flash[processor]:,}", f"{item.ram[processor]:,}"]
         cells.append(f"{item.microseconds:.3g}")
-        if item.instructions is not None:
-            cells.append(f"{item.instructions:,.0f}")
+        cells.append("" if item.instructions is None else f"{item.instructions:,.0f}")
         cells.append(f"{item.worst_loss:+.2%}" if item.losses else "")
         table.add_row(item.model, item.weights, item.target, *cells)
     return table
