@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.contract.network import StoredNetwork
+from pipeline.embed.building import first_error
 from pipeline.embed.c.source import write_c
-from pipeline.embed.replay import first_error
 from pipeline.errors import UnavailableError
 
 PROGRAMS = Path(__file__).with_name("programs")
