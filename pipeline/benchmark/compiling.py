@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.embed.replay import first_error
+from pipeline.embed.building import first_error
 from pipeline.errors import UnavailableError
 
 PROGRAMS = Path(__file__).with_name("programs")
