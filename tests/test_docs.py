@@ -55,7 +55,9 @@ ROUTE = [
     *("lookup", "contract.law", "contract.tensors", "network_tensors", "seal"),
     *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
     *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
-    *("export", "usercode", "variants", "bundle", "trust", "runtimes", "validate"),
+    *("export", "usercode", "variants", "bundle", "trust"),
+    *("embed.target", "embed.sums", "embed.project", "embed.building"),
+    *("embed.c", "embed.javascript", "embed.wasm", "runtimes", "validate"),
     *("embed", "benchmark"),
     *("report", "hub", "run", "cli"),
 ]
@@ -188,8 +190,10 @@ def test_help_texts_name_what_the_code_knows() -> None:
 
 
 def place(module: str) -> int:
-    """Where ``module`` stands on the route, by its own name or that of its package."""
-    return ROUTE.index(module if module in ROUTE else module.partition(".")[0])
+    """Where ``module`` stands on the route, by its own name or that of a package it is in."""
+    while module not in ROUTE:
+        module = module.rpartition(".")[0]
+    return ROUTE.index(module)
 
 
 def test_a_file_imports_only_from_files_to_the_left_of_it() -> None:

@@ -14,8 +14,9 @@ from shared import once, shared
 from tiny import missing, open_session, refused
 
 from pipeline.bundle import open_bundle
+from pipeline.embed.building import build
 from pipeline.embed.project import project_files, write_project
-from pipeline.embed.replay import Workshop, build, replay
+from pipeline.embed.replay import Workshop, replay
 from pipeline.embed.targets import TARGETS
 from pipeline.errors import UnavailableError, UsageError
 from pipeline.trust import Trust

@@ -47,7 +47,7 @@ def test_a_project_is_the_client_as_it_is_and_verified_files_of_the_bundle(
         if f"model/{name}" in files:
             assert sha256(files[f"model/{name}"]) == entry.sha256
     assert ("model/onnx/generate.onnx" in files) == (
-        preset == "char-lstm" and target in ("python", "node", "browser")
+        preset == "char-lstm" and target in ("python", "node", "browser", "cpp-onnxruntime")
     )
 
 

@@ -24,7 +24,7 @@ from pipeline.runtimes.catalog import RUNTIMES
 from pipeline.runtimes.kind import Kind
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "onnxruntime", "openvino", "tract"}
+HEAVY = {"torch", "onnxruntime", "openvino", "tract", "wasmtime"}
 READMES = {
     "runtimes": ROOT / "pipeline/runtimes/README.md",
     "targets": ROOT / "pipeline/embed/README.md",
@@ -63,7 +63,14 @@ def said(entry: Kind | Target) -> list[str]:
 
 
 def test_runtimes_stand_in_the_order_of_their_rows() -> None:
-    assert [*RUNTIMES] == ["torchscript", "onnxruntime", "reference", "openvino", "tract"]
+    assert [*RUNTIMES] == [
+        "torchscript",
+        "onnxruntime",
+        "reference",
+        "openvino",
+        "tract",
+        "wasmtime",
+    ]
 
 
 @pytest.mark.parametrize("entry", [*RUNTIMES.values(), *TARGETS.values()], ids=lambda it: it.name)
@@ -145,12 +152,16 @@ def test_lists_of_runtimes_and_targets_load_no_library_of_theirs() -> None:
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_the_process_of_a_runtime_loads_no_other(
-    tiny_bundle: Callable[[str], Bundle], name: str
+    tiny_bundle: Callable[[str], Bundle], name: str, tmp_path: Path
 ) -> None:
-    path = tiny_bundle("sine-gru").folder / RUNTIMES[name].file
-    module = RUNTIMES[name].openers.__module__
+    bundle, kind = tiny_bundle("sine-gru"), RUNTIMES[name]
+    path = bundle.folder / kind.file
+    if kind.built is not None:
+        path = tmp_path / kind.file
+        path.write_bytes(kind.built(bundle))
+    module = kind.openers.__module__
     opened = f"KIND.openers(open({str(path)!r}, 'rb').read(), 'cpu')[-1]()"
-    assert imported(f"from {module} import KIND; {opened}") <= {RUNTIMES[name].package}
+    assert imported(f"from {module} import KIND; {opened}") <= {kind.package}
 
 
 @pytest.mark.parametrize(
@@ -158,6 +169,7 @@ def test_the_process_of_a_runtime_loads_no_other(
     [
         ("tract", "runtimes/tract.py"),
         ("openvino", "runtimes/openvino.py"),
+        ("wasmtime", "runtimes/wasmtime.py"),
         ("libtorch", "embed/cpp_libtorch/__init__.py"),
     ],
 )

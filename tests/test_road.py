@@ -15,7 +15,8 @@ def test_the_road_ends_with_proof(travelled: Path, text_file: Path) -> None:
     for name in ("sine-gru", "char-lstm"):
         validation = json.loads((travelled / "exported" / name / "validation.json").read_text())
         ran = {row["format"]: row["status"] for row in validation["rows"] if row["cases"]}
-        assert ran == {"PyTorch": "pass", "TorchScript": "pass", "ONNX": "pass"}
+        assert ran.keys() >= {"PyTorch", "TorchScript", "ONNX"}
+        assert {*ran.values()} == {"pass"}
     assert not leftovers(travelled)
 
 

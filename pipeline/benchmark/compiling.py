@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.embed.replay import first_error
+from pipeline.embed.building import first_error
 from pipeline.errors import UnavailableError
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -45,17 +45,26 @@ def compile_c(
     return compiled([*words, "-std=c99", "-O3", f"-I{home}"], sources, home / name)
 
 
-def compiled(words: Sequence[str], sources: Sequence[Path], target: Path) -> Path:
+def compiled(
+    words: Sequence[str], sources: Sequence[Path], target: Path, after: Sequence[str] = ("-lm",)
+) -> Path:
     """``target``, made of ``sources``; ``words`` are the compiler and its options.
+
+    Options for the linker come ``after`` them.
 
     Raises:
         UnavailableError: the compiler cannot be run, or fails.
     """
-    command = [*words, *map(str, sources), "-lm", "-o", str(target)]
+    command = [*words, *map(str, sources), *after, "-o", str(target)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise UnavailableError(f"{words[0]} cannot be run: {error.strerror}") from error
     if done.returncode:
-        raise UnavailableError(f"{words[0]} fails: {first_error(done)}")
+        raise failed(words[0], done)
     return target
+
+
+def failed(program: str, done: "subprocess.CompletedProcess[str]") -> UnavailableError:
+    """The error that says why ``program`` ended with another code than 0."""
+    return UnavailableError(f"{program} fails: {first_error(done)}")

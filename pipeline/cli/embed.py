@@ -74,8 +74,8 @@ def embed(
     pipeline embed sine-lstm c --out sine-c
     """
     from pipeline.contract import find_bundles, open_bundle
+    from pipeline.embed.building import build
     from pipeline.embed.project import write_project
-    from pipeline.embed.replay import build
     from pipeline.embed.targets import find_target
     from pipeline.report.output import finish, say
 

@@ -122,13 +122,15 @@ class Runtimes:
 
         The graph is ``file``, or part of the model's own file. Runtimes that compute in less than
         float32 are left out, because their rounding errors accumulate in the loop; so are those
-        whose file is code that is not trusted.
+        whose file is code that is not trusted, and those whose file is built.
 
         Raises:
             IntegrityError: a model file was changed.
         """
         for name in self.names:
             kind = RUNTIMES[name]
+            if kind.built is not None:
+                continue
             for provider in self.providers:
                 if provider in set(kind.providers()) and _why_absent(kind, provider) is None:
                     opened = self._open_on(
@@ -153,7 +155,11 @@ class Runtimes:
             yield Unsafe(*where, verdict.refusal)
             return
         worker = self._workers.setdefault((name, provider), Worker(self.time_limit))
-        data = bundle.read(file)
+        try:
+            data = bundle.read(file) if kind.built is None else kind.built(bundle)
+        except (UnavailableError, UsageError) as error:
+            yield Absent(*where, str(error))
+            return
         for opener in kind.openers(data, provider):
             opened: Runtime | Absent
             try:

@@ -8,6 +8,7 @@ it. The process in which the runtime runs imports that file alone, and so loads 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from pipeline.contract import Bundle
 from pipeline.runtimes.base import Runtime
 
 PROVIDERS = ("cpu", "cuda")  # providers that can be asked for everywhere; a build may have more
@@ -30,7 +31,9 @@ class Kind:
     why an installed runtime cannot use a provider, and what to do.
 
     If it ``runs_code``, ``file`` is a program that must be trusted. If it ``has_loops``, that file
-    also holds the loop, which other runtimes read from a file of its own.
+    also holds the loop, which other runtimes read from a file of its own. Where ``file`` is
+    ``built`` from a bundle, bundles do not hold it, and it has no loop; what cannot be built raises
+    a UsageError or an UnavailableError that says why.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Kind:
     requirement: str = ""
     runs_code: bool = False
     has_loops: bool = False
+    built: Callable[[Bundle], bytes] | None = None
 
     @property
     def optional(self) -> bool:

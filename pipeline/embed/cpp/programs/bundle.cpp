@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
-#include <regex>
 #include <system_error>
 
 #include <openssl/evp.h>
@@ -13,9 +12,8 @@ namespace {
 constexpr int FORMAT = 2; // and older ones
 const char *const INITIAL = "initial.json";
 const char *const AXES = R"({"batch": {"role": "batch"}, "time": {"role": "time"}})"; // format 1
-constexpr size_t LIMIT = 64 << 20;                                 // bytes of the manifest
-const std::regex SEAL("\\{\n  \"sha256\": \"([0-9a-f]{64})\",\n"); // its second line
-constexpr size_t SEALED = 82;                                      // bytes up to its end
+constexpr size_t LIMIT = 64 << 20;                                  // bytes of the manifest
+const std::string SEAL = "{\n  \"sha256\": \"", SEAL_END = "\",\n"; // about 64 digits
 
 std::string sha256(const std::string &data) {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -34,10 +32,10 @@ std::string sha256(const std::string &data) {
 // Whether the manifest has the seal that it should have: the digest of all but its line. Those of
 // earlier versions have none.
 bool is_whole(const std::string &manifest) {
-    std::smatch seal;
-    const auto start = manifest.substr(0, SEALED);
-    if (std::regex_match(start, seal, SEAL))
-        return seal[1] == sha256("{\n" + manifest.substr(SEALED));
+    const size_t end = SEAL.size() + 64, rest = end + SEAL_END.size();
+    if (manifest.size() > rest && manifest.compare(0, SEAL.size(), SEAL) == 0 &&
+        manifest.compare(end, SEAL_END.size(), SEAL_END) == 0)
+        return manifest.substr(SEAL.size(), 64) == sha256("{\n" + manifest.substr(rest));
     const std::string first = "\"format\"";
     const auto place = manifest.find('"');
     return place == std::string::npos || manifest.compare(place, first.size(), first) == 0;
@@ -175,6 +173,7 @@ Tensors Model::initial_states() const {
 
 std::pair<Tensors, Tensors> Model::step(const Tensors &inputs, const Tensors &states) {
     std::vector<const Tensor *> given;
+    given.reserve(all_inputs.size());
     for (const auto &name : all_inputs) {
         const auto state = states.find(name);
         given.push_back(state != states.end() ? &state->second : &inputs.at(name));
