@@ -79,7 +79,7 @@ $(TESTED): $(INSTALLED)
 
 # What the tests need besides all that the embedded clients say they need, as program:package of
 # Debian. Where something cannot be installed, the tests say what is missing.
-PROGRAMS := clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm \
+PROGRAMS := arm-none-eabi-gcc:gcc-arm-none-eabi valgrind:valgrind clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm \
             qemu-x86_64:qemu-user
 
 tools: $(TESTED)

@@ -23,8 +23,10 @@ from pipeline.bundle import Bundle
 from pipeline.cli import cli
 from pipeline.config import FAMILIES, PRESETS, Config, SeriesSource
 from pipeline.contract.manifest import manifest_schema
+from pipeline.embed.targets import RUN_HERE
 from pipeline.errors import PipelineError
 from pipeline.export import OPSETS
+from pipeline.runtimes.catalog import RUNTIMES
 from pipeline.runtimes.kind import PROVIDERS
 from pipeline.validate.records import validation_schema
 
@@ -120,6 +122,17 @@ def test_the_front_page_is_short_and_leads_to_every_room() -> None:
     assert len(README.splitlines()) <= 150
     for room in ROOMS:
         assert f"({room}/README.md)" in README
+
+
+def test_the_matrix_of_the_front_page_has_a_row_for_all_that_runs_here() -> None:
+    """What ``COLUMNS=120 pipeline validate --embedded`` prints after the main job goes there."""
+    [matrix] = re.findall(r"```text\n(Largest error.*?)```", README, flags=re.S)
+    _, titles, _, *rows = matrix.splitlines()
+    assert titles.split() == ["runtime", *PRESETS]
+    names = [row.split()[0].rstrip(",").lower().removeprefix("onnx.") for row in rows]
+    assert list(dict.fromkeys(names)) == ["pytorch", *RUNTIMES, *RUN_HERE]
+    for row in rows:
+        assert len(re.findall(r"✓ \d+%", row)) == len(PRESETS), row
 
 
 def test_every_package_says_what_it_is() -> None:

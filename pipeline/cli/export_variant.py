@@ -63,7 +63,10 @@ def export_variants(
 
 def _kept(bundle: "Bundle") -> str:
     variant = bundle.manifest.variant
-    return f"; {', '.join(variant.kept)} stay in float32" if variant and variant.kept else ""
+    if variant is None or not variant.kept:
+        return ""
+    stay = "stays" if len(variant.kept) == 1 else "stay"
+    return f"; {', '.join(variant.kept)} {stay} in float32"
 
 
 def _export_one(
