@@ -53,7 +53,7 @@ lint: $(TESTED) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	cd pipeline/embed/python/client && $(CURDIR)/$(BIN)/mypy --cache-dir $(CURDIR)/.mypy_cache --strict --explicit-package-bases *.py
-	clang-format --dry-run --Werror $(wildcard pipeline/embed/*/client/*.[ch] pipeline/embed/*/client/*pp pipeline/embed/*/programs/*.[ch] pipeline/benchmark/programs/*)
+	clang-format --dry-run --Werror $(wildcard pipeline/embed/*/client/*.[ch] pipeline/embed/*/client/*pp pipeline/embed/*/programs/*.[ch] pipeline/embed/*/programs/*pp pipeline/benchmark/programs/*)
 	cd pipeline/embed && npx --yes @biomejs/biome@2.6.8 check .
 
 tables: $(INSTALLED) ## Make the tables of the README files anew
@@ -80,7 +80,8 @@ $(TESTED): $(INSTALLED)
 # What the tests need besides all that the embedded clients say they need, as program:package of
 # Debian. Where something cannot be installed, the tests say what is missing.
 PROGRAMS := clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm \
-            qemu-x86_64:qemu-user
+            qemu-x86_64:qemu-user firefox-esr:firefox-esr valgrind:valgrind \
+            arm-none-eabi-gcc:gcc-arm-none-eabi
 
 tools: $(TESTED)
 	@missing="$$($(BIN)/python -c 'from pipeline.embed.targets import *; print(*missing_packages())')"; \

@@ -15,6 +15,7 @@ A message is one line: what is wrong, where, and what to do. Only ``cli/`` print
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 300  # characters of a message of a library
 INTERRUPTED = 130  # 128 + SIGINT, the shell's own convention
 
 
@@ -70,8 +71,13 @@ BY_EXIT_CODE = {error.exit_code: error for error in PipelineError.__subclasses__
 
 
 def one_line(error: Exception) -> str:
-    """An error of a library as one line: its type and the beginning of its message."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    """An error of a library as one line: its type, then its message, or its first sentences."""
+    message = " ".join(str(error).split())
+    if len(message) > _LONGEST:
+        begin = message[:_LONGEST]
+        sentences, end, _ = begin.rpartition(". ")
+        message = f"{sentences}." if end else f"{begin.rpartition(' ')[0]} …"
+    return f"{type(error).__name__}: {message}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

@@ -28,7 +28,16 @@ from pipeline.train.scores import score
 from pipeline.train.trainer import Trainer
 from pipeline.validate import cases, free_run
 from pipeline.validate.loops import cases as loops_cases
+from pipeline.variants import rounding
+from pipeline.variants import scores as variant_scores
 
+pytest_plugins = (
+    "page_projects",
+    "run_bundles",
+    "tables",
+    "travelled",
+    "validated",
+)
 hypothesis.settings.register_profile("same every time", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same every time")
 torch.set_num_threads(1)  # more only wait for each other on models this small
@@ -194,3 +203,10 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def small_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny weights are worth to store small, and streams end soon."""
+    monkeypatch.setattr(rounding, "_AROUND", dict.fromkeys(rounding._AROUND, 0))
+    monkeypatch.setattr(variant_scores, "STREAM", 1000)

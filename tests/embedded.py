@@ -23,8 +23,8 @@ from pipeline.config import Config
 from pipeline.config.presets import override, with_columns
 from pipeline.contract.law import FLOAT32, LESS_THAN_FLOAT32, Tolerance
 from pipeline.data import Series, Text
+from pipeline.embed.building import build
 from pipeline.embed.project import write_project
-from pipeline.embed.replay import build
 from pipeline.embed.targets import TARGETS
 from pipeline.errors import UnavailableError
 from pipeline.train.scores import score

@@ -65,9 +65,10 @@ class Here(Converter):
 def convert_badly(program: bytes) -> bytes:
     """A program whose weights are off in their third digit."""
     exported = torch.export.load(io.BytesIO(program))
-    for weight in (*exported.constants.values(), *exported.state_dict.values()):
-        if weight.is_floating_point():
-            weight.mul_(1.001)
+    with torch.no_grad():
+        for weight in (*exported.constants.values(), *exported.state_dict.values()):
+            if weight.is_floating_point():
+                weight.mul_(1.001)
     file = io.BytesIO()
     torch.export.save(exported, file)
     return file.getvalue()

@@ -10,7 +10,15 @@ import pytest
 from command_line import Here
 from tiny import by_name, new_trainer, refused, series_config, text_config, tool
 
-from pipeline.benchmark import clients, engines, export, loops, sequences, training
+from pipeline.benchmark import (
+    clients,
+    engines,
+    export,
+    loops,
+    sequence_engines,
+    sequences,
+    training,
+)
 from pipeline.bundle import Bundle
 from pipeline.config import Config
 from pipeline.errors import ParityError, UnavailableError
@@ -134,7 +142,7 @@ def test_sequences_and_batches_are_measured_beside_onnx_runtime(
 def test_an_engine_with_other_numbers_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     tool("cc")
     monkeypatch.setattr(sequences, "_UNITS", 8)
-    monkeypatch.setattr(sequences, "_generated_c", lambda *_: lambda inputs: inputs[..., :1])
+    monkeypatch.setattr(sequence_engines, "in_c", lambda *_: lambda inputs: inputs[..., :1])
     with refused(ParityError, "lstm of 8", "generated C"):
         next(sequences.measure_sequences(quiet))
 

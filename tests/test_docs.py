@@ -23,8 +23,10 @@ from pipeline.bundle import Bundle
 from pipeline.cli import cli
 from pipeline.config import FAMILIES, PRESETS, Config, SeriesSource
 from pipeline.contract.manifest import manifest_schema
+from pipeline.embed.targets import RUN_HERE
 from pipeline.errors import PipelineError
 from pipeline.export import OPSETS
+from pipeline.runtimes.catalog import RUNTIMES
 from pipeline.runtimes.kind import PROVIDERS
 from pipeline.validate.records import validation_schema
 
@@ -53,7 +55,9 @@ ROUTE = [
     *("lookup", "contract.law", "contract.tensors", "network_tensors", "seal"),
     *("contract", "verify", "threads", "data", "model", "train", "checkpoint", "importer"),
     *("runtimes.base", "runtimes.kind", "runtimes.pytorch", "runtimes.torchscript"),
-    *("export", "usercode", "variants", "bundle", "trust", "runtimes", "validate"),
+    *("export", "usercode", "variants", "bundle", "trust"),
+    *("embed.target", "embed.sums", "embed.project", "embed.building"),
+    *("embed.c", "embed.javascript", "embed.wasm", "runtimes", "validate"),
     *("embed", "benchmark"),
     *("report", "hub", "run", "cli"),
 ]
@@ -120,6 +124,17 @@ def test_the_front_page_is_short_and_leads_to_every_room() -> None:
         assert f"({room}/README.md)" in README
 
 
+def test_the_matrix_of_the_front_page_has_a_row_for_all_that_runs_here() -> None:
+    """What ``COLUMNS=120 pipeline validate --embedded`` prints after the main job goes there."""
+    [matrix] = re.findall(r"```text\n(Largest error.*?)```", README, flags=re.S)
+    _, titles, _, *rows = matrix.splitlines()
+    assert titles.split() == ["runtime", *PRESETS]
+    names = [row.split()[0].rstrip(",").lower().removeprefix("onnx.") for row in rows]
+    assert list(dict.fromkeys(names)) == ["pytorch", *RUNTIMES, *RUN_HERE]
+    for row in rows:
+        assert len(re.findall(r"✓ \d+%", row)) == len(PRESETS), row
+
+
 def test_every_package_says_what_it_is() -> None:
     for package in {path.parent for path in (ROOT / "pipeline").rglob("*.py")}:
         if {"client", "clients"}.isdisjoint(package.parts):  # programs that import nothing of ours
@@ -175,8 +190,10 @@ def test_help_texts_name_what_the_code_knows() -> None:
 
 
 def place(module: str) -> int:
-    """Where ``module`` stands on the route, by its own name or that of its package."""
-    return ROUTE.index(module if module in ROUTE else module.partition(".")[0])
+    """Where ``module`` stands on the route, by its own name or that of a package it is in."""
+    while module not in ROUTE:
+        module = module.rpartition(".")[0]
+    return ROUTE.index(module)
 
 
 def test_a_file_imports_only_from_files_to_the_left_of_it() -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks_in_c import STRICT, can_run, network
 from numpy.typing import NDArray
-from test_embed_c import STRICT, can_run, network
 from tiny import tool
 
 from pipeline.cells.fixed_point import OUTPUT_BITS, PART_BITS, STATE_BITS, FixedPoint, Integers

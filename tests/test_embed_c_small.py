@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_embed_c import (
+from networks_in_c import (
     BUILDS,
     STRICT,
     InC,

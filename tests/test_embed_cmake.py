@@ -1,8 +1,9 @@
-"""Generated C and the client in C++ are targets that a project of CMake takes in."""
+"""Generated C and the clients in C++ are targets that a project of CMake takes in."""
 
 import json
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,13 +89,20 @@ def test_two_models_in_c_are_libraries_of_one_project(
     ]
 
 
+@pytest.mark.parametrize(
+    ("target", "option"),
+    [
+        ("cpp-libtorch", f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}"),
+        ("cpp-onnxruntime", f"-DPYTHON={sys.executable}"),
+    ],
+)
 def test_the_client_in_cpp_is_a_library_of_another_project(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    target: str, option: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    TARGETS["cpp-libtorch"].require()
+    TARGETS[target].require()
     bundle = open_bundle(bundle_of("series", tmp_path_factory))
     for folder in ("one", "two"):  # two models, for which one library is enough
-        write_project(bundle, TARGETS["cpp-libtorch"], tmp_path / folder)
+        write_project(bundle, TARGETS[target], tmp_path / folder)
     (tmp_path / "main.cpp").write_text(
         "#include <iostream>\n#include <bundle.hpp>\n"
         'int main() { std::cout << Model("one/model").manifest["name"].get<std::string>() '
@@ -105,15 +113,15 @@ def test_the_client_in_cpp_is_a_library_of_another_project(
         "add_subdirectory(one)\nadd_subdirectory(two)\n"
         "add_executable(app main.cpp)\ntarget_link_libraries(app PRIVATE bundle)\n"
     )
-    options = (
-        f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}",
-        "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
-    )
+    options = (option, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
     run(tool("cmake"), "-S", ".", "-B", "build", *options, folder=tmp_path)
     commands = json.loads((tmp_path / "build/compile_commands.json").read_text())
     by_name = {Path(one["file"]).relative_to(tmp_path).as_posix(): one for one in commands}
-    assert {*by_name} == {"main.cpp", "one/bundle.cpp"}
+    parts = ("bundle", "runtime", "tensor")
+    assert {*by_name} == {"main.cpp", *(f"one/{part}.cpp" for part in parts)}
     # Building all of it would take most of a minute; what is left is what other tests build.
     command = shlex.split(by_name["main.cpp"]["command"])
     run(*command, "-fsyntax-only", folder=tmp_path / "build")
-    assert "libtorch" in (tmp_path / "build/CMakeFiles/app.dir/link.txt").read_text()
+    linked = (tmp_path / "build/CMakeFiles/app.dir/link.txt").read_text()
+    assert ("libtorch" in linked) == (target == "cpp-libtorch")
+    assert "libonnxruntime" not in linked  # it is opened when the program runs

@@ -14,13 +14,14 @@ from shared import once, shared
 from tiny import missing, open_session, refused
 
 from pipeline.bundle import open_bundle
+from pipeline.embed.building import build
 from pipeline.embed.project import project_files, write_project
-from pipeline.embed.replay import Workshop, build, replay
+from pipeline.embed.replay import Workshop, replay
 from pipeline.embed.targets import TARGETS
 from pipeline.errors import UnavailableError, UsageError
 from pipeline.trust import Trust
 
-RUN_ANY = ("python", "node", "cpp-libtorch")  # the browser has tests of its own
+RUN_ANY = ("python", "node", "cpp-onnxruntime", "cpp-libtorch")  # the browser has tests of its own
 PROGRAMS = [name for name, target in TARGETS.items() if target.replay]
 
 

@@ -25,7 +25,7 @@ from pipeline.runtimes.catalog import RUNTIMES
 from pipeline.runtimes.kind import Kind
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "onnxruntime", "openvino", "tract", "ai_edge_litert"}
+HEAVY = {"torch", "onnxruntime", "openvino", "tract", "wasmtime", "ai_edge_litert"}
 READMES = {
     "runtimes": ROOT / "pipeline/runtimes/README.md",
     "targets": ROOT / "pipeline/embed/README.md",
@@ -64,8 +64,8 @@ def said(entry: Kind | Target) -> list[str]:
 
 
 def test_runtimes_stand_in_the_order_of_their_rows() -> None:
-    always, optional = ["torchscript", "onnxruntime", "reference"], ["litert", "openvino", "tract"]
-    assert [*RUNTIMES] == [*always, *optional]
+    always = ["torchscript", "onnxruntime", "reference"]
+    assert [*RUNTIMES] == [*always, "litert", "openvino", "tract", "wasmtime"]
 
 
 @pytest.mark.parametrize("entry", [*RUNTIMES.values(), *TARGETS.values()], ids=lambda it: it.name)
@@ -147,14 +147,17 @@ def test_lists_of_runtimes_and_targets_load_no_library_of_theirs() -> None:
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_the_process_of_a_runtime_loads_no_other(
-    tiny_bundle: Callable[[str], Bundle], name: str
+    tiny_bundle: Callable[[str], Bundle], name: str, tmp_path: Path
 ) -> None:
-    kind = RUNTIMES[name]
-    folder = STEP_GRAPHS / "char-lstm" if kind.converter else tiny_bundle("sine-gru").folder
+    kind, bundle = RUNTIMES[name], tiny_bundle("sine-gru")
+    folder = STEP_GRAPHS / "char-lstm" if kind.converter else bundle.folder
     path = folder / kind.file
-    module = RUNTIMES[name].openers.__module__
+    if kind.built is not None:
+        path = tmp_path / kind.file
+        path.write_bytes(kind.built(bundle))
+    module = kind.openers.__module__
     opened = f"KIND.openers(open({str(path)!r}, 'rb').read(), 'cpu')[-1]()"
-    assert imported(f"from {module} import KIND; {opened}") <= {RUNTIMES[name].package}
+    assert imported(f"from {module} import KIND; {opened}") <= {kind.package}
 
 
 @pytest.mark.parametrize(
@@ -163,6 +166,7 @@ def test_the_process_of_a_runtime_loads_no_other(
         ("litert", "runtimes/litert.py"),
         ("tract", "runtimes/tract.py"),
         ("openvino", "runtimes/openvino.py"),
+        ("wasmtime", "runtimes/wasmtime.py"),
         ("libtorch", "embed/cpp_libtorch/__init__.py"),
     ],
 )

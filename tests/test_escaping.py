@@ -17,8 +17,8 @@ from command_line import Here, go
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from networks_in_c import STRICT, network, run
 from rich.table import Table
-from test_embed_c import STRICT, network, run
 from tiny import refused, tool
 
 from pipeline.bundle import open_bundle

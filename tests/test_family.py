@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,17 @@ import onnx
 import pytest
 import torch
 from conftest import write_tiny_bundle
+from family_networks import BOTH, OPTIONS, call, network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import (
     MAIN,
-    TEXT,
     installed,
-    new_trainer,
     open_session,
     refused,
     saved,
     series_config,
     text_config,
-    trained,
     validation_of,
 )
 from torch import nn
@@ -31,68 +29,20 @@ from torch import nn
 from pipeline.bundle import Bundle
 from pipeline.bundle.first_lines import first_lines
 from pipeline.bundle.network import graph_constants, program_tensors
-from pipeline.config import WHOLE_SEQUENCES, SeriesModel, TextModel
-from pipeline.contract import Scaler, SeriesScores, TextScores
-from pipeline.contract.held_out import code_points
-from pipeline.contract.samples import outside
-from pipeline.data import Series, Text
+from pipeline.config import WHOLE_SEQUENCES
 from pipeline.errors import ParityError, UsageError
 from pipeline.export import export
 from pipeline.export.network.checks import check_graph
 from pipeline.export.network.onnx_graph import to_onnx
-from pipeline.model import Network
 from pipeline.runtimes.base import feeds
 from pipeline.runtimes.catalog import RUNTIMES, Runtimes
-from pipeline.runtimes.chain import free_run
-from pipeline.runtimes.reference import OnnxReference
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.train.scores import score
-from pipeline.train.windows import after_windows
 from pipeline.validate.audit import audit_onnx, audit_torchscript
-from pipeline.validate.free_run import why_not_free
-
-BOTH = {"bidirectional": True}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "plain rnn": {"cell": "rnn"},
-    "relu": {"cell": "rnn", "nonlinearity": "relu"},
-    "relu without bias, both": {"cell": "rnn", "nonlinearity": "relu", "bias": False, **BOTH},
-    "no bias": {"cell": "lstm", "bias": False, "num_layers": 2},
-    "no bias, gru": {"cell": "gru", "bias": False},
-    "projected": {"cell": "lstm", "proj_size": 2},
-    "projected layers": {"cell": "lstm", "proj_size": 3, "num_layers": 2, "bias": False},
-    "projected, both": {"cell": "lstm", "proj_size": 2, "num_layers": 2, **BOTH},
-    "labels": {"cell": "lstm", **BOTH},
-    "last": {"cell": "gru", "num_layers": 2, **BOTH, "readout": "last"},
-    "final": {"cell": "lstm", "num_layers": 2, **BOTH, "readout": "final"},
-    "final, projected": {"cell": "lstm", "proj_size": 2, **BOTH, "readout": "final"},
-}
-
-
-def network(
-    config: dict[str, Any], text: bool = False, features: int = 1, seed: int = 0
-) -> Network:
-    torch.manual_seed(seed)
-    sizes = {"hidden_size": 4} | config
-    if text:
-        return Network(TextModel(embedding_size=3, **sizes), vocabulary="abc").eval()
-    scaler = Scaler(
-        input_mean=(1.0,) * features,
-        input_std=(2.0,) * features,
-        output_mean=(3.0,),
-        output_std=(4.0,),
-    )
-    return Network(SeriesModel(features=features, **sizes), scaler=scaler).eval()
 
 
 def values(batch: int, time: int, features: int = 1, seed: int = 0) -> np.ndarray:
     shape = (batch, time, features)
     return np.random.default_rng(seed).normal(1, 2, shape).astype(np.float32)
-
-
-def call(model: Network, x: np.ndarray, state: torch.Tensor | None = None) -> list[np.ndarray]:
-    state = model.zero_state(len(x)) if state is None else state
-    with torch.no_grad():
-        return [part.numpy() for part in model(torch.from_numpy(x), state)]
 
 
 @pytest.mark.parametrize(
@@ -361,87 +311,3 @@ def test_a_projected_state_is_declared(bundles: Bundles) -> None:
     [pair] = manifest.states
     assert (manifest.inputs[1].shape, pair.h_columns) == (("batch", 2, 4), 2)
     assert "projected to 2" in bundles("projected").read("README.md").decode()
-
-
-def test_a_window_never_holds_the_step_it_is_to_forecast() -> None:
-    task = new_trainer(series_config("gru", **WHOLE_SEQUENCES)).task
-    for batch in task.batches(0):
-        assert batch.input.shape[1:] == (16, 1)
-        assert batch.target.shape[1:] == (1, 1)
-    text = Text("".join(map(chr, range(1000, 2000))))  # where every character tells its place
-    for batch in new_trainer(text_config("gru", **WHOLE_SEQUENCES), text).task.batches(1):
-        assert (batch.input[:, -1:] + 1 == batch.target).all()
-        assert (batch.target < 1000 + 900).all()
-    model = network(OPTIONS["final"])
-    sequence = torch.sin(torch.arange(60.0))[:, None]
-    with torch.no_grad():
-        before = torch.cat([*after_windows(model, sequence, 16, 30)])
-        sequence[40:] += 5
-        after = torch.cat([*after_windows(model, sequence, 16, 30)])
-        assert before.shape == (30, 1)
-        torch.testing.assert_close(before[:11], after[:11], rtol=0, atol=0)  # steps 30 to 40
-        assert (before[11:] != after[11:]).all()
-        alone, _ = model(sequence[None, 4:20], model.zero_state(1))
-        first = next(after_windows(model, sequence, 16, 20))[:1]
-    torch.testing.assert_close(first[:, None], alone)
-
-
-def test_the_scores_of_whole_sequences_are_those_of_a_loop_over_windows() -> None:
-    config = series_config("gru", **WHOLE_SEQUENCES)
-    trainer = trained(config)
-    model = trainer.best_network()
-    wave = np.sin(np.arange(200) / 3).astype(np.float32)[:, None]
-    data = Series(wave, season=19, held_out=np.zeros((5, 1), np.float32))
-    found = score(model, data, 16)
-    assert isinstance(found, SeriesScores)
-    assert found.free_run is not None
-    start, truth = data.validation_end, data.values
-    one = np.stack([call(model, truth[None, i - 16 : i])[0][0, -1] for i in range(start, 200)])
-    assert found.one_step.rmse == pytest.approx(np.sqrt(((one - truth[start:]) ** 2).mean()))
-    errors = []
-    for origin in range(start, 200 - found.free_run_steps + 1, 10):
-        read = truth[:origin]
-        for _ in range(found.free_run_steps):
-            read = np.concatenate([read, call(model, read[None, -16:])[0][0]])
-        errors.append(read[origin:] - truth[origin : origin + found.free_run_steps])
-    assert found.free_run.rmse == pytest.approx(np.sqrt(np.square(errors).mean()), rel=1e-5)
-
-
-def test_the_scores_of_a_text_are_those_of_a_loop_over_windows() -> None:
-    config = text_config("lstm", epochs=1, **WHOLE_SEQUENCES)
-    text = Text(TEXT)
-    model = trained(config, text).best_network()
-    found = score(model, text, 16)
-    assert isinstance(found, TextScores)
-    points, first, nats = code_points(text.content), len(text.train), []
-    for place in range(first, len(points)):
-        logits = torch.from_numpy(call(model, points[None, place - 16 : place])[0][0, 0])
-        index = text.vocabulary.find(chr(points[place])) + 1
-        nats.append(-float(logits.log_softmax(0)[index]))
-    assert found.loss == pytest.approx(float(np.mean(nats)), rel=1e-4)
-
-
-def test_a_free_run_of_whole_sequences_slides_its_window() -> None:
-    seen: list[list[float]] = []
-
-    class Adds:
-        def call(self, inputs: Mapping[str, np.ndarray], /) -> list[np.ndarray]:
-            (given,) = inputs.values()
-            seen.append(given[0, :, 0].tolist())
-            return [given[:, -1:] + 1]
-
-    given = np.array([[[1.0], [2.0]]], np.float32)
-    made = free_run(Adds(), given, np.zeros((1, 0, 4), np.float32), 3, None)
-    assert made.ravel().tolist() == [3, 4, 5]
-    assert seen == [[1, 2], [2, 3], [3, 4]]
-    assert "forecasts nothing" in why_not_free(network(OPTIONS["labels"]).config)
-    assert not why_not_free(network(OPTIONS["final"]).config)
-
-
-def test_whole_sequences_read_the_unknown_as_pytorch_does() -> None:
-    model = network(OPTIONS["last"], text=True)
-    runtime = OnnxReference(export(model, "m")[0])
-    strange = outside(np.full((2, 9), ord("a")), "abc")
-    output, state = runtime.run(strange, np.zeros((2, 0, 4), np.float32))
-    np.testing.assert_allclose(output, call(model, strange)[0], rtol=1e-4, atol=1e-5)
-    assert state.shape == (2, 0, 4)

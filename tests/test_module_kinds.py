@@ -1,4 +1,4 @@
-"""Modules of every kind: wrapped, hooked, trained, quantized, in TorchScript, of other numbers."""
+"""Modules of every kind: trained with hooks, wrapped, with other numbers."""
 
 import copy
 import re
@@ -10,31 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from module_files import close, infer, operators, traced
+from checked_modules import Net, X, check
+from module_files import infer, operators, traced
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from pipeline.errors import MalformedError, UsageError
 from pipeline.export import export_onnx, export_torchscript
 from pipeline.export.module import apart
-from pipeline.export.quiet import quiet_exporter
-from pipeline.export.state import explicit
-from pipeline.validate.foreign import ForeignFile, validate_pair
-from pipeline.validate.foreign.pair import PairChoices
-
-BATCH_TIME = {"x": {0: "batch", 1: "time"}}
-X = torch.randn(2, 4, 3)
-
-
-class Net(nn.Module):
-    def __init__(self, change: Callable[["Net"], object] = lambda net: None) -> None:
-        super().__init__()
-        self.rnn, self.out = nn.LSTM(3, 5, batch_first=True), nn.Linear(5, 2)
-        change(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.out(self.rnn(x)[0])
-        return y
 
 
 def trained(module: nn.Module) -> nn.Module:
@@ -45,32 +28,6 @@ def trained(module: nn.Module) -> nn.Module:
         module(X).pow(2).mean().backward()
         optimizer.step()
     return module
-
-
-def check(module: nn.Module, path: Path, like: nn.Module | None = None) -> None:
-    """Export to both formats; the files give what ``like``, or ``module`` in eval(), gives."""
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    attributes = {name: dict(vars(child)) for name, child in module.named_modules()}
-    kinds = {name: type(child) for name, child in module.named_modules()}
-    modes = [child.training for child in module.modules()]
-    export_onnx(module, X, path / "m.onnx", dynamic_axes=BATCH_TIME)
-    export_torchscript(module, X, path / "m.pt", dynamic_axes=BATCH_TIME)
-    after = module.state_dict()
-    assert before.keys() == after.keys()
-    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
-    assert kinds == {name: type(child) for name, child in module.named_modules()}
-    for name, child in module.named_modules():
-        assert all(vars(child)[key] is value for key, value in attributes[name].items())
-        assert vars(child).keys() == attributes[name].keys()
-    assert modes == [child.training for child in module.modules()]
-    reference = module if like is None else like
-    reference.eval()
-    for batch, time in ((1, 1), (3, 9)):
-        x = torch.randn(batch, time, 3)
-        with torch.no_grad(), quiet_exporter():
-            expected = [reference(x)]
-        assert close(infer(path / "m.onnx", [x]), expected)
-        assert close(traced(path / "m.pt", [x]), expected)
 
 
 def hooked_weight_norm(net: Net) -> None:
@@ -179,102 +136,6 @@ def test_hooks_of_the_module_run(tmp_path: Path) -> None:
     module.register_forward_pre_hook(lambda module, inputs: (inputs[0] * 2,))
     module.register_forward_hook(lambda module, inputs, y: y + inputs[0].sum())
     check(module, tmp_path)
-
-
-class Switch(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dim() == 3:
-            return x * 2
-        return x
-
-
-def test_torchscript_inside_is_kept(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    with quiet_exporter():
-        scripted, linear = torch.jit.script(Switch()), torch.jit.trace(nn.Linear(2, 2), X[..., :2])
-    module = Net()
-    module.out = nn.Sequential(module.out, scripted)  # type: ignore[assignment]
-    check(module, tmp_path)
-    module.out.append(linear)  # type: ignore[operator]
-    export_torchscript(module, X, tmp_path / "m.pt", dynamic_axes=BATCH_TIME)
-    x = torch.randn(3, 9, 3)
-    with torch.no_grad():
-        assert close(traced(tmp_path / "m.pt", [x]), [module(x)])
-    with pytest.raises(MalformedError, match=r"'out\.2' \(Linear\) to ONNX: it is TorchScript"):
-        export_onnx(module, X, tmp_path / "m.onnx")
-
-
-def test_a_module_in_torchscript_is_kept_as_such(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    module = Net().eval()
-    with quiet_exporter():
-        whole = [torch.jit.trace(module, X), torch.jit.script(module)]
-    x = torch.randn(3, 9, 3)
-    for script in whole:
-        export_torchscript(script, X, tmp_path / "m.pt", dynamic_axes=BATCH_TIME)
-        with torch.no_grad():
-            assert close(traced(tmp_path / "m.pt", [x]), [module(x)])
-        with pytest.raises(MalformedError, match=r"export Net to ONNX: it is TorchScript.*Python"):
-            export_onnx(script, X, tmp_path / "m.onnx")
-
-
-class Detector(nn.Module):
-    """A detector that keeps its state to itself, and is told the rate."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell = nn.GRUCell(3, 4)
-        self.state = torch.zeros(0)
-
-    def forward(self, x: Tensor, rate: int) -> Tensor:
-        if len(self.state) != x.size(0):
-            self.state = torch.zeros(x.size(0), 4)
-        if rate != 8000:
-            x = x[:, ::1]
-        self.state = self.cell(x, self.state)
-        return self.state
-
-
-def test_torchscript_that_hides_its_state_is_named_with_what_helps(tmp_path: Path) -> None:
-    x = torch.randn(2, 3)
-    with quiet_exporter():
-        module = torch.jit.script(Detector().eval())
-    hidden = r"Detector.* it is TorchScript that keeps 'state' from call to call.* Python module"
-    for name, export in (("m.onnx", export_onnx), ("m.pt", export_torchscript)):
-        with pytest.raises(MalformedError, match=hidden):
-            export(module, (x, 8000), tmp_path / name)
-    with pytest.raises(MalformedError, match=hidden):
-        explicit(module, (x, 8000), axes={"x": {0: "batch"}})
-    with quiet_exporter():
-        torch.jit.save(module, tmp_path / "detector.pt")
-
-    class Open(Detector):
-        def forward(self, x: Tensor, rate: Tensor, state: Tensor) -> Any:  # type: ignore[override]
-            state = self.cell(x * rate, state)
-            return state, state.clone()
-
-    rate = torch.tensor(1.0)
-    export_onnx(Open().eval(), (x, rate, torch.zeros(2, 4)), tmp_path / "open.onnx")
-    files = (
-        ForeignFile("TorchScript", tmp_path / "detector.pt"),
-        ForeignFile("ONNX", tmp_path / "open.onnx"),
-    )
-    with pytest.raises(MalformedError, match="the latter is TorchScript that keeps state from"):
-        validate_pair(*files, ("cpu",), PairChoices(states=("none",)))
-
-
-def test_quantized_layers_are_kept_in_torchscript_alone(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        kinds = {nn.LSTM, nn.Linear}
-        module = torch.ao.quantization.quantize_dynamic(Net().eval(), kinds, dtype=torch.qint8)
-    export_torchscript(module, X, tmp_path / "m.pt", dynamic_axes=BATCH_TIME)
-    x = torch.randn(3, 9, 3)
-    with torch.no_grad():
-        assert (traced(tmp_path / "m.pt", [x])[0] - module(x)).abs().max() < 1e-3
-    with pytest.raises(MalformedError, match=r"'rnn' \(LSTM\) to ONNX: it is quantized.*float mod"):
-        export_onnx(module, X, tmp_path / "m.onnx")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

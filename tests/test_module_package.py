@@ -98,7 +98,7 @@ def test_it_streams_as_in_eager_pytorch(bundle: api.Bundle, policy: CfC) -> None
     np.testing.assert_allclose(stream.state, end, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("target", ["python", "node", "cpp-libtorch"])
+@pytest.mark.parametrize("target", ["python", "node", "cpp-onnxruntime", "cpp-libtorch"])
 def test_programs_replay_it_and_stream_it(
     target: str, bundle: api.Bundle, policy: CfC, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -1,14 +1,10 @@
-"""Modules of others: whatever has recurrent layers inside is exported whole, or refused by name."""
+"""Modules of others: whatever has recurrent layers inside is exported whole."""
 
-import copy
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
-from threading import Thread
 from typing import Any, cast
 
 import onnx
@@ -17,17 +13,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from module_files import close, eager, infer, leaves, operators, traced
+from plain_modules import BATCH_TIME, Plain
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from pipeline.errors import MalformedError, ParityError, UsageError
 from pipeline.export import export_onnx, export_torchscript
 from pipeline.export.module.swap import exportable
-from pipeline.export.recurrent import OnnxLayers
 from pipeline.runtimes.openvino import HINT, load_openvino
 
-BATCH_TIME = {"x": {0: "batch", 1: "time"}}
 LAYERS: dict[str, Callable[..., nn.RNNBase]] = {
     "rnn": nn.RNN,
     "relu": lambda *sizes, **options: nn.RNN(*sizes, nonlinearity="relu", **options),
@@ -35,6 +28,8 @@ LAYERS: dict[str, Callable[..., nn.RNNBase]] = {
     "lstm": nn.LSTM,
     "projected": lambda *sizes, **options: nn.LSTM(*sizes, proj_size=3, **options),
 }
+
+
 OPERATOR = {"rnn": "RNN", "relu": "RNN", "gru": "GRU", "lstm": "LSTM", "projected": "LSTM"}
 
 
@@ -162,21 +157,6 @@ def test_an_example_of_one_stream_does_not_freeze_what_pytorch_broadcasts(tmp_pa
     assert close(infer(tmp_path / "m.onnx", others), eager(module, others))
 
 
-class Plain(nn.Module):
-    """A recurrent layer and a head, as most people write it."""
-
-    def __init__(self, layers: nn.RNNBase, width: int) -> None:
-        super().__init__()
-        self.layers = layers
-        self.head = nn.Linear(width, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.layers.flatten_parameters()
-        assert isinstance(self.layers, nn.RNNBase)  # during the export too
-        y: Tensor = self.head(self.layers(x)[0])
-        return y
-
-
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_the_operators_follow_the_onnx_specification_in_eager_mode(
@@ -215,361 +195,6 @@ def test_torchscript_gives_pytorchs_numbers_at_other_sizes(tmp_path: Path) -> No
     export_torchscript(module, module.inputs(2, 4, 0), tmp_path / "m.pt", dynamic_axes=axes)
     others = module.inputs(5, 11, 1)
     assert close(traced(tmp_path / "m.pt", others), eager(module.eval(), others))
-
-
-def snapshot(module: nn.Module) -> list[object]:
-    state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    return [
-        [(name, type(child), child.training) for name, child in module.named_modules()],
-        [(name, sorted(vars(child))) for name, child in module.named_modules()],
-        [(name, tensor.tolist()) for name, tensor in state.items()],
-        [parameter.requires_grad for parameter in module.parameters()],
-    ]
-
-
-class Refuses(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        while x.sum() > 0:
-            x = x - 1
-        return x
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_the_module_is_left_as_it_was(fails: bool, tmp_path: Path) -> None:
-    module = nn.Sequential(Plain(nn.LSTM(3, 4, 2, dropout=0.5), 4), nn.BatchNorm1d(2).eval())
-    module[1] = Refuses() if fails else nn.Dropout(0.5)
-    forwards = [kind.forward for kind in (nn.RNN, nn.LSTM, nn.GRU)]
-    before = snapshot(module)
-    if fails:
-        with pytest.raises(MalformedError):
-            export_onnx(module, torch.randn(3, 2, 3), tmp_path / "m.onnx")
-    else:
-        export_onnx(module, torch.randn(3, 2, 3), tmp_path / "m.onnx")
-    assert snapshot(module) == before
-    assert module.training
-    assert forwards == [kind.forward for kind in (nn.RNN, nn.LSTM, nn.GRU)]
-    assert (tmp_path / "m.onnx").exists() is not fails
-    layers = copy.deepcopy(module)
-    with exportable(layers):
-        assert any(isinstance(child, OnnxLayers) for child in layers.modules())
-    assert snapshot(layers) == before
-
-
-class Own(nn.LSTM):
-    """A class of LSTM that someone wrote, by ``super()``."""
-
-    def forward(self, x: Any, hx: Any = None, scale: float = 2.0) -> Any:
-        y, state = super().forward(x, hx)
-        return (y if isinstance(y, PackedSequence) else scale * y), state
-
-
-class Named(nn.GRU):
-    """A class of GRU that calls PyTorch's method by its name."""
-
-    def forward(self, x: Any, hx: Any = None) -> Any:
-        y, state = nn.GRU.forward(self, x, hx)
-        return y, -state
-
-
-class Shouts(nn.RNN):
-    """A class that adds nothing that runs."""
-
-
-class Outsiders(nn.Module):
-    """Layers of classes that are not torch's own, and of those that are; one is used twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.own, self.named = Own(3, 3, batch_first=True), Named(3, 3, 2, batch_first=True)
-        self.shouts = Shouts(3, 3, batch_first=True, bidirectional=True)
-        self.plain = nn.LSTM(6, 3, batch_first=True)
-        weight_norm(self.plain, "weight_hh_l0")
-        self.plain.register_forward_hook(lambda layer, x, y: (y[0] + 1, y[1]))
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        x, _ = self.own(x, scale=0.5)
-        y, state = self.named(x)
-        x = x + self.own(y)[0]
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        packed, _ = self.named(self.own(packed)[0], state)
-        y, _ = pad_packed_sequence(packed, batch_first=True, total_length=x.size(1))
-        found: Tensor = self.plain(self.shouts(y)[0])[0]
-        return found if isinstance(self.plain, nn.LSTM) else -found
-
-
-def test_classes_that_others_derived_from_recurrent_layers_are_exported(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    module = Outsiders().eval()
-    inputs = torch.randn(2, 4, 3), torch.tensor([4, 2])
-    axes = BATCH_TIME | {"lengths": {0: "batch"}}
-    export_onnx(module, inputs, tmp_path / "m.onnx", dynamic_axes=axes)
-    others = torch.randn(3, 7, 3), torch.tensor([5, 7, 1])
-    assert close(infer(tmp_path / "m.onnx", others), eager(module, others))
-    found = operators(tmp_path / "m.onnx")
-    assert {name: found[name] for name in ("LSTM", "GRU", "RNN")} == {"LSTM": 4, "GRU": 4, "RNN": 1}
-
-
-class AsksForItsClass(Plain):
-    def forward(self, x: Tensor) -> Tensor:
-        y, state = self.layers(x)
-        if type(self.layers) == nn.LSTM:  # noqa: E721, as many write it
-            state = state[0]
-        found: Tensor = self.head(y + state.transpose(0, 1))
-        return found
-
-
-def test_a_layer_of_torchs_own_class_keeps_it_during_the_export(tmp_path: Path) -> None:
-    module = AsksForItsClass(nn.LSTM(3, 4, batch_first=True), 4).eval()
-    export_onnx(module, torch.randn(2, 4, 3), tmp_path / "m.onnx", dynamic_axes=BATCH_TIME)
-    x = torch.randn(3, 9, 3)
-    assert close(infer(tmp_path / "m.onnx", [x]), eager(module, [x]))
-
-
-def test_layers_outside_of_the_module_run_unchanged_while_it_is_exported(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    outside, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)
-    expected, forward = eager(outside, [x]), nn.LSTM.forward
-    unchanged: list[bool] = []
-
-    def elsewhere() -> None:
-        packed = outside(pack_padded_sequence(x, torch.tensor([5, 5])))[0]
-        found = [*eager(outside, [x]), packed.data.unflatten(0, (5, 2))]
-        unchanged.append(nn.LSTM.forward is forward and close(found, [*expected, expected[0]]))
-
-    class Meanwhile(Plain):
-        def forward(self, x: Tensor) -> Tensor:
-            thread = Thread(target=elsewhere)
-            thread.start()
-            thread.join()
-            return super().forward(x)
-
-    module = Meanwhile(nn.LSTM(3, 4), 4)
-    export_onnx(module, torch.randn(4, 2, 3), tmp_path / "m.onnx")
-    assert len(unchanged) > 1
-    assert all(unchanged)
-
-
-def test_two_modules_are_made_exportable_at_once() -> None:
-    torch.manual_seed(0)
-    first, second = (Plain(nn.LSTM(3, 4), 4).eval() for _ in range(2))
-    x, forward = torch.randn(4, 2, 3), nn.LSTM.forward
-    expected = eager(first, [x]) + eager(second, [x])
-    with ExitStack() as ends_first:
-        ends_first.enter_context(exportable(first))
-        with ThreadPoolExecutor(1) as other:
-            ends_last = exportable(second)
-            other.submit(ends_last.__enter__).result()
-            found = eager(first, [x])
-            ends_first.close()
-            found += other.submit(eager, second, [x]).result()
-            other.submit(ends_last.__exit__, None, None, None).result()
-    assert close(found, expected)
-    assert nn.LSTM.forward is forward
-    assert [type(child) for child in second.modules()] == [Plain, nn.LSTM, nn.Linear]
-
-
-class Stepwise(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell = nn.GRUCell(3, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = x.new_zeros(x.size(0), 3)
-        for step in x.unbind(1):
-            h = self.cell(step, h)
-        return h
-
-
-class Leaping(Stepwise):
-    """A loop over every other step, whose steps are not all alike."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = x.new_zeros(x.size(0), 3)
-        for place in range(0, x.size(1), 2):
-            h = self.cell(x[:, place], h)
-        return h
-
-
-class Bessel(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = torch.special.bessel_j0(x)
-        return y
-
-
-class OneGru(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.GRU(3, 3)
-
-
-class TakesPacked(OneGru):
-    def forward(self, x: Any) -> Any:
-        return self.layers(x)[0]
-
-
-class HandMade(OneGru):
-    def forward(self, x: Tensor) -> Tensor:
-        sizes = torch.tensor([x.size(0)] * x.size(1))
-        h: Tensor = self.layers(PackedSequence(x.transpose(0, 1).flatten(0, 1), sizes))[1]
-        return h
-
-
-class Mistaken(TakesPacked):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.GRU(4, 3)
-
-
-REFUSED: dict[str, tuple[nn.Module, str]] = {
-    "branch": (Refuses(), r"'1\.inner' \(Refuses\).* depends on numbers"),
-    "loop": (Leaping(), r"'1\.inner' \(Leaping\).* loop at test_modules\.py:.* torch's scan"),
-    "operator": (Bessel(), r"'1\.inner' \(Bessel\).* No ONNX function found"),
-    "packed by hand": (HandMade(), r"'1\.inner\.layers' \(GRU\).* pack_padded_sequence"),
-    "size": (Mistaken(), "fails in PyTorch already, at .*: RuntimeError: .* Expected 4, got 3"),
-}
-
-
-class Inside(nn.Module):
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.inner(x)
-        return y
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_exported_is_refused_with_its_place_and_reason(
-    case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    inner, message = REFUSED[case]
-    module = nn.Sequential(nn.Linear(3, 3), Inside(inner))
-    axes = {"input": {0: "batch", 1: "time"}}
-    with pytest.raises(MalformedError, match=message) as refused:
-        export_onnx(module, torch.randn(2, 4, 3), tmp_path / "m.onnx", dynamic_axes=axes)
-    assert "\n" not in str(refused.value)
-    assert capfd.readouterr() == ("", "")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_loop_over_an_axis_that_is_not_dynamic_is_exported(tmp_path: Path) -> None:
-    axes = {"x": {0: "batch"}}
-    export_onnx(Stepwise(), torch.randn(2, 4, 3), tmp_path / "m.onnx", dynamic_axes=axes)
-
-
-def test_packed_inputs_and_outputs_are_refused(tmp_path: Path) -> None:
-    packed = pack_padded_sequence(torch.randn(4, 2, 3), torch.tensor([4, 2]))
-    with pytest.raises(MalformedError, match="takes a PackedSequence as 'x'"):
-        export_onnx(TakesPacked(), (packed,), tmp_path / "m.onnx")
-
-    class GivesPacked(OneGru):
-        def forward(self, x: Tensor, lengths: Tensor) -> Any:
-            return self.layers(pack_padded_sequence(x, lengths))[0]
-
-    with pytest.raises(MalformedError, match=r"gives a PackedSequence.*pad_packed_sequence"):
-        export_onnx(
-            GivesPacked(), (torch.randn(4, 2, 3), torch.tensor([4, 2])), tmp_path / "m.onnx"
-        )
-
-
-class Pooled(OneGru):
-    """The mean over the steps that pad_packed_sequence gives, so over the longest sequence."""
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(self.layers(packed)[0], batch_first=True)[0].mean(1)
-
-
-def test_a_module_that_counts_the_padding_is_refused(tmp_path: Path) -> None:
-    inputs = torch.randn(2, 4, 3), torch.tensor([4, 2])
-    axes = BATCH_TIME | {"lengths": {0: "batch"}}
-    with pytest.raises(ParityError, match=r"output 0 is off by.*total_length"):
-        export_onnx(Pooled(), inputs, tmp_path / "m.onnx", dynamic_axes=axes)
-    full = torch.randn(3, 7, 3), torch.tensor([2, 7, 7])  # as it is meant to be used
-    export_onnx(
-        Pooled(), inputs, tmp_path / "m.onnx", dynamic_axes=axes, check_inputs=[full, inputs]
-    )
-    with pytest.raises(UsageError, match="check_inputs has 1 tensors, not 2"):
-        export_onnx(Pooled(), inputs, tmp_path / "m.onnx", check_inputs=[full[:1]])
-
-
-def test_an_axis_that_cannot_change_in_pytorch_is_refused(tmp_path: Path) -> None:
-    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-    axes = {"input": {1: "time"}}
-    with pytest.raises(MalformedError, match="'time' that PyTorch runs at no other size"):
-        export_onnx(module, torch.randn(2, 4, 3), tmp_path / "m.onnx", dynamic_axes=axes)
-
-
-def test_what_onnx_runtime_cannot_run_is_refused(tmp_path: Path) -> None:
-    module = Plain(nn.LSTM(3, 4), 4).double()
-    with pytest.raises(MalformedError, match=r"no recurrent layer of float64; give .*float\(\)"):
-        export_onnx(module, torch.randn(2, 4, 3).double(), tmp_path / "m.onnx")
-
-
-def test_unbatched_input_and_declared_names(tmp_path: Path) -> None:
-    export_onnx(
-        nn.LSTM(3, 4, bidirectional=True, proj_size=2),
-        torch.randn(5, 3),
-        tmp_path / "m.onnx",
-        input_names=["frames"],
-        output_names=["y", "h", "c"],
-        dynamic_axes={"frames": {0: "time"}, "y": {0: "time"}},
-    )
-    graph = onnx.load(tmp_path / "m.onnx").graph
-    assert [value.name for value in (*graph.input, *graph.output)] == ["frames", "y", "h", "c"]
-    assert graph.output[0].type.tensor_type.shape.dim[0].dim_param == "time"
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"dynamic_axes": {"y": {0: "batch"}}}, "no input or output is called 'y'"),
-        ({"dynamic_axes": {"input": {3: "batch"}}}, "an axis of it is 0 to 2"),
-        ({"dynamic_axes": {"input": {0: "n", 1: "n"}}}, "give the two sizes two names"),
-        ({"input_names": ["a", "b"]}, "1 different input names are needed"),
-        ({"output_names": ["a"]}, "2 different output names are needed"),
-        ({"opset": 9}, "18 to 23"),
-    ],
-)
-def test_wrong_names_axes_and_opsets_are_refused(
-    options: dict[str, Any], message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(UsageError, match=message):
-        export_onnx(nn.GRU(3, 4), torch.randn(4, 2, 3), tmp_path / "m.onnx", **options)
-
-
-class Carries(OneGru):
-    """Keeps its state to itself, where a pure function cannot see it."""
-
-    h: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("h", torch.zeros(1, 2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor
-        y, self.h = self.layers(x, self.h)
-        return y
-
-
-class Draws(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x + torch.rand_like(x)
-
-
-@pytest.mark.parametrize(
-    ("inner", "message"),
-    [(Carries(), r"since it keeps '1\.h'; a graph"), (Draws(), "since it draws random numbers")],
-)
-@pytest.mark.parametrize("export", [export_onnx, export_torchscript])
-def test_what_is_no_function_of_its_inputs_is_refused(
-    export: Callable[..., None], inner: nn.Module, message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(MalformedError, match=message):
-        export(nn.Sequential(nn.Identity(), inner), torch.randn(4, 2, 3), tmp_path / "model")
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:

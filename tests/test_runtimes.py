@@ -40,8 +40,8 @@ from pipeline.validate.network import answered_by
 from pipeline.validate.run import validation_row
 
 Bundles = Callable[[str], Bundle]
-OPTIONAL = ("openvino", "tract")
-ONNX_RUNTIMES = ("onnxruntime", "reference", *OPTIONAL)
+OPTIONAL = ("openvino", "tract", "wasmtime")
+ALL_BUT_TORCH = ("onnxruntime", "reference", *OPTIONAL)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_runtime_passes_every_case(tiny_bundle: Bundles, preset: str, name: st
         assert row.free_run is not None
 
 
-@pytest.mark.parametrize("name", ONNX_RUNTIMES)
+@pytest.mark.parametrize("name", ALL_BUT_TORCH)
 @pytest.mark.parametrize("preset", ["sine-gru", "char-lstm"])
 def test_one_opened_model_takes_any_size_and_carries_the_state(
     tiny_bundle: Bundles, opened: Opened, preset: str, name: str
@@ -101,7 +101,7 @@ def test_one_opened_model_takes_any_size_and_carries_the_state(
                 np.testing.assert_allclose(found, expected, **tolerance.model_dump())
 
 
-@pytest.mark.parametrize("name", ONNX_RUNTIMES)
+@pytest.mark.parametrize("name", ALL_BUT_TORCH)
 def test_results_are_not_overwritten_by_the_next_call(
     tiny_bundle: Bundles, opened: Opened, name: str
 ) -> None:
@@ -285,15 +285,18 @@ def test_further_providers_of_the_build_are_known_by_their_short_names(
         require(("core",))
 
 
-@pytest.mark.parametrize("name", ["torchscript", *ONNX_RUNTIMES])
+@pytest.mark.parametrize("name", ["torchscript", *ALL_BUT_TORCH])
 def test_a_model_that_cannot_be_opened_is_a_row_and_the_others_still_run(
     tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     bundle = tiny_bundle("sine-rnn")
-    read, broken = Bundle.read, catalog.RUNTIMES[name].file
+    kind, read = catalog.RUNTIMES[name], Bundle.read
     monkeypatch.setattr(
-        Bundle, "read", lambda self, file: b"no model" if file == broken else read(self, file)
+        Bundle, "read", lambda self, file: b"no model" if file == kind.file else read(self, file)
     )
+    if kind.built is not None:
+        broken = replace(kind, built=lambda bundle: b"no model")
+        monkeypatch.setitem(catalog.RUNTIMES, name, broken)
     with Runtimes((name,), ("cpu",)) as runtimes:
         refused, *_ = runtimes.open(bundle)
     assert isinstance(refused, Refused)

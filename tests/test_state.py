@@ -1,4 +1,4 @@
-"""State made explicit: what is lifted, from where, with which initial value; what is refused."""
+"""State made explicit: what is lifted, from where, and with which initial value."""
 
 import copy
 from collections import Counter
@@ -11,14 +11,12 @@ import onnx
 import pytest
 import torch
 from module_files import written
+from stateful_modules import BATCH, TIME, Tagger
 from torch import Tensor, nn
-from torch._higher_order_ops import scan
 
 from pipeline.errors import MalformedError, UsageError
 from pipeline.export import export_torchscript
 from pipeline.export.state import Explicit, explicit
-
-BATCH, TIME = {"x": {0: "batch"}}, {"x": {0: "batch", 1: "time"}}
 
 
 def stepped(pure: Explicit, calls: list[Any], session: Any = None) -> list[Any]:
@@ -49,19 +47,6 @@ def eager(module: nn.Module, calls: list[Any]) -> list[Any]:
 def close(found: list[Any], expected: list[Any]) -> None:
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-class Tagger(nn.Module):
-    """A layer without a state, as most people write it."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(3, 4, 2, batch_first=True, **options)
-        self.head = nn.Linear(4 * (1 + self.lstm.bidirectional), 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.head(self.lstm(x)[0])
-        return y
 
 
 def test_a_layer_that_is_called_without_a_state_gets_one() -> None:
@@ -257,221 +242,6 @@ def test_a_layer_over_the_bands_of_a_spectrum_keeps_a_row_for_each(
     close([found], eager(module, [x]))
 
 
-class Policy(nn.Module):
-    """A recurrent policy, whose state is an argument and a result, and is reset by a mask."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell, self.head = nn.LSTMCell(3, 4), nn.Linear(4, 2)
-
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor], *, done: Tensor) -> dict[str, Any]:
-        h, c = (part * (~done)[:, None] for part in state)
-        h, c = self.cell(x, (h, c))
-        return {"logits": self.head(h), "after": (h, c)}
-
-
-def test_an_argument_goes_with_the_result_that_is_told_or_found() -> None:
-    zeros = torch.zeros(2, 4)
-    given: Any = torch.randn(2, 3), (zeros, zeros)
-    done = {"done": torch.tensor([True, False])}
-    axes = {**BATCH, "done": {0: "batch"}}
-    told = explicit(Policy(), given, done, axes=axes, states={"state": "after"})
-    assert told.contract == explicit(Policy(), given, done, axes=axes).contract
-    assert told.contract.states == (("state_0", "after_0"), ("state_1", "after_1"))
-    assert [spec.name for spec in told.contract.inputs] == ["x", "done", "state_0", "state_1"]
-    for states, message in (
-        ({"stat": "after"}, "no input is called 'stat'"),
-        ({"state": "later"}, "no result is called 'later'"),
-        ({"state": "logits"}, "'state' has 2 tensors and 'logits' has 1"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            explicit(Policy(), given, done, axes=axes, states=states)
-
-
-class Mixed(nn.Module):
-    def forward(self, x: Tensor, h: Tensor) -> Tensor:
-        return x * h
-
-
-def test_without_a_time_axis_names_tell_the_pairs() -> None:
-    given = torch.randn(2, 3), torch.zeros(2, 4)
-    cell = explicit(nn.GRUCell(3, 4), given, axes={"input": {0: "batch"}})
-    assert cell.contract.states == (("hx", "h"),)
-    with pytest.raises(MalformedError, match="at no other size"):  # h is an input, of two rows
-        explicit(Mixed(), (torch.randn(2, 3), torch.randn(2, 3)), axes=BATCH)
-    axes = {**BATCH, "h": {0: "batch"}}
-    mixed = explicit(Mixed(), (torch.randn(2, 3), torch.randn(2, 3)), axes=axes)
-    assert mixed.contract.states == ()
-    told = explicit(Mixed(), (torch.randn(2, 3), torch.ones(2, 3)), axes=axes, states={"h": 0})
-    assert told.contract.states == (("h", "next_h"),)
-    assert told.initial == {"h": 1}
-
-
-class Crossed(nn.Module):
-    """Two states of the same form, given back in the other order and by other names."""
-
-    def forward(self, x: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rows = []
-        for step in x.unbind(1):
-            a, b = torch.tanh(a + step), b * 0.5 + a
-            rows.append(a - b)
-        return torch.stack(rows, 1), b * 1, a * 1
-
-
-def test_states_of_the_same_form_are_told_apart_by_trying() -> None:
-    given = torch.randn(2, 4, 3), torch.randn(2, 3), torch.randn(2, 3)
-    pure = explicit(Crossed(), given, axes=TIME)
-    assert [row.where for row in pure.described] == [
-        "argument 'a' → result 'output_2'",
-        "argument 'b' → result 'output_1'",
-    ]
-    assert pure.contract.states == (("a", "next_a"), ("b", "next_b"))
-    with pytest.raises(MalformedError, match="comes in pieces"):
-        explicit(Crossed(), given, axes=TIME, states={"a": 1, "b": 2})
-
-
-class Optional(nn.Module):
-    """A state that may be left out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gru = nn.GRU(3, 4, batch_first=True)
-
-    def forward(self, x: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y, hidden = self.gru(x, hidden)
-        return y, hidden
-
-
-def test_a_state_that_is_left_out_is_supplied_with_zeros() -> None:
-    pure = explicit(Optional(), torch.randn(2, 4, 3), axes=TIME)
-    assert [(row.name, row.shape, row.where) for row in pure.described] == [
-        ("hidden", "[1, batch, 4]", "argument 'hidden' → result 'hidden'")
-    ]
-    whole = explicit(Optional(), torch.randn(2, 4, 3), axes=TIME, states="none")
-    assert [spec.name for spec in whole.contract.inputs] == ["x"]
-    assert whole.contract.states == ()
-
-
-class Strided(nn.Module):
-    """A convolution that needs two steps at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(3, 3, 2, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(x.transpose(1, 2)).transpose(1, 2)
-        return y
-
-
-def test_a_layer_that_fails_on_a_piece_is_named_and_takes_whole_sequences() -> None:
-    message = r"^'conv' \(Conv1d\) .* in pieces \(RuntimeError: .* reads steps outside of the piece"
-    with pytest.raises(MalformedError, match=message):
-        explicit(Strided(), torch.randn(2, 4, 3), axes=TIME)
-    whole = explicit(Strided(), torch.randn(2, 4, 3), axes=TIME, states="none")
-    assert str(whole.contract.outputs[0]) == "y [batch, y_axis_1, 3]"
-
-
-class Centred(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x - x.mean(0)
-
-
-def test_a_whole_sequence_is_taken_on_request() -> None:
-    module = Tagger(bidirectional=True)
-    with pytest.raises(MalformedError, match=r"^'lstm' \(LSTM\) .* bidirectional.*states=\"none\""):
-        explicit(module, torch.randn(2, 4, 3), axes=TIME)
-    whole = explicit(module, torch.randn(2, 4, 3), axes=TIME, states="none")
-    assert (whole.contract.states, whole.contract.batch, whole.contract.time) == ((), "batch", None)
-    assert str(whole.contract.inputs[0]) == "x [batch, time, 3]"
-    with pytest.raises(MalformedError, match="where a row of the batch is alone"):
-        explicit(Centred(), torch.randn(2, 4, 3), axes=TIME)
-    assert (
-        explicit(Centred(), torch.randn(2, 4, 3), axes=TIME, states="none").contract.batch is None
-    )
-
-
-def test_a_whole_sequence_begins_with_what_the_module_keeps() -> None:
-    class Keeps(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.gru, self.h = nn.GRU(3, 4, batch_first=True), None
-
-        def forward(self, x: Tensor) -> Tensor:
-            y, self.h = self.gru(x, self.h)
-            return y  # type: ignore[no-any-return]
-
-    pure = explicit(Keeps(), torch.randn(2, 4, 3), axes=TIME, states="none")
-    x = torch.randn(3, 6, 3)
-    (once,), (again,) = pure.module(x), pure.module(x)
-    assert torch.equal(once, again)
-
-
-class Scanned(nn.Module):
-    """A loop over time by ``scan``, with a layer norm in its step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell, self.norm = nn.GRUCell(3, 4), nn.LayerNorm(4)
-
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        def step(h: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
-            h = self.norm(self.cell(x_t, h))
-            return h, h.clone()
-
-        last, y = scan(step, h, x, dim=1)
-        return y, last
-
-
-def test_a_state_of_scan_is_an_argument_and_a_result() -> None:
-    pure = explicit(Scanned(), (torch.randn(2, 4, 3), torch.zeros(2, 4)), axes=TIME)
-    assert pure.contract.states == (("h", "last"),)
-    assert str(pure.contract.inputs[1]) == "h [batch, 4]"
-
-
-class OneLength(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.flat(x)
-        return y
-
-
-def test_an_axis_that_has_one_size_only_is_told() -> None:
-    with pytest.raises(MalformedError, match="PyTorch runs at no other size than the example's"):
-        explicit(OneLength(), torch.randn(2, 4, 3), axes=TIME)
-    assert explicit(OneLength(), torch.randn(2, 4, 3), axes=BATCH).contract.states == ()
-
-
-class Grows(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.past: Any = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.past.append(x)
-        return torch.stack(self.past).sum(0)
-
-
-class Draws(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x + torch.rand_like(x)
-
-
-class Shared(nn.Module):
-    """One state for all rows of the batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("level", torch.zeros(3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.level = 0.9 * self.get_buffer("level") + 0.1 * x.mean(0)
-        return x - self.level
-
-
 class Asks(nn.Module):
     """A Python condition asks which call it is, long after the second."""
 
@@ -482,22 +252,6 @@ class Asks(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.calls = (self.calls or 0) + (1 if x.sum() != 0 else 0)
         return x * (2 if self.calls > 2 else 1)
-
-
-@pytest.mark.parametrize(
-    ("module", "message"),
-    [
-        (Grows(), "'1.past' grows with every call"),
-        (Draws(), "since it draws random numbers"),
-        (Shared(), r"'1' \(Shared\) gives other numbers where a row of the batch is alone"),
-    ],
-)
-def test_what_is_no_state_of_a_stream_is_refused(module: nn.Module, message: str) -> None:
-    with pytest.raises(MalformedError, match=message) as refused:
-        explicit(
-            nn.Sequential(nn.Linear(3, 3), module), torch.randn(2, 3), axes={"input": {0: "batch"}}
-        )
-    assert "\n" not in str(refused.value)
 
 
 def test_a_counter_of_python_that_is_asked_is_right_in_eager_pytorch() -> None:

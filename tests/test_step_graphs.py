@@ -79,7 +79,7 @@ class Counted(Runtime):
     provider = home = "cpu"
 
     def __init__(self, file: bytes) -> None:
-        self.inside, self.shapes = OnnxRuntime(file), list[tuple[int, ...]]()
+        self.inside, self.shapes = OnnxRuntime(file, "cpu"), list[tuple[int, ...]]()
 
     def call(self, inputs: Mapping[str, Array], /) -> list[Array]:
         self.shapes.append(next(iter(inputs.values())).shape)
@@ -290,8 +290,13 @@ def test_a_converter_that_is_cached_converts_or_says_why_not(
     else:
         write_module_bundle(kind, tmp_path / kind)
     bundle = open_bundle(tmp_path / kind)
-    first, second = (
-        export_step_graph(bundle, CONVERTED[runtime]).read(CONVERTED[runtime].file)
-        for _ in range(2)
-    )
-    assert first == second
+    try:
+        first, second = (
+            export_step_graph(bundle, CONVERTED[runtime]).read(CONVERTED[runtime].file)
+            for _ in range(2)
+        )
+    except MalformedError as error:  # a mean of integers, which not every converter has
+        assert kind == "cell"
+        assert f"{runtime} cannot convert it" in str(error)
+    else:
+        assert first == second

@@ -1,22 +1,12 @@
 """What the commands print fits the terminal, and no name or number is cut or broken."""
 
-import fcntl
-import json
-import os
-import pty
 import re
 import shutil
-import struct
-import subprocess
-import sys
-import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import ROOT
-from rich.cells import cell_len
-from rich.console import Console
+from terminals import WIDE, WIDTHS, in_pipe, in_terminal, overlong, printed, words
 
 from pipeline.bundle import Bundle
 from pipeline.cli import cli
@@ -26,8 +16,6 @@ from pipeline.report.validation_tables import matrix_table
 from pipeline.terminal import wrapped
 from pipeline.validate import Row, Validation
 
-WIDTHS = [60, 80, 120]
-WIDE = 400
 SINES = [
     "sine-rnn",
     "sine-lstm",
@@ -53,79 +41,6 @@ COMMANDS = [
     ["sign", "no-such-model", "--key", "a-file-that-does-not-exist.pem"],
     ["benchmark", "exporters", "no-such-module"],
 ]
-# Runs every command in one process; what each prints is parted by a line.
-PROGRAM = """
-import json, sys
-from pipeline.cli import main
-for command in json.loads(sys.argv[1]):
-    sys.argv = ["pipeline", *command]
-    try:
-        main()
-    except SystemExit as end:
-        print("exit", end.code)
-    sys.stdout.flush()
-"""
-
-
-def words(text: str) -> set[str]:
-    """The names and numbers in ``text``, without the punctuation around them."""
-    return {word.strip(",.;:'()") for word in re.findall(r"[^\s│─━┼╭╮╰╯\\]+", text)}
-
-
-def overlong(text: str, width: int) -> list[str]:
-    """The lines of ``text`` that are wider than ``width``."""
-    return [line for line in text.splitlines() if cell_len(line) > width]
-
-
-def together(commands: Sequence[Sequence[str]]) -> list[str]:
-    return [sys.executable, "-c", PROGRAM, json.dumps(commands)]
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    ours = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "TERM": "xterm"}
-    return kept | ours | more
-
-
-def in_terminal(commands: Sequence[Sequence[str]], folder: Path, width: int) -> str:
-    """What ``commands`` print in a pseudo-terminal of ``width`` columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
-    child = subprocess.Popen(
-        together(commands),
-        cwd=folder,
-        env=environment(),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    data = b""
-    while True:
-        try:
-            part = os.read(ours, 1 << 16)
-        except OSError:  # which Linux raises when the last process has closed the terminal
-            break
-        if not part:
-            break
-        data += part
-    child.wait()
-    os.close(ours)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode().replace("\r\n", "\n"))
-    return "\n".join(line.rpartition("\r")[2] for line in text.split("\n"))
-
-
-def in_pipe(commands: Sequence[Sequence[str]], folder: Path, width: int) -> str:
-    """What ``commands`` print into a pipe with ``COLUMNS`` set to ``width``: output, not errors."""
-    done = subprocess.run(
-        together(commands),
-        cwd=folder,
-        capture_output=True,
-        env=environment(COLUMNS=str(width)),
-        encoding="utf-8",
-        check=False,
-    )
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -196,13 +111,6 @@ def validation(name: str, runtimes: int) -> Validation:
     )
 
 
-def printed(grid: Grid, width: int) -> str:
-    console = Console(width=width)
-    with console.capture() as captured:
-        console.print(grid, crop=False)
-    return captured.get()
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("models", [1, 6, 40])
 @pytest.mark.parametrize("length", [9, 30, 100])
@@ -232,6 +140,13 @@ def test_a_table_that_fits_is_printed_in_one_piece() -> None:
         ["model", "first", "second"],
         ["a", "1", "2"],
     ]
+
+
+def test_a_number_stays_beside_its_percent_sign() -> None:
+    assert wrapped("load, 10 % to 90 %", 9, hanging="") == ["load,", "10 % to", "90 %"]
+    grid = Grid("", "time", *(f"load, {share} %" for share in range(10, 50)))
+    grid.add_row("a", *["1"] * 40)
+    assert {"10 %", "49 %"} <= set(re.findall(r"\d+ +%", printed(grid, 30)))
 
 
 def test_sentences_are_wrapped_and_words_are_not() -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import ROOT, Here
+from family_networks import OPTIONS, network
 from hostile import CANARY
 from strangers import hostile_torchscript, make_keys, of_another_hand, with_torchscript
-from test_family import OPTIONS, network
 from tiny import installed, refused
 
 from pipeline.bundle import Bundle, open_bundle

@@ -1,43 +1,39 @@
 """The validator passes honest models, catches wrong ones, and says where."""
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
-from tiny import edit_sealed, refused, validation_of
+from references import reference_of
+from tiny import validation_of
 
-from pipeline.bundle import Bundle, network_of, open_bundle
+from pipeline.bundle import Bundle, network_of
 from pipeline.bundle.network import network_reference
 from pipeline.config import PRESETS, Cell, SeriesModel
 from pipeline.contract import Scaler
 from pipeline.contract.law import FLOAT32, Array
-from pipeline.errors import MalformedError, ParityError, UnavailableError, UsageError
 from pipeline.model import Network
 from pipeline.network_tensors import INPUT, NEXT_STATE, OUTPUT, STATE
-from pipeline.runtimes.base import Absent, Input, Runtime, State
-from pipeline.runtimes.catalog import Runtimes, require
+from pipeline.runtimes.base import Input, Runtime, State
 from pipeline.runtimes.onnx_runtime import OnnxRuntime
 from pipeline.runtimes.pytorch import PyTorch
-from pipeline.storage import canonical_json, sha256
 from pipeline.validate import CaseRecord, Row
 from pipeline.validate import cases as shortened
 from pipeline.validate.answered import Answered
 from pipeline.validate.cases import BATCHES, LONG, MIDDLE, TIMES, case_of, make_cases
 from pipeline.validate.compare import compare
-from pipeline.validate.golden import agree, require_golden
 from pipeline.validate.records import validation_schema
 from pipeline.validate.run import validation_row
-from pipeline.verify import Answer, Reference, answer, replay
+from pipeline.verify import Answer, answer, replay
 
 Bundles = Callable[[str], Bundle]
+
+
 Result = tuple[State, State]
 
 
@@ -60,11 +56,6 @@ def test_an_honest_bundle_passes_on_every_runtime_of_this_machine(
     }
     content = json.loads(json.dumps(validation.model_dump(mode="json")))
     jsonschema.validate(content, validation_schema())
-
-
-def reference_of(bundle: Bundle) -> Reference:
-    """The network in ``bundle`` as a reference."""
-    return network_reference(network_of(bundle), bundle.task_data())
 
 
 @pytest.mark.parametrize("preset", ["char-lstm", "sine-rnn"])
@@ -291,117 +282,3 @@ def test_an_onnx_file_that_is_wrong_fails(tiny_bundle: Bundles) -> None:
     answered = Answered(network_reference(network, bundle.task_data()), [exact])
     wrong = OnnxRuntime(model.SerializeToString(), "cpu")
     assert validation_row("m", wrong, answered, FLOAT32).status == "fail"
-
-
-def test_a_provider_that_does_not_exist_gets_the_nearest_name() -> None:
-    with pytest.raises(UsageError, match="did you mean 'cuda'"):
-        require(("cudo",))
-
-
-def test_cuda_that_is_not_there_is_refused_by_name_and_listed_otherwise(
-    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UnavailableError, match="make EXTRA=gpu") as caught:
-        require(("cuda",))
-    assert caught.value.exit_code == 7
-    absent = list(Runtimes(providers=("cuda",)).open(tiny_bundle("sine-rnn")))
-    assert all(isinstance(runtime, Absent) and runtime.reason for runtime in absent)
-    assert [runtime.format for runtime in absent] == ["TorchScript", "ONNX"]
-    validation = validation_of(tiny_bundle("sine-rnn"), providers=("cuda",))
-    assert not validation.passed  # nothing ran, so nothing is proven
-
-
-def test_a_build_with_cuda_but_no_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UnavailableError, match="nvidia-smi"):
-        require(("cuda",))
-
-
-def test_a_session_that_silently_falls_back_to_the_cpu_is_refused(
-    tiny_bundle: Bundles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Fallen:
-        def __init__(self, *args: object) -> None:
-            pass
-
-        def get_providers(self) -> list[str]:
-            return ["CPUExecutionProvider"]
-
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Fallen)
-    with pytest.raises(UnavailableError, match="cannot start it"):
-        OnnxRuntime(tiny_bundle("sine-rnn").read("onnx/model.onnx"), "cuda")
-
-
-# --- golden numbers
-
-
-@pytest.fixture
-def copied(tiny_bundle: Bundles, tmp_path: Path) -> Bundle:
-    shutil.copytree(tiny_bundle("sine-lstm").folder, tmp_path / "sine-lstm")
-    return open_bundle(tmp_path / "sine-lstm")
-
-
-def replace_listed(bundle: Bundle, name: str, data: bytes) -> Bundle:
-    (bundle.folder / name).write_bytes(data)
-    entry = {"sha256": sha256(data), "bytes": len(data)}
-    edit_sealed(bundle.folder / "manifest.json", lambda c: c["files"].update({name: entry}))
-    return open_bundle(bundle.folder)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_golden_numbers_are_those_of_the_weights(tiny_bundle: Bundles, preset: str) -> None:
-    bundle = tiny_bundle(preset)
-    require_golden(bundle, reference_of(bundle))
-
-
-@pytest.mark.parametrize("name", ["output", "next_state"])
-@pytest.mark.parametrize(("trajectory", "call"), [(0, 0), (0, 2), (1, 1), (2, 0), (3, 1)])
-def test_another_golden_number_is_a_parity_error(
-    copied: Bundle, trajectory: int, call: int, name: str
-) -> None:
-    content = json.loads(copied.read("golden.json"))
-    stored = content["trajectories"][trajectory]
-    data = stored["calls"][call][name]["data"]
-    data[-1] = float(np.float32(data[-1]) * np.float32(1 + 1e-6))
-    changed = replace_listed(copied, "golden.json", canonical_json(content, None))
-    with refused(ParityError, "golden.json", f"'{stored['name']}', {name}", "export it anew"):
-        validation_of(changed)
-
-
-@pytest.mark.parametrize("file", ["input_0", "input_1", "output_0", "output_1"])
-def test_other_test_data_are_a_parity_error(copied: Bundle, file: str) -> None:
-    name = f"onnx/test_data_set_1/{file}.pb"
-    tensor = onnx.load_tensor_from_string(copied.read(name))
-    array = onnx.numpy_helper.to_array(tensor) * np.float32(1 + 1e-6)
-    other = onnx.numpy_helper.from_array(array, tensor.name)
-    changed = replace_listed(copied, name, other.SerializeToString())
-    with refused(ParityError, name):
-        require_golden(changed, reference_of(changed))
-
-
-@pytest.mark.parametrize("data", [b"", b"no tensor", b"\x08\x01" * 9])
-def test_what_is_no_test_data_is_malformed(copied: Bundle, data: bytes) -> None:
-    name = "onnx/test_data_set_0/input_0.pb"
-    changed = replace_listed(copied, name, data)
-    with refused(MalformedError, name):
-        require_golden(changed, reference_of(changed))
-
-
-def test_the_last_bit_of_a_golden_number_is_another_processors(copied: Bundle) -> None:
-    exact = np.array([1.0, -3.5e-3, 0.0], np.float32)
-    assert agree(np.nextafter(exact, np.float32(2)), exact)
-    assert not agree(exact * np.float32(1 + 1e-6), exact)
-    assert not agree(exact[:2], exact)
-    assert not agree(np.array([1, 2]), np.array([1, 3]))
-
-
-def test_another_opset_than_the_manifest_says_is_found(copied: Bundle) -> None:
-    edit_sealed(copied.folder / "manifest.json", lambda c: c.update(opset=19))
-    found = validation_of(open_bundle(copied.folder), ("onnxruntime",))
-    assert "the opset is 18, not 19" in found.rows[-1].reason
-    assert not found.passed

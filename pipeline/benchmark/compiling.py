@@ -3,12 +3,10 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.contract.network import StoredNetwork
-from pipeline.embed.c.source import write_c
-from pipeline.embed.replay import first_error
+from pipeline.embed.building import first_error
 from pipeline.errors import UnavailableError
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -27,9 +25,13 @@ def c_compiler() -> str:
 
 
 def compile_c(
-    network: StoredNetwork, name: str, home: Path, words: Sequence[str], programs: Sequence[str]
+    files: Mapping[str, bytes],
+    name: str,
+    home: Path,
+    words: Sequence[str],
+    programs: Sequence[str] = (),
 ) -> Path:
-    """``name`` in the new folder ``home``: the C of ``network``, compiled with ``programs``.
+    """``name`` in the new folder ``home``: ``files`` of generated C, compiled with ``programs``.
 
     ``words`` are the compiler and further options.
 
@@ -37,23 +39,32 @@ def compile_c(
         UnavailableError: it cannot be compiled.
     """
     home.mkdir()
-    for file, data in write_c(network, name, "none").items():
+    for file, data in files.items():
         (home / file).write_bytes(data)
     sources = [home / "model.c", *(PROGRAMS / program for program in programs)]
     return compiled([*words, "-std=c99", "-O3", f"-I{home}"], sources, home / name)
 
 
-def compiled(words: Sequence[str], sources: Sequence[Path], target: Path) -> Path:
+def compiled(
+    words: Sequence[str], sources: Sequence[Path], target: Path, after: Sequence[str] = ("-lm",)
+) -> Path:
     """``target``, made of ``sources``; ``words`` are the compiler and its options.
+
+    Options for the linker come ``after`` them.
 
     Raises:
         UnavailableError: the compiler cannot be run, or fails.
     """
-    command = [*words, *map(str, sources), "-lm", "-o", str(target)]
+    command = [*words, *map(str, sources), *after, "-o", str(target)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise UnavailableError(f"{words[0]} cannot be run: {error.strerror}") from error
     if done.returncode:
-        raise UnavailableError(f"{words[0]} fails: {first_error(done)}")
+        raise failed(words[0], done)
     return target
+
+
+def failed(program: str, done: "subprocess.CompletedProcess[str]") -> UnavailableError:
+    """The error that says why ``program`` ended with another code than 0."""
+    return UnavailableError(f"{program} fails: {first_error(done)}")

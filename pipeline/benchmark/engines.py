@@ -22,6 +22,7 @@ from pipeline.bundle.trial import random_network
 from pipeline.cells import CELLS, ENTRIES, Cell
 from pipeline.config import Record
 from pipeline.contract.network import StoredNetwork
+from pipeline.embed.c.source import write_c
 from pipeline.errors import UnavailableError
 from pipeline.export import export
 from pipeline.network_tensors import INPUT, STATE
@@ -31,6 +32,7 @@ _CELLS = tuple(cell for cell in CELLS if ENTRIES[cell].is_gated)  # RTNeural has
 _SIZES = (16, 32, 64)
 _ROUNDS = 5  # of each engine, in turns; the fastest counts, since other work only slows down
 _STEPS = 2000  # of a round of ONNX Runtime
+_C_ARGUMENTS = ("400", "2048")  # rounds and steps of the program of a network in C
 _SEED = 20_261_124
 
 # The fastest of these counts. Debian's Eigen and xsimd, or those that RTNeural brings.
@@ -81,7 +83,11 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
 
         built = {
             key: compile_c(
-                subject.stored, "step", folder / "-".join(map(str, key)), [compiler], ["c_step.c"]
+                write_c(subject.stored, "step", "none"),
+                "step",
+                folder / "-".join(map(str, key)),
+                [compiler],
+                ["c_step.c"],
             )
             for key, subject in subjects.items()
         }
@@ -92,7 +98,7 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
                 keep("onnxruntime", *key, _step(session, key[1]))
             for index in range(max(1, len(programs))):  # as many tries for one as for the other
                 for key, program in built.items():
-                    keep("c", *key, float(_output(_copy(program))) / 1000)
+                    keep("c", *key, float(_output(_copy(program), *_C_ARGUMENTS)) / 1000)
                 lines = _output(_copy(programs[index])).splitlines() if programs else []
                 for found in map(json.loads, lines):
                     keep("rtneural", found["cell"], found["size"], found["microseconds_per_step"])
@@ -158,5 +164,5 @@ def _copy(program: Path) -> Path:
     return Path(shutil.copy(program, copy))
 
 
-def _output(program: Path) -> str:
-    return subprocess.run([program], capture_output=True, text=True, check=True).stdout
+def _output(program: Path, *words: str) -> str:
+    return subprocess.run([program, *words], capture_output=True, text=True, check=True).stdout

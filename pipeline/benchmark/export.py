@@ -11,14 +11,14 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from torch import Tensor, nn
 
 from pipeline.config import PRESETS, Record
 from pipeline.data import load
 from pipeline.export import export
 from pipeline.export.network.onnx_graph import example_inputs
 from pipeline.export.quiet import quiet_exporter
-from pipeline.model import Network
-from pipeline.network_tensors import BATCH, TIME
+from pipeline.network_tensors import BATCH, TIME, NetworkTensors
 from pipeline.threads import torch_threads
 from pipeline.train.batches import make_task
 
@@ -47,9 +47,10 @@ def measure_export(names: Sequence[str], say: Callable[[str], None]) -> Iterator
         for name in names:
             say(name)
             network = make_task(PRESETS[name], load(PRESETS[name].source)).network().eval()
+            inputs = example_inputs(network, batch=2, time=3)
             sides: Sequence[Callable[[], object]] = (
                 partial(export, network, name),
-                partial(_by_torch, network),
+                partial(_by_torch, network, inputs, network.tensors),
             )
             taken: list[list[float]] = [[], []]
             for _ in range(1 + _ROUNDS):
@@ -61,16 +62,16 @@ def measure_export(names: Sequence[str], say: Callable[[str], None]) -> Iterator
             yield ExportTime(model=name, pipeline=ours, torch=theirs)
 
 
-def _by_torch(network: Network) -> None:
+def _by_torch(network: nn.Module, inputs: tuple[Tensor, ...], tensors: NetworkTensors) -> None:
     axes = {axis: torch.export.Dim(axis) for axis in (BATCH, TIME)}
     shapes = tuple(
         {place: axes[axis] for place, axis in enumerate(spec.shape) if axis in axes}
-        for spec in network.tensors.inputs
+        for spec in tensors.inputs
     )
     with tempfile.TemporaryDirectory() as folder, quiet_exporter():
         torch.onnx.export(
             network,
-            example_inputs(network, batch=2, time=3),
+            inputs,
             Path(folder, "model.onnx"),
             dynamo=True,
             verbose=False,

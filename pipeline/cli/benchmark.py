@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import cloup
 
-from pipeline.cli.options import Commands, bundles_argument, exported_option, json_option
+from pipeline.cli.options import Commands, Number, bundles_argument, exported_option, json_option
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import unknown
 
@@ -19,6 +19,7 @@ def benchmark() -> None:
     pipeline benchmark loops char-lstm
     pipeline benchmark embed sine-lstm
     pipeline benchmark sequences
+    pipeline benchmark variants sine-lstm
     pipeline benchmark train char-lstm-256x2
     pipeline benchmark export char-lstm
     pipeline benchmark exporters rnn lstm
@@ -115,22 +116,66 @@ def sequences(as_json: bool) -> None:
     runtimes that are installed. All run in turns; the fastest round of each counts.
     """
     from pipeline.benchmark.sequences import measure_sequences
-    from pipeline.report.benchmarks import sequences_table
+    from pipeline.report.benchmarks import sequences_tables
     from pipeline.report.output import console, finish, literal
 
     with console().status("building") as status:
         measured = list(measure_sequences(lambda words: status.update(literal(words))))
     content = [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in measured]
-    finish(as_json, content, [sequences_table(measured)])
+    finish(as_json, content, sequences_tables(measured))
+
+
+@benchmark.command(cls=cloup.Command)
+@bundles_argument
+@exported_option
+@json_option
+def variants(names: tuple[str, ...], exported: Path, as_json: bool) -> None:
+    """Compare small weights and integers in generated C: bytes, time and loss.
+
+    Measured are bundles and their variants, which "pipeline export NAME --weights int8" makes.
+    Flash and RAM need the compiler arm-none-eabi-gcc, instructions need valgrind.
+    """
+    from pipeline.benchmark.footprint import ARM, VALGRIND, is_there
+    from pipeline.benchmark.variants import measure_variants
+    from pipeline.contract import find_bundles, open_bundle
+    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.lookup import variants_of
+    from pipeline.report.benchmarks import variant_costs_table
+    from pipeline.report.output import console, finish, literal, say
+
+    models = [open_bundle(folder) for folder in find_bundles(exported, names)]
+    if not names:  # C is generated from networks alone
+        models = [bundle for bundle in models if bundle.manifest.model is not None]
+    groups = [
+        [
+            bundle,
+            *(
+                open_bundle(bundle.folder.parent / name)
+                for name in variants_of(bundle.folder, MANIFEST_FILE)
+            ),
+        ]
+        for bundle in models
+    ]
+    with console().status("building") as status:
+        found = measure_variants(groups, lambda words: status.update(literal(words)))
+        costs = list(found)
+    for program, package in ((ARM, "gcc-arm-none-eabi"), (VALGRIND, VALGRIND)):
+        if not is_there(program):
+            say(f"not measured: {program} is not there; Debian has it in {package}")
+    for bundle, *others in groups:
+        if not others:
+            name = bundle.folder.name
+            say(f"{name} has no variants; pipeline export {name} --weights int8 makes one")
+    finish(as_json, [item.model_dump(mode="json") for item in costs], [variant_costs_table(costs)])
 
 
 @benchmark.command(cls=cloup.Command)
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=10.0,
-    help="Time to measure each model and precision for.  [default: 10]",
+    help="Time to measure each model and precision for.",
 )
 @json_option
 def train(names: tuple[str, ...], seconds: float, as_json: bool) -> None:
@@ -187,7 +232,7 @@ def export(names: tuple[str, ...], as_json: bool) -> None:
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=120.0,
     help="Seconds for one export and its runs, before it counts as hanging.",
 )

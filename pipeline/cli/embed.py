@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.listing import ListingCommand, targets
-from pipeline.cli.options import bundle_argument, exported_option, json_option
+from pipeline.cli.options import Integer, bundle_argument, exported_option, json_option
 from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import UsageError
 
@@ -45,7 +45,7 @@ def _targets(_context: click.Context, _parameter: click.Parameter, begun: str) -
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=Integer(0, 65535),
     default=8000,
     help="Port that --serve listens on. 0 takes a free one.",
 )
@@ -74,8 +74,8 @@ def embed(
     pipeline embed sine-lstm c --out sine-c
     """
     from pipeline.contract import find_bundles, open_bundle
+    from pipeline.embed.building import build
     from pipeline.embed.project import write_project
-    from pipeline.embed.replay import build
     from pipeline.embed.targets import find_target
     from pipeline.report.output import finish, say
 
@@ -100,11 +100,11 @@ def embed(
 
 
 def _to_type(target: "Target", bundle: str, out: Path, exported: Path) -> tuple[str, ...]:
-    """The commands that show that the project runs: a page is served, others replay."""
+    """The commands that show that the project runs: a page is served, others replay or start."""
     if target.page is not None:
         words = ["pipeline", "embed", bundle, target.name, "--out", str(out), "--serve"]
         if exported != Path("exported"):
             words += ["--exported", str(exported)]
         return (shlex.join(words),)
-    steps = (*target.build(), target.replay)
+    steps = (*target.build(), target.replay or target.start)
     return (shlex.join(["cd", str(out)]), " && ".join(map(shlex.join, steps)))

@@ -18,6 +18,7 @@ from pipeline.cli.options import (
     several,
     share,
 )
+from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import PipelineError, UsageError
 from pipeline.lookup import find_models, variants_of
 
@@ -73,6 +74,7 @@ _module = section("A module of your own")
     help="Largest loss of a score that a variant may have, such as 1%. Weights stay in float32 "
     "until it is within that.",
 )
+@trust_options
 @several(
     "--format",
     str,
@@ -90,6 +92,8 @@ def export(
     weights: str | None,
     max_loss: float | None,
     format: tuple[str, ...],
+    key: Path | None,
+    trust_all: bool,
     checkpoints: Path,
     exported: Path,
     force: bool,
@@ -107,7 +111,8 @@ def export(
 
     A variant of a bundle is a bundle inside of it, in exported/NAME/TYPE, which stores its weights
     in less than float32. Its name is NAME/TYPE. To export the bundle anew removes it, and the files
-    of --format.
+    of --format. To make either of a module runs its TorchScript, which is code: it must be yours,
+    signed by the owner of --key, or trusted with --trust.
 
     \b
     pipeline export
@@ -124,8 +129,12 @@ def export(
 
     if opset not in OPSETS:
         raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")
-    if max_loss is not None and (weights is None or any(map(_is_source, names))):
+    made_of_bundles = (weights is not None or format) and not any(map(_is_source, names))
+    if max_loss is not None and not (made_of_bundles and weights):
         raise UsageError("--max-loss is for a variant; give --weights float16, int8 or int4")
+    for name, is_given in (("--key", key is not None), ("--trust", trust_all)):
+        if is_given and not made_of_bundles:
+            raise UsageError(f"{name} is for what is made of a bundle; give --weights or --format")
     if any(map(_is_source, names)):
         if format:
             raise UsageError("--format is for bundles; export the module, then name its bundle")
@@ -152,14 +161,15 @@ def export(
             raise UsageError("--format is for a bundle in float32, and --weights for a variant")
         from pipeline.cli.export_format import export_formats
 
-        export_formats(names, format, exported, force, as_json)
+        export_formats(names, format, make_trust(key, trust_all), exported, force, as_json)
         return
     if weights is not None:
         if opset != DEFAULT_OPSET:
             raise UsageError(f"--opset {opset}: a variant has the opset of its bundle")
         from pipeline.cli.export_variant import export_variants
 
-        export_variants(names, weights, max_loss, exported, force, as_json)
+        trust = make_trust(key, trust_all)
+        export_variants(names, weights, max_loss, trust, exported, force, as_json)
         return
     folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
     results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]

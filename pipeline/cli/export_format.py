@@ -1,4 +1,4 @@
-"""``pipeline export NAME --format litert``: step graphs of bundles, for other runtimes."""
+"""``pipeline export NAME --format FORMAT``: step graphs of bundles, for other runtimes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,11 +9,13 @@ from pipeline.errors import unknown
 if TYPE_CHECKING:
     from pipeline.contract import Bundle
     from pipeline.runtimes.kind import Kind
+    from pipeline.trust import Trust
 
 
 def export_formats(
     names: tuple[str, ...],
     formats: tuple[str, ...],
+    trust: "Trust",
     exported: Path,
     force: bool,
     as_json: bool,
@@ -22,7 +24,7 @@ def export_formats(
 
     Raises:
         UsageError: no runtime with a converter has the name of a format.
-        UnsafeError: a bundle is of a module whose TorchScript may not run here.
+        UnsafeError: a bundle is of a module whose TorchScript may not run by ``trust``.
     """
     from pipeline.contract import find_bundles, open_bundle
     from pipeline.report.output import finish, say
@@ -38,7 +40,7 @@ def export_formats(
         bundle.verify()
         for name in formats:
             kind = known[name]
-            bundle, status = _export_one(bundle, kind, force)
+            bundle, status = _export_one(bundle, kind, trust, force)
             size = bundle.manifest.files[kind.file].bytes
             say(f"{folder.name}: {kind.file} {status}, {size:,} bytes")
             results.append(
@@ -52,14 +54,15 @@ def export_formats(
     finish(as_json, results, [], next_command("pipeline validate", names))
 
 
-def _export_one(bundle: "Bundle", kind: "Kind", force: bool) -> "tuple[Bundle, str]":
+def _export_one(
+    bundle: "Bundle", kind: "Kind", trust: "Trust", force: bool
+) -> "tuple[Bundle, str]":
     from pipeline.report.output import console, say
-    from pipeline.trust import Trust
 
     if not force and kind.file in bundle.manifest.files:
         return bundle, "unchanged"
     if bundle.manifest.module is not None:
-        Trust().require(bundle)
+        trust.require(bundle)
     from pipeline.run.step_graph import export_step_graph
 
     with console().status(f"converting {bundle.manifest.name} to {kind.file}"):

@@ -45,9 +45,11 @@ def export_source(
 
     def show(found: "Explicit") -> None:
         if not as_json:
+            status.stop()  # its line would stand in the way of the table
             print_tables([state_table(found.described)])
+            status.start()
 
-    with console().status(f"exporting {kind}"):
+    with console().status(f"exporting {kind}") as status:
         bundle = export_module(
             module,
             kwargs=given.example,

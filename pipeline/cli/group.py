@@ -47,7 +47,7 @@ def main() -> None:
     wait_asleep(os.environ)
     fill_closed_streams()
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="pipeline", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         sys.exit(_FAULT)  # the reader of standard output has gone
@@ -65,6 +65,10 @@ def _failure(error: Exception | KeyboardInterrupt) -> tuple[str, int]:
     match error:
         case PipelineError():
             return str(error), error.exit_code
+        case click.MissingParameter(ctx=click.Context() as context, param=click.Parameter() as one):
+            name = one.make_metavar(context) if isinstance(one, click.Argument) else one.opts[0]
+            help_of = f"{context.command_path} --help"
+            return f"{name} is missing; '{help_of}' says what it is", UsageError.exit_code
         case click.ClickException():
             return error.format_message(), UsageError.exit_code
         case KeyboardInterrupt() | click.Abort():

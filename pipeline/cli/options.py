@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-COUNT = click.IntRange(min=0)
+class Integer(click.IntRange):
+    """A whole number within bounds, which help and errors call a plain integer."""
+
+    name = "integer"
+
+
+class Number(click.FloatRange):
+    """A number within bounds, which help and errors call a plain number."""
+
+    name = "number"
+
+
+COUNT = Integer(min=0)
 PATH = click.Path(path_type=Path)
 CHECKPOINTS = "checkpoints"  # the folder of the checkpoints, if none is named
 _STYLE = cloup.HelpTheme(

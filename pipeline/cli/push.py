@@ -35,12 +35,13 @@ def push(
     """
     from pipeline.contract import find_bundles, open_bundle
     from pipeline.hub.push import push as upload
-    from pipeline.report.output import finish, say
+    from pipeline.report.output import console, finish, say
 
     [folder] = find_bundles(exported, (name,))
     bundle = open_bundle(folder)
     model = bundle.manifest.name
-    pushed = upload(bundle, repository, license_id, private)
+    with console().status(f"uploading {model} to {repository}"):
+        pushed = upload(bundle, repository, license_id, private)
     if not pushed.has_parity:
         say(f"{model}: without parity, which 'pipeline validate {model}' measures")
     say(f"{model}: {len(pushed.files)} files at {pushed.url}")

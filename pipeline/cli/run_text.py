@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from pipeline.cli.options import COUNT, chosen_seed, finite, group, standard_input
+from pipeline.cli.options import COUNT, Integer, Number, chosen_seed, finite, group, standard_input
 from pipeline.errors import MalformedError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ TEXT_OPTIONS = (
     _option(["--length"], type=COUNT, default=200, help="Number of characters to write."),
     _option(
         ["--temperature"],
-        type=click.FloatRange(min=0),
+        type=Number(min=0),
         default=1.0,
         callback=finite,
         help="Divide the logits by this number. 0 always takes the likeliest character.",
@@ -35,7 +35,7 @@ TEXT_OPTIONS = (
     ),
     _option(
         ["--top-p"],
-        type=click.FloatRange(min=0, max=1, min_open=True),
+        type=Number(min=0, max=1, min_open=True),
         default=1.0,
         callback=finite,
         help="Draw only from the likeliest characters that together have this probability. 1 is "
@@ -43,7 +43,7 @@ TEXT_OPTIONS = (
     ),
     _option(
         ["--streams"],
-        type=click.IntRange(min=1, max=4096),
+        type=Integer(min=1, max=4096),
         default=1,
         help="Number of texts to write at once.",
     ),

@@ -11,6 +11,7 @@ from pipeline.cli.foreign import foreign, foreign_options
 from pipeline.cli.listing import ListingCommand, runtimes_and_targets
 from pipeline.cli.options import (
     COUNT,
+    Number,
     bundles_argument,
     exported_option,
     force_option,
@@ -59,7 +60,7 @@ _trial = section("Self-test of the validator")
 )
 @_comparison(
     "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=120.0,
     help="Seconds that one call of a runtime may take. After that it counts as hanging.",
 )
@@ -228,6 +229,8 @@ def _validate_one(
     folder: Path, runtimes: "Runtimes", workshops: "Sequence[Workshop]", force: bool
 ) -> "tuple[Bundle, Validation]":
     from pipeline.contract import open_bundle
+    from pipeline.contract.files import MANIFEST_FILE
+    from pipeline.lookup import model_name
     from pipeline.report.output import console, say
     from pipeline.storage import exclusive
     from pipeline.validate import current_validation, last_validation, marked
@@ -235,8 +238,7 @@ def _validate_one(
     with exclusive(folder):
         bundle = open_bundle(folder)
         bundle.verify()
-        variant = bundle.manifest.variant is not None  # whose folder is called after its type alone
-        name = "/".join(folder.resolve().parts[-2 if variant else -1 :])
+        name = model_name(folder.resolve(), MANIFEST_FILE)
         found = None
         if workshops and not runtimes.names:  # rows of targets are added to the last validation
             found = last_validation(bundle)

@@ -1,6 +1,5 @@
 """Builds the project of a target, lets it replay the golden trajectories, and judges the result."""
 
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -10,14 +9,14 @@ from pydantic import ValidationError
 
 from pipeline.bundle import Bundle
 from pipeline.contract.law import LESS_THAN_FLOAT32, Tolerance
+from pipeline.embed.building import TIME_LIMIT, build, first_error, run
 from pipeline.embed.project import write_project
-from pipeline.embed.target import CommandLine, Target
+from pipeline.embed.target import Target
 from pipeline.embed.targets import find_target
-from pipeline.errors import BY_EXIT_CODE, UnavailableError, UnsafeError, UsageError, one_line
+from pipeline.errors import BY_EXIT_CODE, UnavailableError, UnsafeError, UsageError
 from pipeline.trust import Trust
 from pipeline.validate import Replay, Row
 
-TIME_LIMIT = 600.0  # seconds for one command; the first build may take minutes
 _MISMATCH = 1  # exit code of a replay whose numbers do not match
 
 
@@ -99,22 +98,6 @@ class Workshop:
         self.close()
 
 
-def build(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> None:
-    """Build the project in ``folder``.
-
-    Raises:
-        UnavailableError: a command of the build fails; its first error is named.
-    """
-    for command in target.build():
-        done = _run(command, folder, time_limit)
-        if isinstance(done, str):
-            raise UnavailableError(f"{target.title}: {done}")
-        if done.returncode:
-            raise UnavailableError(
-                f"{target.title} cannot be built, {command[0]} says: {first_error(done)}"
-            )
-
-
 def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Replay | str:
     """The report of the replay of the built project in ``folder``, or how it failed.
 
@@ -124,7 +107,7 @@ def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Repl
     if target.page is not None:
         with target.page.serve(folder, 0) as url:
             return Replay.model_validate(target.page.replay(url, time_limit))
-    done = _run(target.replay, folder, time_limit)
+    done = run(target.replay, folder, time_limit)
     if isinstance(done, str):
         return done
     if done.returncode not in (0, _MISMATCH):
@@ -136,28 +119,6 @@ def replay(target: Target, folder: Path, time_limit: float = TIME_LIMIT) -> Repl
     if isinstance(found, Replay) and found.passed != (done.returncode == 0):
         return f"ended with exit code {done.returncode}, and printed passed as {found.passed}"
     return found
-
-
-def _run(
-    command: CommandLine, folder: Path, time_limit: float
-) -> "subprocess.CompletedProcess[str] | str":
-    """The finished command, or the reason why it did not finish."""
-    try:
-        return subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=time_limit, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"{command[0]} did not end within {time_limit:g} seconds"
-    except OSError as error:
-        return f"{command[0]} cannot be run: {one_line(error)}"
-
-
-def first_error(done: "subprocess.CompletedProcess[str]") -> str:
-    """The first line that mentions an error, or the last line."""
-    lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    line = next(iter(errors), lines[-1] if lines else "nothing")
-    return line.strip().removeprefix("error: ")[:300]
 
 
 def _parsed(line: str) -> Replay | str:

@@ -74,7 +74,7 @@ class Target:
     ``programs`` must be installed, and so must those ``headers`` (path below ``/usr/include`` →
     Debian package) that the replay includes. ``build`` returns commands to run in the folder of the
     project. ``replay`` is the command that replays the golden trajectories, for a target without a
-    ``page``.
+    ``page``. ``start`` is the command that starts a project that is not run here.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict)
     build: Callable[[], Sequence[CommandLine]] = tuple
     replay: CommandLine = ()
+    start: CommandLine = ()
     page: Page | None = None
 
     @property

@@ -4,7 +4,6 @@ No message of a server is repeated: it might contain the token that was sent.
 """
 
 import logging
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,8 +41,7 @@ def hub(repository: str) -> Iterator[ModuleType]:
     shows_bars = not are_progress_bars_disabled()
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
-    if not sys.stderr.isatty():
-        disable_progress_bars()
+    disable_progress_bars()
     logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():

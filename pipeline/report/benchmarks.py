@@ -11,6 +11,7 @@ from pipeline.benchmark.exporters import Attempt
 from pipeline.benchmark.loops import Measured
 from pipeline.benchmark.sequences import SequenceTime
 from pipeline.benchmark.training import TrainingSpeed
+from pipeline.benchmark.variants import VariantCost
 from pipeline.report.grid import Grid
 
 _GOOD = "green"
@@ -18,7 +19,7 @@ _GOOD = "green"
 
 def loops_table(measured: Iterable[Measured]) -> Grid:
     """One row per model, setting and batch."""
-    table = Grid("One step of all streams, microseconds", "model")
+    table = Grid("One step of all streams, microseconds", "model", keys=3)
     table.add_column("what", "name")
     for column in ("batch", "in the graph", "Python loop", "ratio"):
         table.add_column(column)
@@ -30,7 +31,7 @@ def loops_table(measured: Iterable[Measured]) -> Grid:
 
 def clients_table(measured: Iterable[ClientTime]) -> Grid:
     """One row per model and target."""
-    table = Grid("One step of one stream, the state carried", "model")
+    table = Grid("One step of one stream, the state carried", "model", keys=2)
     table.add_column("target", "name")
     table.add_column("µs")
     table.add_column("of Python's time")
@@ -56,24 +57,46 @@ def engines_table(measured: Iterable[EngineTime]) -> Grid:
     return table
 
 
-def sequences_table(measured: Iterable[SequenceTime]) -> Grid:
-    """One row per cell, batch and engine."""
-    table = Grid("Whole sequences, one thread: one call, microseconds", "network")
-    for column in ("steps", "streams"):
-        table.add_column(column)
-    table.add_column("engine", "name")
-    table.add_column("µs")
-    table.add_column("of ONNX Runtime's time")
+def sequences_tables(measured: Iterable[SequenceTime]) -> Iterable[Grid]:
+    """A table per cell and batch, with one row per engine."""
+    tables: dict[str, Grid] = {}
     for item in measured:
-        name = f"{item.cell.upper()} {item.inputs} to {item.units}"
-        numbers = f"{item.microseconds:.0f}", f"{item.ratio:.2f}"
-        table.add_row(name, str(item.steps), str(item.batch), item.engine, *numbers)
+        streams = f"{item.batch} stream{'' if item.batch == 1 else 's'}"
+        network = f"{item.cell.upper()} {item.inputs} to {item.units}"
+        title = f"{network}, {item.steps} steps, {streams}: one call, one thread"
+        columns = ("engine", "µs", "of ONNX Runtime's time")
+        table = tables.setdefault(title, Grid(title, *columns))
+        table.add_row(item.engine, f"{item.microseconds:.0f}", f"{item.ratio:.2f}")
+    return tables.values()
+
+
+def variant_costs_table(measured: Iterable[VariantCost]) -> Grid:
+    """One row per model, type of weights and target; bytes, and what one step takes."""
+    items = list(measured)
+    processors = list(dict.fromkeys(name for item in items for name in item.flash))
+    table = Grid("Generated C of variants: bytes, and one step", "model", keys=3)
+    for column in ("weights", "target"):
+        table.add_column(column, "name")
+    table.add_column("ONNX file")
+    for processor in processors:
+        table.add_column(f"flash, {processor}")
+        table.add_column(f"RAM, {processor}")
+    for column in ("µs", "instructions", "worst loss"):
+        table.add_column(column)
+    for item in items:
+        cells = [f"{item.onnx:,}"]
+        for processor in processors:
+            cells += [f"{item.flash[processor]:,}", f"{item.ram[processor]:,}"]
+        cells.append(f"{item.microseconds:.3g}")
+        cells.append("" if item.instructions is None else f"{item.instructions:,.0f}")
+        cells.append(f"{item.worst_loss:+.2%}" if item.losses else "")
+        table.add_row(item.model, item.weights, item.target, *cells)
     return table
 
 
 def training_table(measured: Iterable[TrainingSpeed]) -> Grid:
     """One row per model and precision."""
-    table = Grid("Training: characters or steps a second, one thread", "model")
+    table = Grid("Training: characters or steps a second, one thread", "model", keys=2)
     table.add_column("precision", "name")
     for column in ("plain loop, float32", "pipeline", "times plain"):
         table.add_column(column)

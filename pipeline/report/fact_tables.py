@@ -45,7 +45,7 @@ def findings_table(title: str, found: "Iterable[Finding]") -> Grid:
 
 def state_table(states: "Sequence[Described]") -> Grid:
     """The states of a module: where it keeps each, and what each begins with."""
-    table = Grid("state", "name")
+    table = Grid("States", "name")
     for column in ("kept in", "type", "shape", "begins with"):
         table.add_column(column, "words")
     for state in states:

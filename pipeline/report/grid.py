@@ -1,8 +1,8 @@
 """Tables that fit a terminal of any width without cutting or breaking a name or a number.
 
 A table that is too wide wraps its titles and sentences. If that is not enough, it is printed in
-blocks, each with some of the columns beside the names of the rows, or is turned. If not even one
-column fits beside the names, each row becomes a short list.
+blocks, each with some of the columns beside the keys of the rows, or is turned. If not even one
+column fits beside the keys, each row becomes a short list.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.escaping import visible
-from pipeline.terminal import wrapped
+from pipeline.terminal import words, wrapped
 
 ColumnKind = Literal["name", "number", "words", "bar"]
-Block = list[tuple["Column", int]]  # columns and their widths; the first has the names of the rows
+Block = list[tuple["Column", int]]  # columns and their widths, those of the keys first
 _GAP = 2  # spaces between two columns
 _BAR = (10, 40)  # least and greatest length of a bar
 _ASCII = str.maketrans({"✓": "ok", "✗": "FAIL", "–": "-", "∞": "inf", "×": "x", "µ": "u"})
@@ -48,7 +48,7 @@ class Column:
             parts = [line for text in texts for line in _name_lines(text, 0)]
         else:
             parts = [part for text in texts for part in self._parts(text)]
-        return max(map(cell_len, (*self.title.split(" "), *parts)))
+        return max(map(cell_len, (*words(self.title), *parts)))
 
     @property
     def most(self) -> int:
@@ -58,7 +58,7 @@ class Column:
         return max(map(cell_len, (self.title, *(cell.plain for cell in self.cells))))
 
     def _parts(self, text: str) -> Sequence[str]:
-        return text.split(" ") if self.kind == "words" else (text,)
+        return words(text) if self.kind == "words" else (text,)
 
     def cell(self, index: int, width: int, dash: str = "━") -> Text:
         """The cell of row ``index`` as it is shown in ``width``; bars are made of ``dash``."""
@@ -86,13 +86,17 @@ def _name_lines(text: str, width: int) -> list[str]:
 
 
 class Grid:
-    """A table: the first column names the rows, and the others hold what is known of them.
+    """A table: the first columns name the rows, and the others hold what is known of them.
 
-    If ``turns`` is set, rows become columns where that takes fewer blocks and fewer lines.
+    The first ``keys`` columns tell the rows apart, and stand in every block; of the others, those
+    that say nothing of any row are left out. If ``turns`` is set, rows become columns where that
+    takes fewer blocks and fewer lines.
     """
 
-    def __init__(self, title: str, names: str, *numbers: str, turns: bool = False) -> None:
-        self.title, self.turns = visible(title), turns
+    def __init__(
+        self, title: str, names: str, *numbers: str, keys: int = 1, turns: bool = False
+    ) -> None:
+        self.title, self.keys, self.turns = visible(title), keys, turns
         self.columns: list[Column] = []
         self.add_column(names, "name")
         for column in numbers:
@@ -116,7 +120,7 @@ class Grid:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table in the layout that takes the fewest lines of ``options.max_width``."""
-        width = options.max_width
+        width, self = options.max_width, self._filled()
         if options.ascii_only:
             self = self._in_ascii()
         if self.title:
@@ -134,9 +138,17 @@ class Grid:
                 shown, blocks = turned, others
         yield from shown._lists(width) if blocks is None else shown._tables(blocks, dash)
 
+    def _filled(self) -> "Grid":
+        """The same table without the columns whose cells are all empty."""
+        made = Grid(self.title, "", keys=self.keys, turns=self.turns)
+        keys, others = self.columns[: self.keys], self.columns[self.keys :]
+        said = [column for column in others if any(cell.plain for cell in column.cells)]
+        made.columns = [*keys, *(said if self.row_count else others)]
+        return made
+
     def _in_ascii(self) -> "Grid":
         """The same table for a terminal that cannot show the signs in it."""
-        made = Grid(self.title.translate(_ASCII), "", turns=self.turns)
+        made = Grid(self.title.translate(_ASCII), "", keys=self.keys, turns=self.turns)
         made.columns = [
             Column(
                 column.title.translate(_ASCII),
@@ -159,18 +171,20 @@ class Grid:
     def _blocks(self, width: int) -> list[Block] | None:
         """The columns in blocks that fit into ``width``; None if a column does not fit.
 
-        A column of words stands in one block with all others. The more the names of the rows are
-        wrapped, the fewer blocks there are; the width of the names that takes the fewest lines is
-        chosen.
+        A column of words stands in one block with all others. The more the keys are wrapped, the
+        fewer blocks there are; the width of the keys that takes the fewest lines is chosen.
         """
-        names = self.columns[0]
-        found = [self._packed(width, room) for room in range(names.most, names.least - 1, -1)]
+        gaps, keys = _GAP * (self.keys - 1), self.columns[: self.keys]
+        most = gaps + sum(column.most for column in keys)
+        least = gaps + sum(column.least for column in keys)
+        found = [self._packed(width, room) for room in range(most, least - 1, -1)]
         fitting = [blocks for blocks in found if blocks is not None]
         return min(fitting, key=self._lines, default=None)
 
     def _packed(self, width: int, room: int) -> list[Block] | None:
-        """The columns in as few blocks as there can be beside names that take ``room``."""
-        names, *others = self.columns
+        """The columns in as few blocks as there can be beside keys that take ``room``."""
+        keys, others = self.columns[: self.keys], self.columns[self.keys :]
+        named = [*zip(keys, _widths(keys, room + _GAP), strict=True)]
         parts: list[list[Column]] = [[]]
         used = room
         for column in others:
@@ -185,9 +199,7 @@ class Grid:
             if any(column.kind == "words" for column in others):
                 return None
             parts = _evenly(others, len(parts), width - room) or parts
-        return [
-            [(names, room), *zip(part, _widths(part, width - room), strict=True)] for part in parts
-        ]
+        return [[*named, *zip(part, _widths(part, width - room), strict=True)] for part in parts]
 
     def _lines(self, blocks: Sequence[Block]) -> int:
         """The number of lines that ``blocks`` take."""

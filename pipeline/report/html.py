@@ -54,12 +54,19 @@ class Table:
         return cls(tuple(rows), tuple(kinds))
 
     @property
-    def places(self) -> Iterator[tuple[Row, CaseRecord]]:
-        """Every row with the record of each kind whose error is the largest."""
+    def failed(self) -> Iterator[tuple[Row, CaseRecord]]:
+        """Every row with the record of each kind whose error is the largest, if that failed."""
         for kind in self.kinds:
             for row, record in zip(self.rows, kind.worst, strict=True):
-                if record is not None:
+                if record is not None and not record.passed:
                     yield row, record
+
+    @property
+    def worst(self) -> Iterator[tuple[Row, CaseRecord]]:
+        """Every row with the record whose error is the largest."""
+        for row in self.rows:
+            if row.cases:
+                yield row, max(row.cases, key=share_of)
 
 
 @dataclass(frozen=True)
@@ -90,9 +97,14 @@ class Section:
         return f"at most {percent(max(shares))} of the tolerance"
 
     @property
+    def failed_places(self) -> list[tuple[Row, CaseRecord]]:
+        """Where cases failed, of the model itself and of its loop."""
+        return [*self.steps.failed, *self.loops.failed]
+
+    @property
     def places(self) -> list[tuple[Row, CaseRecord]]:
-        """Where the largest errors are, of the model itself and of its loop."""
-        return [*self.steps.places, *self.loops.places]
+        """Where the largest error of each row is, of the model itself and of its loop."""
+        return [*self.steps.worst, *self.loops.worst]
 
 
 def report_html(validated: Sequence[tuple[Bundle, Validation]]) -> bytes:

@@ -28,7 +28,8 @@ def remarks(validations: Sequence[Validation], free_runs: bool = True) -> list[R
             why: RemarkKind = "not run" if row.status == "not run" else "fail"
             said: tuple[tuple[RemarkKind, str], ...] = (
                 (why, row.reason),
-                ("note", _note(row, free_runs)),
+                ("note", _note(row)),
+                ("note", _strays(row) if free_runs else ""),
             )
             for kind, text in said:
                 if text:
@@ -37,12 +38,19 @@ def remarks(validations: Sequence[Validation], free_runs: bool = True) -> list[R
     return [Remark(*key, models=tuple(names)) for key, names in models.items()]
 
 
-def _note(row: Row, free_run: bool) -> str:
-    """The note on a row, with its tolerance if that is not float32's, and its ``free_run``."""
+def _note(row: Row) -> str:
+    """The note on a row, with its tolerance if that is not float32's."""
     notes = [row.note]
     if row.precision != "float32" and row.tolerance:
         notes.append(f"judged by rtol {row.tolerance.rtol:g}, atol {row.tolerance.atol:g}")
-    if free_run and row.free_run and row.free_run.passed and row.free_run.note:
-        where = row.free_run.first_difference
-        notes.append(f"free run, step {where}: {row.free_run.note}")
     return "; ".join(filter(None, notes))
+
+
+def _strays(row: Row) -> str:
+    """Where a free run that passed left PyTorch's; empty if it did not."""
+    run = row.free_run
+    if run is None or not run.passed or not run.note:
+        return ""
+    where = run.first_difference
+    place = "" if where is None else f" leaves PyTorch's at step {where}"
+    return f"free run{place}: {run.note}"

@@ -22,7 +22,7 @@ def validation_tables(
 ) -> Iterable[Grid]:
     """A table per model, with a row per runtime and graph that ran; the others are in the notes."""
     for validation in validations:
-        table = Grid(f"{validation.model}: {title}", "runtime")
+        table = Grid(f"{validation.model}: {title}", "runtime", keys=2)
         table.add_column("provider", "name")
         for column in ("cases", "output", "next state", "vs float32", "of tolerance", "free run"):
             table.add_column(column)

@@ -9,11 +9,10 @@ from pipeline.report.grid import Grid
 
 def variants_table(pairs: Iterable[tuple[Bundle, Bundle]]) -> Grid:
     """One row for each score of each variant, given as pairs of a bundle and its variant."""
-    table = Grid("Variants", "variant")
-    table.add_column("ONNX file", "number")
+    table = Grid("Variants", "variant", keys=2)
     table.add_column("score on held-out data", "words")
-    for title in ("float32", "nearest", "compensated"):
-        table.add_column(title, "number")
+    for title in ("ONNX file", "float32", "nearest", "compensated"):
+        table.add_column(title)
     for bundle, found in pairs:
         variant = found.manifest.variant
         if variant is None:
@@ -23,5 +22,5 @@ def variants_table(pairs: Iterable[tuple[Bundle, Bundle]]) -> Grid:
         for score in variant.scores:
             numbers = (score.float32, score.nearest, score.compensated)
             cells = ["" if one is None else f"{one:.4g}" for one in numbers]
-            table.add_row(name, share, score.name, *cells)
+            table.add_row(name, score.name, share, *cells)
     return table

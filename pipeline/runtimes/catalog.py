@@ -124,14 +124,14 @@ class Runtimes:
 
         The graph is ``file``, or part of the model's own file. Runtimes that compute in less than
         float32 are left out, because their rounding errors accumulate in the loop; so are those
-        whose file is code that is not trusted, and those of step graphs.
+        whose file is code that is not trusted, those whose file is built, and those of step graphs.
 
         Raises:
             IntegrityError: a model file was changed.
         """
         for name in self.names:
             kind = RUNTIMES[name]
-            if kind.converter is not None:
+            if kind.built is not None or kind.converter is not None:
                 continue
             for provider in self.providers:
                 if provider in set(kind.providers()) and _why_absent(kind, provider) is None:
@@ -161,7 +161,11 @@ class Runtimes:
             yield Unsafe(*where, verdict.refusal)
             return
         worker = self._workers.setdefault((name, provider), Worker(self.time_limit))
-        data = bundle.read(file)
+        try:
+            data = bundle.read(file) if kind.built is None else kind.built(bundle)
+        except (UnavailableError, UsageError) as error:
+            yield Absent(*where, str(error))
+            return
         for opener in kind.openers(data, provider):
             if entry is not None and entry.sizes is not None:
                 opener = partial(Stepwise.opened, opener, bundle.manifest.contract, entry.sizes)

@@ -8,6 +8,7 @@ it. The process in which the runtime runs imports that file alone, and so loads 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from pipeline.contract import Bundle
 from pipeline.runtimes.base import Runtime
 from pipeline.runtimes.converter import Converter
 
@@ -31,8 +32,10 @@ class Kind:
     why an installed runtime cannot use a provider, and what to do.
 
     If it ``runs_code``, ``file`` is a program that must be trusted. If it ``has_loops``, that file
-    also holds the loop, which other runtimes read from a file of its own. With a ``converter``,
-    ``file`` is a step graph, which is in a bundle only where it was asked for, and has no loop.
+    also holds the loop, which other runtimes read from a file of its own. Where ``file`` is
+    ``built`` from a bundle, bundles do not hold it, and it has no loop; what cannot be built raises
+    a UsageError or an UnavailableError that says why. With a ``converter``, ``file`` is a step
+    graph, which is in a bundle only where it was asked for, and has no loop.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Kind:
     requirement: str = ""
     runs_code: bool = False
     has_loops: bool = False
+    built: Callable[[Bundle], bytes] | None = None
     converter: Converter | None = None
 
     @property

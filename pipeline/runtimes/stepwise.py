@@ -60,7 +60,7 @@ class Stepwise(Runtime):
             for row in range(0, rows, step)
         ]
         joined = self.contract.joined(streams, batch)
-        return [np.ascontiguousarray(joined[spec.name]) for spec in self.contract.outputs]
+        return [np.asarray(joined[spec.name], order="C") for spec in self.contract.outputs]
 
     def _stream(self, inputs: Tensors) -> Tensors:
         time = self.contract.time

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.bundle.trial import Trial, random_trial
-from pipeline.cells import CELLS, Cell
+from pipeline.cells import CELLS, ENTRIES, Cell
 from pipeline.config import Record
 from pipeline.contract.law import FLOAT32
 from pipeline.contract.small_weights import SmallType
@@ -25,9 +25,10 @@ from pipeline.validate.trial_modules import trial_modules
 ELSEWHERE = "a run on another provider than the one asked for"
 _LARGEST_GAIN = 4.0
 
+_GATED = [cell for cell in CELLS if ENTRIES[cell].is_gated]
 _VARIANTS: tuple[tuple[str, Cell, SmallType], ...] = (
-    ("series", "lstm", "int8"),
-    ("text", "gru", "int4"),
+    ("series", _GATED[0], "int8"),
+    ("text", _GATED[-1], "int4"),
 )
 
 Audit = Callable[[bytes], Sequence[str]]

@@ -193,8 +193,12 @@ def distance(scores: Scores, float32: Scores) -> float:
 
 
 def loss(scores: Scores, float32: Scores) -> float:
-    """The loss that counts: the largest of :func:`losses` but for that along the stream."""
-    found = losses(scores, float32)
+    """The loss that counts, as :func:`counted_loss` says."""
+    return counted_loss(losses(scores, float32))
+
+
+def counted_loss(found: Scores) -> float:
+    """The largest of :func:`losses` but for that along the stream."""
     return max(value for name, value in found.items() if not name.startswith(_ALONG))
 
 

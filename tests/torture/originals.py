@@ -191,7 +191,7 @@ def _must(ended: Ended) -> None:
 
 def build(target: str, project: Path, built: Path) -> None:
     """Build a copy of a project; all replays of copies of it borrow from there."""
-    from pipeline.embed.replay import build as build_project
+    from pipeline.embed.building import build as build_project
 
     shutil.copytree(project, built)
     build_project(find_target(target), built)

@@ -37,6 +37,12 @@ def integer_c_source(bundle: Bundle) -> dict[str, bytes]:
     Raises:
         UsageError: the bundle is of a module, or fixed point does not hold the network.
     """
+    integers = integer_network(bundle)
+    return write_integer_c(integers, str(bundle.manifest.checkpoint_sha256))
+
+
+def integer_network(bundle: Bundle) -> IntegerNetwork:
+    """The network of a bundle in fixed point. Raises as :func:`integer_c_source`."""
     manifest = bundle.manifest
     if manifest.model is None or manifest.checkpoint_sha256 is None:
         raise UsageError(
@@ -47,8 +53,7 @@ def integer_c_source(bundle: Bundle) -> dict[str, bytes]:
     if network.scaler is not None:
         mean, deviation = np.asarray(network.scaler.input_mean), network.scaler.input_std
         farthest = _MARGIN * float(abs((bundle.task_data() - mean) / deviation).max(initial=1.0))
-    integers = IntegerNetwork(manifest.name, network, farthest)
-    return write_integer_c(integers, manifest.checkpoint_sha256)
+    return IntegerNetwork(manifest.name, network, farthest)
 
 
 def write_integer_c(network: IntegerNetwork, digest: str) -> dict[str, bytes]:

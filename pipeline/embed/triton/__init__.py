@@ -23,4 +23,8 @@ TARGET = Target(
     "trajectories by the server's rules. It takes no state that grows",
     clients=(Path(__file__).with_name(CLIENT),),
     generated=generated,
+    start=(
+        *("docker", "run", "--rm", "-p", "8000:8000", "-v", "./repository:/models"),
+        *("nvcr.io/nvidia/tritonserver:25.08-py3", "tritonserver", "--model-repository=/models"),
+    ),
 )

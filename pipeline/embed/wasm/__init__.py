@@ -6,6 +6,9 @@ from pipeline.embed.c import LIMITS, generated
 from pipeline.embed.javascript import MODULES, NODE, PROGRAMS, REPLAY
 from pipeline.embed.target import CLIENT, Program, Target
 
+MODULE = "model.wasm"  # what the build makes
+COMPILERS = (Program("make"), Program("clang"), Program("wasm-ld", "lld"))
+
 TARGET = Target(
     name="wasm",
     title="WebAssembly",
@@ -14,7 +17,7 @@ TARGET = Target(
     limits=LIMITS,
     clients=(MODULES, PROGRAMS, Path(__file__).with_name(CLIENT)),
     generated=generated,
-    programs=(Program("make"), Program("clang"), Program("wasm-ld", "lld"), NODE),
+    programs=(*COMPILERS, NODE),
     build=lambda: (("make", "--silent"),),
     replay=REPLAY,
 )

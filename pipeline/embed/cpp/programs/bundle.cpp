@@ -3,13 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
-#include <iostream>
-#include <regex>
-#include <sstream>
 #include <system_error>
 
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <openssl/evp.h>
 
 namespace {
@@ -17,9 +12,8 @@ namespace {
 constexpr int FORMAT = 2; // and older ones
 const char *const INITIAL = "initial.json";
 const char *const AXES = R"({"batch": {"role": "batch"}, "time": {"role": "time"}})"; // format 1
-constexpr size_t LIMIT = 64 << 20;                                 // bytes of the manifest
-const std::regex SEAL("\\{\n  \"sha256\": \"([0-9a-f]{64})\",\n"); // its second line
-constexpr size_t SEALED = 82;                                      // bytes up to its end
+constexpr size_t LIMIT = 64 << 20;                                  // bytes of the manifest
+const std::string SEAL = "{\n  \"sha256\": \"", SEAL_END = "\",\n"; // about 64 digits
 
 std::string sha256(const std::string &data) {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -38,21 +32,14 @@ std::string sha256(const std::string &data) {
 // Whether the manifest has the seal that it should have: the digest of all but its line. Those of
 // earlier versions have none.
 bool is_whole(const std::string &manifest) {
-    std::smatch seal;
-    const auto start = manifest.substr(0, SEALED);
-    if (std::regex_match(start, seal, SEAL))
-        return seal[1] == sha256("{\n" + manifest.substr(SEALED));
+    const size_t end = SEAL.size() + 64, rest = end + SEAL_END.size();
+    if (manifest.size() > rest && manifest.compare(0, SEAL.size(), SEAL) == 0 &&
+        manifest.compare(end, SEAL_END.size(), SEAL_END) == 0)
+        return manifest.substr(SEAL.size(), 64) == sha256("{\n" + manifest.substr(rest));
     const std::string first = "\"format\"";
     const auto place = manifest.find('"');
     return place == std::string::npos || manifest.compare(place, first.size(), first) == 0;
 }
-
-const std::map<std::string, at::ScalarType> TYPES = {
-    {"float16", at::kHalf},  {"float32", at::kFloat}, {"float64", at::kDouble},
-    {"bool", at::kBool},     {"int8", at::kChar},     {"int16", at::kShort},
-    {"int32", at::kInt},     {"int64", at::kLong},    {"uint8", at::kByte},
-    {"uint16", at::kUInt16}, {"uint32", at::kUInt32}, {"uint64", at::kUInt64},
-};
 
 // Types and shapes that a model can have.
 bool fits(const nlohmann::json &spec) {
@@ -63,24 +50,10 @@ bool fits(const nlohmann::json &spec) {
             return false;
         count *= axis.is_string() ? 1 : axis.get<double>();
     }
-    return TYPES.count(type) && count < (1 << 26);
+    return is_type(type) && count < (1 << 26);
 }
 
 } // namespace
-
-std::optional<at::Tensor> make_tensor(const std::string &type, const nlohmann::json &data) {
-    const auto kind = TYPES.at(type);
-    if (c10::isFloatingType(kind))
-        return at::tensor(data.get<std::vector<double>>()).to(kind);
-    for (const auto &number : data)
-        if (!number.is_number_integer())
-            return {};
-    const auto whole = at::tensor(data.get<std::vector<int64_t>>());
-    const auto made = whole.to(kind);
-    if (!at::equal(made.to(at::kLong), whole))
-        return {};
-    return made;
-}
 
 Model::Model(const std::filesystem::path &folder) : folder(folder) {
     const ModelError no_model("manifest.json: its types, shapes or states are those of no model");
@@ -95,8 +68,8 @@ Model::Model(const std::filesystem::path &folder) : folder(folder) {
         }
         return names;
     };
-    inputs = named("inputs");
-    outputs = named("outputs");
+    all_inputs = inputs = named("inputs");
+    all_outputs = outputs = named("outputs");
     axes = manifest.value("axes", nlohmann::json::parse(AXES));
     auto pairs = nlohmann::json::array(); // format 1 has one at most
     if (manifest.at("format") > 1)
@@ -153,18 +126,8 @@ nlohmann::json Model::read_json(const std::string &name) const {
     return content;
 }
 
-void Model::load() {
-    // A step is so small that what is meant for large ones costs more than it saves: other threads
-    // wait, oneDNN doubles the time of an LSTM, and optimizing the module delays the first calls.
-    at::set_num_threads(1);
-    at::globalContext().setUserEnabledMkldnn(false);
-    torch::jit::setGraphExecutorOptimize(false);
-    std::istringstream file(read("model.pt"));
-    module = torch::jit::load(file, at::kCPU);
-}
-
-at::Tensor Model::tensor(const std::string &name, const nlohmann::json &stored,
-                         std::map<std::string, int64_t> &sizes) const {
+Tensor Model::tensor(const std::string &name, const nlohmann::json &stored,
+                     std::map<std::string, int64_t> &sizes) const {
     const auto &spec = specs.at(name);
     const std::vector<int64_t> shape = stored.at("shape");
     const auto &axes = spec.at("shape");
@@ -174,16 +137,16 @@ at::Tensor Model::tensor(const std::string &name, const nlohmann::json &stored,
     for (size_t i = 0; fits && i < shape.size(); i++) {
         const auto known = axes[i].is_string() ? sizes.emplace(axes[i], shape[i]).first->second
                                                : axes[i].get<int64_t>();
-        fits = shape[i] == known && shape[i] > 0 && size_t(shape[i]) <= data.size();
-        count *= fits ? shape[i] : 0;
+        fits = shape[i] == known && shape[i] > 0 && size_t(shape[i]) <= data.size() / count;
+        count *= fits ? shape[i] : 1;
     }
-    const auto made = make_tensor(spec.at("type"), data);
-    if (!fits || count != data.size() || !made)
+    const auto made = fits ? Tensor::of(spec.at("type"), shape, data) : std::nullopt;
+    if (!made)
         throw ModelError(folder.string() + ": " + name + " of golden.json or " + INITIAL +
                          " has shape " + stored.at("shape").dump() + " and " +
                          std::to_string(data.size()) +
                          " numbers, which does not fit the model; export it anew");
-    return made->view(shape);
+    return *made;
 }
 
 Tensors Model::initial_states() const {
@@ -191,82 +154,40 @@ Tensors Model::initial_states() const {
     for (const auto &[name, pair] : states) {
         const auto &spec = specs.at(name);
         std::map<std::string, int64_t> sizes;
+        const auto &initial = pair.at("initial");
+        if (initial.is_string()) {
+            found[name] = tensor(name, read_json(initial).at("states").at(name), sizes);
+            continue;
+        }
         std::vector<int64_t> one;
         for (const auto &axis : spec.at("shape"))
             one.push_back(axis.is_string() ? 1 : axis.get<int64_t>());
-        const auto &initial = pair.at("initial");
-        found[name] = initial.is_string()
-                          ? tensor(name, read_json(initial).at("states").at(name), sizes)
-                          : at::full(one, initial.get<double>(), TYPES.at(spec.at("type")));
+        Tensor &made = found[name] = Tensor(spec.at("type"), one);
+        with_type(made.type(), [&](auto number) {
+            using Number = decltype(number);
+            std::fill_n(made.data<Number>(), made.size(), Number(initial.get<double>()));
+        });
     }
     return found;
 }
 
 std::pair<Tensors, Tensors> Model::step(const Tensors &inputs, const Tensors &states) {
-    std::vector<torch::IValue> given;
-    for (const auto &spec : manifest.at("inputs")) {
-        const std::string name = spec.at("name");
-        given.push_back(states.count(name) ? states.at(name) : inputs.at(name));
+    std::vector<const Tensor *> given;
+    given.reserve(all_inputs.size());
+    for (const auto &name : all_inputs) {
+        const auto state = states.find(name);
+        given.push_back(state != states.end() ? &state->second : &inputs.at(name));
     }
-    const auto result = module.forward(given);
-    const auto results =
-        result.isTuple() ? result.toTupleRef().elements().vec() : std::vector{result};
-    const auto &specs = manifest.at("outputs");
-    if (results.size() != specs.size())
-        throw ModelError("model.pt gives " + std::to_string(results.size()) + " outputs, not " +
-                         std::to_string(specs.size()) + "; export it anew");
+    auto found = run(given);
+    if (found.size() != all_outputs.size())
+        throw ModelError("the model gives " + std::to_string(found.size()) + " outputs, not " +
+                         std::to_string(all_outputs.size()) + "; export it anew");
     Tensors outputs, following;
-    for (size_t i = 0; i < results.size(); i++)
-        outputs[specs[i].at("name")] = results[i].toTensor();
+    for (size_t i = 0; i < found.size(); i++)
+        outputs[all_outputs[i]] = std::move(found[i]);
     for (const auto &[name, pair] : this->states) {
-        following[name] = outputs.at(pair.at("output"));
-        outputs.erase(pair.at("output"));
+        const auto &after = pair.at("output").get_ref<const std::string &>();
+        following[name] = std::move(outputs.extract(after).mapped());
     }
-    return {outputs, following};
-}
-
-Options parse_options(int argc, char **argv, const Options &defaults) {
-    Options options = defaults;
-    for (int i = 1; i < argc; i++) {
-        std::string name = argv[i], value;
-        const auto equals = name.find('=');
-        const bool has_value = equals != std::string::npos;
-        if (has_value) {
-            value = name.substr(equals + 1);
-            name.resize(equals);
-        }
-        if (name.rfind("--", 0) != 0 || !options.count(name.substr(2))) {
-            std::string known;
-            for (const auto &[each, _] : defaults)
-                known += " --" + each;
-            throw ModelError("unknown option " + name + "; known are" + known, 2);
-        }
-        if (!has_value && ++i == argc)
-            throw ModelError(name + " has no value; give one", 2);
-        options[name.substr(2)] = has_value ? value : argv[i];
-    }
-    return options;
-}
-
-int run_program(const std::function<int()> &program) {
-    std::string message;
-    int code = 7;
-    try {
-        const c10::InferenceMode no_gradients;
-        return program();
-    } catch (const ModelError &error) {
-        message = error.what();
-        code = error.code;
-    } catch (const nlohmann::json::exception &error) {
-        message = "manifest.json, golden.json or initial.json is malformed (";
-        message += std::string(error.what()) + "); export it anew";
-        code = 3;
-    } catch (const c10::Error &error) {
-        message = std::string("LibTorch cannot run model.pt; use one as new as the PyTorch that ") +
-                  "exported it (" + error.what_without_backtrace() + ")";
-    } catch (const std::exception &error) { // of the TorchScript interpreter, or no memory
-        message = std::string("LibTorch cannot run model.pt (") + error.what() + ")";
-    }
-    std::cerr << "error: " << message.substr(0, message.find('\n')) << std::endl;
-    return code;
+    return {std::move(outputs), std::move(following)};
 }

@@ -1,6 +1,4 @@
 // What a model is for: writes text, or says after every line of standard input what comes out.
-#include "bundle.hpp"
-
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
@@ -9,6 +7,9 @@
 #include <limits>
 #include <optional>
 #include <sstream>
+
+#include "bundle.hpp"
+#include "program.hpp"
 
 namespace {
 
@@ -95,25 +96,31 @@ struct Sampling {
     int64_t seed;
 };
 
+template <typename Number>
+Tensor tensor(const char *type, const std::vector<int64_t> &shape, const Number *numbers) {
+    Tensor made(type, shape);
+    std::copy_n(numbers, made.size(), made.data<Number>());
+    return made;
+}
+
 // Write text by the loop inside the model, as it is made.
 void write_text(Model &model, const Sampling &sampling) {
     Random random(sampling.seed);
-    auto prompt = at::tensor(sampling.prompt, at::kLong).unsqueeze(0);
-    const std::string name = model.states.begin()->first;
-    auto state = model.initial_states().at(name);
+    auto prompt = tensor("int64", {1, int64_t(sampling.prompt.size())}, sampling.prompt.data());
+    const auto temperature = tensor("float32", {}, &sampling.temperature);
+    const auto top_k = tensor("int64", {}, &sampling.top_k);
+    const auto top_p = tensor("float32", {}, &sampling.top_p);
+    auto state = model.initial_states().begin()->second;
     for (int64_t start = 0; start < sampling.length; start += CHUNK) {
-        std::vector<float> numbers(std::min(CHUNK, sampling.length - start));
-        std::generate(numbers.begin(), numbers.end(), [&] { return random.next(); });
-        const auto uniform = at::tensor(numbers).unsqueeze(0);
-        const auto made = model.module.run_method("generate", prompt, uniform, sampling.temperature,
-                                                  sampling.top_k, sampling.top_p, state);
-        const auto &results = made.toTupleRef().elements();
-        const auto text = results[0].toTensor();
-        for (int64_t i = 0; i < text.size(1); i++)
-            std::cout << utf8(text[0][i].item<int64_t>());
+        Tensor uniform("float32", {1, std::min(CHUNK, sampling.length - start)});
+        std::generate_n(uniform.data<float>(), uniform.size(), [&] { return random.next(); });
+        auto made = model.run({&prompt, &uniform, &temperature, &top_k, &top_p, &state});
+        const Tensor &text = made.at(0);
+        for (size_t i = 0; i < text.size(); i++)
+            std::cout << utf8(text.data<int64_t>()[i]);
         std::cout << std::flush;
-        state = results[2].toTensor();
-        prompt = at::empty({1, 0}, at::kLong); // the state has read all that came before
+        state = std::move(made.at(2));
+        prompt = Tensor("int64", {1, 0}); // the state has read all that came before
     }
     std::cout << std::endl;
 }
@@ -158,8 +165,8 @@ std::vector<int64_t> line_shape(const Model &model) {
 }
 
 // The numbers of one line as a tensor; none if the type or the shape cannot have them.
-std::optional<at::Tensor> parse_line(const std::string &line, const std::string &type,
-                                     const std::vector<int64_t> &shape) {
+std::optional<Tensor> parse_line(const std::string &line, const std::string &type,
+                                 const std::vector<int64_t> &shape) {
     const bool whole = type.rfind("float", 0) != 0;
     auto values = nlohmann::json::array();
     std::istringstream cells(line + ',');
@@ -171,24 +178,27 @@ std::optional<at::Tensor> parse_line(const std::string &line, const std::string 
         else
             return {};
     }
-    const auto made = make_tensor(type, values);
-    if (!made || made->numel() != c10::multiply_integers(shape) ||
-        !at::isfinite(made->to(at::kDouble)).all().item<bool>())
-        return {};
-    return made->view(shape);
+    const auto made = Tensor::of(type, shape, values);
+    for (const double number : made ? made->numbers() : std::vector<double>())
+        if (!std::isfinite(number))
+            return {};
+    return made;
 }
 
 void write_numbers(const Tensors &tensors, const Model &model) {
     const char *separator = "";
     for (const auto &name : model.outputs) {
-        const auto flat = tensors.at(name).flatten();
-        for (int64_t i = 0; i < flat.numel(); i++, separator = ",") {
-            std::cout << separator;
-            if (flat.is_floating_point())
-                std::cout << flat[i].item<double>();
-            else
-                std::cout << flat[i].item<int64_t>();
-        }
+        const auto &tensor = tensors.at(name);
+        with_type(tensor.type(), [&](auto one) {
+            using Number = decltype(one);
+            for (size_t i = 0; i < tensor.size(); i++, separator = ",") {
+                std::cout << separator;
+                if constexpr (is_real<Number>)
+                    std::cout << double(tensor.data<Number>()[i]);
+                else
+                    std::cout << +tensor.data<Number>()[i]; // int8_t as a number, too
+            }
+        });
     }
     std::cout << std::endl;
 }
@@ -196,6 +206,7 @@ void write_numbers(const Tensors &tensors, const Model &model) {
 // After every line of standard input, print the outputs of that step.
 void answer(Model &model, const std::vector<int64_t> &shape) {
     const std::string &input = model.inputs[0], type = model.specs.at(input).at("type");
+    const size_t count = Tensor(type, shape).size();
     auto states = model.initial_states();
     std::string line;
     std::cout << std::setprecision(9);
@@ -203,7 +214,7 @@ void answer(Model &model, const std::vector<int64_t> &shape) {
         const auto values = parse_line(line, type, shape);
         if (!values)
             throw ModelError("line " + std::to_string(lines) + " of standard input is not " +
-                             std::to_string(c10::multiply_integers(shape)) + " numbers of " + type +
+                             std::to_string(count) + " numbers of " + type +
                              "; separate them by commas");
         Tensors outputs;
         std::tie(outputs, states) = model.step({{input, *values}}, states);
@@ -225,7 +236,7 @@ int run(int argc, char **argv) {
     if (model.manifest.at("task") == "text") {
         if (model.states.empty())
             throw whole_sequences(model.manifest.at("name"));
-        model.load();
+        model.load("generate");
         write_text(model, sampling);
     } else {
         const auto shape = line_shape(model);
