@@ -79,8 +79,9 @@ $(TESTED): $(INSTALLED)
 
 # What the tests need besides all that the embedded clients say they need, as program:package of
 # Debian. Where something cannot be installed, the tests say what is missing.
-PROGRAMS := arm-none-eabi-gcc:gcc-arm-none-eabi valgrind:valgrind clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm \
-            qemu-x86_64:qemu-user
+PROGRAMS := clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm \
+            qemu-x86_64:qemu-user firefox-esr:firefox-esr valgrind:valgrind \
+            arm-none-eabi-gcc:gcc-arm-none-eabi
 
 tools: $(TESTED)
 	@missing="$$($(BIN)/python -c 'from pipeline.embed.targets import *; print(*missing_packages())')"; \

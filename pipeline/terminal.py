@@ -1,6 +1,7 @@
 """The width of a terminal, and lines of text that are wrapped to it."""
 
 import os
+import re
 import sys
 from typing import IO
 
@@ -21,6 +22,11 @@ def columns(stream: IO[str]) -> int:
         return _TERMINAL
 
 
+def words(text: str) -> list[str]:
+    """The parts of ``text`` that a line may be broken between: a number stays with its ``%``."""
+    return re.split(" (?!%)", text)
+
+
 def wrapped(text: str, width: int, indent: str = "", hanging: str = "  ") -> list[str]:
     """``text`` as lines of at most ``width`` columns, broken at spaces alone.
 
@@ -30,7 +36,7 @@ def wrapped(text: str, width: int, indent: str = "", hanging: str = "  ") -> lis
     from rich.cells import cell_len
 
     lines, line = [], indent
-    for word in text.split(" "):
+    for word in words(text):
         begun = line.strip() != ""
         if begun and cell_len(f"{line} {word}") > width:
             lines.append(line)

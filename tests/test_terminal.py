@@ -1,5 +1,6 @@
 """What the commands print fits the terminal, and no name or number is cut or broken."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,13 @@ def test_a_table_that_fits_is_printed_in_one_piece() -> None:
         ["model", "first", "second"],
         ["a", "1", "2"],
     ]
+
+
+def test_a_number_stays_beside_its_percent_sign() -> None:
+    assert wrapped("load, 10 % to 90 %", 9, hanging="") == ["load,", "10 % to", "90 %"]
+    grid = Grid("", "time", *(f"load, {share} %" for share in range(10, 50)))
+    grid.add_row("a", *["1"] * 40)
+    assert {"10 %", "49 %"} <= set(re.findall(r"\d+ +%", printed(grid, 30)))
 
 
 def test_sentences_are_wrapped_and_words_are_not() -> None:

@@ -34,7 +34,9 @@ from pipeline.contract.small_weights import (
 from pipeline.export import OPSETS
 from pipeline.variants import choice, scores
 from pipeline.variants.compensation import compensated, fitted
-from pipeline.variants.graph import places, small_graph, with_full_weights
+from pipeline.variants.full_graph import with_full_weights
+from pipeline.variants.graph import small_graph
+from pipeline.variants.places import places
 from pipeline.variants.rounding import nearest, rounded_to_nearest, type_of
 
 pytestmark = pytest.mark.usefixtures("small_enough")

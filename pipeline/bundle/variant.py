@@ -71,11 +71,11 @@ def build_variant(
         rounding=choice.rounding,
         max_loss=max_loss,
         kept=choice.kept,
-        stored={name: weight.kind for name, weight in choice.weights.items()},
+        stored={name: weight.kind for name, weight in made.weights.items()},
         scores=choice.scores,
     )
     tensors = bundle_weights(bundle).arrays
-    for key, weight in choice.weights.items():
+    for key, weight in made.weights.items():
         tensors |= weight.tensors(key)
     initial = [INITIAL_FILE] if INITIAL_FILE in parent.files else []
     files = {

@@ -19,7 +19,8 @@ from pipeline.model import Network
 from pipeline.network_tensors import loop
 from pipeline.runtimes.pytorch import PyTorch
 from pipeline.variants.calibration import Samples, inputs_of_weights
-from pipeline.variants.graph import places, small_graph
+from pipeline.variants.graph import small_graph
+from pipeline.variants.places import places
 from pipeline.variants.scores import Scored
 from pipeline.variants.subject import Reweighted
 from pipeline.verify import Model
@@ -53,7 +54,7 @@ class NetworkToStore:
         return {**found, self.last: "head.bias"}
 
     def inputs(self, calls: Sequence[Tensors]) -> dict[str, Samples]:
-        """The vectors that each matrix is multiplied with, but for projections."""
+        """The vectors that each matrix is multiplied with, where it is in the graph as it is."""
         file = self.bundle.read(ONNX_FILE)
         found = places(onnx.load_from_string(file), self._matrices)
         return inputs_of_weights(file, found, calls)
@@ -87,9 +88,8 @@ class NetworkToStore:
         check_numbers(onnx_file, torchscript_file, network)
         looped, loop_file = loop(network.config), export_loop(full, network, spread)
         loops = {looped.file: small_graph(loop_file, weights)} if looped and loop_file else {}
-        return Reweighted(
-            onnx_file, torchscript_file, loops, network_reference(network, self._source)
-        )
+        reference = network_reference(network, self._source)
+        return Reweighted(weights, onnx_file, torchscript_file, loops, reference)
 
     def _with(self, weights: Mapping[str, Array]) -> Network:
         network = self.network.twin(torch.float32)

@@ -116,13 +116,13 @@ def sequences(as_json: bool) -> None:
     runtimes that are installed. All run in turns; the fastest round of each counts.
     """
     from pipeline.benchmark.sequences import measure_sequences
-    from pipeline.report.benchmarks import sequences_table
+    from pipeline.report.benchmarks import sequences_tables
     from pipeline.report.output import console, finish, literal
 
     with console().status("building") as status:
         measured = list(measure_sequences(lambda words: status.update(literal(words))))
     content = [{**item.model_dump(mode="json"), "ratio": item.ratio} for item in measured]
-    finish(as_json, content, [sequences_table(measured)])
+    finish(as_json, content, sequences_tables(measured))
 
 
 @benchmark.command(cls=cloup.Command)

@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     section,
     share,
 )
+from pipeline.cli.trust import make_trust, trust_options
 from pipeline.errors import UsageError
 from pipeline.lookup import find_models, variants_of
 
@@ -72,6 +73,7 @@ _module = section("A module of your own")
     help="Largest loss of a score that a variant may have, such as 1%. Weights stay in float32 "
     "until it is within that.",
 )
+@trust_options
 @checkpoints_option
 @exported_option
 @force_option
@@ -81,6 +83,8 @@ def export(
     opset: int,
     weights: str | None,
     max_loss: float | None,
+    key: Path | None,
+    trust_all: bool,
     checkpoints: Path,
     exported: Path,
     force: bool,
@@ -97,7 +101,9 @@ def export(
     becomes inputs and outputs.
 
     A variant of a bundle is a bundle inside of it, in exported/NAME/TYPE, which stores its weights
-    in less than float32. Its name is NAME/TYPE. To export the bundle anew removes it.
+    in less than float32. Its name is NAME/TYPE. To export the bundle anew removes it. To make one
+    of a module runs its TorchScript, which is code: it must be yours, signed by the owner of --key,
+    or trusted with --trust.
 
     \b
     pipeline export
@@ -114,8 +120,13 @@ def export(
 
     if opset not in OPSETS:
         raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")
-    if max_loss is not None and (weights is None or any(map(_is_source, names))):
-        raise UsageError("--max-loss is for a variant; give --weights float16, int8 or int4")
+    for name, is_given in (
+        ("--max-loss", max_loss is not None),
+        ("--key", key is not None),
+        ("--trust", trust_all),
+    ):
+        if is_given and (weights is None or any(map(_is_source, names))):
+            raise UsageError(f"{name} is for a variant; give --weights float16, int8 or int4")
     if any(map(_is_source, names)):
         if len(names) > 1:
             raise UsageError("a module is exported alone; name one at a time")
@@ -140,7 +151,8 @@ def export(
             raise UsageError(f"--opset {opset}: a variant has the opset of its bundle")
         from pipeline.cli.export_variant import export_variants
 
-        export_variants(names, weights, max_loss, exported, force, as_json)
+        trust = make_trust(key, trust_all)
+        export_variants(names, weights, max_loss, trust, exported, force, as_json)
         return
     folders = find_models(checkpoints, CHECKPOINT_FILE, names, made_by="train")
     results = [_export_one(folder, exported / folder.name, opset, force) for folder in folders]

@@ -9,12 +9,14 @@ from pipeline.errors import UsageError, unknown
 if TYPE_CHECKING:
     from pipeline.contract import Bundle
     from pipeline.contract.small_weights import SmallType
+    from pipeline.trust import Trust
 
 
 def export_variants(
     names: tuple[str, ...],
     weights: str,
     max_loss: float | None,
+    trust: "Trust",
     exported: Path,
     force: bool,
     as_json: bool,
@@ -23,7 +25,7 @@ def export_variants(
 
     Raises:
         UsageError: ``weights`` is no type that a variant can have.
-        UnsafeError: a bundle is of a module whose TorchScript may not run here.
+        UnsafeError: a bundle is of a module whose TorchScript may not run by ``trust``.
     """
     from pipeline.contract import find_bundles, open_bundle
     from pipeline.contract.small_weights import SmallType
@@ -41,7 +43,7 @@ def export_variants(
     made = []
     for folder in find_bundles(exported, names):
         bundle = open_bundle(folder)
-        variant, status = _export_one(bundle, kind, max_loss, force)
+        variant, status = _export_one(bundle, kind, max_loss, trust, force)
         made.append((bundle, variant, status))
         say(f"{bundle.manifest.name}/{kind}: {status}{_kept(variant)}")
     finish(
@@ -70,16 +72,15 @@ def _kept(bundle: "Bundle") -> str:
 
 
 def _export_one(
-    bundle: "Bundle", kind: "SmallType", max_loss: float | None, force: bool
+    bundle: "Bundle", kind: "SmallType", max_loss: float | None, trust: "Trust", force: bool
 ) -> "tuple[Bundle, str]":
     from pipeline.bundle.current import current_variant
     from pipeline.report.output import console
-    from pipeline.trust import Trust
 
     if not force and (current := current_variant(bundle, kind, max_loss)):
         return current, "unchanged"
     if bundle.manifest.module is not None:
-        Trust().require(bundle)
+        trust.require(bundle)
     from pipeline.run.export import export_variant
 
     with console().status(f"exporting {bundle.manifest.name}/{kind}"):

@@ -42,15 +42,13 @@ def clients_table(measured: Iterable[ClientTime]) -> Grid:
 
 
 def engines_table(measured: Iterable[EngineTime]) -> Grid:
-    """One row per cell and size; RTNeural has columns where it was measured."""
-    items = list(measured)
-    has_rtneural = any(item.rtneural is not None for item in items)
+    """One row per cell and size."""
     table = Grid(
         "As many inputs as units, one output: one step, microseconds",
         *("network", "generated C", "ONNX Runtime, Python", "times C"),
-        *(("RTNeural", "times C") if has_rtneural else ()),
+        *("RTNeural", "times C"),
     )
-    for item in items:
+    for item in measured:
         name = f"{item.cell.upper()} {item.size}"
         numbers = [f"{item.c:.3f}", f"{item.onnxruntime:.1f}", f"{item.onnxruntime_ratio:.1f}"]
         if item.rtneural is not None:
@@ -59,26 +57,23 @@ def engines_table(measured: Iterable[EngineTime]) -> Grid:
     return table
 
 
-def sequences_table(measured: Iterable[SequenceTime]) -> Grid:
-    """One row per cell, batch and engine."""
-    table = Grid("Whole sequences, one thread: one call, microseconds", "network", keys=4)
-    for column in ("steps", "streams"):
-        table.add_column(column)
-    table.add_column("engine", "name")
-    table.add_column("µs")
-    table.add_column("of ONNX Runtime's time")
+def sequences_tables(measured: Iterable[SequenceTime]) -> Iterable[Grid]:
+    """A table per cell and batch, with one row per engine."""
+    tables: dict[str, Grid] = {}
     for item in measured:
-        name = f"{item.cell.upper()} {item.inputs} to {item.units}"
-        numbers = f"{item.microseconds:.0f}", f"{item.ratio:.2f}"
-        table.add_row(name, str(item.steps), str(item.batch), item.engine, *numbers)
-    return table
+        streams = f"{item.batch} stream{'' if item.batch == 1 else 's'}"
+        network = f"{item.cell.upper()} {item.inputs} to {item.units}"
+        title = f"{network}, {item.steps} steps, {streams}: one call, one thread"
+        columns = ("engine", "µs", "of ONNX Runtime's time")
+        table = tables.setdefault(title, Grid(title, *columns))
+        table.add_row(item.engine, f"{item.microseconds:.0f}", f"{item.ratio:.2f}")
+    return tables.values()
 
 
 def variant_costs_table(measured: Iterable[VariantCost]) -> Grid:
     """One row per model, type of weights and target; bytes, and what one step takes."""
     items = list(measured)
     processors = list(dict.fromkeys(name for item in items for name in item.flash))
-    counted = any(item.instructions is not None for item in items)
     table = Grid("Generated C of variants: bytes, and one step", "model", keys=3)
     for column in ("weights", "target"):
         table.add_column(column, "name")
@@ -86,15 +81,14 @@ def variant_costs_table(measured: Iterable[VariantCost]) -> Grid:
     for processor in processors:
         table.add_column(f"flash, {processor}")
         table.add_column(f"RAM, {processor}")
-    for column in ("µs", *(["instructions"] if counted else []), "worst loss"):
+    for column in ("µs", "instructions", "worst loss"):
         table.add_column(column)
     for item in items:
         cells = [f"{item.onnx:,}"]
         for processor in processors:
             cells += [f"{item.flash[processor]:,}", f"{item.ram[processor]:,}"]
         cells.append(f"{item.microseconds:.3g}")
-        if item.instructions is not None:
-            cells.append(f"{item.instructions:,.0f}")
+        cells.append("" if item.instructions is None else f"{item.instructions:,.0f}")
         cells.append(f"{item.worst_loss:+.2%}" if item.losses else "")
         table.add_row(item.model, item.weights, item.target, *cells)
     return table

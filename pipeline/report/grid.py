@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.escaping import visible
-from pipeline.terminal import wrapped
+from pipeline.terminal import words, wrapped
 
 ColumnKind = Literal["name", "number", "words", "bar"]
 Block = list[tuple["Column", int]]  # columns and their widths, those of the keys first
@@ -48,7 +48,7 @@ class Column:
             parts = [line for text in texts for line in _name_lines(text, 0)]
         else:
             parts = [part for text in texts for part in self._parts(text)]
-        return max(map(cell_len, (*self.title.split(" "), *parts)))
+        return max(map(cell_len, (*words(self.title), *parts)))
 
     @property
     def most(self) -> int:
@@ -58,7 +58,7 @@ class Column:
         return max(map(cell_len, (self.title, *(cell.plain for cell in self.cells))))
 
     def _parts(self, text: str) -> Sequence[str]:
-        return text.split(" ") if self.kind == "words" else (text,)
+        return words(text) if self.kind == "words" else (text,)
 
     def cell(self, index: int, width: int, dash: str = "━") -> Text:
         """The cell of row ``index`` as it is shown in ``width``; bars are made of ``dash``."""
@@ -88,8 +88,9 @@ def _name_lines(text: str, width: int) -> list[str]:
 class Grid:
     """A table: the first columns name the rows, and the others hold what is known of them.
 
-    The first ``keys`` columns tell the rows apart, and stand in every block. If ``turns`` is set,
-    rows become columns where that takes fewer blocks and fewer lines.
+    The first ``keys`` columns tell the rows apart, and stand in every block; of the others, those
+    that say nothing of any row are left out. If ``turns`` is set, rows become columns where that
+    takes fewer blocks and fewer lines.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Grid:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table in the layout that takes the fewest lines of ``options.max_width``."""
-        width = options.max_width
+        width, self = options.max_width, self._filled()
         if options.ascii_only:
             self = self._in_ascii()
         if self.title:
@@ -136,6 +137,14 @@ class Grid:
             ):
                 shown, blocks = turned, others
         yield from shown._lists(width) if blocks is None else shown._tables(blocks, dash)
+
+    def _filled(self) -> "Grid":
+        """The same table without the columns whose cells are all empty."""
+        made = Grid(self.title, "", keys=self.keys, turns=self.turns)
+        keys, others = self.columns[: self.keys], self.columns[self.keys :]
+        said = [column for column in others if any(cell.plain for cell in column.cells)]
+        made.columns = [*keys, *(said if self.row_count else others)]
+        return made
 
     def _in_ascii(self) -> "Grid":
         """The same table for a terminal that cannot show the signs in it."""

@@ -18,7 +18,7 @@ from pipeline.export.state import Explicit, explicit
 from pipeline.network_tensors import DEFAULT_OPSET, OPSETS
 from pipeline.run.bundle import Bundle, load
 from pipeline.storage import exclusive, write_folder
-from pipeline.trust.own_exports import remember_export
+from pipeline.trust.own_exports import remember_export, was_exported_here
 
 States = Mapping[str, str | int] | Literal["auto", "none"]
 
@@ -97,7 +97,8 @@ def export_variant(
 
     With ``max_loss``, weights stay in float32 until no score is worse by more than that share.
 
-    The TorchScript of a module must be one that may run: :meth:`pipeline.trust.Trust.require`.
+    The TorchScript of a module must be one that may run: :meth:`pipeline.trust.Trust.require`. The
+    variant of a stranger's module is still the stranger's: its TorchScript runs by permission only.
     Raises as :func:`pipeline.bundle.variant.build_variant`.
 
     Raises:
@@ -107,6 +108,6 @@ def export_variant(
     with exclusive(bundle.folder), exclusive(folder):
         write_folder(folder, build_variant(bundle, kind, max_loss))
     variant = load(folder)
-    if variant.manifest.module is not None:
+    if variant.manifest.module is not None and was_exported_here(bundle.digest):
         remember_export(variant.digest)
     return variant

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.contract.tensors import Tensors
 from pipeline.errors import one_line
 from pipeline.runtimes.torchscript import TorchScript
-from pipeline.variants.graph import with_full_weights
+from pipeline.variants.full_graph import with_full_weights
 
 
 def audit_onnx(file: bytes, expected: Tensors, opset: int | None = None) -> list[str]:

@@ -17,7 +17,7 @@ from pipeline.bundle.module_reference import load_torchscript
 from pipeline.contract.graph import nodes_in
 from pipeline.contract.law import Array
 from pipeline.errors import one_line
-from pipeline.variants.graph import with_full_weights
+from pipeline.variants.full_graph import with_full_weights
 
 _NEAR = 1e-2  # share of the largest weight that a damaged weight may be off
 _MOST = 0.5  # share of its numbers that are still the same

@@ -17,7 +17,7 @@ from pipeline.cells import BY_OPERATOR
 from pipeline.contract.law import Array
 from pipeline.contract.tensors import Tensors
 from pipeline.export.session import cpu_session
-from pipeline.variants.graph import Place
+from pipeline.variants.places import Place
 
 _READS, _WEIGHTS, _RECURRENT, _START = 0, 1, 2, 5  # places of the inputs of a recurrent node
 
@@ -61,6 +61,7 @@ def inputs_of_weights(
 
 
 def _probes(model: ModelProto, found: Mapping[str, Place]) -> Iterator[_Probe]:
+    sizes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     for number, node in enumerate(model.graph.node):
         if node.op_type in BY_OPERATOR:
             yield from _recurrent_probes(node, found, f"probe_{number}")
@@ -68,7 +69,21 @@ def _probes(model: ModelProto, found: Mapping[str, Place]) -> Iterator[_Probe]:
             turns = any(one.name == "transB" and one.i for one in node.attribute)
             turned_a = any(one.name == "transA" and one.i for one in node.attribute)
             if place.turned != turns and not turned_a:
-                yield _Probe(frozenset(place.names), (node.input[0],), lambda x: x)
+                yield from _product_probes(node.input[0], place, sizes[node.input[1]])
+
+
+def _product_probes(read: str, place: Place, shape: tuple[int, ...]) -> Iterator[_Probe]:
+    """The probes of a product with one matrix, or with one for each direction: ``[d, ., .]``."""
+    count = shape[0] if len(shape) > 2 else 1
+    size = len(place.names) // count
+    for direction in range(count):
+
+        def factor(x: Array, at: int = direction) -> Array:
+            """The other factor ``[..., d, rows, columns]`` of one direction."""
+            return x if count == 1 else x[..., at, :, :]
+
+        names = frozenset(place.names[direction * size : (direction + 1) * size])
+        yield _Probe(names, (read,), factor)
 
 
 def _recurrent_probes(node: NodeProto, found: Mapping[str, Place], name: str) -> Iterator[_Probe]:

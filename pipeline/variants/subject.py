@@ -16,9 +16,11 @@ from pipeline.verify import Model, Reference
 class Reweighted:
     """The files of a model with small weights, and the reference that they are held against.
 
+    ``weights`` has them by every name that the model has for them: layers may share one.
     ``loop_files`` has the graph with the loop inside, by its name in a bundle, where there is one.
     """
 
+    weights: Mapping[str, SmallWeight]
     onnx_file: bytes
     torchscript_file: bytes
     loop_files: Mapping[str, bytes]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.errors import MalformedError
 from pipeline.export.module.nested import tensors_of
 from pipeline.export.state.arguments import NamedArguments
 from pipeline.export.state.indices import TensorIndices
@@ -95,8 +96,17 @@ class Pure(nn.Module):
         return [k for k in range(len(self.arguments.names)) if k not in paired]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """One call; tensors are in the order that the class tells."""
+        """One call; tensors are in the order that the class tells.
+
+        Raises:
+            MalformedError: a layer that has a state was not followed, since its loop became a scan.
+        """
         calls, results, kept = self.called(*tensors)
+        for layer, _ in (key for key, _ in self.chains if key not in calls):
+            raise MalformedError(
+                f"the state of '{layer}' begins in front of a loop over time; make it an argument "
+                'and a result of forward, or take whole sequences, by states="none" or --state none'
+            )
         leaves = tensors_of(results)
         paired = [result for _, result in self.pairs]
         outputs = [leaf for k, leaf in enumerate(leaves) if k not in paired]
