@@ -36,6 +36,33 @@ def test_project_finds_its_model_from_anywhere_and_without_torch(
         assert (answer.code, answer.err) == (0, "")
 
 
+TURNED = """
+import sys
+from pathlib import Path
+import numpy as np
+from model import Model
+
+model = Model(Path(sys.argv[1]))
+model.load("onnx/model.onnx")
+given = {"input": np.linspace(-1, 1, 15, dtype=np.float32).reshape(3, 5, 1)}
+state = np.linspace(-1, 1, 3 * model.specs["state"]["shape"][1] * 4, dtype=np.float32)
+state = state.reshape(3, -1, 4)
+turned = np.asfortranarray(state)
+assert not turned.flags.c_contiguous
+for one, other in zip(*(model.step(given, {"state": each}) for each in (state, turned))):
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])
+"""
+
+
+def test_a_state_that_is_not_contiguous_changes_no_number(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    bundle = bundle_of("series", tmp_path_factory)
+    answer = run([sys.executable, "-c", TURNED, str(bundle)], cwd=FOLDER)
+    assert (answer.code, answer.err) == (0, "")
+
+
 @pytest.mark.parametrize("package", ["numpy", "onnxruntime"])
 def test_missing_package_is_named_with_the_way_to_get_it(package: str, tmp_path: Path) -> None:
     code = f"import runpy, sys; sys.modules[{package!r}] = None\n"
