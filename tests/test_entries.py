@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cloup
 import pytest
+from step_graphs import STEP_GRAPHS
 
 import pipeline.embed
 import pipeline.runtimes
@@ -24,7 +25,7 @@ from pipeline.runtimes.catalog import RUNTIMES
 from pipeline.runtimes.kind import Kind
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "onnxruntime", "openvino", "tract", "wasmtime"}
+HEAVY = {"torch", "onnxruntime", "openvino", "tract", "wasmtime", "ai_edge_litert"}
 READMES = {
     "runtimes": ROOT / "pipeline/runtimes/README.md",
     "targets": ROOT / "pipeline/embed/README.md",
@@ -63,14 +64,8 @@ def said(entry: Kind | Target) -> list[str]:
 
 
 def test_runtimes_stand_in_the_order_of_their_rows() -> None:
-    assert [*RUNTIMES] == [
-        "torchscript",
-        "onnxruntime",
-        "reference",
-        "openvino",
-        "tract",
-        "wasmtime",
-    ]
+    always = ["torchscript", "onnxruntime", "reference"]
+    assert [*RUNTIMES] == [*always, "litert", "openvino", "tract", "wasmtime"]
 
 
 @pytest.mark.parametrize("entry", [*RUNTIMES.values(), *TARGETS.values()], ids=lambda it: it.name)
@@ -154,8 +149,9 @@ def test_lists_of_runtimes_and_targets_load_no_library_of_theirs() -> None:
 def test_the_process_of_a_runtime_loads_no_other(
     tiny_bundle: Callable[[str], Bundle], name: str, tmp_path: Path
 ) -> None:
-    bundle, kind = tiny_bundle("sine-gru"), RUNTIMES[name]
-    path = bundle.folder / kind.file
+    kind, bundle = RUNTIMES[name], tiny_bundle("sine-gru")
+    folder = STEP_GRAPHS / "char-lstm" if kind.converter else bundle.folder
+    path = folder / kind.file
     if kind.built is not None:
         path = tmp_path / kind.file
         path.write_bytes(kind.built(bundle))
@@ -167,6 +163,7 @@ def test_the_process_of_a_runtime_loads_no_other(
 @pytest.mark.parametrize(
     ("word", "place"),
     [
+        ("litert", "runtimes/litert.py"),
         ("tract", "runtimes/tract.py"),
         ("openvino", "runtimes/openvino.py"),
         ("wasmtime", "runtimes/wasmtime.py"),

@@ -54,11 +54,11 @@ def test_a_variant_is_made_of_what_a_trusted_key_has_signed(
 
 
 @pytest.mark.parametrize("options", [("--trust",), ("--key", "public.pem")])
-def test_trust_without_a_variant_is_wrong_usage(
+def test_trust_without_a_bundle_to_work_on_is_wrong_usage(
     pipeline: Here, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     (tmp_path / "public.pem").write_bytes(b"")
     for source in ((), ("net.py:Net", "--weights", "trained.pt")):
         done = pipeline("export", *source, *options)
         assert done.code == UsageError.exit_code
-        done.one_line_error(options[0], "is for a variant", "--weights float16, int8 or int4")
+        done.one_line_error(options[0], "give --weights or --format")

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import cloup
 
+from pipeline.cli.listing import ListingCommand, formats
 from pipeline.cli.options import (
     PATH,
     checkpoints_option,
@@ -15,10 +15,11 @@ from pipeline.cli.options import (
     names_in,
     next_command,
     section,
+    several,
     share,
 )
 from pipeline.cli.trust import make_trust, trust_options
-from pipeline.errors import UsageError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.lookup import find_models, variants_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _module = section("A module of your own")
 
 
-@click.command(cls=cloup.Command)
+@click.command(cls=ListingCommand, lists=formats)
 @click.argument(
     "names",
     nargs=-1,
@@ -74,6 +75,13 @@ _module = section("A module of your own")
     "until it is within that.",
 )
 @trust_options
+@several(
+    "--format",
+    str,
+    "Add files for other runtimes to bundles, of one step of one stream; they are listed below. "
+    "What converts to one is installed into your cache the first time.",
+    "Files for phones",
+)
 @checkpoints_option
 @exported_option
 @force_option
@@ -83,6 +91,7 @@ def export(
     opset: int,
     weights: str | None,
     max_loss: float | None,
+    format: tuple[str, ...],
     key: Path | None,
     trust_all: bool,
     checkpoints: Path,
@@ -101,9 +110,9 @@ def export(
     becomes inputs and outputs.
 
     A variant of a bundle is a bundle inside of it, in exported/NAME/TYPE, which stores its weights
-    in less than float32. Its name is NAME/TYPE. To export the bundle anew removes it. To make one
-    of a module runs its TorchScript, which is code: it must be yours, signed by the owner of --key,
-    or trusted with --trust.
+    in less than float32. Its name is NAME/TYPE. To export the bundle anew removes it, and the files
+    of --format. To make either of a module runs its TorchScript, which is code: it must be yours,
+    signed by the owner of --key, or trusted with --trust.
 
     \b
     pipeline export
@@ -120,14 +129,15 @@ def export(
 
     if opset not in OPSETS:
         raise UsageError(f"--opset {opset}: give one from {OPSETS.start} to {OPSETS.stop - 1}")
-    for name, is_given in (
-        ("--max-loss", max_loss is not None),
-        ("--key", key is not None),
-        ("--trust", trust_all),
-    ):
-        if is_given and (weights is None or any(map(_is_source, names))):
-            raise UsageError(f"{name} is for a variant; give --weights float16, int8 or int4")
+    made_of_bundles = (weights is not None or format) and not any(map(_is_source, names))
+    if max_loss is not None and not (made_of_bundles and weights):
+        raise UsageError("--max-loss is for a variant; give --weights float16, int8 or int4")
+    for name, is_given in (("--key", key is not None), ("--trust", trust_all)):
+        if is_given and not made_of_bundles:
+            raise UsageError(f"{name} is for what is made of a bundle; give --weights or --format")
     if any(map(_is_source, names)):
+        if format:
+            raise UsageError("--format is for bundles; export the module, then name its bundle")
         if len(names) > 1:
             raise UsageError("a module is exported alone; name one at a time")
         from pipeline.cli.export_module import export_source
@@ -146,6 +156,13 @@ def export(
             raise UsageError(
                 f"{option.opts[0]} is for a module such as mynet.py:Denoiser; name one"
             )
+    if format:
+        if weights is not None:
+            raise UsageError("--format is for a bundle in float32, and --weights for a variant")
+        from pipeline.cli.export_format import export_formats
+
+        export_formats(names, format, make_trust(key, trust_all), exported, force, as_json)
+        return
     if weights is not None:
         if opset != DEFAULT_OPSET:
             raise UsageError(f"--opset {opset}: a variant has the opset of its bundle")
@@ -165,6 +182,17 @@ def export(
         [],
         next_command("pipeline validate", names),
     )
+
+
+def _step_graphs(folder: Path) -> list[str]:
+    """The files of ``--format`` in a bundle, named as variants are; none if there is no bundle."""
+    from pipeline.contract import open_bundle
+
+    try:
+        files = open_bundle(folder).manifest.files
+    except PipelineError:
+        return []
+    return [f"{folder.name}/{file}" for file, entry in files.items() if entry.sizes]
 
 
 def _is_source(name: str) -> bool:
@@ -191,7 +219,7 @@ def _export_one(source: Path, target: Path, opset: int, force: bool) -> tuple["B
 
         with console().status(f"exporting {target.name}"):
             network = load_network(source, checkpoint)
-            gone = variants_of(target, MANIFEST_FILE)
+            gone = [*variants_of(target, MANIFEST_FILE), *_step_graphs(target)]
             write_folder(target, build_bundle(checkpoint, network, opset))
     for name in gone:
         say(f"{name}: removed with the bundle that it was made of; export it anew")

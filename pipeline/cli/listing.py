@@ -49,3 +49,11 @@ def targets() -> Lists:
     from pipeline.embed.targets import TARGETS
 
     return {"Targets": listed(TARGETS.values())}
+
+
+def formats() -> Lists:
+    """The formats that a bundle can be converted to, which are called as their runtimes."""
+    from pipeline.runtimes.catalog import RUNTIMES
+
+    kinds = [kind for kind in RUNTIMES.values() if kind.converter is not None]
+    return {"Formats": [(kind.name, f"{kind.file}, for {kind.format}.") for kind in kinds]}

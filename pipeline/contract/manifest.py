@@ -52,6 +52,16 @@ class FileEntry(Record):
 
     sha256: Digest
     bytes: int = Field(ge=0)
+    sizes: dict[str, int] | None = Field(
+        None,
+        description="the one size that each dynamic axis has in this file, such as batch 1 and "
+        "time 1 in a step graph; absent where the axes are as the contract says",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_sizes(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write(self)
+        return {key: value for key, value in content.items() if value or key != "sizes"}
 
 
 class ModuleRecord(Record):
@@ -183,6 +193,11 @@ class Manifest(Record):
         for name, entry in self.files.items():
             if entry.bytes > largest:
                 raise ValueError(f"{name[:80]} is larger than files of such a model are")
+            if entry.sizes is not None and (
+                entry.sizes.keys() != self.axes.keys()
+                or not all(axis.allows(entry.sizes[word]) for word, axis in self.axes.items())
+            ):
+                raise ValueError(f"{name[:80]} has sizes that are not those of the axes")
 
     @cached_property
     def contract(self) -> Contract:

@@ -108,6 +108,11 @@ class Axis(Record):
     largest: int | None = Field(None, ge=1)
     multiple: int = Field(1, ge=1)
 
+    def allows(self, size: int) -> bool:
+        """Whether the axis may have ``size``."""
+        within = self.smallest <= size and (self.largest is None or size <= self.largest)
+        return within and size % self.multiple == 0
+
 
 @dataclass(frozen=True)
 class Contract:
@@ -154,6 +159,11 @@ class Contract:
             if tensor.name == name:
                 return tensor.shape.index(symbol) if symbol in tensor.shape else None
         raise KeyError(name)
+
+    def size(self, symbol: str | None, tensors: Mapping[str, Array]) -> int:
+        """The size that the axis ``symbol`` has in ``tensors``; 1 if none of them has that axis."""
+        axes = {name: self.axis(symbol, name) for name in tensors}
+        return next((tensors[name].shape[at] for name, at in axes.items() if at is not None), 1)
 
     def cut(self, inputs: Mapping[str, Array], cuts: Sequence[int]) -> tuple[Tensors, ...]:
         """The inputs of a whole sequence cut along time into pieces of ``cuts`` steps."""

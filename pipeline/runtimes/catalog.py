@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
@@ -13,6 +14,7 @@ from pipeline.packages import how_to_install, package_version
 from pipeline.runtimes.base import Absent, Refused, Runtime, RuntimeProcessError, Unsafe
 from pipeline.runtimes.isolated import TIME_LIMIT, Worker
 from pipeline.runtimes.kind import PROVIDERS, Kind
+from pipeline.runtimes.stepwise import Stepwise
 from pipeline.threads import weights_in
 from pipeline.trust import Trust, Verdict
 
@@ -122,14 +124,14 @@ class Runtimes:
 
         The graph is ``file``, or part of the model's own file. Runtimes that compute in less than
         float32 are left out, because their rounding errors accumulate in the loop; so are those
-        whose file is code that is not trusted, and those whose file is built.
+        whose file is code that is not trusted, those whose file is built, and those of step graphs.
 
         Raises:
             IntegrityError: a model file was changed.
         """
         for name in self.names:
             kind = RUNTIMES[name]
-            if kind.built is not None:
+            if kind.built is not None or kind.converter is not None:
                 continue
             for provider in self.providers:
                 if provider in set(kind.providers()) and _why_absent(kind, provider) is None:
@@ -150,6 +152,10 @@ class Runtimes:
         if reason := _why_absent(kind, provider):
             yield Absent(*where, reason)
             return
+        entry = bundle.manifest.files.get(file)
+        if kind.converter is not None and entry is None:
+            yield Absent(*where, _how_to_convert(bundle, kind))
+            return
         verdict = self.trust.judge(bundle) if kind.runs_code else Verdict()
         if verdict.refusal:
             yield Unsafe(*where, verdict.refusal)
@@ -161,6 +167,8 @@ class Runtimes:
             yield Absent(*where, str(error))
             return
         for opener in kind.openers(data, provider):
+            if entry is not None and entry.sizes is not None:
+                opener = partial(Stepwise.opened, opener, bundle.manifest.contract, entry.sizes)
             opened: Runtime | Absent
             try:
                 opened = worker.open(opener, weights_in(data))
@@ -183,6 +191,16 @@ class Runtimes:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _how_to_convert(bundle: Bundle, kind: Kind) -> str:
+    """Why ``bundle`` lacks the file of ``kind``, which is converted where it is asked for."""
+    manifest = bundle.manifest
+    if manifest.variant is not None:
+        return f"a variant has no {kind.file}"
+    return (
+        f"the bundle has no {kind.file}; run 'pipeline export {manifest.name} --format {kind.name}'"
+    )
 
 
 def _must_stay_there(runtime: Runtime) -> None:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
 from pipeline.contract.law import Array
@@ -25,11 +26,13 @@ _START = "import sys; sys.path[:] = sys.argv[1:]; from pipeline.runtimes.worker 
 class Worker:
     """A process that runs one model at a time; it is started again after it has ended.
 
-    ``time_limit`` is in seconds, for one answer of the process.
+    ``time_limit`` is in seconds, for one answer of the process, which finds ``packages`` of a
+    folder before those of this environment.
     """
 
-    def __init__(self, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(self, time_limit: float = TIME_LIMIT, packages: Path | None = None) -> None:
         self.time_limit = time_limit
+        self._path = [str(packages)] if packages else []
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[Any] = queue.Queue()
         self._said: IO[bytes] | None = None
@@ -85,8 +88,9 @@ class Worker:
         # The threads of NumPy's OpenBLAS spin while they wait, so it gets one.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         wait_asleep(environment)
+        path = [*self._path, *sys.path]
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-W", "ignore", "-c", _START, *map(os.path.abspath, sys.path)],
+            [sys.executable, "-I", "-W", "ignore", "-c", _START, *map(os.path.abspath, path)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

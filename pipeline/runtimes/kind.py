@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pipeline.contract import Bundle
 from pipeline.runtimes.base import Runtime
+from pipeline.runtimes.converter import Converter
 
 PROVIDERS = ("cpu", "cuda")  # providers that can be asked for everywhere; a build may have more
 
@@ -33,7 +34,8 @@ class Kind:
     If it ``runs_code``, ``file`` is a program that must be trusted. If it ``has_loops``, that file
     also holds the loop, which other runtimes read from a file of its own. Where ``file`` is
     ``built`` from a bundle, bundles do not hold it, and it has no loop; what cannot be built raises
-    a UsageError or an UnavailableError that says why.
+    a UsageError or an UnavailableError that says why. With a ``converter``, ``file`` is a step
+    graph, which is in a bundle only where it was asked for, and has no loop.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Kind:
     runs_code: bool = False
     has_loops: bool = False
     built: Callable[[Bundle], bytes] | None = None
+    converter: Converter | None = None
 
     @property
     def optional(self) -> bool:

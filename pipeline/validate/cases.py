@@ -46,7 +46,7 @@ def case_of(
 ) -> Case:
     """A case: the ``inputs`` of a sequence, cut into ``cuts`` units of steps, from ``states``."""
     contract = reference.contract
-    batch, time = reference.batch_of(inputs), _steps(reference, inputs)
+    batch, time = reference.batch_of(inputs), contract.size(contract.time, inputs)
     steps = [reference.unit * cut for cut in cuts] if cuts else [time]
     return Case(name, contract.cut(inputs, steps), states, batch=batch, time=time, **options)
 
@@ -121,11 +121,6 @@ def _carried(reference: Reference, batch: int) -> Tensors:
     pieces = reference.pieces(batch, cuts, reference.elsewhere)
     last = chained(reference.model, contract, pieces, reference.initial(batch))[-1]
     return contract.carried(last)
-
-
-def _steps(reference: Reference, inputs: Tensors) -> int:
-    axes = {name: reference.contract.axis(reference.contract.time, name) for name in inputs}
-    return next((inputs[name].shape[at] for name, at in axes.items() if at is not None), 1)
 
 
 def _cuts(rng: np.random.Generator, time: int, pieces: int = 10) -> tuple[int, ...]:

@@ -73,8 +73,7 @@ class Reference:
 
     def batch_of(self, piece: Tensors) -> int:
         """The number of rows of the inputs of a call."""
-        axes = {name: self.contract.axis(self.contract.batch, name) for name in piece}
-        return next((piece[name].shape[at] for name, at in axes.items() if at is not None), 1)
+        return self.contract.size(self.contract.batch, piece)
 
 
 @dataclass(frozen=True, kw_only=True)

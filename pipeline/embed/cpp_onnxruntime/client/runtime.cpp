@@ -16,7 +16,7 @@ const char *const TARGET = "cpp-onnxruntime";
 
 namespace {
 
-constexpr uint32_t VERSION = 14; // of the interface: the release 1.14, the first with opset 18
+constexpr uint32_t VERSION = 14; // of the interface; since 18, allocators have further members
 constexpr int FATAL = 4;         // what is logged; all other errors are returned
 constexpr int NO_ARENA = 0, DEFAULT = 0; // the kind of memory that tensors lie in
 
@@ -145,7 +145,7 @@ struct Library {
         version = base->version();
         auto *const *table = base->table(VERSION);
         if (!table)
-            throw ModelError("ONNX Runtime " + version + " is too old; install 1.14 or newer", 7);
+            throw ModelError("ONNX Runtime " + version + " is too old; install 1.19 or newer", 7);
         const auto take = [&](auto &function, size_t place) {
             function = reinterpret_cast<std::decay_t<decltype(function)>>(table[place]);
         };
