@@ -14,6 +14,7 @@ from pipeline.errors import UnavailableError
 from pipeline.variants.rounding import rounded_to_nearest
 
 PROGRAMS = Path(__file__).with_name("programs")
+FARTHEST = 6.0  # deviations from the mean that the inputs of a network in integers hold
 
 
 def c_compiler() -> str:

@@ -19,7 +19,14 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
-from pipeline.benchmark.compiling import PROGRAMS, c_compiler, compile_c, compiled, rounded
+from pipeline.benchmark.compiling import (
+    FARTHEST,
+    PROGRAMS,
+    c_compiler,
+    compile_c,
+    compiled,
+    rounded,
+)
 from pipeline.bundle.trial import random_network
 from pipeline.cells import CELLS, ENTRIES, Cell
 from pipeline.config import Record
@@ -36,7 +43,6 @@ _SIZES = (16, 32, 64)
 _ROUNDS = 5  # of each engine, in turns; the fastest counts, since other work only slows down
 _STEPS = 2000  # of a round of ONNX Runtime
 _C_ARGUMENTS = ("400", "2048")  # rounds and steps of the program of a network in C
-_FARTHEST = 6.0  # deviations from the mean that integers hold
 _SEED = 20_261_124
 
 # The fastest of these counts. Debian's Eigen and xsimd, or those that RTNeural brings.
@@ -136,7 +142,7 @@ def _subject(cell: Cell, size: int) -> _Subject:
     int8 = rounded(stored, "int8")
     networks = {"float32": stored, "float16": rounded(stored, "float16"), "int8": int8}
     sources = {weights: write_c(found, "step", "none") for weights, found in networks.items()}
-    integers = IntegerNetwork("step", int8, _FARTHEST)
+    integers = IntegerNetwork("step", int8, FARTHEST)
     return _Subject(graph, sources | {"int8, integers": write_integer_c(integers, "none")})
 
 

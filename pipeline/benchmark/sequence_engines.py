@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.benchmark.compiling import compile_c, rounded
+from pipeline.benchmark.compiling import FARTHEST, compile_c, rounded
 from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.law import Array, Precision
 from pipeline.contract.network import StoredNetwork
@@ -25,7 +25,6 @@ from pipeline.threads import session_options
 from pipeline.variants.graph import small_graph
 
 _NAME = "net"
-_FARTHEST = 6.0  # deviations from the mean that integers hold
 
 Floats = NDArray[np.float32]
 Call = Callable[[Floats], Array]  # inputs [batch, time, features] to outputs [batch, time, targets]
@@ -102,7 +101,7 @@ def in_integers(network: StoredNetwork, compiler: str, home: Path) -> Call:
     To make integers of the inputs is part of a call, and so is to make floats of the outputs.
     """
     assert network.scaler is not None
-    integers = IntegerNetwork(_NAME, network, _FARTHEST)
+    integers = IntegerNetwork(_NAME, network, FARTHEST)
     library = _library(write_integer_c(integers, "none"), compiler, home)
     mean, to_mean = (
         np.asarray(numbers, np.float32)
