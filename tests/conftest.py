@@ -12,6 +12,7 @@ import torch
 from command_line import Here
 from python_bundles import BOTH, CHAR, SINE, TWO
 from shared import once, shared
+from small_variants import store_all_small
 from tiny import installed, missing
 
 import pipeline as api
@@ -28,8 +29,6 @@ from pipeline.train.scores import score
 from pipeline.train.trainer import Trainer
 from pipeline.validate import cases, free_run
 from pipeline.validate.loops import cases as loops_cases
-from pipeline.variants import rounding
-from pipeline.variants import scores as variant_scores
 
 pytest_plugins = (
     "page_projects",
@@ -207,6 +206,5 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.fixture
 def small_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiny weights are worth to store small, and streams end soon."""
-    monkeypatch.setattr(rounding, "_AROUND", dict.fromkeys(rounding._AROUND, 0))
-    monkeypatch.setattr(variant_scores, "STREAM", 1000)
+    """Variants of tiny networks store every weight small, and are judged in an instant."""
+    store_all_small(monkeypatch)

@@ -83,10 +83,12 @@ def test_clients_are_measured_beside_python(
     assert (python["target"], python["ratio"]) == ("python", 1)
     assert (c["target"], c["python"]) == ("c", python["microseconds"])
     assert 0 < c["microseconds"] < c["python"]
-    assert [(row["cell"], row["rtneural"]) for row in found["engines"]] == [
-        ("lstm", None),
-        ("gru", None),
+    kinds = ("float32", "float16", "int8", "int8, integers")
+    assert [(row["cell"], row["weights"], row["rtneural"]) for row in found["engines"]] == [
+        (cell, weights, None) for cell in ("lstm", "gru") for weights in kinds
     ]
+    assert len({row["c"] for row in found["engines"]}) > 1
+    assert len({row["onnxruntime"] for row in found["engines"]}) == 2  # one for each network
 
 
 def test_training_is_measured_beside_a_plain_loop(pipeline: Here) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from embedded import COMPILED_IN, programs_of
 from embedded_replay import replay_passes
+from small_variants import store_all_small
 from tiny import missing
 
 from pipeline.bundle import Bundle, open_bundle
@@ -15,7 +16,6 @@ from pipeline.embed.replay import Workshop
 from pipeline.embed.targets import RUN_HERE
 from pipeline.errors import UnavailableError
 from pipeline.run.export import export_variant
-from pipeline.variants import rounding, scores
 
 KINDS: tuple[SmallType, ...] = ("float16", "int8", "int4")
 PRESETS = ("sine-lstm", "char-gru")
@@ -31,8 +31,7 @@ def variants(
     """A variant in every type, of a series and of a text."""
     made: list[Bundle] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rounding, "_AROUND", dict.fromkeys(rounding._AROUND, 0))
-        patch.setattr(scores, "STREAM", 1000)
+        store_all_small(patch)
         for preset in PRESETS:
             folder = tmp_path_factory.mktemp("variants") / preset
             shutil.copytree(tiny_bundle(preset).folder, folder)

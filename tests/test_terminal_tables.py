@@ -44,7 +44,9 @@ def clients() -> Grid:
 
 def engines() -> Grid:
     return benchmarks.engines_table(
-        EngineTime(cell=cell, size=size, c=size / 7, onnxruntime=size, rtneural=size / 3)
+        EngineTime(
+            cell=cell, size=size, weights="int8", c=size / 7, onnxruntime=size, rtneural=size / 3
+        )
         for cell in ("lstm", "gru")
         for size in (16, 32, 64)
     )
@@ -162,7 +164,9 @@ def test_a_cost_that_was_not_measured_leaves_the_others_in_their_columns() -> No
 
 def test_a_runtime_that_was_not_measured_takes_no_column() -> None:
     def shown(rtneural: float | None) -> str:
-        time = EngineTime(cell="gru", size=16, c=0.1, onnxruntime=10, rtneural=rtneural)
+        time = EngineTime(
+            cell="gru", size=16, weights="int8", c=0.1, onnxruntime=10, rtneural=rtneural
+        )
         return printed(benchmarks.engines_table([time]), 120)
 
     assert "RTNeural" not in shown(None)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from embedded import bundle_of
 from onnx import TensorProto, helper, numpy_helper
-from test_variants_weights import graph_of, weights_like
+from small_variants import graph_of, weights_like
 from tiny import open_session, validation_of
 from torch import Tensor, nn
 
@@ -23,20 +23,13 @@ from pipeline.contract.small_weights import SmallType
 from pipeline.export import OPSETS
 from pipeline.run.bundle import Bundle
 from pipeline.run.export import export_variant
-from pipeline.variants import rounding, scores
 from pipeline.variants.calibration import inputs_of_weights
 from pipeline.variants.graph import small_graph
 from pipeline.variants.places import places
 from pipeline.variants.rounding import rounded_to_nearest
 
+pytestmark = pytest.mark.usefixtures("small_enough")
 FLOAT, SMALL = TensorProto.FLOAT, (TensorProto.INT8, TensorProto.UINT8)
-
-
-@pytest.fixture(autouse=True)
-def small_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiny weights are worth to store small, and streams end soon."""
-    monkeypatch.setattr(rounding, "_AROUND", dict.fromkeys(rounding._AROUND, 0))
-    monkeypatch.setattr(scores, "STREAM", 1000)
 
 
 def types_in(bundle: Bundle) -> list[tuple[int, tuple[int, ...]]]:

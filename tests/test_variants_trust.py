@@ -11,16 +11,13 @@ from tiny import installed
 from pipeline.bundle import open_bundle
 from pipeline.errors import UnsafeError, UsageError
 from pipeline.trust import sign_bundle
-from pipeline.variants import rounding, scores
 
 VARIANT = Path("exported/theirs/int8")
 
 
 @pytest.fixture
-def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def theirs(tmp_path: Path, small_enough: None) -> Path:
     """The bundle of a module that this user did not export, in ``exported``."""
-    monkeypatch.setattr(rounding, "_AROUND", dict.fromkeys(rounding._AROUND, 0))
-    monkeypatch.setattr(scores, "STREAM", 1000)
     return write_module_bundle("module", tmp_path / "exported" / "theirs").folder
 
 

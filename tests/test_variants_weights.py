@@ -14,7 +14,8 @@ from embedded import bundle_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
+from small_variants import graph_of, weights_like
 from tiny import open_session
 from torch import nn
 
@@ -31,7 +32,6 @@ from pipeline.contract.small_weights import (
     small_weights,
     unpacked,
 )
-from pipeline.export import OPSETS
 from pipeline.variants import choice, scores
 from pipeline.variants.compensation import compensated, fitted
 from pipeline.variants.full_graph import with_full_weights
@@ -41,10 +41,6 @@ from pipeline.variants.rounding import nearest, rounded_to_nearest, type_of
 
 pytestmark = pytest.mark.usefixtures("small_enough")
 KINDS: tuple[SmallType, ...] = ("float16", "int8", "int4")
-
-
-def weights_like(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 matrices = st.tuples(st.integers(1, 5), st.integers(1, 9)).flatmap(
@@ -94,24 +90,6 @@ def test_matrices_of_few_columns_are_float16_and_others_have_scales(
     assert type_of(np.full((3, 9), np.inf, np.float32), "int8") == "float32"
     monkeypatch.undo()
     assert type_of(weights_like(2, 9), "int8") == "float32"  # its nodes would take more bytes
-
-
-def graph_of(**weights: Array) -> bytes:
-    """A graph that gives each of its initializers as an output."""
-    graph = helper.make_graph(
-        [helper.make_node("Identity", [name], [f"{name}_out"]) for name in weights],
-        "weights",
-        [],
-        [
-            helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, y.shape)
-            for name, y in weights.items()
-        ],
-        [numpy_helper.from_array(np.ascontiguousarray(y), name) for name, y in weights.items()],
-    )
-    opset = [helper.make_opsetid("", OPSETS.start)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-    content: bytes = model.SerializeToString()
-    return content
 
 
 @pytest.mark.parametrize("kind", KINDS)

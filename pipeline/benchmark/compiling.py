@@ -4,12 +4,17 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from pipeline.contract.network import StoredNetwork
+from pipeline.contract.small_weights import SmallType
 from pipeline.embed.building import first_error
 from pipeline.errors import UnavailableError
+from pipeline.variants.rounding import rounded_to_nearest
 
 PROGRAMS = Path(__file__).with_name("programs")
+FARTHEST = 6.0  # deviations from the mean that the inputs of a network in integers hold
 
 
 def c_compiler() -> str:
@@ -43,6 +48,13 @@ def compile_c(
         (home / file).write_bytes(data)
     sources = [home / "model.c", *(PROGRAMS / program for program in programs)]
     return compiled([*words, "-std=c99", "-O3", f"-I{home}"], sources, home / name)
+
+
+def rounded(network: StoredNetwork, kind: SmallType) -> StoredNetwork:
+    """The network with weights of ``kind``, each rounded to the nearest."""
+    small = rounded_to_nearest(network.weights, kind)
+    values = {name: weight.values for name, weight in small.items()}
+    return replace(network, weights=network.weights | values, small=small)
 
 
 def compiled(

@@ -1,5 +1,7 @@
 """One step of generated C beside ONNX Runtime from Python and RTNeural, on networks of one size.
 
+The C has float32, float16 and int8 weights, and computes in integers with the last.
+
 Every network has a recurrent layer that reads as many numbers as it has units, and a head of one
 output: what RTNeural measures itself by. Its source is a clone of
 https://github.com/jatinchowdhury18/RTNeural.
@@ -17,12 +19,20 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
-from pipeline.benchmark.compiling import PROGRAMS, c_compiler, compile_c, compiled
+from pipeline.benchmark.compiling import (
+    FARTHEST,
+    PROGRAMS,
+    c_compiler,
+    compile_c,
+    compiled,
+    rounded,
+)
 from pipeline.bundle.trial import random_network
 from pipeline.cells import CELLS, ENTRIES, Cell
 from pipeline.config import Record
-from pipeline.contract.network import StoredNetwork
 from pipeline.embed.c.source import write_c
+from pipeline.embed.c_integer.network import IntegerNetwork
+from pipeline.embed.c_integer.source import write_integer_c
 from pipeline.errors import UnavailableError
 from pipeline.export import export
 from pipeline.network_tensors import INPUT, STATE
@@ -45,10 +55,14 @@ _MATHS: tuple[tuple[str, ...], ...] = ((), ("-ffast-math",))
 
 
 class EngineTime(Record):
-    """Microseconds of one step, batch 1; ``rtneural`` is None if it was not measured."""
+    """Microseconds of one step, batch 1; ``rtneural`` is None if it was not measured.
+
+    ``weights`` are those of the generated C; the others have float32.
+    """
 
     cell: Cell
     size: int
+    weights: str
     c: float
     onnxruntime: float
     rtneural: float | None
@@ -82,14 +96,15 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
             fastest[key] = min(microseconds, fastest.get(key, microseconds))
 
         built = {
-            key: compile_c(
-                write_c(subject.stored, "step", "none"),
+            (weights, *key): compile_c(
+                files,
                 "step",
-                folder / "-".join(map(str, key)),
+                folder / "-".join(map(str, (weights, *key))),
                 [compiler],
                 ["c_step.c"],
             )
             for key, subject in subjects.items()
+            for weights, files in subject.sources.items()
         }
         sessions = {key: one_thread_session(subject.graph) for key, subject in subjects.items()}
         for number in range(1, _ROUNDS + 1):
@@ -97,32 +112,38 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
             for key, session in sessions.items():
                 keep("onnxruntime", *key, _step(session, key[1]))
             for index in range(max(1, len(programs))):  # as many tries for one as for the other
-                for key, program in built.items():
-                    keep("c", *key, float(_output(_copy(program), *_C_ARGUMENTS)) / 1000)
+                for place, program in built.items():
+                    keep(*place, float(_output(_copy(program), *_C_ARGUMENTS)) / 1000)
                 lines = _output(_copy(programs[index])).splitlines() if programs else []
                 for found in map(json.loads, lines):
                     keep("rtneural", found["cell"], found["size"], found["microseconds_per_step"])
-        for cell, size in subjects:
+        for weights, cell, size in built:
             yield EngineTime(
                 cell=cell,
                 size=size,
-                c=fastest["c", cell, size],
+                weights=weights,
+                c=fastest[weights, cell, size],
                 onnxruntime=fastest["onnxruntime", cell, size],
                 rtneural=fastest.get(("rtneural", cell, size)),
             )
 
 
 class _Subject(NamedTuple):
-    """A network that is measured: its ONNX file, and its weights for the C."""
+    """A network that is measured: its ONNX file, and files of generated C by their weights."""
 
     graph: bytes
-    stored: StoredNetwork
+    sources: dict[str, dict[str, bytes]]
 
 
 def _subject(cell: Cell, size: int) -> _Subject:
     network = random_network("series", cell, size, 1, _SEED, features=size)
     graph, _ = export(network, "engine")
-    return _Subject(graph, network.stored())
+    stored = network.stored()
+    int8 = rounded(stored, "int8")
+    networks = {"float32": stored, "float16": rounded(stored, "float16"), "int8": int8}
+    sources = {weights: write_c(found, "step", "none") for weights, found in networks.items()}
+    integers = IntegerNetwork("step", int8, FARTHEST)
+    return _Subject(graph, sources | {"int8, integers": write_integer_c(integers, "none")})
 
 
 def _step(session: onnxruntime.InferenceSession, size: int) -> float:

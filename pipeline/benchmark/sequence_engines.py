@@ -2,7 +2,6 @@
 
 import ctypes
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.benchmark.compiling import compile_c
+from pipeline.benchmark.compiling import FARTHEST, compile_c, rounded
 from pipeline.contract.files import ONNX_FILE
 from pipeline.contract.law import Array, Precision
 from pipeline.contract.network import StoredNetwork
@@ -24,10 +23,8 @@ from pipeline.runtimes.catalog import RUNTIMES
 from pipeline.runtimes.onnx_runtime import open_session
 from pipeline.threads import session_options
 from pipeline.variants.graph import small_graph
-from pipeline.variants.rounding import rounded_to_nearest
 
 _NAME = "net"
-_FARTHEST = 6.0  # deviations from the mean that integers hold
 
 Floats = NDArray[np.float32]
 Call = Callable[[Floats], Array]  # inputs [batch, time, features] to outputs [batch, time, targets]
@@ -76,10 +73,8 @@ def generated(
     found = {"generated C": Engine(in_c(network, compiler, home / "float32"), expected)}
     kinds: tuple[SmallType, ...] = ("float16", "int8")
     for kind in kinds:
-        small = rounded_to_nearest(network.weights, kind)
-        values = {name: weight.values for name, weight in small.items()}
-        variant = replace(network, weights=network.weights | values, small=small)
-        likewise = onnx_runtime(small_graph(graph, small, network.weights), network)
+        variant = rounded(network, kind)
+        likewise = onnx_runtime(small_graph(graph, variant.small, network.weights), network)
         call = in_c(variant, compiler, home / kind)
         found[f"generated C, {kind}"] = Engine(call, likewise)
     call = in_integers(variant, compiler, home / "integers")
@@ -106,7 +101,7 @@ def in_integers(network: StoredNetwork, compiler: str, home: Path) -> Call:
     To make integers of the inputs is part of a call, and so is to make floats of the outputs.
     """
     assert network.scaler is not None
-    integers = IntegerNetwork(_NAME, network, _FARTHEST)
+    integers = IntegerNetwork(_NAME, network, FARTHEST)
     library = _library(write_integer_c(integers, "none"), compiler, home)
     mean, to_mean = (
         np.asarray(numbers, np.float32)

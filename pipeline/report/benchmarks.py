@@ -42,18 +42,17 @@ def clients_table(measured: Iterable[ClientTime]) -> Grid:
 
 
 def engines_table(measured: Iterable[EngineTime]) -> Grid:
-    """One row per cell and size."""
-    table = Grid(
-        "As many inputs as units, one output: one step, microseconds",
-        *("network", "generated C", "ONNX Runtime, Python", "times C"),
-        *("RTNeural", "times C"),
-    )
+    """One row per cell, size and type of weights."""
+    table = Grid("As many inputs as units, one output: one step, microseconds", "network", keys=2)
+    table.add_column("weights", "name")
+    for column in ("generated C", "ONNX Runtime, Python", "times C", "RTNeural", "times C"):
+        table.add_column(column)
     for item in measured:
         name = f"{item.cell.upper()} {item.size}"
         numbers = [f"{item.c:.3f}", f"{item.onnxruntime:.1f}", f"{item.onnxruntime_ratio:.1f}"]
         if item.rtneural is not None:
             numbers += [f"{item.rtneural:.3f}", f"{item.rtneural_ratio:.2f}"]
-        table.add_row(name, *numbers)
+        table.add_row(name, item.weights, *numbers)
     return table
 
 
