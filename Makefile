@@ -81,13 +81,15 @@ $(TESTED): $(INSTALLED)
 # Debian. Where something cannot be installed, the tests say what is missing.
 PROGRAMS := clang-format:clang-format rustc:rustc nm:binutils qemu-system-arm:qemu-system-arm \
             qemu-x86_64:qemu-user firefox-esr:firefox-esr valgrind:valgrind \
-            arm-none-eabi-gcc:gcc-arm-none-eabi
+            arm-none-eabi-gcc:gcc-arm-none-eabi \
+            aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu,libc6-dev-arm64-cross
 
 tools: $(TESTED)
 	@missing="$$($(BIN)/python -c 'from pipeline.embed.targets import *; print(*missing_packages())')"; \
 	for pair in $(PROGRAMS); do \
 	  command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
+	missing="$$(echo $$missing | tr , ' ')"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing $$missing"; \
 	  (apt-get update && apt-get install --yes --no-install-recommends $$missing) >/dev/null || true; \

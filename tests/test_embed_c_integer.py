@@ -126,6 +126,38 @@ def test_ten_thousand_steps_are_those_of_python_and_nothing_in_them_is_undefined
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_way_on_64_bit_arm_gives_the_integers_of_python(tmp_path: Path, cell: str) -> None:
+    compiler, emulator = tool("aarch64-linux-gnu-gcc"), tool("qemu-aarch64")
+    integers = integers_of(network(cell, hidden=33, text=cell == "gru"))
+    (tmp_path / "main.c").write_text(CHECK)
+    for name, data in write_integer_c(integers, "0" * 64).items():
+        (tmp_path / name).write_bytes(data)
+    old, new = "cortex-a53", "max"  # without dot products and with them
+    for flags, processors in (
+        (["-DMODEL_PLAIN"], [old]),
+        ([], [old, new]),  # chosen when it runs
+        (["-march=armv8.2-a+dotprod"], [new]),
+    ):
+        command = [compiler, *STRICT, "-O2", "-static", *flags, "main.c", "model.c", "-o", "main"]
+        subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+        for processor in processors:
+            words = [emulator, "-cpu", processor, "./main"]
+            done = subprocess.run(words, cwd=tmp_path, capture_output=True, timeout=120)
+            assert done.returncode == 0, (flags, processor, done.stderr)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("target", [[], ["--target=aarch64-linux-gnu", "-ffreestanding"]])
+def test_clang_has_nothing_to_say(tmp_path: Path, cell: str, target: list[str]) -> None:
+    integers = integers_of(network(cell, hidden=5, text=cell == "gru"))
+    for name, data in write_integer_c(integers, "0" * 64).items():
+        (tmp_path / name).write_bytes(data)
+    command = [tool("clang"), *target, *STRICT, "-O2", "-c", "model.c"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 CHECK = """
 #define MODEL_NAMES
 #include "model.h"

@@ -20,6 +20,22 @@
 #define CHOOSES
 #include <immintrin.h>
 #endif
+#if defined(__aarch64__) && defined(__ARM_NEON) && !defined(MODEL_PLAIN)
+#define PLAIN_WIDE 128 /* every such processor has it */
+#include <arm_neon.h>
+#else
+#define PLAIN_WIDE 0
+#endif
+#if PLAIN_WIDE && defined(__ARM_FEATURE_DOTPROD)
+#define PLAIN_DOTS 1
+#else
+#define PLAIN_DOTS 0
+#endif
+#if PLAIN_WIDE && !PLAIN_DOTS && defined(__linux__) && __STDC_HOSTED__ && defined(__GNUC__) &&     \
+    (defined(__clang__) ? __clang_major__ >= 17 : __GNUC__ >= 10)
+#define CHOOSES_DOTS
+#include <sys/auxv.h>
+#endif
 
 /* WEIGHTS */
 
@@ -46,11 +62,13 @@ struct layer {
 #define ROUNDED(x, bits) (((x) + (1 << (bits)) / 2) >> (bits))
 typedef char model_shifts_round_down[-3 >> 1 == -2 ? 1 : -1];
 
+#if GATES
 /* Of a number of at most 30 bits, the part that `share` says in units of 1 / 2^15; rounded. */
 static INLINE int32_t part(int32_t share, int32_t x) {
     return share * (x >> 15) + ROUNDED(share * (x & 32767), 15);
 }
 
+#endif
 #if TEXT
 /* Where a code point stands in the vocabulary; 0 for one that it does not have. */
 static size_t entry_of(int64_t point) {
@@ -66,15 +84,33 @@ static size_t entry_of(int64_t point) {
 }
 
 #endif
-/* The functions below, compiled for any processor, and on x86 also for newer ones, to choose from when
-   the program runs; integers are the same in all. Define MODEL_PLAIN to leave those out. */
+/* The functions below, compiled for any processor, and on x86 and 64-bit Arm also for newer ones, to
+   choose from when the program runs; integers are the same in all. Define MODEL_PLAIN to leave those out. */
 #define VARIANT(name) name##_plain
 #define TARGET
-#define WIDE 0
+#define WIDE PLAIN_WIDE
+#define DOTS PLAIN_DOTS
 #include "model.c"
 #undef VARIANT
 #undef TARGET
 #undef WIDE
+#undef DOTS
+
+#ifdef CHOOSES_DOTS
+#define VARIANT(name) name##_dots
+#ifdef __clang__
+#define TARGET __attribute__((target("dotprod")))
+#else
+#define TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
+#endif
+#define WIDE 128
+#define DOTS 1
+#include "model.c"
+#undef VARIANT
+#undef TARGET
+#undef WIDE
+#undef DOTS
+#endif
 
 #ifdef CHOOSES
 #define VARIANT(name) name##_avx2
@@ -109,6 +145,12 @@ void model_run(int32_t *state, const INPUT *input, int32_t *output, size_t steps
     }
     if (__builtin_cpu_supports("avx2")) {
         run_avx2(state, input, output, steps);
+        return;
+    }
+#endif
+#ifdef CHOOSES_DOTS
+    if (getauxval(AT_HWCAP) & 1UL << 20) { /* HWCAP_ASIMDDP */
+        run_dots(state, input, output, steps);
         return;
     }
 #endif
@@ -155,7 +197,12 @@ float model_number(int32_t output, size_t target) {
 #elif WIDE == 256
 /* AVX2 */
 #else
+#if WIDE == 128
+/* NEON */
+#else
 /* PLAIN */
+#endif
+/* FUNCTIONS */
 #endif
 
 /* The same where a row may be the sum of two. */

@@ -27,7 +27,7 @@ _PANEL = 16  # rows in a panel: the 32-bit sums in one register of AVX-512
 _MARGIN = 1.25  # numbers may lie farther out than those held out, by so much
 _ROOM = 32  # the functions of gates work on so many numbers at a time
 _PACKAGE = "pipeline.embed.c_integer"
-_PARTS = ("plain", "avx2", "avx512")
+_PARTS = ("plain", "functions", "neon", "avx2", "avx512")
 _PUBLIC = (*PUBLIC, "INPUT_BITS", "OUTPUT_BITS")
 
 
