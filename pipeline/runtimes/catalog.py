@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 
 import pipeline.runtimes
@@ -69,7 +70,9 @@ def require(providers: tuple[str, ...], runtimes: tuple[str, ...] = ()) -> None:
 
 
 def _why_absent(kind: Kind, provider: str) -> str | None:
-    if kind.optional and find_spec(kind.package) is None:
+    if kind.optional and find_spec(kind.package) is None and _packages(kind) is None:
+        if kind.converter is not None and kind.converter.runs:
+            return f"it is not installed; 'pipeline export NAME --format {kind.name}' installs it"
         return f"it is not installed; run {how_to_install(kind.requirement)}"
     reason = kind.why_absent(provider)
     if reason is None and provider == "cuda":
@@ -81,14 +84,22 @@ def _why_absent(kind: Kind, provider: str) -> str | None:
     return reason
 
 
+def _packages(kind: Kind) -> Path | None:
+    """The folder in which a converter has installed its runtime; None where that is elsewhere."""
+    converter = kind.converter
+    return converter.folder if converter and converter.runs and converter.folder.is_dir() else None
+
+
 def optional_versions(runtimes: Iterable[str]) -> dict[str, str]:
     """The versions of the optional runtimes among ``runtimes`` that are installed."""
     kinds = [RUNTIMES[name] for name in runtimes if RUNTIMES[name].optional]
-    return {
-        kind.package: package_version(kind.package)
-        for kind in kinds
-        if _why_absent(kind, "cpu") is None
-    }
+    return {kind.package: _version(kind) for kind in kinds if _why_absent(kind, "cpu") is None}
+
+
+def _version(kind: Kind) -> str:
+    if kind.converter is not None and _packages(kind) is not None:
+        return kind.converter.version
+    return package_version(kind.package)
 
 
 @dataclass
@@ -160,7 +171,9 @@ class Runtimes:
         if verdict.refusal:
             yield Unsafe(*where, verdict.refusal)
             return
-        worker = self._workers.setdefault((name, provider), Worker(self.time_limit))
+        worker = self._workers.setdefault(
+            (name, provider), Worker(self.time_limit, _packages(kind))
+        )
         try:
             data = bundle.read(file) if kind.built is None else kind.built(bundle)
         except (UnavailableError, UsageError) as error:

@@ -28,12 +28,19 @@ class Converter:
 
     ``convert`` takes a program of ``torch.export`` as bytes, and returns the file. It is pickled
     and called where the packages are. ``packages`` are installed without their dependencies, so
-    they name all that is imported and that this project does not depend on.
+    they name all that is imported and that this project does not depend on. If it ``runs``, the
+    runtime itself is among them, and need not be installed in this environment.
     """
 
     convert: Callable[[bytes], bytes]
     packages: tuple[str, ...]
     megabytes: int
+    runs: bool = False
+
+    @property
+    def version(self) -> str:
+        """The version of the first package, which all others serve."""
+        return self.packages[0].partition("==")[2]
 
     @property
     def folder(self) -> Path:
