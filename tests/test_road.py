@@ -110,7 +110,7 @@ def test_tables_show_every_model_and_the_next_command(arrived: Path, pipeline: H
     for part in ("sine-gru", "char-lstm", "TorchScript", "onnxruntime", "✓"):
         assert part in result.out
     details = pipeline("validate", "--details").out
-    for part in ("char-lstm: largest errors", "onnxruntime", "generate", "next state", "pass"):
+    for part in ("char-lstm: largest errors", "onnxruntime", "generate", "of tolerance", "pass"):
         assert part in details
     assert result.err.rstrip().endswith("next: pipeline inspect")
 
