@@ -24,7 +24,7 @@ from pipeline.export.state.starts import Start, Starts
 
 _LAYOUTS = 200  # combinations of axes of the batch that are tried
 _SIZES = (3, 5, 7, 11, 13, 17)  # of the batch; one is taken that no state has
-_WHOLE = 'take the whole sequence in one call, by states="none", or --state none'
+_WHOLE = 'take the whole sequence in one call, by --state none or states="none"'
 _ACROSS = {
     nn.RNNBase: "it is bidirectional, or begins with what forward makes of its inputs",
     nn.RNNCellBase: "it begins with what forward makes of its inputs",
