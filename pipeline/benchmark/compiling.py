@@ -67,16 +67,20 @@ def compiled(
     Raises:
         UnavailableError: the compiler cannot be run, or fails.
     """
-    command = [*words, *map(str, sources), *after, "-o", str(target)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise UnavailableError(f"{words[0]} cannot be run: {error.strerror}") from error
-    if done.returncode:
-        raise failed(words[0], done)
+    ran([*words, *map(str, sources), *after, "-o", str(target)])
     return target
 
 
-def failed(program: str, done: "subprocess.CompletedProcess[str]") -> UnavailableError:
-    """The error that says why ``program`` ended with another code than 0."""
-    return UnavailableError(f"{program} fails: {first_error(done)}")
+def ran(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    """What ``command`` printed, once it has ended well.
+
+    Raises:
+        UnavailableError: it cannot be run, or fails; says why.
+    """
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UnavailableError(f"{command[0]} cannot be run: {error.strerror}") from error
+    if done.returncode:
+        raise UnavailableError(f"{command[0]} fails: {first_error(done)}")
+    return done

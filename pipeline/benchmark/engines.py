@@ -9,7 +9,6 @@ https://github.com/jatinchowdhury18/RTNeural.
 
 import json
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from pipeline.benchmark.compiling import (
     c_compiler,
     compile_c,
     compiled,
+    ran,
     rounded,
 )
 from pipeline.bundle.trial import random_network
@@ -113,8 +113,8 @@ def measure_engines(rtneural: Path | None, say: Callable[[str], None]) -> Iterat
                 keep("onnxruntime", *key, _step(session, key[1]))
             for index in range(max(1, len(programs))):  # as many tries for one as for the other
                 for place, program in built.items():
-                    keep(*place, float(_output(_copy(program), *_C_ARGUMENTS)) / 1000)
-                lines = _output(_copy(programs[index])).splitlines() if programs else []
+                    keep(*place, float(ran([_copy(program), *_C_ARGUMENTS]).stdout) / 1000)
+                lines = ran([_copy(programs[index])]).stdout.splitlines() if programs else []
                 for found in map(json.loads, lines):
                     keep("rtneural", found["cell"], found["size"], found["microseconds_per_step"])
         for weights, cell, size in built:
@@ -178,12 +178,8 @@ def _build_rtneural(source: Path, folder: Path, say: Callable[[str], None]) -> I
         raise UnavailableError(f"RTNeural in {source} cannot be built: {trouble}")
 
 
-def _copy(program: Path) -> Path:
+def _copy(program: Path) -> str:
     """Copy a program, since the place of its pages in memory changes its time by up to a fifth."""
     copy = program.with_name(f"{program.name}-copy")
     copy.unlink(missing_ok=True)
-    return Path(shutil.copy(program, copy))
-
-
-def _output(program: Path, *words: str) -> str:
-    return subprocess.run([program, *words], capture_output=True, text=True, check=True).stdout
+    return str(shutil.copy(program, copy))

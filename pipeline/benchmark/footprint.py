@@ -7,13 +7,10 @@ which has those of AVX2 and not those of AVX-512.
 
 import re
 import shutil
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.benchmark.compiling import PROGRAMS, compiled, failed
-from pipeline.errors import UnavailableError
+from pipeline.benchmark.compiling import PROGRAMS, compiled, ran
 
 ARM = "arm-none-eabi-gcc"
 VALGRIND = "valgrind"
@@ -63,7 +60,7 @@ def footprint(home: Path, processor: str) -> Footprint:
         flags, [PROGRAMS / "bare.c", model], home / f"bare-{processor}.elf", after=_LINKED
     )
     frames = [line.split("\t")[1] for line in model.with_suffix(".su").read_text().splitlines()]
-    _, sizes = _output(["arm-none-eabi-size", str(program)]).splitlines()
+    _, sizes = ran(["arm-none-eabi-size", str(program)]).stdout.splitlines()
     text, data, bss = map(int, sizes.split()[:3])
     return Footprint(text + data, data + bss, sum(map(int, frames)))
 
@@ -77,16 +74,6 @@ def instructions(program: Path) -> float:
     counts = []
     for steps in _COUNTED:
         words = [VALGRIND, "--tool=callgrind", "--callgrind-out-file=/dev/null", str(program)]
-        told = _output([*words, "1", str(steps)], errors=True)
-        counts.append(int(re.findall(r"Collected : (\d+)", told)[-1]))
+        told = ran([*words, "1", str(steps)])
+        counts.append(int(re.findall(r"Collected : (\d+)", told.stderr)[-1]))
     return (counts[1] - counts[0]) / (_COUNTED[1] - _COUNTED[0])
-
-
-def _output(command: Sequence[str], errors: bool = False) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise UnavailableError(f"{command[0]} cannot be run: {error.strerror}") from error
-    if done.returncode:
-        raise failed(command[0], done)
-    return done.stderr if errors else done.stdout

@@ -1,12 +1,11 @@
 """What small weights and integers save and cost: generated C of a bundle and of its variants."""
 
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.benchmark.compiling import c_compiler, compile_c, failed
+from pipeline.benchmark.compiling import c_compiler, compile_c, ran
 from pipeline.benchmark.footprint import (
     ARM,
     PROCESSORS,
@@ -24,7 +23,7 @@ from pipeline.embed.c_integer.floats import CalledWithFloats
 from pipeline.embed.c_integer.source import integer_network
 from pipeline.embed.targets import find_target
 from pipeline.lookup import model_name
-from pipeline.variants.scores import counted_loss, losses
+from pipeline.variants.scores import Scored, Scores, counted_loss, losses
 
 FLOATS, INTEGERS = "c", "c-integer"
 _IN_INTEGERS = ("float32", "int8")  # weights of which C in integers is measured
@@ -87,9 +86,11 @@ def measure_variants(
             ]
             say(f"measuring {name}")
             turns = [[_nanoseconds(item.program) for item in built] for _ in range(_TURNS)]
+            scored = NetworkToStore(bundles[0]).scored
+            float32 = scored.of(scored.reference.model)
             for item, times in zip(built, zip(*turns, strict=True), strict=True):
                 say(f"counting {name}, {item.weights}, {item.target}")
-                yield _cost(name, item, bundles[0], min(times) / 1000)
+                yield _cost(name, item, min(times) / 1000, _losses(item, scored, float32))
 
 
 def _kinds(bundle: Bundle) -> Iterator[tuple[str, str]]:
@@ -111,14 +112,10 @@ def _build(bundle: Bundle, weights: str, target: str, compiler: str, folder: Pat
 
 
 def _nanoseconds(program: Path) -> float:
-    command = [str(program), str(_ROUNDS), str(_STEPS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise failed(command[0], done)
-    return float(done.stdout)
+    return float(ran([str(program), str(_ROUNDS), str(_STEPS)]).stdout)
 
 
-def _cost(name: str, built: _Built, parent: Bundle, microseconds: float) -> VariantCost:
+def _cost(name: str, built: _Built, microseconds: float, lost: Scores) -> VariantCost:
     sizes: dict[str, Footprint] = {}
     if is_there(ARM):
         sizes = {processor: footprint(built.home, processor) for processor in PROCESSORS}
@@ -131,17 +128,19 @@ def _cost(name: str, built: _Built, parent: Bundle, microseconds: float) -> Vari
         ram={processor: size.ram for processor, size in sizes.items()},
         microseconds=microseconds,
         instructions=instructions(built.program) if is_there(VALGRIND) else None,
-        losses=_losses(built, parent),
+        losses=lost,
     )
 
 
-def _losses(built: _Built, parent: Bundle) -> dict[str, float]:
-    """Those of the weights from the manifest; those of integers are measured on the same data."""
+def _losses(built: _Built, scored: Scored, float32: Scores) -> Scores:
+    """Those of the weights from the manifest; those of integers are measured on the same data.
+
+    ``float32`` are the scores of the float32 model there.
+    """
     variant = built.bundle.manifest.variant
     if built.target == INTEGERS:
-        scored = NetworkToStore(parent).scored
         model = CalledWithFloats(integer_network(built.bundle))
-        return losses(scored.of(model), scored.of(scored.reference.model))
+        return losses(scored.of(model), float32)
     if variant is None:
         return {}
     scores = {score.name: score.of(variant.rounding) for score in variant.scores}
