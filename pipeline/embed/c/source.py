@@ -68,6 +68,7 @@ def write_c(network: StoredNetwork, name: str, digest: str) -> dict[str, bytes]:
     source = parts | {
         "SIZES": defines(layout.sizes),
         "GATE": layout.entry.c_gate,
+        "LOOKUP": template("pipeline.embed.c", "lookup.c", layout.kinds).rstrip(),
         "CELL": template("pipeline.cells", f"{network.config.cell}.c", layout.kinds).rstrip(),
     }
     return {

@@ -94,6 +94,7 @@ def write_integer_c(network: IntegerNetwork, digest: str) -> dict[str, bytes]:
         "SIZES": defines(sizes),
         "WEIGHTS": "\n".join(_arrays(network, prefix)),
         "LAYERS": _layers(network),
+        "LOOKUP": template("pipeline.embed.c", "lookup.c", kinds).rstrip(),
         "STEP": template("pipeline.cells", f"{config.cell}_integer.c", kinds).rstrip(),
         "NAMES": _names(network, digest, prefix),
     }
